@@ -1,0 +1,548 @@
+"""Every number and place that can be set: `Rules` (what decides) and `Settings` (`Rules` and the rest).
+
+The engine receives `Rules` only, so it cannot see a key or an address. Values come from the environment or a
+``.env`` file (the environment wins). `load` reports all faults at once, by name, without a secret's value.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from dotenv import dotenv_values
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+VERSION = "1.0.0"
+"""Version of the program, printed at the start and written into every record."""
+
+FULL_DAY_CLOSE_S = 16 * 3600
+"""The close that `NO_ENTRY_AFTER` and `HARD_TIME_STOP` are written for, in seconds of the New York day."""
+
+LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
+"""The only hosts that may be spoken to without TLS."""
+
+
+class ConfigError(Exception):
+    """The settings are bad. ``faults`` has one line for each, naming the variable and what it takes."""
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__("\n".join(faults))
+        self.faults = faults
+
+
+def seconds_of_day(text: str) -> int:
+    """Seconds after midnight of ``HH:MM`` or ``HH:MM:SS``. Raises ValueError for anything else."""
+    parts = text.split(":")
+    if len(parts) not in (2, 3) or not all(len(part) == 2 and part.isdigit() for part in parts):
+        raise ValueError("takes a New York time as HH:MM or HH:MM:SS")
+    hours, minutes, seconds = (*map(int, parts), 0)[:3]
+    if hours > 23 or minutes > 59 or seconds > 59:
+        raise ValueError("takes a New York time as HH:MM or HH:MM:SS")
+    return hours * 3600 + minutes * 60 + seconds
+
+
+def _session_time(text: str) -> str:
+    if not 9 * 3600 + 30 * 60 < seconds_of_day(text) <= FULL_DAY_CLOSE_S:
+        raise ValueError("takes a New York time after 09:30 and not after 16:00")
+    return text
+
+
+def _ticker(text: str) -> str:
+    text = text.strip().upper()
+    if not text.replace(".", "").isalnum() or len(text) > 10:
+        raise ValueError("takes a ticker such as IWM")
+    return text
+
+
+SessionTime = Annotated[str, AfterValidator(_session_time)]
+Ticker = Annotated[str, AfterValidator(_ticker)]
+
+
+def _rule(default: Any, unit: str, description: str, **bounds: Any) -> Any:
+    """A field of `Rules` with its unit and bounds, which the documentation is checked against."""
+    return Field(default=default, description=description, json_schema_extra={"unit": unit}, **bounds)
+
+
+class Rules(BaseModel):
+    """Everything that decides. Two runs with equal rules and equal facts decide alike."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    # What is watched
+    symbol: Ticker = _rule("IWM", "ticker", "The fund that is watched and whose 0DTE calls are suggested")
+    benchmark: str = _rule("SPY", "ticker or empty", "The fund `spy_lag` compares with; empty leaves it out")
+
+    # The feed
+    stall_seconds: int = _rule(5, "s", "Silence over all symbols that makes the feed blind", ge=1, le=60)
+    silence_alarm_seconds: int = _rule(
+        30, "s", "Unexplained silence that counts as a confirmed stall", ge=5, le=600
+    )
+    socket_alarm_seconds: int = _rule(
+        10, "s", "How long a lost socket may be down before the phone is told", ge=1, le=600
+    )
+    max_lag_seconds: float = _rule(
+        15.0, "s", "Median lag of bars beyond which the feed is blind (a delayed plan)", gt=0, le=600
+    )
+    lag_bars: int = _rule(30, "bars", "How many live bars that median is taken over", ge=1, le=1000)
+    alarm_spacing_seconds: int = _rule(
+        300, "s", "At most one blind/recovered pair of pushes in this time while flat", ge=0, le=3600
+    )
+
+    # Entry conditions
+    vwap_long_seconds: int = _rule(300, "s", "Window of the primary VWAP", ge=30, le=23_400)
+    vwap_long_shift_seconds: int = _rule(
+        30, "s", "The primary VWAP must be above itself this long ago", ge=1, le=3600
+    )
+    vwap_short_seconds: int = _rule(60, "s", "Window of the short VWAP", ge=5, le=23_400)
+    vwap_rising_seconds: int = _rule(30, "s", "How long the short VWAP must not have fallen", ge=0, le=3600)
+    volume_window_seconds: int = _rule(
+        1200, "s", "Window of the volume percentile, of z, and base of the relative volume", ge=60, le=23_400
+    )
+    volume_min_bars: int = _rule(300, "bars", "Bars that window must hold", ge=1, le=23_400)
+    volume_percentile: float = _rule(95.0, "percentile", "Percentile that a surge must exceed", gt=0, lt=100)
+    momentum_seconds: int = _rule(30, "s", "Window of the momentum's slope", ge=5, le=3600)
+    momentum_min_bars: int = _rule(10, "bars", "Bars that window must hold", ge=2, le=3600)
+    relative_volume_seconds: int = _rule(60, "s", "Window of the relative volume", ge=5, le=3600)
+    relative_volume_min: float = _rule(
+        1.5, "ratio", "Least relative volume; 0 leaves the condition out", ge=0, le=100
+    )
+    roc_seconds: int = _rule(300, "s", "Span of the rates of change", ge=10, le=7200)
+    roc_tolerance_seconds: int = _rule(
+        30, "s", "How much older the base of a rate of change may be", ge=0, le=600
+    )
+    spy_iwm_lag_threshold: float = _rule(
+        0.20, "percentage points", "How far the benchmark's change may exceed the symbol's", ge=-10, le=10
+    )
+    benchmark_max_age_seconds: int = _rule(
+        10, "s", "Age from which the benchmark's last close is none", ge=1, le=600
+    )
+
+    # Gates
+    warmup_seconds: int = _rule(600, "s", "No entry this long after the open; 0 = off", ge=0, le=23_400)
+    entry_bar_seconds: float = _rule(
+        5.0, "s", "A bar later than this past its end gives no entry; 0 = off", ge=0, le=60
+    )
+    entry_cooldown_seconds: int = _rule(300, "s", "Rest after a close; 0 = off", ge=0, le=23_400)
+    withdrawn_rest_seconds: int = _rule(30, "s", "Rest after a withdrawn BUY", ge=0, le=3600)
+    max_entries_per_day: int = _rule(0, "entries", "Entries in a session; 0 = no cap", ge=0, le=1000)
+    no_entry_after: SessionTime = _rule(
+        "15:30", "HH:MM[:SS] New York", "No entry from then on; moves with an early close"
+    )
+
+    # The contract
+    chain_poll_seconds: float = _rule(5.0, "s", "How often the chain is polled", ge=1, le=60)
+    chain_fallback_poll_seconds: float = _rule(
+        2.0, "s", "How often it is polled while the quote stream gives nothing", ge=1, le=60
+    )
+    chain_spot_percent: float = _rule(4.0, "% of spot", "Strikes kept around spot", gt=0, le=50)
+    chain_skew_seconds: int = _rule(
+        60, "s", "Chain age over which IV skew is left out of the ranking", ge=1, le=3600
+    )
+    chain_max_seconds: int = _rule(300, "s", "Chain age over which there is no entry", ge=1, le=3600)
+    stream_contracts: int = _rule(
+        10, "contracts", "Calls nearest the money whose quotes are streamed", ge=1, le=900
+    )
+    stream_silence_seconds: int = _rule(
+        10, "s", "Silence of the quote stream after which the chain is polled instead", ge=1, le=600
+    )
+    entry_quote_seconds: float = _rule(3.0, "s", "Oldest quote that an entry may be priced from", gt=0, le=60)
+    delta_min: float = _rule(0.30, "delta", "Least delta of a candidate", gt=0, lt=1)
+    delta_max: float = _rule(0.45, "delta", "Greatest delta of a candidate", gt=0, lt=1)
+    delta_stretch_down: float = _rule(
+        0.10, "delta", "How far below the range an empty range is stretched", ge=0, lt=1
+    )
+    delta_stretch_up: float = _rule(
+        0.20, "delta", "How far above the range an empty range is stretched", ge=0, lt=1
+    )
+    max_spread_percent: float = _rule(5.0, "% of mid", "Widest spread of a candidate", gt=0, le=100)
+    min_quote_size: int = _rule(5, "contracts", "Least size on both sides; 0 = off", ge=0, le=10_000)
+    min_premium: float = _rule(0.20, "$", "Least mid of a candidate; 0 = off", ge=0, le=1000)
+    min_open_interest: int = _rule(100, "contracts", "Least open interest; 0 = off", ge=0, le=1_000_000)
+    stop_room_spreads: float = _rule(
+        2.0, "spreads", "Least room between mid and stop level; 0 = off", ge=0, le=100
+    )
+    entry_slippage: float = _rule(0.05, "$", "Added to the mid for the entry price", ge=0, le=10)
+    pay_limit_percent: float = _rule(5.0, "% of entry", "What may be paid above the entry", ge=0, le=100)
+    pay_limit_min: float = _rule(0.01, "$", "What may at least be paid above the entry", ge=0, le=10)
+    pay_limit_seconds: int = _rule(30, "s", "How long a BUY is good for", ge=1, le=600)
+
+    # The position
+    hard_time_stop: SessionTime = _rule(
+        "15:55", "HH:MM[:SS] New York", "Every position is sold by then; moves with an early close"
+    )
+    stop_loss_percent: float = _rule(15.0, "% of entry", "Loss that sells", gt=0, lt=100)
+    max_giveback_percent: float = _rule(30.0, "% of peak", "Giveback that sells", gt=0, lt=100)
+    tighten_giveback_percent: float = _rule(
+        20.0, "% of peak", "Giveback that sells while the price is below its short VWAP", gt=0, lt=100
+    )
+    persistence_block_seconds: int = _rule(
+        30, "s", "Two such blocks below the short VWAP sell", ge=5, le=1800
+    )
+    persistence_min_evaluations: int = _rule(
+        10, "evaluations", "Evaluations each block must hold", ge=1, le=1800
+    )
+    mark_hold_seconds: float = _rule(
+        2.0, "s", "How long a mark must hold to sell or to raise the peak", ge=0, le=60
+    )
+    wide_quote_percent: float = _rule(25.0, "% of mid", "A quote wider than this is doubted", gt=0, le=200)
+    wide_quote_min: float = _rule(0.03, "$", "A quote not wider than this is never doubted", ge=0, le=10)
+    wide_quote_seconds: float = _rule(
+        5.0, "s", "Unbroken width after which a wide quote counts", ge=0, le=600
+    )
+    quote_confirm_seconds: int = _rule(
+        15, "s", "An unchanged quote of the held contract is confirmed after this", ge=1, le=600
+    )
+    mark_lost_seconds: int = _rule(20, "s", "No usable mark for this long is told", ge=2, le=600)
+
+    # What holds entries from outside
+    clock_doubt_seconds: float = _rule(
+        5.0, "s", "Difference from the vendor's clock that holds entries", gt=0, le=600
+    )
+    loop_lag_seconds: float = _rule(2.0, "s", "Delay of the event loop that holds entries", gt=0, le=60)
+    push_cap_count: int = _rule(
+        12, "pushes", "Pushes within the cap's span that hold entries; 0 = off", ge=0, le=1000
+    )
+    push_cap_seconds: int = _rule(600, "s", "Span of the push cap", ge=1, le=86_400)
+
+    @field_validator("benchmark")
+    @classmethod
+    def _benchmark(cls, value: str) -> str:
+        return _ticker(value) if value.strip() else ""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        faults: list[str] = []
+        for lower, upper in (
+            ("delta_min", "delta_max"),
+            ("tighten_giveback_percent", "max_giveback_percent"),
+            ("chain_skew_seconds", "chain_max_seconds"),
+            ("stall_seconds", "silence_alarm_seconds"),
+        ):
+            if getattr(self, lower) > getattr(self, upper):
+                faults.append(f"{lower.upper()} must not exceed {upper.upper()}")
+        if seconds_of_day(self.no_entry_after) > seconds_of_day(self.hard_time_stop):
+            faults.append("NO_ENTRY_AFTER must not be later than HARD_TIME_STOP")
+        if self.symbol == self.benchmark:
+            faults.append("BENCHMARK must differ from SYMBOL (empty leaves it out)")
+        if self.volume_min_bars > self.volume_window_seconds:
+            faults.append("VOLUME_MIN_BARS must not exceed VOLUME_WINDOW_SECONDS")
+        if self.momentum_min_bars > self.momentum_seconds:
+            faults.append("MOMENTUM_MIN_BARS must not exceed MOMENTUM_SECONDS")
+        if self.relative_volume_seconds > self.volume_window_seconds:
+            faults.append("RELATIVE_VOLUME_SECONDS must not exceed VOLUME_WINDOW_SECONDS")
+        if faults:
+            raise ValueError("\n".join(faults))
+        return self
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """The symbols whose bars are watched, the traded one first."""
+        return (self.symbol, self.benchmark) if self.benchmark else (self.symbol,)
+
+    @property
+    def price_window_seconds(self) -> int:
+        """The longest window that prices are taken from: what must be covered before an entry."""
+        return max(
+            self.vwap_long_seconds + self.vwap_long_shift_seconds,
+            self.vwap_short_seconds,
+            self.momentum_seconds,
+            self.roc_seconds + self.roc_tolerance_seconds,
+        )
+
+    def before_close(self, time_of_day: str) -> int:
+        """How many seconds before the close a time written for a 16:00 close lies."""
+        return FULL_DAY_CLOSE_S - seconds_of_day(time_of_day)
+
+    def digest(self) -> str:
+        """First 8 hex digits of SHA-256 of the rules as sorted compact JSON."""
+        text = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def _url(schemes: tuple[str, str]) -> AfterValidator:
+    """A checked address: ``schemes`` are the one with TLS and the one that only loopback may use."""
+    secure, plain = schemes
+
+    def check(text: str) -> str:
+        text = text.strip().rstrip("/")
+        try:
+            parts = urlsplit(text)
+            host, _ = parts.hostname, parts.port
+        except ValueError:
+            raise ValueError(f"takes an address such as {secure}://example.com") from None
+        if not host or parts.scheme not in schemes:
+            raise ValueError(f"takes an address such as {secure}://example.com")
+        if parts.scheme == plain and host not in LOOPBACK_HOSTS:
+            raise ValueError(f"takes {secure}://; plain {plain}:// is for loopback only")
+        if parts.username or parts.password or parts.query or parts.fragment:
+            raise ValueError("takes an address without user, query or fragment")
+        return text
+
+    return AfterValidator(check)
+
+
+def _secret_url(value: SecretStr) -> SecretStr:
+    text = value.get_secret_value().strip()
+    if not text:
+        return SecretStr("")
+    try:
+        parts = urlsplit(text)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        raise ValueError("takes an https:// address") from None
+    if not host or not (parts.scheme == "https" or (parts.scheme == "http" and host in LOOPBACK_HOSTS)):
+        raise ValueError("takes an https:// address")
+    return SecretStr(text)
+
+
+def _polygon_key(value: SecretStr) -> SecretStr:
+    text = value.get_secret_value()
+    if (
+        not text
+        or not text.isprintable()
+        or any(character.isspace() for character in text)
+        or not text.isascii()
+    ):
+        raise ValueError("takes your Massive (Polygon.io) API key, without spaces")
+    return value
+
+
+def _pushover_key(value: SecretStr) -> SecretStr:
+    text = value.get_secret_value()
+    if len(text) != 30 or not (text.isascii() and text.isalnum()):
+        raise ValueError("takes the 30 letters or digits that pushover.net shows")
+    return value
+
+
+HttpUrl = Annotated[str, _url(("https", "http"))]
+SocketUrl = Annotated[str, _url(("wss", "ws"))]
+SecretUrl = Annotated[SecretStr, AfterValidator(_secret_url)]
+PolygonKey = Annotated[SecretStr, AfterValidator(_polygon_key)]
+PushoverKey = Annotated[SecretStr, AfterValidator(_pushover_key)]
+
+
+class Settings(Rules, BaseSettings):
+    """`Rules`, keys, addresses and places. Never printed whole: keys are `SecretStr`."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="ignore", allow_inf_nan=False, env_file_encoding="utf-8", populate_by_name=True
+    )
+
+    polygon_api_key: PolygonKey = Field(
+        validation_alias=AliasChoices("POLYGON_API_KEY", "MASSIVE_API_KEY"),
+        description="Massive (Polygon.io) API key; MASSIVE_API_KEY is taken as well",
+        json_schema_extra={"unit": "key"},
+    )
+    pushover_token: PushoverKey = Field(
+        description="Pushover application token", json_schema_extra={"unit": "key"}
+    )
+    pushover_user_key: PushoverKey = Field(
+        description="Pushover user or group key", json_schema_extra={"unit": "key"}
+    )
+    polygon_rest_url: HttpUrl = _rule("https://api.massive.com", "URL", "REST address of the vendor")
+    polygon_ws_url: SocketUrl = _rule(
+        "wss://socket.massive.com", "URL", "Socket address; `/stocks` and `/options` are added"
+    )
+    pushover_url: HttpUrl = _rule("https://api.pushover.net", "URL", "Address of Pushover")
+    data_dir: Path = _rule(
+        Path("data"), "folder", "Where session records are kept; on a disk that survives restarts"
+    )
+    log_file: Path = _rule(Path("iwm_momentum.log"), "file", "The log, rotated at 10 MB, five kept")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = _rule(
+        "INFO", "level", "Least level that is logged"
+    )
+    log_format: Literal["console", "json"] = _rule("console", "format", "`json` for machines")
+    keep_sessions: int = _rule(60, "sessions", "Session records that are kept", ge=1, le=10_000)
+    heartbeat_url: SecretUrl = _rule(
+        SecretStr(""),
+        "URL or empty",
+        "Asked every minute while all is well: an outside watch that notices silence",
+    )
+    second_channel_url: SecretUrl = _rule(
+        SecretStr(""),
+        "URL or empty",
+        "SELL and safety pushes that Pushover does not take are posted here as text",
+    )
+    daily_summary: bool = _rule(True, "on/off", "A quiet push at the open and one in the evening")
+    on_shutdown: Literal["close", "keep"] = _rule(
+        "close",
+        "choice",
+        "At a stop, an open position gets its SELL (`close`) or is left for the next start (`keep`)",
+    )
+    sell_priority: int = _rule(
+        2, "Pushover priority", "Priority of a SELL; 2 repeats until acknowledged", ge=0, le=2
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only what `load` passes counts, so that a test or the demo cannot be touched by the machine it runs on."""
+        return (init_settings,)
+
+    @property
+    def rules(self) -> Rules:
+        """The part that decides."""
+        return Rules.model_validate({name: getattr(self, name) for name in Rules.model_fields})
+
+    def secrets(self) -> tuple[str, ...]:
+        """Every value that must appear nowhere."""
+        values = (getattr(self, name) for name in type(self).model_fields)
+        texts = (value.get_secret_value() for value in values if isinstance(value, SecretStr))
+        return tuple(sorted({text for text in texts if text}, key=len, reverse=True))
+
+
+ALIASES = {"MASSIVE_API_KEY": "POLYGON_API_KEY"}
+"""Other names of a variable."""
+
+SECRET_NAMES = frozenset(
+    {
+        "POLYGON_API_KEY",
+        "MASSIVE_API_KEY",
+        "PUSHOVER_TOKEN",
+        "PUSHOVER_USER_KEY",
+        "HEARTBEAT_URL",
+        "SECOND_CHANNEL_URL",
+    }
+)
+"""Variables whose value is never shown."""
+
+
+def variable_names() -> tuple[str, ...]:
+    """Every environment variable that is read, in the order of the model, without aliases."""
+    own = [name for name in Settings.model_fields if name not in Rules.model_fields]
+    return tuple(name.upper() for name in (*own, *Rules.model_fields))
+
+
+def load(
+    environment: Mapping[str, str] | None = None, env_file: Path | None = Path(".env")
+) -> tuple[Settings, dict[str, str]]:
+    """Read settings from ``env_file`` and ``environment`` (default: the process's own), which wins.
+
+    Returns the settings and, for each variable, where its value came from: ``default``, ``file`` or ``environment``.
+    Raises ConfigError with every fault at once.
+    """
+    environment = os.environ if environment is None else environment
+    names = {*variable_names(), *ALIASES}
+    faults: list[str] = []
+    values: dict[str, str] = {}
+    sources = dict.fromkeys(variable_names(), "default")
+
+    def take(name: str, value: str, source: str) -> None:
+        variable = ALIASES.get(name, name)
+        values[variable] = value.strip()
+        sources[variable] = source
+
+    for name, value in _read_env_file(env_file, faults).items():
+        if name.upper() in names:
+            take(name.upper(), value or "", "file")
+        else:
+            near = difflib.get_close_matches(name.upper(), names, n=1)
+            hint = f"; did you mean {near[0]}?" if near else "; remove it or see .env.example"
+            faults.append(f"{name}: no such setting in {env_file}{hint}")
+    # An alias first, so that the proper name wins within one source.
+    for name in (*ALIASES, *variable_names()):
+        value = environment.get(name)
+        # An empty variable counts as set where empty has a meaning, and as not set elsewhere.
+        if value is not None and (value.strip() or name == "BENCHMARK"):
+            take(name, value, "environment")
+
+    cleaned = {name.lower(): value for name, value in values.items() if value or name == "BENCHMARK"}
+    try:
+        settings = Settings(**cleaned)  # type: ignore[arg-type]
+    except ValidationError as error:
+        for item in error.errors(include_url=False):
+            faults.extend(_fault(item["loc"], item["msg"], values).splitlines())
+    if faults:
+        raise ConfigError(sorted(set(faults)))
+    return settings, sources
+
+
+def _read_env_file(path: Path | None, faults: list[str]) -> dict[str, str | None]:
+    if path is None or not path.is_file():
+        return {}
+    try:
+        return dotenv_values(path, interpolate=False, encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        faults.append(f"{path}: cannot be read as UTF-8 text ({type(error).__name__})")
+        return {}
+
+
+def _fault(location: tuple[int | str, ...], message: str, values: Mapping[str, str]) -> str:
+    """One line for one fault: the variable, what it got (never a secret's value), and what it takes."""
+    message = message.removeprefix("Value error, ")
+    if not location:
+        return message
+    variable = str(location[0]).upper()
+    variable = ALIASES.get(variable, variable)
+    if variable not in values:
+        return f"{variable}: missing; {_takes(variable)}"
+    got = "a value that is not shown" if variable in SECRET_NAMES else repr(values[variable])
+    detail = message if message.startswith("takes") else _takes(variable)
+    return f"{variable}: got {got}; {detail}"
+
+
+def _takes(variable: str) -> str:
+    """What a variable takes, from its type, unit and bounds."""
+    info = Settings.model_fields[variable.lower()]
+    extra = info.json_schema_extra
+    unit = extra.get("unit") if isinstance(extra, dict) else None
+    return f"takes {kind(variable)} ({unit}), {limits(variable)}: {info.description}".replace(", :", ":")
+
+
+def kind(variable: str) -> str:
+    """The kind of value that a variable takes, in words."""
+    annotation = Settings.model_fields[variable.lower()].annotation
+    if annotation is int:
+        return "a whole number"
+    if annotation is float:
+        return "a number"
+    if annotation is bool:
+        return "on or off"
+    choices = getattr(annotation, "__args__", None)
+    return "one of " + ", ".join(map(str, choices)) if choices else "text"
+
+
+def limits(variable: str) -> str:
+    """The bounds of a variable in words, such as ``1 to 60`` or ``over 0 and under 1``; empty without any."""
+    found = {
+        name: getattr(item, name)
+        for item in Settings.model_fields[variable.lower()].metadata
+        for name in ("ge", "gt", "le", "lt")
+        if getattr(item, name, None) is not None
+    }
+    if not found:
+        return ""
+    number = {
+        name: f"{value:g}" if math.isfinite(value) and abs(value) < 1e6 else str(value)
+        for name, value in found.items()
+    }
+    if set(found) == {"ge", "le"}:
+        return f"{number['ge']} to {number['le']}"
+    words = {"ge": "at least", "gt": "over", "le": "at most", "lt": "under"}
+    return " and ".join(
+        f"{words[name]} {number[name]}" for name in ("ge", "gt", "le", "lt") if name in number
+    )

@@ -1,0 +1,425 @@
+"""Every fact that reaches the engine and every decision that leaves it, and nothing else.
+
+Times are integer microseconds of UTC. Share prices are dollars (float). Option prices are integers
+of a hundredth of a cent (``14_050`` is $1.405), so that levels and marks compare exactly. Strikes
+are integers of a tenth of a cent, as in the option's ticker. Facts carry the market's time; the time at
+which we learned one is the ``now`` that travels beside it.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+SECOND = 1_000_000
+"""Microseconds in a second: the unit of every time in this program."""
+
+OPTION_PRICE_UNIT = 10_000
+"""Option price units in a dollar."""
+
+STRIKE_UNIT = 1_000
+"""Strike units in a dollar (the option ticker writes strikes in thousandths)."""
+
+
+class Session(msgspec.Struct, frozen=True, kw_only=True):
+    """The exchange's regular hours of one day.
+
+    ``date`` is the New York date in ISO form; ``open`` (inclusive) and ``close`` (exclusive) are µs of UTC.
+    """
+
+    date: str
+    open: int
+    close: int
+    early: bool = False
+
+
+# --- Reasons -----------------------------------------------------------------------------------------
+
+
+class Condition(StrEnum):
+    """The entry conditions, in the order in which the funnel shows them."""
+
+    FIVE_MINUTE_VWAP = "five_minute_vwap"
+    ABOVE_VWAP = "above_vwap"
+    VWAP_RISING = "vwap_rising"
+    VOLUME_SURGE = "volume_surge"
+    MOMENTUM = "momentum"
+    RELATIVE_VOLUME = "relative_volume"
+    SPY_LAG = "spy_lag"
+
+
+class DeclineReason(StrEnum):
+    """Why there was no entry: the gates in their order, then what the contract was declined for."""
+
+    SESSION_CLOSED = "session closed"
+    HELD = "held"
+    BLIND = "blind"
+    WARM_UP = "warm-up"
+    NOT_COVERED = "windows not covered"
+    LATE_BAR = "late bar"
+    POSITION_OPEN = "position open"
+    COOLDOWN = "cooldown"
+    MAX_ENTRIES = "max entries per day"
+    PAST_CUTOFF = "past no-entry time"
+    CHAIN_TOO_OLD = "chain too old"
+    NO_CONTRACT = "no contract"
+    QUOTE_TOO_OLD = "quote too old"
+    STOP_TOO_NEAR = "stop too near"
+
+
+class HoldReason(StrEnum):
+    """What holds entries from outside the rules."""
+
+    RECORD_OFF = "record off"
+    CLOCK_DOUBT = "clock doubt"
+    LOOP_LAG = "loop lag"
+    PUSH_CAP = "push cap"
+    PUSH_REFUSED = "push refused"
+    KEY_REFUSED = "key refused"
+    MARKET_CLOSED = "market closed by the exchange"
+
+
+class FeedCause(StrEnum):
+    """Why bars do not arrive, or are of no use."""
+
+    NOT_CONNECTED = "not connected"
+    DROPPED = "connection lost"
+    STALL = "confirmed stall"
+    SILENCE = "unexplained silence"
+    LAG = "delayed bars"
+    EVICTED = "connection taken by another copy"
+    REFUSED = "refused by the vendor"
+    OVERFLOW = "inbox overflow"
+
+
+class ContractRule(StrEnum):
+    """What a contract can fail, in the order of judgement: each contract counts at the first."""
+
+    SHARES = "shares"
+    UNQUOTED = "unquoted"
+    DELAYED = "delayed"
+    SPREAD = "spread"
+    SIZE = "size"
+    PREMIUM = "premium"
+    OPEN_INTEREST = "open interest"
+    DELTA = "delta"
+    AGE = "age"
+    STOP = "stop"
+
+
+class ExitReason(StrEnum):
+    """The exit rules, in the order in which they are asked."""
+
+    TIME_STOP = "time stop"
+    STOP_LOSS = "stop loss"
+    HARD_GIVEBACK = "hard giveback"
+    VWAP_GIVEBACK = "VWAP giveback"
+    VWAP_PERSISTENCE = "VWAP persistence"
+    SHUTDOWN = "shutdown"
+
+
+class QuoteSource(StrEnum):
+    """Where a quote came from: its age counts from its own time, or from the poll's arrival."""
+
+    STREAM = "stream"
+    POLL = "poll"
+
+
+class AlertKind(StrEnum):
+    """Every push that the program can send."""
+
+    BUY = "buy"
+    SELL = "sell"
+    FEED_BLIND = "feed blind"
+    FEED_RECOVERED = "feed recovered"
+    EVICTED = "evicted"
+    REFUSED = "refused"
+    MARK_LOST = "mark lost"
+    MARK_BACK = "mark back"
+    RECORD_OFF = "record off"
+    RECORD_ON = "record on"
+    WATCHING_AGAIN = "watching again"
+    UNWATCHED = "unwatched"
+    CAP_REACHED = "cap reached"
+    MARKET_CLOSED = "market closed"
+    ARMED = "armed"
+    EVENING = "evening"
+
+
+class Outcome(StrEnum):
+    """What became of an alert."""
+
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    """The service answered 4xx: it did not and will not arrive."""
+    LOST = "lost"
+    """The request may have arrived; its answer did not."""
+    UNSENT = "unsent"
+    """Given up or withdrawn, and no attempt can have arrived."""
+
+
+# --- Facts -------------------------------------------------------------------------------------------
+
+
+class Fact(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=str.lower):
+    """Base of the facts; carries the codec's tag."""
+
+
+class Bar(Fact):
+    """One second of one symbol. ``volume`` in shares, may be fractional or 0; ``vwap`` may lie outside high and low."""
+
+    symbol: str
+    start: int
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+    vwap: float
+    backfilled: bool = False
+
+    @property
+    def end(self) -> int:
+        """End of the second, exclusive, µs."""
+        return self.start + SECOND
+
+
+class Covered(Fact):
+    """REST has answered twice for the seconds of ``symbol`` with start in [start, end)."""
+
+    symbol: str
+    start: int
+    end: int
+
+
+class ChainRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One call of today's chain.
+
+    ``bid`` and ``ask`` are 0 where that side is absent; ``quoted_at`` is the quote's own time in µs (0: none);
+    sizes are contracts; ``iv`` is a fraction per year; ``open_interest`` is yesterday's, in contracts.
+    """
+
+    contract: str
+    strike: int
+    shares: float
+    bid: int
+    ask: int
+    bid_size: float
+    ask_size: float
+    quoted_at: int
+    real_time: bool
+    iv: float | None
+    delta: float | None
+    open_interest: float
+
+
+class Chain(Fact):
+    """Today's calls within a few percent of spot, as one poll answered them."""
+
+    rows: tuple[ChainRow, ...]
+
+
+class Quote(Fact):
+    """The newest bid and ask of one contract. Prices are 0 where that side is absent."""
+
+    contract: str
+    at: int
+    bid: int
+    ask: int
+    bid_size: float
+    ask_size: float
+    source: QuoteSource
+
+
+class Tick(Fact):
+    """A second has passed. Silence is a fact, too."""
+
+
+class FeedLost(Fact):
+    """The stocks feed is down, or must be taken for down."""
+
+    cause: FeedCause
+
+
+class FeedRestored(Fact):
+    """The stocks feed is connected and its subscriptions are acknowledged."""
+
+
+class Hold(Fact):
+    """Entries are held (``on``) or no longer held for ``reason``."""
+
+    reason: HoldReason
+    on: bool
+
+
+class AlertOutcome(Fact):
+    """What became of an alert. ``id`` is the position's for BUY and SELL, else the cause."""
+
+    kind: AlertKind
+    id: str
+    outcome: Outcome
+    attempts: int
+    detail: str = ""
+
+
+class Shutdown(Fact):
+    """The program was asked to stop. ``close_position`` says whether an open position gets its SELL."""
+
+    close_position: bool
+
+
+Event = Bar | Covered | Chain | Quote | Tick | FeedLost | FeedRestored | Hold | AlertOutcome | Shutdown
+
+
+# --- Decisions ---------------------------------------------------------------------------------------
+
+
+class Decided(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=str.lower):
+    """Base of the decisions; carries the codec's tag."""
+
+
+class Opened(Decided):
+    """A BUY was announced. Entry and levels are fixed here for good."""
+
+    id: str
+    contract: str
+    strike: int
+    expiry: str
+    price: float
+    vwap: float
+    momentum: float
+    volume_z: float | None
+    delta: float
+    iv: float
+    in_range: bool
+    mid: int
+    bid: int
+    ask: int
+    bid_size: float
+    ask_size: float
+    entry: int
+    stop: int
+    pay_limit: int
+    pay_until: int
+    time_stop: int
+    entry_number: int
+    considered: int
+    fallen: tuple[tuple[ContractRule, int], ...]
+    cost_percent: float
+
+
+class Declined(Decided):
+    """All conditions held, and there was still no entry."""
+
+    reason: DeclineReason
+    hold: HoldReason | None
+    price: float
+    vwap: float
+    momentum: float
+    volume_z: float | None
+    considered: int = 0
+    fallen: tuple[tuple[ContractRule, int], ...] = ()
+
+
+class Closed(Decided):
+    """A SELL was announced. ``late`` is how long after its time stop, µs (0: in time)."""
+
+    id: str
+    contract: str
+    reason: ExitReason
+    price: float | None
+    vwap: float | None
+    entry: int
+    opened_at: int
+    peak: int
+    mark: int | None
+    mark_at: int | None
+    bid: int | None
+    bid_size: float | None
+    limit_percent: float | None
+    time_stop: int
+    late: int = 0
+
+
+class Withdrawn(Decided):
+    """The BUY can not have arrived: the position never was."""
+
+    id: str
+    contract: str
+    detail: str
+
+
+class FeedAlarmed(Decided):
+    """The program is blind and says so. ``since`` is the end of the last bar, or when blindness began."""
+
+    cause: FeedCause
+    since: int
+    position: str | None
+    untold: int
+
+
+class FeedRecovered(Decided):
+    """Bars arrive again. The gap runs from the last bar before to the first bar after, µs."""
+
+    cause: FeedCause
+    gap_start: int
+    gap_end: int
+    position: str | None
+
+
+class MarkLost(Decided):
+    """No usable price of the held contract since ``since``."""
+
+    id: str
+    contract: str
+    since: int
+    mark: int | None
+
+
+class MarkBack(Decided):
+    """The held contract has a usable price again."""
+
+    id: str
+    contract: str
+    since: int
+    mark: int
+
+
+Decision = Opened | Declined | Closed | Withdrawn | FeedAlarmed | FeedRecovered | MarkLost | MarkBack
+
+
+# --- What the engine shows ---------------------------------------------------------------------------
+
+
+class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
+    """The conditions' values at one second of the session.
+
+    ``start`` is the start of the second evaluated. Percentages are percent (``0.09`` is 0.09 %), rates are
+    percent per second, rates of change percentage points. A value that is undefined is None.
+    ``passes`` has one entry per `Condition`, in its order: None where the condition is left out.
+    """
+
+    start: int
+    symbol: str
+    price: float
+    vwap_1m: float | None
+    vwap_5m: float | None
+    vwap_5m_change: float | None
+    vwap_distance: float | None
+    vwap_rising_s: int
+    volume: float
+    volume_p95: float | None
+    volume_z: float | None
+    momentum: float | None
+    relative_volume: float | None
+    roc5: float | None
+    benchmark_roc5: float | None
+    passes: tuple[bool | None, ...]
+    gate: DeclineReason | None = None
+    hold: HoldReason | None = None
+
+    @property
+    def holds(self) -> bool:
+        """Whether every condition that is not left out holds."""
+        return False not in self.passes

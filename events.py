@@ -166,7 +166,7 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=str.
     """Base of the facts; carries the codec's tag."""
 
 
-class Bar(Fact):
+class Bar(Fact, frozen=True, kw_only=True):
     """One second of one symbol. ``volume`` in shares, may be fractional or 0; ``vwap`` may lie outside high and low."""
 
     symbol: str
@@ -185,7 +185,7 @@ class Bar(Fact):
         return self.start + SECOND
 
 
-class Covered(Fact):
+class Covered(Fact, frozen=True, kw_only=True):
     """REST has answered twice for the seconds of ``symbol`` with start in [start, end)."""
 
     symbol: str
@@ -214,13 +214,13 @@ class ChainRow(msgspec.Struct, frozen=True, kw_only=True):
     open_interest: float
 
 
-class Chain(Fact):
+class Chain(Fact, frozen=True, kw_only=True):
     """Today's calls within a few percent of spot, as one poll answered them."""
 
     rows: tuple[ChainRow, ...]
 
 
-class Quote(Fact):
+class Quote(Fact, frozen=True, kw_only=True):
     """The newest bid and ask of one contract. Prices are 0 where that side is absent."""
 
     contract: str
@@ -232,28 +232,28 @@ class Quote(Fact):
     source: QuoteSource
 
 
-class Tick(Fact):
+class Tick(Fact, frozen=True, kw_only=True):
     """A second has passed. Silence is a fact, too."""
 
 
-class FeedLost(Fact):
+class FeedLost(Fact, frozen=True, kw_only=True):
     """The stocks feed is down, or must be taken for down."""
 
     cause: FeedCause
 
 
-class FeedRestored(Fact):
+class FeedRestored(Fact, frozen=True, kw_only=True):
     """The stocks feed is connected and its subscriptions are acknowledged."""
 
 
-class Hold(Fact):
+class Hold(Fact, frozen=True, kw_only=True):
     """Entries are held (``on``) or no longer held for ``reason``."""
 
     reason: HoldReason
     on: bool
 
 
-class AlertOutcome(Fact):
+class AlertOutcome(Fact, frozen=True, kw_only=True):
     """What became of an alert. ``id`` is the position's for BUY and SELL, else the cause."""
 
     kind: AlertKind
@@ -263,7 +263,7 @@ class AlertOutcome(Fact):
     detail: str = ""
 
 
-class Shutdown(Fact):
+class Shutdown(Fact, frozen=True, kw_only=True):
     """The program was asked to stop. ``close_position`` says whether an open position gets its SELL."""
 
     close_position: bool
@@ -279,7 +279,7 @@ class Decided(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=s
     """Base of the decisions; carries the codec's tag."""
 
 
-class Opened(Decided):
+class Opened(Decided, frozen=True, kw_only=True):
     """A BUY was announced. Entry and levels are fixed here for good."""
 
     id: str
@@ -309,7 +309,7 @@ class Opened(Decided):
     cost_percent: float
 
 
-class Declined(Decided):
+class Declined(Decided, frozen=True, kw_only=True):
     """All conditions held, and there was still no entry."""
 
     reason: DeclineReason
@@ -322,7 +322,7 @@ class Declined(Decided):
     fallen: tuple[tuple[ContractRule, int], ...] = ()
 
 
-class Closed(Decided):
+class Closed(Decided, frozen=True, kw_only=True):
     """A SELL was announced. ``late`` is how long after its time stop, µs (0: in time)."""
 
     id: str
@@ -342,7 +342,7 @@ class Closed(Decided):
     late: int = 0
 
 
-class Withdrawn(Decided):
+class Withdrawn(Decided, frozen=True, kw_only=True):
     """The BUY can not have arrived: the position never was."""
 
     id: str
@@ -350,7 +350,7 @@ class Withdrawn(Decided):
     detail: str
 
 
-class FeedAlarmed(Decided):
+class FeedAlarmed(Decided, frozen=True, kw_only=True):
     """The program is blind and says so. ``since`` is the end of the last bar, or when blindness began."""
 
     cause: FeedCause
@@ -359,7 +359,7 @@ class FeedAlarmed(Decided):
     untold: int
 
 
-class FeedRecovered(Decided):
+class FeedRecovered(Decided, frozen=True, kw_only=True):
     """Bars arrive again. The gap runs from the last bar before to the first bar after, µs."""
 
     cause: FeedCause
@@ -368,7 +368,7 @@ class FeedRecovered(Decided):
     position: str | None
 
 
-class MarkLost(Decided):
+class MarkLost(Decided, frozen=True, kw_only=True):
     """No usable price of the held contract since ``since``."""
 
     id: str
@@ -377,7 +377,7 @@ class MarkLost(Decided):
     mark: int | None
 
 
-class MarkBack(Decided):
+class MarkBack(Decided, frozen=True, kw_only=True):
     """The held contract has a usable price again."""
 
     id: str

@@ -134,8 +134,8 @@ def span_text(microseconds: int) -> str:
 @functools.lru_cache(maxsize=8)
 def _calendar(year: int) -> tuple[frozenset[date], frozenset[date]]:
     """Holidays and half days of the New York Stock Exchange in a year, from the ``holidays`` package."""
-    closed = frozenset(holidays.NYSE(years=year, categories=("public",)))
-    half = frozenset(holidays.NYSE(years=year, categories=("half_day",)))
+    closed = frozenset(holidays.financial_holidays("NYSE", years=year, categories=("public",)))
+    half = frozenset(holidays.financial_holidays("NYSE", years=year, categories=("half_day",)))
     return closed, half - closed
 
 

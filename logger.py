@@ -1,0 +1,505 @@
+"""Writes the log, to the console and to a rotated file, in the same words; and words the lines of the session.
+
+Every line passes one place, `_Output`, which replaces each secret with ``***`` as the last step before writing.
+A log that cannot be written never stops the program: it may cost lines, not alerts.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import logging
+import logging.handlers
+import math
+import os
+import re
+import stat
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Literal
+from urllib.parse import quote, quote_plus, urlsplit
+
+import structlog
+
+import utils
+from events import (
+    Closed,
+    Condition,
+    ContractRule,
+    Declined,
+    DeclineReason,
+    Evaluation,
+    HoldReason,
+    Opened,
+)
+
+LogFormat = Literal["console", "json"]
+
+FILE_BYTES = 10 * 1024 * 1024
+"""Size at which the log file is rotated."""
+
+FILES_KEPT = 5
+"""Rotated files that are kept besides the current one."""
+
+MASK = "***"
+"""What stands in the log where a secret was."""
+
+OURS = "iwm"
+"""Parent of this program's loggers in the standard library's tree: others are heard from WARNING on only."""
+
+SECRET_PART_LENGTH = 12
+"""Parts of a secret address (a path segment, a query value) from this length on are secrets themselves."""
+
+BASE64_LENGTH = 8
+"""Shortest run of base64 that is looked for: shorter ones occur by chance."""
+
+LOCK_SECONDS = 2.0
+"""How long a line waits for another thread's. A terminal that takes nothing must not stop the watchdog as well."""
+
+INDENT = "    "
+"""Set before every line of a message but its first, so that no message can pass for another line of the log."""
+
+_KEY_IN_URL = re.compile(r"(?i)(\bapi_?key=|\btoken=|\bbearer\s+)[^\s&\"'<>]+")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\x80-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+
+_installed = contextlib.ExitStack()
+
+
+# --- Setting up --------------------------------------------------------------------------------------
+
+
+def setup(
+    *,
+    level: str,
+    log_format: LogFormat,
+    log_file: Path | None,
+    secrets: Sequence[str],
+    clock: Callable[[], int],
+    stream: IO[str] | None = None,
+) -> None:
+    """Send every logger's lines to ``stream`` (default: standard output) and ``log_file`` (None: no file).
+
+    ``clock`` gives the time that lines carry, µs of UTC. Uncaught exceptions and warnings are logged, too.
+    May be called again; the earlier set-up is closed first. Never raises for a file that cannot be written.
+    """
+    close()
+    output = _Output(
+        render=_render_json if log_format == "json" else _render_console,
+        redact=redactor(secrets),
+        stream=_standard_output() if stream is None else stream,
+        clock=clock,
+    )
+    root, ours = logging.getLogger(), logging.getLogger(OURS)
+    for part, least in ((root, logging.WARNING), (ours, logging.getLevelNamesMapping()[level])):
+        _installed.callback(part.setLevel, part.level)
+        part.setLevel(least)
+    root.addHandler(output)
+    _installed.callback(output.close)
+    _installed.callback(root.removeHandler, output)
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.format_exc_info,
+            _to_standard_library,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(ours.level),
+        logger_factory=lambda name="main": logging.getLogger(f"{OURS}.{name}"),
+        cache_logger_on_first_use=False,
+    )
+    _installed.callback(structlog.reset_defaults)
+    _install_hooks()
+    if log_file is not None:
+        output.open_file(log_file)
+
+
+def close() -> None:
+    """Undo `setup`: close the file and give back every hook. Without a set-up, nothing."""
+    _installed.close()
+
+
+def _standard_output() -> IO[str]:
+    """Standard output, able to print an emoji whatever the machine's language is."""
+    reconfigure = getattr(sys.stdout, "reconfigure", None)
+    if reconfigure is not None:
+        reconfigure(encoding="utf-8", errors="backslashreplace")
+    return sys.stdout
+
+
+def _to_standard_library(
+    _logger: Any, _method: str, event: Mapping[str, Any]
+) -> tuple[tuple[Mapping[str, Any]], dict[str, Any]]:
+    """The last structlog processor: the whole event becomes the message of a record."""
+    return (event,), {}
+
+
+def _install_hooks() -> None:
+    """Log what nobody catches: exceptions of the program, of a thread, of a finaliser, and warnings."""
+    log = structlog.get_logger("logger")
+
+    def uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if issubclass(kind, KeyboardInterrupt):
+            sys.__excepthook__(kind, error, trace)
+            return
+        log.critical(
+            "uncaught_exception",
+            text=f"💥 The program ended by an error: {kind.__name__}: {error}",
+            exc_info=(kind, error, trace),
+        )
+
+    def uncaught_in_thread(args: threading.ExceptHookArgs) -> None:
+        if args.exc_value is not None:
+            log.critical(
+                "uncaught_thread_exception",
+                text=f"💥 A thread ended by an error: {args.exc_type.__name__}: {args.exc_value}",
+                exc_info=(args.exc_type, args.exc_value, args.exc_traceback),
+            )
+
+    def unraisable(args: Any) -> None:
+        log.error(
+            "unraisable_exception",
+            text=f"⚠️ An error that could not be raised: {args.exc_type.__name__}: {args.exc_value}",
+            exc_info=(args.exc_type, args.exc_value, args.exc_traceback) if args.exc_value else None,
+        )
+
+    for owner, name, hook in (
+        (sys, "excepthook", uncaught),
+        (threading, "excepthook", uncaught_in_thread),
+        (sys, "unraisablehook", unraisable),
+    ):
+        _installed.callback(setattr, owner, name, getattr(owner, name))
+        setattr(owner, name, hook)
+    logging.captureWarnings(True)
+    _installed.callback(logging.captureWarnings, False)
+
+
+# --- Secrets -----------------------------------------------------------------------------------------
+
+
+def redactor(secrets: Sequence[str]) -> Callable[[str], str]:
+    """A function that replaces each secret, in the spellings that logs show, with ``***``.
+
+    Besides the plain text: percent-encoded, escaped as in JSON, and base64 at any offset; of an address also the
+    parts that make it secret. What follows ``apiKey=``, ``token=`` or ``Bearer`` is replaced whoever's it is.
+    """
+    spellings = {form for secret in secrets for part in _parts(secret) for form in _spellings(part)}
+    known = re.compile("|".join(map(re.escape, sorted(spellings, key=len, reverse=True))) or r"(?!)")
+    return lambda text: _KEY_IN_URL.sub(rf"\1{MASK}", known.sub(MASK, text))
+
+
+def _parts(secret: str) -> Iterator[str]:
+    if not secret:
+        return
+    yield secret
+    if "://" not in secret:
+        return
+    address = urlsplit(secret)
+    whole = address.path + (f"?{address.query}" if address.query else "")
+    for part in (secret.rstrip("/"), whole, address.path, *re.split(r"[/?&=:@]", secret.split("://")[1])):
+        if len(part) >= SECRET_PART_LENGTH and part != address.hostname:
+            yield part
+
+
+def _spellings(secret: str) -> Iterator[str]:
+    yield secret
+    yield json.dumps(secret)[1:-1]
+    yield repr(secret)[1:-1]
+    for encoded in (quote(secret, safe=""), quote(secret), quote_plus(secret)):
+        yield encoded
+        yield re.sub(r"%[0-9A-F]{2}", lambda escape: escape[0].lower(), encoded)
+    raw = secret.encode()
+    for offset, spoilt in ((0, 0), (1, 2), (2, 3)):
+        # Three bytes make four letters: those that share bits with a neighbour differ with it and are left out.
+        padded = bytes(offset) + raw
+        whole = len(padded) // 3 * 4
+        for encode in (base64.b64encode, base64.urlsafe_b64encode):
+            letters = encode(padded).decode()[spoilt:whole]
+            if len(letters) >= BASE64_LENGTH:
+                yield letters
+
+
+# --- Writing -----------------------------------------------------------------------------------------
+
+
+class _RotatedFile(logging.handlers.RotatingFileHandler):
+    """The log file. Raises OSError where the standard library would print to standard error."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        super().__init__(
+            path, maxBytes=FILE_BYTES, backupCount=FILES_KEPT, encoding="utf-8", errors="backslashreplace"
+        )
+
+    def _open(self) -> Any:
+        # A link is refused: whoever can place one in the folder could make us write elsewhere.
+        file = open(  # noqa: SIM115  (the handler closes it)
+            self.baseFilename,
+            "a",
+            encoding=self.encoding,
+            errors=self.errors,
+            opener=lambda path, flags: os.open(path, flags | os.O_NOFOLLOW, 0o600),
+        )
+        if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            os.fchmod(file.fileno(), 0o600)
+        return file
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Hand the error that is being handled on to the caller."""
+        raise  # noqa: PLE0704  (called inside the handler's own ``except``)
+
+    def write(self, line: str) -> None:
+        """Append a line, rotating first when it would not fit. Raises OSError."""
+        self.emit(logging.makeLogRecord({"msg": line}))
+
+
+class _Output(logging.Handler):
+    """Renders each record once, hides secrets, and writes the same line to console and file."""
+
+    def __init__(
+        self,
+        *,
+        render: Callable[[str, str, Mapping[str, Any], int], str],
+        redact: Callable[[str], str],
+        stream: IO[str],
+        clock: Callable[[], int],
+    ) -> None:
+        super().__init__()
+        self._render = render
+        self._redact = redact
+        self._stream: IO[str] | None = stream
+        self._clock = clock
+        self._file: _RotatedFile | None = None
+        self._missing = 0
+
+    def open_file(self, path: Path) -> None:
+        """Begin to write ``path``; where that is impossible, say so on the console and go on without."""
+        with self._locked():
+            try:
+                self._file = _RotatedFile(path)
+            except OSError as error:
+                self._say(
+                    "log_file_unusable",
+                    f"⚠️ Log file {path} cannot be opened ({error.strerror}): this log is on the console only",
+                )
+
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Write one record, unless another thread has been stuck in writing its own for too long."""
+        lock = self.lock
+        if lock is None or not lock.acquire(timeout=LOCK_SECONDS):
+            return False
+        try:
+            self.emit(record)
+        finally:
+            lock.release()
+        return True
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one record. Never raises: a log call must not end the task that makes it."""
+        now = self._clock()
+        try:
+            name, event = _entry(record)
+            line = self._render(record.levelname, name, event, now)
+        except Exception as error:  # noqa: BLE001  (a field's own code may raise anything; it is named in the log)
+            text = f"⚠️ A line of {record.name} could not be rendered ({type(error).__name__})"
+            line = self._render(record.levelname, "logger", {"event": "line_lost", "text": text}, now)
+        line = self._redact(line)
+        self._to_console(line)
+        self._to_file(line)
+
+    def close(self) -> None:
+        """Close the file; the stream stays open, it is not ours."""
+        with self._locked():
+            file, self._file = self._file, None
+            if file is not None:
+                with contextlib.suppress(
+                    OSError
+                ):  # what a full disk did not take was reported when it happened
+                    file.close()
+        super().close()
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        self.acquire()
+        try:
+            yield
+        finally:
+            self.release()
+
+    def _to_console(self, line: str) -> None:
+        if self._stream is None:
+            return
+        try:
+            self._stream.write(line + "\n")
+            self._stream.flush()
+        except (OSError, ValueError):  # the terminal is gone, or a pipe's reader is; the file goes on
+            self._stream = None
+
+    def _to_file(self, line: str) -> None:
+        if self._file is None:
+            return
+        try:
+            self._file.write(line)
+        except OSError as error:
+            self._missing += 1
+            if self._missing == 1:
+                self._say(
+                    "log_file_failed",
+                    f"⚠️ Log file {self._file.baseFilename} cannot be written ({error.strerror}): "
+                    "this log is on the console only until it can",
+                )
+            return
+        if self._missing:
+            missing, self._missing = self._missing, 0
+            self._say("log_file_back", f"✓ Log file is written again, {missing} lines may be missing", "INFO")
+
+    def _say(self, event: str, text: str, level: str = "WARNING") -> None:
+        """A line about the log itself, for the console only."""
+        fields = {"event": event, "text": text}
+        self._to_console(self._redact(self._render(level, "logger", fields, self._clock())))
+
+
+def _entry(record: logging.LogRecord) -> tuple[str, Mapping[str, Any]]:
+    """The logger's short name and the event of a record, this program's own or a library's."""
+    if isinstance(record.msg, Mapping):
+        return record.name.removeprefix(f"{OURS}."), record.msg
+    fields: dict[str, Any] = {"event": "library", "text": f"{record.name}: {record.getMessage().rstrip()}"}
+    if record.exc_info and record.exc_info[1] is not None:
+        fields["exception"] = "".join(traceback.format_exception(record.exc_info[1])).rstrip()
+    return record.name, fields
+
+
+def _render_console(level: str, _name: str, event: Mapping[str, Any], now: int) -> str:
+    """``2025-10-02 10:40:52 ET  INFO  📊 Data feed active: …``; without a text, the event and its fields."""
+    fields = {key: value for key, value in event.items() if key not in {"event", "text", "exception"}}
+    text = event.get("text") or " ".join(
+        (str(event.get("event")), *(f"{key}={value}" for key, value in fields.items()))
+    )
+    body = f"{text}\n{event['exception']}" if event.get("exception") else str(text)
+    # What a terminal would obey, a vendor's message must not contain.
+    body = _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), body)
+    stamp = f"{utils.new_york_date(now)} {utils.clock_text(now)} ET"
+    return f"{stamp}  {level}  " + body.replace("\n", f"\n{INDENT}")
+
+
+def _render_json(level: str, name: str, event: Mapping[str, Any], now: int) -> str:
+    """One object on one line: timestamp, level, logger, event, text, then the fields."""
+    head = {
+        "timestamp": utils.utc_iso(now),
+        "level": level.lower(),
+        "logger": name,
+        "event": event.get("event"),
+        "text": event.get("text"),
+    }
+    fields = {str(key): value for key, value in event.items() if str(key) not in head}
+    line = {key: value for key, value in head.items() if value is not None} | fields
+    return json.dumps(_plain(line), ensure_ascii=False, allow_nan=False)
+
+
+def _plain(value: Any) -> Any:
+    """``value`` as JSON can hold it; what it cannot hold becomes text, a number without a value null."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value if value is None or isinstance(value, (str, int, float)) else str(value)
+
+
+# --- The lines of the session ------------------------------------------------------------------------
+
+
+def feed_active_line(symbol: str, price: float | None, vwap: float | None, volume: float) -> str:
+    """The first of the two lines of every minute. ``vwap`` is the 60 s one, ``volume`` the session's so far."""
+    return (
+        f"📊 Data feed active: {symbol} {utils.share_price(price)}, "
+        f"VWAP {utils.share_price(vwap)}, Vol {volume:,.0f}"
+    )
+
+
+def conditions_line(evaluation: Evaluation, benchmark: str = "SPY") -> str:
+    """The second line of every minute: what holds, with the values. Conditions that are left out are left out."""
+    change, benchmark_change = evaluation.roc5, evaluation.benchmark_roc5
+    z = " n/a" if evaluation.volume_z is None else _one_decimal(evaluation.volume_z)
+    if benchmark_change is None:
+        lag = f"no {benchmark}"
+    else:
+        lag = "n/a" if change is None else _signed(benchmark_change - change)
+    shown: dict[Condition, tuple[str, str | None]] = {
+        Condition.ABOVE_VWAP: (f"Price>{utils.share_price(evaluation.vwap_1m)}", None),
+        Condition.VWAP_RISING: ("VWAP↑", None),
+        Condition.VOLUME_SURGE: ("Vol surge", f"Z{z}"),
+        Condition.MOMENTUM: ("Momentum", None),
+        Condition.FIVE_MINUTE_VWAP: ("5m VWAP", utils.signed_percent(evaluation.vwap_5m_change, 3)),
+        Condition.RELATIVE_VOLUME: ("RelVol", _one_decimal(evaluation.relative_volume)),
+        Condition.SPY_LAG: (f"{benchmark} lag", lag),
+    }
+    passes = dict(zip(Condition, evaluation.passes, strict=True))
+    parts: list[str] = []
+    for condition, (name, value) in shown.items():
+        if condition is Condition.MOMENTUM:
+            parts.append(f"{name}={_momentum(evaluation.momentum)}")
+        elif passes[condition] is not None:
+            parts.append(f"{name}={passes[condition]}" + ("" if value is None else f" ({value})"))
+    return "📈 Signal conditions: " + ", ".join(parts)
+
+
+def signal_line(evaluation: Evaluation) -> str:
+    """Every condition holds and no gate is closed."""
+    return (
+        f"🚀 MOMENTUM SIGNAL: {evaluation.symbol} {utils.share_price(evaluation.price)} > "
+        f"VWAP {utils.share_price(evaluation.vwap_1m)} ({utils.signed_percent(evaluation.vwap_distance, 2)}), "
+        f"Vol Z={_one_decimal(evaluation.volume_z)}, Momentum={_momentum(evaluation.momentum)}"
+    )
+
+
+def selection_line(decision: Opened | Declined) -> str:
+    """Which contract won and why, and how many fell to each rule, the most first."""
+    winner = decision.contract if isinstance(decision, Opened) else "none"
+    line = f"🎯 {winner} of {decision.considered}"
+    if fallen := _fallen(decision.fallen):
+        line += f": {fallen}"
+    if not isinstance(decision, Opened):
+        return line
+    stretched = "" if decision.in_range else f"Δ{decision.delta:.2f} nearest to the range, "
+    return f"{line}; {stretched}cost {decision.cost_percent:.1f}%"
+
+
+def entry_line(opened: Opened) -> str:
+    """A BUY was decided."""
+    return f"🔥 ENTRY: {opened.contract} @ {utils.option_price(opened.entry)}"
+
+
+def exit_line(closed: Closed, reason: str) -> str:
+    """A SELL was decided, for ``reason`` in the words of the alert. The result is the mark against the entry."""
+    result = None if closed.mark is None else (closed.mark - closed.entry) / closed.entry * 100
+    return (
+        f"🚪 EXIT: {closed.contract} @ {utils.option_price(closed.mark)} (bid {utils.option_price(closed.bid)}), "
+        f"entry {utils.option_price(closed.entry)}, peak {utils.option_price(closed.peak)}, {reason}, "
+        f"P&L {utils.signed_percent(result)}"
+    )
+
+
+def gate_line(reason: DeclineReason, hold: HoldReason | None = None) -> str:
+    """What stands in the way of an entry; a hold is named."""
+    return f"⏰ No entries allowed: {reason}" + (f" ({hold})" if hold is not None else "")
+
+
+def _fallen(counts: Sequence[tuple[ContractRule, int]]) -> str:
+    return ", ".join(f"{rule} {count}" for rule, count in sorted(counts, key=lambda item: -item[1]) if count)
+
+
+def _one_decimal(value: float | None) -> str:
+    return "n/a" if value is None else f"{round(value, 1) + 0.0:.1f}"
+
+
+def _signed(value: float) -> str:
+    return f"{round(value, 2) + 0.0:+.2f}"
+
+
+def _momentum(value: float | None) -> str:
+    return "n/a" if value is None else utils.momentum_text(value)

@@ -209,6 +209,7 @@ class Signals:
         self._base = VolumeSums(tape, rules.volume_window_seconds)
         self._volumes = VolumeDistribution(tape, rules.volume_window_seconds)
         self._trend = CloseTrend(tape, rules.momentum_seconds)
+        self._newest_outside: dict[str, int] = {}
         self._evaluated = -1
         self._rising_since = -1
 
@@ -217,14 +218,19 @@ class Signals:
         index = (start - self.open) // SECOND
         return index if 0 <= index < self._tape.seconds else None
 
-    def learn(self, bar: Bar) -> bool:
-        """Store a session bar. Returns whether it is new and the newest of its symbol so far."""
+    def learn(self, bar: Bar) -> tuple[bool, bool]:
+        """Store a bar. Returns whether its second is seen for the first time, and whether it is the newest of its
+        symbol inside the session. A bar outside the session is in no window; it is new when none later was seen."""
         index = self.index(bar.start)
         tape = self.tapes.get(bar.symbol)
-        if index is None or tape is None:
-            return False
+        if tape is None:
+            return False, False
+        if index is None:
+            is_new = bar.start > self._newest_outside.get(bar.symbol, 0)
+            self._newest_outside[bar.symbol] = max(bar.start, self._newest_outside.get(bar.symbol, 0))
+            return is_new, False
         is_newest = index > tape.newest
-        return tape.put(index, bar) and is_newest
+        return tape.put(index, bar), is_newest
 
     @property
     def price(self) -> float | None:

@@ -1,0 +1,583 @@
+"""The one engine of live and replay: facts and ``now`` in, decisions out. It knows no clock, no I/O and no mode."""
+
+from __future__ import annotations
+
+import hashlib
+from bisect import bisect_left, insort
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import assert_never
+
+import msgspec
+
+from config import Rules
+from contract_selector import (
+    Price,
+    Refused,
+    Selected,
+    level_below,
+    pay_limit,
+    price_of,
+    select,
+)
+from events import (
+    SECOND,
+    STRIKE_UNIT,
+    AlertKind,
+    AlertOutcome,
+    Bar,
+    Chain,
+    ChainRow,
+    Closed,
+    Covered,
+    Decision,
+    Declined,
+    DeclineReason,
+    Evaluation,
+    Event,
+    ExitReason,
+    FeedAlarmed,
+    FeedCause,
+    FeedLost,
+    FeedRecovered,
+    FeedRestored,
+    Hold,
+    HoldReason,
+    MarkBack,
+    MarkLost,
+    Opened,
+    Outcome,
+    Quote,
+    QuoteSource,
+    Session,
+    Shutdown,
+    Tick,
+    Withdrawn,
+)
+from risk_manager import Book, Mark, Position, View, exit_reason
+from signals import Signals
+
+ID_DIGITS = 6
+
+TOLD_AT_ONCE = frozenset(
+    {FeedCause.STALL, FeedCause.SILENCE, FeedCause.EVICTED, FeedCause.REFUSED, FeedCause.LAG}
+)
+"""Causes that are certain as soon as they are known; a lost socket is given a moment to come back."""
+
+
+class Feed:
+    """Whether bars arrive in time to act on, and what the owner was told of it."""
+
+    def __init__(self, rules: Rules, session: Session) -> None:
+        self._rules = rules
+        self._session = session
+        self._is_up = False
+        self._lost_cause = FeedCause.NOT_CONNECTED
+        self._lost_at: int | None = None
+        self._restored_at = 0
+        self._live_at = 0
+        self._live_end: int | None = None
+        self._live_start: dict[str, int] = {}
+        self._lags: deque[int] = deque()
+        self._sorted_lags: list[int] = []
+        self._is_due = False
+        self._is_alarmed = False
+        self._alarmed_at: int | None = None
+        self._untold = 0
+        self._uncovered: dict[str, list[tuple[int, int]]] = {symbol: [] for symbol in rules.symbols}
+        self.cause: FeedCause | None = None
+        self.blind_since = 0
+        self.spells = 0
+        self._recovered: FeedRecovered | None = None
+
+    @property
+    def is_blind(self) -> bool:
+        """Whether bars are not arriving, or arrive too late to act on."""
+        return self.cause is not None
+
+    def learn(self, now: int, event: Covered | FeedLost | FeedRestored) -> None:
+        """Take in what is said of the feed."""
+        match event:
+            case Covered():
+                self._cover(event)
+            case FeedLost():
+                self._lose(now, event.cause)
+            case FeedRestored():
+                self._restore(now)
+
+    def _lose(self, now: int, cause: FeedCause) -> None:
+        """The socket is down, or must be taken for down."""
+        if self._is_up or self._lost_at is None:
+            self._lost_at = now
+        self._is_up = False
+        self._lost_cause = cause
+
+    def _restore(self, now: int) -> None:
+        """Subscriptions are acknowledged: what was missed until now is uncovered until REST has filled it."""
+        self._is_up = True
+        self._lost_at = None
+        self._restored_at = now
+        for symbol, gaps in self._uncovered.items():
+            start = max(self._session.open, self._live_start.get(symbol, 0) + SECOND)
+            end = min(now, self._session.close)
+            if start < end:
+                gaps.append((start, end))
+
+    def _cover(self, covered: Covered) -> None:
+        """REST has answered twice for a span: take it out of the gaps."""
+        gaps = self._uncovered.get(covered.symbol)
+        if gaps is None:
+            return
+        left = [
+            piece
+            for start, end in gaps
+            for piece in ((start, min(end, covered.start)), (max(start, covered.end), end))
+            if piece[0] < piece[1]
+        ]
+        self._uncovered[covered.symbol] = left
+
+    def is_covered(self, start: int) -> bool:
+        """Whether every second that a price window ending at ``start`` reaches back to is known."""
+        oldest = start - self._rules.price_window_seconds * SECOND
+        return not any(
+            gap_start <= start and gap_end > oldest
+            for gaps in self._uncovered.values()
+            for gap_start, gap_end in gaps
+        )
+
+    def arrive(self, now: int, bar: Bar) -> None:
+        """A live first print: the sign of life, its lag, and recovery when it is in time."""
+        lag = max(0, now - bar.end)
+        self._lags.append(lag)
+        insort(self._sorted_lags, lag)
+        if len(self._lags) > self._rules.lag_bars:
+            del self._sorted_lags[bisect_left(self._sorted_lags, self._lags.popleft())]
+        if self.cause is not None and self._is_up and lag <= self._rules.max_lag_seconds * SECOND:
+            self._recover(self.cause, bar)
+        self._live_at = now
+        self._live_end = max(self._live_end or 0, bar.end)
+        self._live_start[bar.symbol] = max(self._live_start.get(bar.symbol, 0), bar.start)
+
+    def _recover(self, cause: FeedCause, bar: Bar) -> None:
+        if self._is_alarmed:
+            start = self._blind_from
+            end = max(start, bar.start)
+            self._recovered = FeedRecovered(cause=cause, gap_start=start, gap_end=end, position=None)
+        elif self._is_due:
+            self._untold += 1
+        self.cause = None
+        self._is_due = False
+        self._lags.clear()
+        self._sorted_lags.clear()
+
+    @property
+    def _blind_from(self) -> int:
+        """The end of the last live bar, or when blindness began when there was none."""
+        return self.blind_since if self._live_end is None else self._live_end
+
+    def judge(self, now: int) -> None:
+        """Go blind when there is a cause. Seeing again takes a bar, so it happens in `arrive`."""
+        if self._lost_at is None and not self._is_up:
+            self._lost_at = now
+        if not self._session.open <= now < self._session.close:
+            self.cause = None
+            return
+        cause = self._cause(now)
+        if cause is None:
+            return
+        if self.cause is None:
+            self.blind_since = now
+            self.spells += 1
+        self.cause = cause
+        self._is_due = self._is_due or self._must_be_told(now, cause)
+
+    def _silence(self, now: int) -> int:
+        """Time since the latest of: last live bar, the open, subscriptions acknowledged. µs."""
+        return now - max(self._live_at, self._session.open, self._restored_at)
+
+    def _cause(self, now: int) -> FeedCause | None:
+        if not self._is_up:
+            return self._lost_cause
+        if self._silence(now) >= self._rules.stall_seconds * SECOND:
+            return FeedCause.SILENCE
+        limit = self._rules.max_lag_seconds * SECOND
+        count = len(self._sorted_lags)
+        if count == self._rules.lag_bars:
+            median_twice = self._sorted_lags[(count - 1) // 2] + self._sorted_lags[count // 2]
+            if median_twice > 2 * limit:
+                return FeedCause.LAG
+        return None
+
+    def _must_be_told(self, now: int, cause: FeedCause) -> bool:
+        if not self._is_up:
+            since = max(self._lost_at or now, self._session.open)
+            return cause in TOLD_AT_ONCE or now - since >= self._rules.socket_alarm_seconds * SECOND
+        if cause is FeedCause.SILENCE:
+            return self._silence(now) >= self._rules.silence_alarm_seconds * SECOND
+        return cause in TOLD_AT_ONCE
+
+    def decide(self, now: int, position: str | None) -> FeedAlarmed | FeedRecovered | None:
+        """The push that is due, if any: one pair in a while when flat, every one while a position is open."""
+        if self._recovered is not None:
+            return msgspec.structs.replace(self._recovered, position=position)
+        if self.cause is None or not self._is_due or self._is_alarmed:
+            return None
+        spacing = self._rules.alarm_spacing_seconds * SECOND
+        if position is None and self._alarmed_at is not None and now - self._alarmed_at < spacing:
+            return None
+        return FeedAlarmed(cause=self.cause, since=self._blind_from, position=position, untold=self._untold)
+
+    def evolve(self, now: int, decision: FeedAlarmed | FeedRecovered) -> None:
+        """Remember what the owner was told."""
+        match decision:
+            case FeedAlarmed():
+                self._is_alarmed = True
+                self._alarmed_at = now
+                self._untold = 0
+            case FeedRecovered():
+                self._is_alarmed = False
+                self._recovered = None
+
+
+class Engine:
+    """One session's engine. `handle` decides; `restore` only remembers."""
+
+    def __init__(self, rules: Rules, session: Session) -> None:
+        self.rules = rules
+        self.session = session
+        self.signals = Signals(rules, session)
+        self.feed = Feed(rules, session)
+        self.book = Book(rules)
+        self.evaluation: Evaluation | None = None
+        """The last evaluation: every value, pass and gate."""
+        self._entry_end = session.close - rules.before_close(rules.no_entry_after) * SECOND
+        self._time_stop = session.close - rules.before_close(rules.hard_time_stop) * SECOND
+        self._holds: set[HoldReason] = set()
+        self._prices: dict[str, Price] = {}
+        self._chain: tuple[ChainRow, ...] = ()
+        self._chain_at: int | None = None
+        self._spells_seen = 0
+        self._is_stopping = False
+        self._closes_on_stop = False
+        self._now = 0
+
+    # --- The one door ---
+
+    def handle(self, now: int, event: Event) -> list[Decision]:
+        """Learn a fact, decide, and evolve by what was decided.
+
+        ``now`` is µs of UTC; it never goes back (ValueError). At most one decision opens, closes or withdraws
+        a position.
+        """
+        is_evaluation = self._learn(now, event)
+        decisions: list[Decision] = []
+        for decide in (self._decide_feed, self._decide_withdrawal, self._decide_mark, self._decide_exit):
+            decision = decide(now, event)
+            if decision is not None:
+                self._evolve(now, decision)
+                decisions.append(decision)
+        if is_evaluation:
+            entry = self._decide_entry(now)
+            if entry is not None:
+                self._evolve(now, entry)
+                decisions.append(entry)
+        return decisions
+
+    def restore(self, now: int, event: Event, decisions: Iterable[Decision]) -> None:
+        """Learn a recorded fact and evolve by the recorded decisions: history is not decided again."""
+        self._learn(now, event)
+        for decision in decisions:
+            self._evolve(now, decision)
+
+    # --- What the shell reads ---
+
+    @property
+    def position(self) -> Position | None:
+        """The open position, or None."""
+        return self.book.position
+
+    @property
+    def time_stop(self) -> int:
+        """When every position is sold at the latest, µs."""
+        return self._time_stop
+
+    def ask_of(self, contract: str) -> int | None:
+        """The newest ask of a contract, or None when it has none."""
+        price = self._prices.get(contract)
+        return price.ask or None if price is not None else None
+
+    def nearest(self, count: int) -> tuple[str, ...]:
+        """The calls of the chain that are nearest the money."""
+        spot = self.signals.price
+        if spot is None:
+            return ()
+        rows = sorted(self._chain, key=lambda row: (abs(row.strike / STRIKE_UNIT - spot), row.contract))
+        return tuple(row.contract for row in rows[:count])
+
+    # --- Learn ---
+
+    def _learn(self, now: int, event: Event) -> bool:
+        """Take a fact in. Returns whether it caused an evaluation."""
+        if now < self._now:
+            raise ValueError(f"time went back from {self._now} to {now}")
+        self._now = now
+        bar = self._take(now, event)
+        self.feed.judge(now)
+        if self.position is not None:
+            self.position.learn_time(now)
+        if bar is not None:
+            self._evaluate(now, bar)
+        return bar is not None
+
+    def _take(self, now: int, event: Event) -> Bar | None:
+        """Store what a fact says. Returns the bar that is to be evaluated, if it is one."""
+        match event:
+            case Bar():
+                return event if self._learn_bar(now, event) else None
+            case Covered() | FeedLost() | FeedRestored():
+                self.feed.learn(now, event)
+            case Chain():
+                self._learn_chain(now, event)
+            case Quote():
+                self._learn_quote(now, event)
+            case Hold():
+                (self._holds.add if event.on else self._holds.discard)(event.reason)
+            case Shutdown():
+                self._is_stopping = True
+                self._closes_on_stop = event.close_position
+            case Tick() | AlertOutcome():
+                pass
+            case _:
+                assert_never(event)
+        return None
+
+    def _learn_bar(self, now: int, bar: Bar) -> bool:
+        """Returns whether the bar is a live first print of the symbol inside the session, the newest so far."""
+        is_new, is_newest = self.signals.learn(bar)
+        if bar.backfilled or not is_new:
+            return False
+        self.feed.arrive(now, bar)
+        return is_newest and bar.symbol == self.rules.symbol
+
+    def _learn_chain(self, now: int, chain: Chain) -> None:
+        self._chain = chain.rows
+        self._chain_at = now
+        for row in chain.rows:
+            if row.quoted_at:
+                self._learn_price(row.contract, price_of(row, now))
+
+    def _learn_quote(self, now: int, quote: Quote) -> None:
+        price = Price(
+            bid=quote.bid,
+            ask=quote.ask,
+            bid_size=quote.bid_size,
+            ask_size=quote.ask_size,
+            at=quote.at,
+            arrived=now,
+            source=quote.source,
+            real_time=True,
+        )
+        self._learn_price(quote.contract, price)
+
+    def _learn_price(self, contract: str, price: Price) -> None:
+        """Keep the newest quote by its own time; an older one that says the same confirms it."""
+        known = self._prices.get(contract)
+        if known is not None and price.at < known.at:
+            if (price.bid, price.ask) != (known.bid, known.ask) or price.source is QuoteSource.STREAM:
+                return
+            price = msgspec.structs.replace(price, at=known.at)
+        self._prices[contract] = price
+        position = self.position
+        if position is not None and position.opened.contract == contract:
+            mark = Mark(bid=price.bid, ask=price.ask, bid_size=price.bid_size)
+            position.marks.learn(price.arrived, mark)
+
+    def _evaluate(self, now: int, bar: Bar) -> None:
+        gate, hold = self._gate(now, bar)
+        was_blind = self.feed.is_blind or self.feed.spells != self._spells_seen
+        self._spells_seen = self.feed.spells
+        self.evaluation = self.signals.evaluate(bar, was_blind=was_blind, gate=gate, hold=hold)
+        if self.position is not None:
+            self.position.persistence.learn(self.evaluation, was_blind)
+
+    # --- Gates ---
+
+    def _gate(self, now: int, bar: Bar) -> tuple[DeclineReason | None, HoldReason | None]:
+        """The first closed gate, and what holds when it is `HELD`."""
+        hold = next((reason for reason in HoldReason if reason in self._holds), None)
+        for reason, is_closed in self._gates(now, bar, hold):
+            if is_closed:
+                return reason, hold if reason is DeclineReason.HELD else None
+        return None, None
+
+    def _gates(self, now: int, bar: Bar, hold: HoldReason | None) -> Iterator[tuple[DeclineReason, bool]]:
+        rules, book = self.rules, self.book
+        in_session = self.session.open <= now < self.session.close
+        yield DeclineReason.SESSION_CLOSED, not in_session or self._is_stopping
+        yield DeclineReason.HELD, hold is not None
+        yield DeclineReason.BLIND, self.feed.is_blind
+        yield DeclineReason.WARM_UP, now - self.session.open < rules.warmup_seconds * SECOND
+        yield DeclineReason.NOT_COVERED, not self.feed.is_covered(bar.start)
+        late = rules.entry_bar_seconds * SECOND
+        yield DeclineReason.LATE_BAR, late > 0 and now - bar.end > late
+        yield DeclineReason.POSITION_OPEN, book.position is not None
+        yield DeclineReason.COOLDOWN, book.rests(now)
+        yield DeclineReason.MAX_ENTRIES, 0 < rules.max_entries_per_day <= book.entries
+        yield DeclineReason.PAST_CUTOFF, now >= self._entry_end
+
+    # --- Decide ---
+
+    def _decide_feed(self, now: int, _: Event) -> Decision | None:
+        position = self.position
+        return self.feed.decide(now, None if position is None else position.opened.id)
+
+    def _decide_withdrawal(self, _: int, event: Event) -> Decision | None:
+        """A BUY that can not have arrived: nobody was told, so the position never was."""
+        last = self.book.last
+        if not isinstance(event, AlertOutcome) or event.kind is not AlertKind.BUY:
+            return None
+        if last is None or event.id != last.id or event.outcome not in (Outcome.REFUSED, Outcome.UNSENT):
+            return None
+        return Withdrawn(id=last.id, contract=last.contract, detail=event.detail)
+
+    def _decide_mark(self, now: int, _: Event) -> Decision | None:
+        position = self.position
+        if position is None:
+            return None
+        marks, opened = position.marks, position.opened
+        value = marks.usable.mid
+        if not marks.lost and marks.is_lost(now):
+            return MarkLost(id=opened.id, contract=opened.contract, since=marks.usable_at, mark=value)
+        if marks.lost and not marks.is_lost(now):
+            return MarkBack(id=opened.id, contract=opened.contract, since=marks.lost_since, mark=value)
+        return None
+
+    def _decide_exit(self, now: int, _: Event) -> Decision | None:
+        position = self.position
+        if position is None:
+            return None
+        rules, opened = self.rules, position.opened
+        # Exits that need bars pause while blind, and until the symbol's first bar after it.
+        is_stale = self.feed.is_blind or self.feed.spells != self._spells_seen
+        evaluation = None if is_stale else self.evaluation
+        vwap = None if evaluation is None else evaluation.vwap_1m
+        reason = exit_reason(
+            View(
+                now=now,
+                opened=opened,
+                highest=position.marks.span(now)[1],
+                hard_level=level_below(position.peak, rules.max_giveback_percent),
+                vwap_level=level_below(position.peak, rules.tighten_giveback_percent),
+                below_vwap=None if evaluation is None or vwap is None else evaluation.price < vwap,
+                persists=None if evaluation is None else position.persistence.holds,
+                is_stopping=self._closes_on_stop,
+            )
+        )
+        return None if reason is None else self._closed(now, position, reason)
+
+    def _closed(self, now: int, position: Position, reason: ExitReason) -> Closed:
+        opened, marks = position.opened, position.marks
+        limits = {
+            ExitReason.STOP_LOSS: self.rules.stop_loss_percent,
+            ExitReason.HARD_GIVEBACK: self.rules.max_giveback_percent,
+            ExitReason.VWAP_GIVEBACK: self.rules.tighten_giveback_percent,
+        }
+        late = now - opened.time_stop
+        is_late = reason is ExitReason.TIME_STOP and late > self.rules.late_seconds * SECOND
+        return Closed(
+            id=opened.id,
+            contract=opened.contract,
+            reason=reason,
+            price=self.signals.price,
+            vwap=self.signals.vwap,
+            entry=opened.entry,
+            opened_at=position.opened_at,
+            peak=position.peak,
+            mark=marks.usable.mid,
+            mark_at=marks.usable_at,
+            bid=marks.usable.bid,
+            bid_size=marks.usable.bid_size,
+            limit_percent=limits.get(reason),
+            time_stop=opened.time_stop,
+            late=late if is_late else 0,
+        )
+
+    def _decide_entry(self, now: int) -> Decision | None:
+        evaluation = self.evaluation
+        if (
+            evaluation is None
+            or not evaluation.holds
+            or evaluation.vwap_1m is None
+            or evaluation.momentum is None
+        ):
+            return None
+        if evaluation.gate is not None:
+            return self._declined(
+                evaluation, evaluation.vwap_1m, evaluation.momentum, Refused(reason=evaluation.gate)
+            )
+        choice = select(
+            self.rules,
+            now=now,
+            close=self.session.close,
+            spot=evaluation.price,
+            rows=self._chain,
+            prices=self._prices,
+            chain_age=now - self._chain_at if self._chain_at is not None else now,
+        )
+        if isinstance(choice, Refused):
+            return self._declined(evaluation, evaluation.vwap_1m, evaluation.momentum, choice)
+        return self._opened(now, evaluation, evaluation.vwap_1m, evaluation.momentum, choice)
+
+    def _declined(self, evaluation: Evaluation, vwap: float, momentum: float, refused: Refused) -> Declined:
+        return Declined(
+            reason=refused.reason,
+            hold=evaluation.hold,
+            price=evaluation.price,
+            vwap=vwap,
+            momentum=momentum,
+            volume_z=evaluation.volume_z,
+            considered=refused.considered,
+            fallen=refused.fallen,
+        )
+
+    def _opened(
+        self, now: int, evaluation: Evaluation, vwap: float, momentum: float, choice: Selected
+    ) -> Opened:
+        rules, row, price = self.rules, choice.row, choice.price
+        name = f"{self.session.date}|{row.contract}|{now}"
+        return Opened(
+            id=hashlib.sha256(name.encode()).hexdigest()[:ID_DIGITS],
+            contract=row.contract,
+            strike=row.strike,
+            expiry=self.session.date,
+            price=evaluation.price,
+            vwap=vwap,
+            momentum=momentum,
+            volume_z=evaluation.volume_z,
+            delta=choice.delta,
+            iv=choice.iv,
+            in_range=choice.in_range,
+            mid=price.mid,
+            bid=price.bid,
+            ask=price.ask,
+            bid_size=price.bid_size,
+            ask_size=price.ask_size,
+            entry=choice.entry,
+            stop=choice.stop,
+            pay_limit=pay_limit(choice.entry, rules),
+            pay_until=now + rules.pay_limit_seconds * SECOND,
+            time_stop=self._time_stop,
+            entry_number=self.book.entries + 1,
+            considered=choice.considered,
+            fallen=choice.fallen,
+            cost_percent=choice.cost_percent,
+        )
+
+    # --- Evolve ---
+
+    def _evolve(self, now: int, decision: Decision) -> None:
+        """Move the state by a decision, whether just made or read from the record."""
+        start = now if self.evaluation is None else self.evaluation.start
+        self.book.evolve(now, decision, start)
+        if isinstance(decision, FeedAlarmed | FeedRecovered):
+            self.feed.evolve(now, decision)

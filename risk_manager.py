@@ -1,0 +1,300 @@
+"""The position: its phases and their transitions, its marks, and the exit rules. Decides when to sell, never what to buy."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from enum import Enum
+
+import msgspec
+
+from config import Rules
+from events import (
+    OPTION_PRICE_UNIT,
+    SECOND,
+    Closed,
+    Decision,
+    Declined,
+    Evaluation,
+    ExitReason,
+    FeedAlarmed,
+    FeedRecovered,
+    MarkBack,
+    MarkLost,
+    Opened,
+    Withdrawn,
+)
+
+PERSISTENCE_BLOCKS = 2
+"""Blocks in a row that the price must stay below its VWAP; the reason's text says so, too."""
+
+
+class Phase(Enum):
+    """What may happen."""
+
+    FLAT = "flat"
+    OPEN = "open"
+
+
+TRANSITIONS: dict[Phase, dict[type[Decision], Phase]] = {
+    Phase.FLAT: {
+        Opened: Phase.OPEN,
+        # The BUY turned out never to have arrived after its position had closed again.
+        Withdrawn: Phase.FLAT,
+        Declined: Phase.FLAT,
+        FeedAlarmed: Phase.FLAT,
+        FeedRecovered: Phase.FLAT,
+    },
+    Phase.OPEN: {
+        Closed: Phase.FLAT,
+        Withdrawn: Phase.FLAT,
+        Declined: Phase.OPEN,
+        FeedAlarmed: Phase.OPEN,
+        FeedRecovered: Phase.OPEN,
+        MarkLost: Phase.OPEN,
+        MarkBack: Phase.OPEN,
+    },
+}
+"""Every transition there is. A pair that is not here is a programming error, and a crash."""
+
+
+class Mark(msgspec.Struct, frozen=True, kw_only=True):
+    """One quote of the held contract. Prices are 0 where that side is absent."""
+
+    bid: int
+    ask: int
+    bid_size: float
+
+    @property
+    def is_priced(self) -> bool:
+        """Whether it has an ask and is not crossed."""
+        return self.ask > 0 and self.bid <= self.ask
+
+    @property
+    def mid(self) -> int:
+        """The mid; half the ask when the bid is 0."""
+        return (self.bid + self.ask) // 2
+
+
+class Marks:
+    """The held contract's marks: which count, and the highest and lowest that held lately."""
+
+    def __init__(self, rules: Rules, opened: Opened, now: int) -> None:
+        self._rules = rules
+        self._stop = opened.stop
+        self._held: deque[tuple[int, int]] = deque([(now, opened.mid)])
+        self._wide_since: int | None = None
+        self._newest: Mark | None = None
+        self.usable = Mark(bid=opened.bid, ask=opened.ask, bid_size=opened.bid_size)
+        """The newest mark that counted."""
+        self.usable_at = now
+        """When it was last known to stand."""
+        self.lost_since = now
+        self.lost = False
+
+    def learn(self, now: int, mark: Mark) -> None:
+        """Take the newest quote in."""
+        self._newest = mark
+        if not mark.is_priced:
+            self._wide_since = None
+        elif self._is_wide(mark):
+            self._wide_since = now if self._wide_since is None else self._wide_since
+            self.settle(now, is_fresh=True)
+        else:
+            self._wide_since = None
+            self._count(now, mark)
+
+    def settle(self, now: int, *, is_fresh: bool = False) -> None:
+        """Let a wide quote count once its width is unbroken for long enough, or its ask is at the stop."""
+        mark = self._newest
+        if mark is None or self._wide_since is None or (mark is self.usable and not is_fresh):
+            return
+        unbroken = now - self._wide_since
+        if unbroken >= self._rules.wide_quote_seconds * SECOND or mark.ask <= self._stop:
+            self._count(now, mark)
+
+    def _is_wide(self, mark: Mark) -> bool:
+        rules = self._rules
+        limit = max(mark.mid * rules.wide_quote_percent / 100, rules.wide_quote_min * OPTION_PRICE_UNIT)
+        return mark.ask - mark.bid > limit
+
+    def _count(self, now: int, mark: Mark) -> None:
+        self.usable = mark
+        self.usable_at = now
+        if mark.mid != self._held[-1][1]:
+            self._held.append((now, mark.mid))
+
+    def span(self, now: int) -> tuple[int, int]:
+        """The lowest and the highest mark that held at any time in the last `MARK_HOLD_SECONDS`."""
+        held = self._held
+        start = now - round(self._rules.mark_hold_seconds * SECOND)
+        while len(held) > 1 and held[1][0] <= start:
+            held.popleft()
+        values = [value for _, value in held]
+        return min(values), max(values)
+
+    def is_lost(self, now: int) -> bool:
+        """Whether there was no usable mark for too long."""
+        return now - self.usable_at >= self._rules.mark_lost_seconds * SECOND
+
+
+class Persistence:
+    """How long the price has been below its short VWAP at every evaluation."""
+
+    def __init__(self, rules: Rules, start: int) -> None:
+        self._block = rules.persistence_block_seconds * SECOND
+        self._minimum = rules.persistence_min_evaluations
+        self._last_above: int | None = start
+        self._below: deque[int] = deque()
+
+    def learn(self, evaluation: Evaluation, was_blind: bool) -> None:
+        """Count an evaluation; a blind spell starts the count anew."""
+        if was_blind:
+            self._last_above = None
+            self._below.clear()
+        if evaluation.vwap_1m is None or evaluation.price >= evaluation.vwap_1m:
+            self._last_above = evaluation.start
+            self._below.clear()
+            return
+        if self._last_above is None:
+            self._last_above = evaluation.start - SECOND
+        self._below.append(evaluation.start)
+        while self._below[0] <= evaluation.start - PERSISTENCE_BLOCKS * self._block:
+            self._below.popleft()
+
+    @property
+    def holds(self) -> bool:
+        """Whether the last two blocks hold evaluations below VWAP only, and enough of them in each."""
+        if not self._below or self._last_above is None:
+            return False
+        end = self._below[-1]
+        middle = end - self._block
+        late = sum(1 for start in self._below if start > middle)
+        early = len(self._below) - late
+        whole = end - self._last_above >= PERSISTENCE_BLOCKS * self._block
+        return whole and min(early, late) >= self._minimum
+
+
+class Position:
+    """An announced position: what was fixed when it opened, and what has moved since."""
+
+    def __init__(self, rules: Rules, now: int, opened: Opened, start: int) -> None:
+        self.opened = opened
+        self.opened_at = now
+        self.peak = opened.mid
+        self.marks = Marks(rules, opened, now)
+        self.persistence = Persistence(rules, start)
+
+    def learn_time(self, now: int) -> None:
+        """What time alone brings: a wide quote that counts by now, and the peak."""
+        self.marks.settle(now)
+        self.peak = max(self.peak, self.marks.span(now)[0])
+
+
+class View(msgspec.Struct, frozen=True, kw_only=True):
+    """What the exit rules see. ``below_vwap`` and ``persists`` are None while the feed is blind."""
+
+    now: int
+    opened: Opened
+    highest: int
+    hard_level: int
+    vwap_level: int
+    below_vwap: bool | None
+    persists: bool | None
+    is_stopping: bool
+
+
+def time_stop(view: View) -> ExitReason | None:
+    """now ≥ the day's time stop, whatever the feed does."""
+    return ExitReason.TIME_STOP if view.now >= view.opened.time_stop else None
+
+
+def stop_loss(view: View) -> ExitReason | None:
+    """mark ≤ the stop level fixed at entry."""
+    return ExitReason.STOP_LOSS if view.highest <= view.opened.stop else None
+
+
+def hard_giveback(view: View) -> ExitReason | None:
+    """mark ≤ peak × (1 - MAX_GIVEBACK_PERCENT / 100)."""
+    return ExitReason.HARD_GIVEBACK if view.highest <= view.hard_level else None
+
+
+def vwap_giveback(view: View) -> ExitReason | None:
+    """mark ≤ peak × (1 - TIGHTEN_GIVEBACK_PERCENT / 100) while close < short VWAP."""
+    return ExitReason.VWAP_GIVEBACK if view.below_vwap and view.highest <= view.vwap_level else None
+
+
+def vwap_persistence(view: View) -> ExitReason | None:
+    """close below the short VWAP at every evaluation of two blocks in a row."""
+    return ExitReason.VWAP_PERSISTENCE if view.persists else None
+
+
+def shutdown(view: View) -> ExitReason | None:
+    """The program stops and the position is to be closed with it."""
+    return ExitReason.SHUTDOWN if view.is_stopping else None
+
+
+EXIT_RULES: tuple[Callable[[View], ExitReason | None], ...] = (
+    time_stop,
+    stop_loss,
+    hard_giveback,
+    vwap_giveback,
+    vwap_persistence,
+    shutdown,
+)
+"""The policy: the first that holds sells."""
+
+
+def exit_reason(view: View) -> ExitReason | None:
+    """The first exit rule that holds, or None."""
+    for rule in EXIT_RULES:
+        reason = rule(view)
+        if reason is not None:
+            return reason
+    return None
+
+
+class Book:
+    """The phase, the position and the day's counts: moved by decisions alone."""
+
+    def __init__(self, rules: Rules) -> None:
+        self._rules = rules
+        self.phase = Phase.FLAT
+        self.position: Position | None = None
+        self.entries = 0
+        self.closed_at: int | None = None
+        self.rest_until: int | None = None
+        self.last: Opened | None = None
+        self._closed_before: int | None = None
+
+    def evolve(self, now: int, decision: Decision, start: int) -> None:
+        """Apply a decision. ``start`` is the second last evaluated. Raises KeyError for a transition that is not."""
+        self.phase = TRANSITIONS[self.phase][type(decision)]
+        match decision:
+            case Opened():
+                self._closed_before = self.closed_at
+                self.last = decision
+                self.entries += 1
+                self.position = Position(self._rules, now, decision, start)
+            case Closed():
+                self.position = None
+                self.closed_at = now
+            case Withdrawn():
+                # Nobody was told, so the position never was: neither its cooldown nor its entry counts.
+                self.position = None
+                self.closed_at = self._closed_before
+                self.entries -= 1
+                self.last = None
+                self.rest_until = now + self._rules.withdrawn_rest_seconds * SECOND
+            case MarkLost() | MarkBack():
+                assert self.position is not None
+                self.position.marks.lost = isinstance(decision, MarkLost)
+                self.position.marks.lost_since = decision.since
+            case Declined() | FeedAlarmed() | FeedRecovered():
+                pass
+
+    def rests(self, now: int) -> bool:
+        """Whether the cooldown after a close, or the rest after a withdrawal, is on."""
+        cooldown = self._rules.entry_cooldown_seconds * SECOND
+        cools = self.closed_at is not None and now - self.closed_at < cooldown
+        return cools or (self.rest_until is not None and now < self.rest_until)

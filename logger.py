@@ -205,9 +205,9 @@ def _parts(secret: str) -> Iterator[str]:
 
 
 def _spellings(secret: str) -> Iterator[str]:
-    yield secret
-    yield json.dumps(secret)[1:-1]
-    yield repr(secret)[1:-1]
+    for written in (secret, repr(secret)[1:-1], json.dumps(secret)[1:-1]):
+        yield written
+        yield json.dumps(written)[1:-1]
     for encoded in (quote(secret, safe=""), quote(secret), quote_plus(secret)):
         yield encoded
         yield re.sub(r"%[0-9A-F]{2}", lambda escape: escape[0].lower(), encoded)

@@ -216,7 +216,7 @@ def test_no_spelling_of_a_secret_is_written(
     lower_case = re.sub("%..", lambda escape: escape[0].lower(), quote(KEY, safe=""))
     log.info("percent", text=f"{quote(KEY, safe='')} {quote(KEY)} {lower_case}")
     log.info("address", text="path /ping/0f3b3b1e-5d1c-4c55-aaaa-000011112222 of hc.example.com")
-    log.info("strangers", text="GET /v3?apiKey=stranger1 Authorization: Bearer stranger2 token=stranger3")
+    log.info("foreign", text="GET /v3?apiKey=stranger1 Authorization: Bearer stranger2 token=stranger3")
     for before in ("", "a", "ab", "abc"):
         log.info("base64", text=base64.b64encode(f"{before}{KEY}".encode()).decode())
     try:

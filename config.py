@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import io
 import json
 import math
 import os
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from dotenv import dotenv_values
+from dotenv.parser import parse_stream
 from pydantic import (
     AfterValidator,
     AliasChoices,
@@ -35,6 +36,9 @@ VERSION = "1.0.0"
 
 FULL_DAY_CLOSE_S = 16 * 3600
 """The close that `NO_ENTRY_AFTER` and `HARD_TIME_STOP` are written for, in seconds of the New York day."""
+
+_NAME_LENGTH = 20
+"""Length from which an unknown name in the file is not repeated, unless it looks like a name."""
 
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
 """The only hosts that may be spoken to without TLS."""
@@ -454,28 +458,28 @@ def load(
     values: dict[str, str] = {}
     sources = dict.fromkeys(variable_names(), "default")
 
-    def take(name: str, value: str, source: str) -> None:
-        variable = ALIASES.get(name, name)
-        values[variable] = value.strip()
-        sources[variable] = source
+    def take(found: Mapping[str, str | None], source: str) -> None:
+        # An alias first, so that the proper name wins within one source.
+        for name in (*ALIASES, *variable_names()):
+            value = (found.get(name) or "").strip()
+            # An empty variable counts as set where empty has a meaning, and as not set elsewhere.
+            if value or (name == "BENCHMARK" and name in found):
+                variable = ALIASES.get(name, name)
+                values[variable] = value
+                sources[variable] = source
 
-    for name, value in _read_env_file(env_file, faults).items():
-        if name.upper() in names:
-            take(name.upper(), value or "", "file")
-        else:
-            near = difflib.get_close_matches(name.upper(), names, n=1)
-            hint = f"; did you mean {near[0]}?" if near else "; remove it or see .env.example"
-            faults.append(f"{name}: no such setting in {env_file}{hint}")
-    # An alias first, so that the proper name wins within one source.
-    for name in (*ALIASES, *variable_names()):
-        value = environment.get(name)
-        # An empty variable counts as set where empty has a meaning, and as not set elsewhere.
-        if value is not None and (value.strip() or name == "BENCHMARK"):
-            take(name, value, "environment")
+    in_file = _read_env_file(env_file, faults)
+    for name in in_file.keys() - names:
+        near = difflib.get_close_matches(name, names, n=1)
+        hint = f"; did you mean {near[0]}?" if near else "; remove it or see .env.example"
+        # A long word without an underscore may be a key that was pasted where its name belongs.
+        shown = name if near or "_" in name or len(name) < _NAME_LENGTH else "a name that is not shown"
+        faults.append(f"{shown}: no such setting in {env_file}{hint}")
+    take(in_file, "file")
+    take(environment, "environment")
 
-    cleaned = {name.lower(): value for name, value in values.items() if value or name == "BENCHMARK"}
     try:
-        settings = Settings(**cleaned)  # type: ignore[arg-type]
+        settings = Settings(**{name.lower(): value for name, value in values.items()})  # type: ignore[arg-type]
     except ValidationError as error:
         for item in error.errors(include_url=False):
             faults.extend(_fault(item["loc"], item["msg"], values).splitlines())
@@ -485,13 +489,23 @@ def load(
 
 
 def _read_env_file(path: Path | None, faults: list[str]) -> dict[str, str | None]:
+    """The variables of a file by upper-case name. A line that is no ``NAME=value`` is a fault; it is not shown."""
     if path is None or not path.is_file():
         return {}
     try:
-        return dotenv_values(path, interpolate=False, encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         faults.append(f"{path}: cannot be read as UTF-8 text ({type(error).__name__})")
         return {}
+    found: dict[str, str | None] = {}
+    for binding in parse_stream(io.StringIO(text)):
+        if binding.key is not None and binding.value is not None:
+            found[binding.key.upper()] = binding.value
+        elif binding.key is not None or binding.error:
+            written = binding.original.string  # with the empty lines before it
+            line = binding.original.line + written[: -len(written.lstrip()) or None].count("\n")
+            faults.append(f"{path}: line {line} takes NAME=value")
+    return found
 
 
 def _fault(location: tuple[int | str, ...], message: str, values: Mapping[str, str]) -> str:
@@ -503,9 +517,20 @@ def _fault(location: tuple[int | str, ...], message: str, values: Mapping[str, s
     variable = ALIASES.get(variable, variable)
     if variable not in values:
         return f"{variable}: missing; {_takes(variable)}"
-    got = "a value that is not shown" if variable in SECRET_NAMES else repr(values[variable])
+    got = "a value that is not shown" if _hidden(variable, values) else repr(values[variable])
     detail = message if message.startswith("takes") else _takes(variable)
     return f"{variable}: got {got}; {detail}"
+
+
+def _hidden(variable: str, values: Mapping[str, str]) -> bool:
+    """Whether a value is a secret, or holds one: an address with a password or a query, a key in the wrong place."""
+    value = values[variable]
+    secrets = (values.get(name, "") for name in SECRET_NAMES)
+    return (
+        variable in SECRET_NAMES
+        or (variable.endswith("_URL") and any(mark in value for mark in "@?#"))
+        or any(secret in value for secret in secrets if len(secret) >= 8)
+    )
 
 
 def _takes(variable: str) -> str:

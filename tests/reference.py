@@ -1,0 +1,139 @@
+"""Every indicator again, slow and plain, straight from its definition: a list of bars, exact fractions, no state."""
+
+from __future__ import annotations
+
+import functools
+import math
+from fractions import Fraction
+
+from config import Rules
+
+Known = dict[int, tuple[float, float, float]]
+"""Second after the open to (close, volume, vwap), as now known."""
+
+
+@functools.cache
+def exact(value: float) -> Fraction:
+    """The decimal number that was meant."""
+    return Fraction(str(value))
+
+
+def within(bars: Known, end: int, width: int) -> list[int]:
+    """The seconds of the bars in (end - width, end]."""
+    return [second for second in sorted(bars) if end - width < second <= end]
+
+
+def vwap(bars: Known, end: int, width: int) -> Fraction | None:
+    """Σ(vw·v) / Σv, or None without volume."""
+    seconds = within(bars, end, width)
+    volume = sum((exact(bars[s][1]) for s in seconds), Fraction())
+    if not volume:
+        return None
+    return sum((exact(bars[s][1]) * exact(bars[s][2]) for s in seconds), Fraction()) / volume
+
+
+def percentile(values: list[Fraction], percent: float) -> Fraction:
+    """Linear interpolation between the closest ranks."""
+    ordered = sorted(values)
+    position = (len(ordered) - 1) * exact(percent) / 100
+    below = math.floor(position)
+    above = min(below + 1, len(ordered) - 1)
+    return ordered[below] + (ordered[above] - ordered[below]) * (position - below)
+
+
+def last_close(bars: Known, end: int, oldest: int) -> float | None:
+    """The last close at or before a second, not older than another."""
+    seconds = [s for s in bars if oldest <= s <= end]
+    return bars[max(seconds)][0] if seconds else None
+
+
+def rate(value: float | None, base: float | None) -> float | None:
+    """Change in percentage points."""
+    return None if value is None or base is None else float((exact(value) / exact(base) - 1) * 100)
+
+
+def slope(bars: Known, end: int, width: int, minimum: int) -> float | None:
+    """Least squares of close on start time, in dollars per second."""
+    seconds = within(bars, end, width)
+    if len(seconds) < minimum:
+        return None
+    mean_x = Fraction(sum(seconds), len(seconds))
+    mean_y = sum((exact(bars[s][0]) for s in seconds), Fraction()) / len(seconds)
+    top = sum(((s - mean_x) * (exact(bars[s][0]) - mean_y) for s in seconds), Fraction())
+    bottom = sum(((s - mean_x) ** 2 for s in seconds), Fraction())
+    return float(top / bottom)
+
+
+class Reference:
+    """The conditions at each evaluation, from the bars as known at that time."""
+
+    def __init__(self, rules: Rules) -> None:
+        self.rules = rules
+        self.own: Known = {}
+        self.benchmark: Known = {}
+        self._last: int | None = None
+        self._rising_since = 0
+
+    def evaluate(self, s: int, was_blind: bool) -> dict[str, object]:
+        """Values and passes at second ``s``."""
+        r, own = self.rules, self.own
+        close, volume, _ = own[s]
+        short, long = vwap(own, s, r.vwap_short_seconds), vwap(own, s, r.vwap_long_seconds)
+        earlier = vwap(own, s - r.vwap_long_shift_seconds, r.vwap_long_seconds)
+        rising = self._rising(s, short, was_blind)
+        volumes = [exact(own[x][1]) for x in within(own, s - 1, r.volume_window_seconds)]
+        enough = len(volumes) >= r.volume_min_bars
+        p95 = percentile(volumes, r.volume_percentile) if enough else None
+        trend = slope(own, s, r.momentum_seconds, r.momentum_min_bars)
+        momentum = None if trend is None else trend / close
+        relative = self._relative_volume(s)
+        base = s - r.roc_seconds
+        roc = rate(close, last_close(own, base, base - r.roc_tolerance_seconds))
+        spy = rate(
+            last_close(self.benchmark, s, s - r.benchmark_max_age_seconds),
+            last_close(self.benchmark, base, base - r.roc_tolerance_seconds),
+        )
+        return {
+            "vwap_1m": short,
+            "vwap_5m": long,
+            "vwap_5m_change": None if long is None or earlier is None else (long / earlier - 1) * 100,
+            "vwap_rising_s": rising,
+            "volume_p95": p95,
+            "volume_z": self._z(exact(volume), volumes) if enough else None,
+            "momentum": None if momentum is None else momentum * 100,
+            "relative_volume": relative,
+            "roc5": roc,
+            "benchmark_roc5": spy,
+            "passes": (
+                long is not None and earlier is not None and exact(close) > long > earlier,
+                short is not None and exact(close) > short,
+                rising >= r.vwap_rising_seconds,
+                p95 is not None and exact(volume) > p95,
+                momentum is not None and momentum > 1e-9,
+                relative is not None and relative >= r.relative_volume_min - 1e-9,
+                roc is not None and spy is not None and spy - roc <= r.spy_iwm_lag_threshold + 1e-9,
+            ),
+        }
+
+    def _rising(self, s: int, short: Fraction | None, was_blind: bool) -> int:
+        before = None if self._last is None else vwap(self.own, self._last, self.rules.vwap_short_seconds)
+        fell = was_blind or before is None or short is None or float(short / before - 1) < -1e-9
+        if self._last is None or fell:
+            self._rising_since = s
+        self._last = s
+        return s - self._rising_since
+
+    def _relative_volume(self, s: int) -> float | None:
+        r, own = self.rules, self.own
+        recent = sum((exact(own[x][1]) for x in within(own, s, r.relative_volume_seconds)), Fraction())
+        base = sum((exact(own[x][1]) for x in within(own, s, r.volume_window_seconds)), Fraction())
+        if not base:
+            return None
+        span = min(r.volume_window_seconds, s + 1)
+        return float((recent / r.relative_volume_seconds) / (base / span))
+
+    @staticmethod
+    def _z(volume: Fraction, volumes: list[Fraction]) -> float | None:
+        mean = sum(volumes, Fraction()) / len(volumes)
+        variance = sum(((v - mean) ** 2 for v in volumes), Fraction()) / len(volumes)
+        return float(volume - mean) / math.sqrt(variance) if variance else None

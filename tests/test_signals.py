@@ -1,0 +1,320 @@
+"""Windows and conditions: each indicator against a slow plain reference, and each limit at its boundary."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from config import Rules
+from events import Bar, Condition, Evaluation
+from signals import Signals
+from tests.builders import SESSION, bar
+from tests.reference import Reference
+
+SMALL = Rules(
+    vwap_long_seconds=60,
+    vwap_long_shift_seconds=10,
+    vwap_short_seconds=20,
+    vwap_rising_seconds=5,
+    volume_window_seconds=90,
+    volume_min_bars=20,
+    momentum_seconds=15,
+    momentum_min_bars=5,
+    relative_volume_seconds=20,
+    roc_seconds=30,
+    roc_tolerance_seconds=5,
+    benchmark_max_age_seconds=5,
+)
+
+ORDER = list(Condition)
+
+
+def passes(evaluation: Evaluation, condition: Condition) -> bool | None:
+    return evaluation.passes[ORDER.index(condition)]
+
+
+def compare(evaluation: Evaluation, expected: dict[str, object]) -> None:
+    for name, value in expected.items():
+        got = getattr(evaluation, name)
+        if isinstance(value, tuple) or value is None:
+            assert got == value, name
+        else:
+            assert got == pytest.approx(float(value), rel=1e-9, abs=1e-12), name  # type: ignore[arg-type]
+
+
+class Pair:
+    """The windows and the reference, fed alike and compared at every evaluation."""
+
+    def __init__(self, rules: Rules) -> None:
+        self.signals = Signals(rules, SESSION)
+        self.reference = Reference(rules)
+        self.evaluations = 0
+
+    def put(self, item: Bar, second: int, *, evaluates: bool, was_blind: bool = False) -> None:
+        is_new, is_newest = self.signals.learn(item)
+        known = self.reference.own if item.symbol == "IWM" else self.reference.benchmark
+        assert is_new == (second not in known)
+        assert is_newest == (second > max(known, default=-1))
+        known[second] = (item.close, item.volume, item.vwap)
+        if evaluates and is_new and is_newest and item.symbol == "IWM":
+            self.evaluations += 1
+            expected = self.reference.evaluate(second, was_blind)
+            compare(self.signals.evaluate(item, was_blind=was_blind), expected)
+
+
+STEP = st.tuples(
+    st.integers(0, 9),  # what happens
+    st.integers(1, 4),  # how far time goes
+    st.integers(0, 100),  # how far back a correction reaches
+    st.integers(-30, 30),  # cents
+    st.sampled_from((0.0, 0.25, 1.0, 100.0, 100.5, 700.0, 25_000.0)),
+    st.integers(-3, 3),  # cents of vw outside
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(STEP, min_size=30, max_size=150))
+def test_every_value_equals_the_reference_with_gaps_and_corrections(
+    steps: list[tuple[int, int, int, int, float, int]],
+) -> None:
+    pair = Pair(SMALL)
+    second = 0
+    for what, ahead, back, cents, volume, outside in steps:
+        close = round(215 + cents / 100, 2)
+        vwap = round(close + outside / 100, 4)
+        if what == 0:  # a correction, or a first print out of order
+            target = max(0, second - back)
+            pair.put(bar(target, close, volume, vwap=vwap), target, evaluates=False)
+        elif what == 1:  # backfilled ahead of the last evaluation
+            second += ahead
+            pair.put(bar(second, close, volume, vwap=vwap, backfilled=True), second, evaluates=False)
+        else:
+            second += ahead
+            spy = bar(second, close * 3, volume, symbol="SPY")
+            if what > 3:
+                pair.put(spy, second, evaluates=False)
+            pair.put(bar(second, close, volume, vwap=vwap), second, evaluates=True, was_blind=what == 2)
+
+
+def test_a_long_made_session_with_the_default_windows_equals_the_reference() -> None:
+    random_source = random.Random(7)
+    pair = Pair(Rules())
+    price = 215.0
+    for second in range(1500):
+        price = round(price + random_source.gauss(0, 0.02), 2)
+        if random_source.random() < 0.25:
+            continue
+        volume = round(random_source.lognormvariate(6, 1), random_source.choice((0, 2, 6)))
+        vwap = round(price + random_source.gauss(0, 0.004), 4)
+        pair.put(bar(second, price * 3, volume, symbol="SPY"), second, evaluates=False)
+        # The reference is slow on purpose: compare now and then, but evaluate always.
+        item = bar(second, price, volume, vwap=vwap)
+        pair.put(item, second, evaluates=second > 1300)
+        if random_source.random() < 0.05:
+            back = random_source.randrange(max(0, second - 900), second + 1)
+            if back in pair.reference.own:
+                pair.put(bar(back, price, volume + 11, vwap=vwap), back, evaluates=False)
+    assert pair.evaluations > 100
+
+
+def test_values_do_not_depend_on_the_order_of_arrival() -> None:
+    """Exact sums: late, doubled and corrected bars leave no trace beside the final ones."""
+    random_source = random.Random(11)
+    final = [
+        bar(s, round(215 + random_source.gauss(0, 0.1), 2), random_source.random() * 1e6) for s in range(400)
+    ]
+    ordered, shuffled = Signals(SMALL, SESSION), Signals(SMALL, SESSION)
+    for item in final:
+        ordered.learn(item)
+    noise = [bar(s, 200.0, 1e12) for s in range(0, 400, 3)]
+    mixed = final[:]
+    random_source.shuffle(mixed)
+    for item in (*noise, *mixed):
+        shuffled.learn(item)
+    last = bar(400, 215.5, 900.0)
+    ordered.learn(last)
+    shuffled.learn(last)
+    assert ordered.evaluate(last, was_blind=False) == shuffled.evaluate(last, was_blind=False)
+
+
+def feed(signals: Signals, items: list[Bar]) -> Evaluation:
+    """Learn and evaluate each bar; returns the last evaluation."""
+    for item in items:
+        signals.learn(item)
+        evaluation = signals.evaluate(item, was_blind=False)
+    return evaluation
+
+
+def test_vwap_rising_holds_at_exactly_thirty_seconds() -> None:
+    signals = Signals(Rules(), SESSION)
+    items = [bar(0, 215.0), bar(1, 214.0)]  # falls at second 1
+    items += [bar(s, 216.0) for s in range(2, 31)]
+    evaluation = feed(signals, items)
+    assert (evaluation.vwap_rising_s, passes(evaluation, Condition.VWAP_RISING)) == (29, False)
+    evaluation = feed(signals, [bar(31, 216.0)])
+    assert (evaluation.vwap_rising_s, passes(evaluation, Condition.VWAP_RISING)) == (30, True)
+
+
+@pytest.mark.parametrize(("fall", "rising_s"), [(1e-10, 2), (1e-8, 0)])
+def test_a_fall_under_one_part_in_a_thousand_million_is_rounding(fall: float, rising_s: int) -> None:
+    signals = Signals(Rules(), SESSION)
+    # One share at 1 000 000 000 times the step resolves the change of the average.
+    items = [bar(0, 1000.0, 1.0), bar(1, 1000.0, 1.0), bar(2, 1000.0, 1.0, vwap=1000.0 * (1 - 3 * fall))]
+    assert feed(signals, items).vwap_rising_s == rising_s
+
+
+def test_a_correction_of_the_window_before_is_compared_as_now_known() -> None:
+    """The bar that made the VWAP look falling is corrected: both windows see the correction."""
+    signals = Signals(Rules(), SESSION)
+    feed(signals, [bar(0, 215.0), bar(1, 215.0), bar(2, 217.0)])
+    signals.learn(bar(2, 215.0))
+    assert feed(signals, [bar(3, 215.5)]).vwap_rising_s == 3
+
+
+@pytest.mark.parametrize(("volume", "surges"), [(500.0, False), (500.001, True)])
+def test_volume_equal_to_its_percentile_is_no_surge(volume: float, surges: bool) -> None:
+    signals = Signals(Rules(), SESSION)
+    evaluation = feed(signals, [*(bar(s) for s in range(300)), bar(300, 215.0, volume)])
+    assert evaluation.volume_p95 == 500.0
+    assert evaluation.volume_z is None
+    assert passes(evaluation, Condition.VOLUME_SURGE) is surges
+
+
+def test_the_percentile_interpolates_and_leaves_the_second_itself_out() -> None:
+    signals = Signals(Rules(), SESSION)
+    evaluation = feed(signals, [bar(s, 215.0, float(s)) for s in range(301)])
+    assert evaluation.volume_p95 == pytest.approx(284.05)
+
+
+@pytest.mark.parametrize(("bars", "known"), [(299, False), (300, True)])
+def test_the_percentile_needs_three_hundred_bars(bars: int, known: bool) -> None:
+    evaluation = feed(Signals(Rules(), SESSION), [bar(s) for s in range(bars + 1)])
+    assert (evaluation.volume_p95 is not None) is known
+
+
+@pytest.mark.parametrize(("bars", "known"), [(9, False), (10, True)])
+def test_momentum_needs_ten_bars(bars: int, known: bool) -> None:
+    evaluation = feed(Signals(Rules(), SESSION), [bar(3 * s, 215.0 + s / 100) for s in range(bars)])
+    assert (evaluation.momentum is not None) is known
+
+
+@pytest.mark.parametrize(
+    ("step", "holds"), [(0.0, False), (2.15e-7, False), (2.2e-7, True), (-0.01, False), (0.01, True)]
+)
+def test_momentum_must_exceed_rounding(step: float, holds: bool) -> None:
+    evaluation = feed(Signals(Rules(), SESSION), [bar(s, 215.0 + s * step) for s in range(30)])
+    assert passes(evaluation, Condition.MOMENTUM) is holds
+
+
+def relative(volume: float) -> Evaluation:
+    """1,140 seconds of 100 shares, then 60 of ``volume``."""
+    signals = Signals(Rules(), SESSION)
+    return feed(signals, [bar(s, 215.0, 100.0 if s < 1140 else volume) for s in range(1200)])
+
+
+def test_relative_volume_at_its_limit_holds() -> None:
+    # x / ((1140·100 + 60·x) / 1200) = 1.5  →  x = 154.054054…
+    limit = 1.5 * 1140 * 100 / (1200 - 1.5 * 60)
+    assert passes(relative(round(limit + 1e-6, 6)), Condition.RELATIVE_VOLUME) is True
+    assert passes(relative(round(limit, 6) - 0.001), Condition.RELATIVE_VOLUME) is False
+
+
+def test_relative_volume_of_a_young_session_counts_its_seconds_only() -> None:
+    evaluation = feed(Signals(Rules(), SESSION), [bar(s, 215.0, 100.0) for s in range(90)])
+    assert evaluation.relative_volume == pytest.approx(1.0)
+
+
+def with_benchmark(last_spy: int, base_spy: int, *, spy: float = 660.0, own: float = 215.0) -> Evaluation:
+    signals = Signals(Rules(), SESSION)
+    signals.learn(bar(base_spy, 660.0, symbol="SPY"))
+    signals.learn(bar(last_spy, spy, symbol="SPY"))
+    return feed(signals, [bar(300, 215.0), bar(600, own)])
+
+
+@pytest.mark.parametrize(
+    ("last_spy", "base_spy", "known"),
+    [
+        (600, 300, True),
+        (590, 300, True),
+        (589, 300, False),
+        (600, 270, True),
+        (600, 269, False),
+        (600, 301, False),
+    ],
+)
+def test_the_benchmark_is_none_when_its_close_is_too_old(last_spy: int, base_spy: int, known: bool) -> None:
+    evaluation = with_benchmark(last_spy, base_spy)
+    assert (evaluation.benchmark_roc5 is not None) is known
+    assert passes(evaluation, Condition.SPY_LAG) is known
+
+
+@pytest.mark.parametrize(("spy", "holds"), [(661.32, True), (661.33, False), (650.0, True)])
+def test_spy_lag_at_its_limit_holds(spy: float, holds: bool) -> None:
+    evaluation = with_benchmark(600, 300, spy=spy)
+    assert passes(evaluation, Condition.SPY_LAG) is holds
+
+
+def test_conditions_can_be_left_out() -> None:
+    signals = Signals(Rules(benchmark="", relative_volume_min=0), SESSION)
+    evaluation = feed(signals, [bar(0)])
+    assert passes(evaluation, Condition.SPY_LAG) is None
+    assert passes(evaluation, Condition.RELATIVE_VOLUME) is None
+    assert evaluation.benchmark_roc5 is None
+
+
+def test_the_primary_condition_needs_a_rising_long_vwap() -> None:
+    rising = feed(Signals(Rules(), SESSION), [bar(s, 215.0 + s / 1000) for s in range(400)])
+    assert passes(rising, Condition.FIVE_MINUTE_VWAP) is True
+    assert rising.vwap_5m_change is not None and rising.vwap_5m_change > 0
+    # Above a VWAP that is below itself 30 s ago.
+    turned = [bar(s, 215.0 - s / 1000) for s in range(399)] + [bar(399, 216.0)]
+    assert passes(feed(Signals(Rules(), SESSION), turned), Condition.FIVE_MINUTE_VWAP) is False
+
+
+def test_a_window_without_volume_has_no_vwap_and_fails() -> None:
+    evaluation = feed(Signals(Rules(), SESSION), [bar(s, 215.0, 0.0) for s in range(60)])
+    assert evaluation.vwap_1m is None
+    assert evaluation.relative_volume is None
+    assert passes(evaluation, Condition.ABOVE_VWAP) is False
+    assert passes(evaluation, Condition.FIVE_MINUTE_VWAP) is False
+
+
+def test_a_close_equal_to_vwap_is_not_above_it() -> None:
+    """Exact sums: 0.1-dollar prices that no float holds still average to themselves."""
+    evaluation = feed(Signals(Rules(), SESSION), [bar(s, 215.1, 333.333333) for s in range(60)])
+    assert evaluation.vwap_1m == 215.1
+    assert passes(evaluation, Condition.ABOVE_VWAP) is False
+
+
+@pytest.mark.parametrize("second", [-1, 23_400])
+def test_bars_outside_the_session_are_in_no_window(second: int) -> None:
+    signals = Signals(Rules(), SESSION)
+    assert signals.learn(bar(second, 300.0)) == (True, False)
+    assert signals.learn(bar(second, 300.0)) == (False, False)
+    assert signals.price is None
+    assert signals.volume == 0
+
+
+def test_symbols_never_asked_for_are_ignored() -> None:
+    assert Signals(Rules(), SESSION).learn(bar(0, symbol="QQQ")) == (False, False)
+
+
+@pytest.mark.parametrize("back", [0, 28, 29, 58, 59, 298, 299, 1198, 1199, 1200])
+def test_a_correction_mends_exactly_the_windows_that_hold_its_second(back: int) -> None:
+    """Corrected to absurd values: each window's value changes when it holds the second, and only then."""
+    plain, mended = Signals(Rules(), SESSION), Signals(Rules(), SESSION)
+    items = [bar(s, 215.0 + (s % 5) / 100, 500.0 + s % 9) for s in range(1400)]
+    feed(plain, items)
+    feed(mended, items)
+    mended.learn(bar(1399 - back, 400.0, 9e6))
+    next_bar = bar(1400, 215.0, 500.0)
+    after, other = feed(mended, [next_bar]), feed(plain, [next_bar])
+    # One second later the reach is one shorter.
+    assert (after.vwap_1m != other.vwap_1m) is (back + 1 < 60)
+    assert (after.vwap_5m != other.vwap_5m) is (back + 1 < 300)
+    assert (after.momentum != other.momentum) is (back + 1 < 30)
+    assert (after.relative_volume != other.relative_volume) is (back + 1 < 1200)
+    assert (after.volume_z != other.volume_z) is (back < 1200)

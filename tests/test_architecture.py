@@ -1,0 +1,174 @@
+"""Which module may know which, and what a pure module may not touch: read from the source, and tried."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+WORDS = {"events", "config", "utils"}
+RULES = {"signals", "contract_selector", "risk_manager"}
+EDGES = {"polygon_client", "alerts", "journal", "logger"}
+ENTRY_POINTS = {"main", "diagnose"}
+MODULES = WORDS | RULES | EDGES | ENTRY_POINTS | {"engine"}
+"""Every module at the top level. The list is closed: a new one needs a place in the picture first."""
+
+PURE = {"events", "engine"} | RULES
+MAY_IMPORT: dict[str, set[str]] = {
+    "events": set(),
+    "utils": {"events"},
+    "config": {"events", "utils"},
+    **dict.fromkeys(RULES, WORDS),
+    "engine": WORDS | RULES,
+    **dict.fromkeys(EDGES, WORDS),
+    **dict.fromkeys(ENTRY_POINTS, MODULES - ENTRY_POINTS),
+}
+IMPURE = {
+    *("asyncio", "threading", "multiprocessing", "concurrent", "subprocess", "signal", "selectors", "queue"),
+    *("socket", "ssl", "http", "urllib", "httpx", "websockets", "aiohttp", "certifi"),
+    *("logging", "structlog", "warnings", "random", "secrets", "uuid", "time", "os", "sys", "io", "pathlib"),
+}
+"""What decides reads no clock, rolls no dice, does no input or output and starts nothing."""
+
+CLOCK_READS = {
+    *("now", "utcnow", "today", "time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "utc_now"),
+    *("SystemClock", "ScaledClock", "sleep"),
+}
+HEAVY = {"numpy", "aiohttp", "plotly", "pandas", "sim"}
+"""What the worker's start must not load: the demo and reports need it, the worker does not."""
+
+
+def tree(name: str) -> ast.Module:
+    """The syntax tree of a top-level module."""
+    return ast.parse((ROOT / f"{name}.py").read_text(encoding="utf-8"), filename=f"{name}.py")
+
+
+def imports(node: ast.AST) -> Iterator[str]:
+    """The first part of every module that is imported anywhere below ``node``."""
+    for item in ast.walk(node):
+        if isinstance(item, ast.Import):
+            yield from (alias.name.split(".")[0] for alias in item.names)
+        elif isinstance(item, ast.ImportFrom):
+            yield "." if item.level else (item.module or "").split(".")[0]
+
+
+def at_import(module: ast.Module) -> Iterator[str]:
+    """What is imported when the module is: everything outside its functions."""
+    pending: list[ast.AST] = [module]
+    while pending:
+        for child in ast.iter_child_nodes(pending.pop()):
+            if isinstance(child, (ast.Import, ast.ImportFrom)):
+                yield from imports(child)
+            elif not isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+                pending.append(child)
+
+
+def existing(names: set[str]) -> list[str]:
+    """Those of ``names`` that are there; the record of the session is the one that comes later."""
+    missing = {name for name in names if not (ROOT / f"{name}.py").exists()}
+    assert missing <= {"journal"}
+    return sorted(names - missing)
+
+
+def test_the_top_level_is_a_closed_list() -> None:
+    found = {path.stem for path in ROOT.glob("*.py")}
+    assert found <= MODULES
+    assert found >= MODULES - {"journal"}
+
+
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_imports_point_one_way(name: str) -> None:
+    if name in existing({name}):
+        ours = set(imports(tree(name))) & MODULES
+        assert ours <= MAY_IMPORT[name]
+        assert "." not in set(imports(tree(name)))
+
+
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_only_entry_points_know_the_simulation_and_only_when_asked(name: str) -> None:
+    if name in existing({name}):
+        assert not HEAVY & set(at_import(tree(name)))
+        if name not in ENTRY_POINTS:
+            assert not HEAVY & set(imports(tree(name)))
+
+
+def test_the_simulation_knows_words_only() -> None:
+    for path in sorted((ROOT / "sim").rglob("*.py")):
+        found = set(imports(ast.parse(path.read_text(encoding="utf-8"))))
+        assert found & MODULES <= WORDS, path.name
+
+
+@pytest.mark.parametrize("name", existing(PURE))
+def test_what_decides_is_pure(name: str) -> None:
+    module = tree(name)
+    assert not IMPURE & set(imports(module))
+    for node in ast.walk(module):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            called = f"{node.value.id}.{node.attr}"
+            if node.value.id in {"datetime", "date", "time", "utils"}:
+                assert node.attr not in CLOCK_READS, f"{name} line {node.lineno}: {called}"
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            assert node.func.id not in {"open", "print", "input", "exec", "eval"}, (
+                f"{name} line {node.lineno}"
+            )
+        if isinstance(node, (ast.AsyncFunctionDef, ast.Await, ast.Global)):
+            pytest.fail(f"{name} line {node.lineno}: {type(node).__name__}")
+        if isinstance(node, ast.ImportFrom) and node.module in {"utils", "datetime"}:
+            assert not {alias.name for alias in node.names} & CLOCK_READS
+
+
+def test_one_place_reads_the_clock() -> None:
+    for name in existing(MODULES):
+        for node in ast.walk(tree(name)):
+            if isinstance(node, ast.Attribute) and node.attr in {"time_ns", "utcnow", "now", "today", "time"}:
+                owner = node.value
+                reads = isinstance(owner, ast.Name) and owner.id in {"time", "datetime", "date"}
+                assert not reads or name == "utils", f"{name} line {node.lineno}"
+
+
+def test_new_york_time_exists_in_one_module() -> None:
+    for name in existing(MODULES - {"utils"}):
+        found = set(imports(tree(name)))
+        assert "zoneinfo" not in found
+        assert "holidays" not in found
+
+
+def test_what_decides_can_be_loaded_without_input_or_output() -> None:
+    """Tried, not read: what the pure modules load, through all they import, has no network and no log."""
+    program = (
+        f"import sys; import {', '.join(existing(PURE))}\n"
+        "bad = {'httpx', 'websockets', 'aiohttp', 'structlog', 'numpy', 'sim', 'logger', 'alerts', 'polygon_client'}\n"
+        "print(sorted(bad & set(sys.modules)))"
+    )
+    assert run(program) == "[]\n"
+
+
+@pytest.mark.parametrize("name", sorted(ENTRY_POINTS))
+def test_the_start_of_an_entry_point_loads_nothing_heavy(name: str) -> None:
+    program = (
+        f"import sys; import {name}; print(sorted({HEAVY!r} & {{m.split('.')[0] for m in sys.modules}}))"
+    )
+    assert run(program) == "[]\n"
+
+
+def run(program: str) -> str:
+    """What ``program`` prints in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_no_test_patches_our_own_modules() -> None:
+    forbidden = ("monkeypatch.setattr", "mock.patch", "unittest.mock", "MagicMock", "mocker.")
+    for path in sorted((ROOT / "tests").rglob("*.py")):
+        if path != Path(__file__):
+            text = path.read_text(encoding="utf-8")
+            assert not [word for word in forbidden if word in text], path.name

@@ -1,0 +1,1543 @@
+"""Decisions become texts, and texts become pushes. Nothing is decided here but when a push is sent.
+
+First the texts: pure functions, exact to the character. Then `Pushover`, the service's HTTP client; `Outbox`, what
+is still to be told; and `Sender`, the tasks that tell it. Deciding is not delivering: `Sender.submit` never waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections import OrderedDict, deque
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from enum import IntEnum, StrEnum
+from types import TracebackType
+from typing import Any, Self, assert_never
+from urllib.parse import urlsplit
+
+import httpx
+import msgspec
+import structlog
+from pydantic import SecretStr
+
+from config import LOOPBACK_HOSTS, Rules, Settings
+from events import (
+    SECOND,
+    AlertKind,
+    AlertOutcome,
+    Closed,
+    Decision,
+    Declined,
+    Event,
+    ExitReason,
+    FeedAlarmed,
+    FeedCause,
+    FeedRecovered,
+    Hold,
+    HoldReason,
+    MarkBack,
+    MarkLost,
+    Opened,
+    Outcome,
+    Session,
+    Withdrawn,
+)
+from utils import (
+    Clock,
+    clock_text,
+    day_text,
+    minute_text,
+    momentum_text,
+    number_text,
+    option_price,
+    share_price,
+    signed_percent,
+    span_text,
+    strike_text,
+)
+
+log = structlog.get_logger("alerts")
+
+# --- Texts -------------------------------------------------------------------------------------------
+
+TITLE_MAX = 250
+"""Characters of a title that Pushover takes."""
+
+MESSAGE_MAX = 1024
+"""Characters of a message that Pushover takes."""
+
+LINES_ADDED_MAX = 64
+"""Characters kept free for the lines that are added when an alert is sent (``Late``, ``Repeat of``)."""
+
+LATE_S = 5
+"""Seconds after its decision from which an alert says that it is late."""
+
+AFTER_CLOSE_S = 15 * 60
+"""How long after the close a SELL is still tried: the options trade until then."""
+
+REASON_MAX = 200
+"""Characters of a reason that somebody else has worded."""
+
+HALF_CENT = 50
+"""Half a cent in units of an option price: the step of a mid."""
+
+DELTA_DIGITS = 2
+DELTA_DIGITS_MAX = 6
+
+HIGH, NORMAL, QUIET = 1, 0, -1
+"""Pushover's priorities: past quiet hours, ordinary, without a sound."""
+
+EMERGENCY = 2
+"""Pushover's priority that repeats until it is acknowledged."""
+
+
+class Rank(IntEnum):
+    """Importance of an alert, the most important first. The first three have a lane of their own."""
+
+    SELL = 0
+    UNWATCHED = 1
+    SAFETY = 2
+    BUY = 3
+    SYSTEM = 4
+    QUIET = 5
+
+
+ALWAYS_SAFETY = frozenset({AlertKind.MARK_LOST, AlertKind.EVICTED, AlertKind.REFUSED})
+"""System pushes without which a position may go unwatched, or every signal be missed."""
+
+
+class Alert(msgspec.Struct, frozen=True, kw_only=True):
+    """One push, before it is sent.
+
+    ``id`` is the position's for BUY and SELL, else the cause. ``position`` is the position it concerns, or empty.
+    Times are µs of UTC, ``pay_limit`` is an option price; each is 0 where it has no meaning. ``repeat`` marks an alert
+    of which an earlier copy may have arrived.
+    """
+
+    kind: AlertKind
+    id: str
+    title: str
+    message: str
+    decided_at: int
+    priority: int
+    position: str = ""
+    contract: str = ""
+    pay_limit: int = 0
+    pay_until: int = 0
+    time_stop: int = 0
+    give_up_at: int = 0
+    repeat: bool = False
+
+    @property
+    def rank(self) -> Rank:
+        """How important it is."""
+        if self.kind is AlertKind.SELL:
+            return Rank.SELL
+        if self.kind is AlertKind.UNWATCHED:
+            return Rank.UNWATCHED
+        if self.kind in ALWAYS_SAFETY or (self.kind is AlertKind.FEED_BLIND and self.position):
+            return Rank.SAFETY
+        if self.kind is AlertKind.BUY:
+            return Rank.BUY
+        return Rank.QUIET if self.priority < NORMAL else Rank.SYSTEM
+
+    @property
+    def urgent(self) -> bool:
+        """Whether it is a SELL or a safety push, which never wait behind another."""
+        return self.rank <= Rank.SAFETY
+
+    @property
+    def persistent(self) -> bool:
+        """Whether it is tried until `give_up_at`, and again after a lost answer."""
+        return self.rank <= Rank.UNWATCHED
+
+    @property
+    def fingerprint(self) -> str:
+        """Equal for two alerts that say the same: SHA-256 of kind, contract and position, or of kind and cause."""
+        contract = self.contract if self.kind in (AlertKind.BUY, AlertKind.SELL) else ""
+        return hashlib.sha256(f"{self.kind}|{contract}|{self.id}".encode()).hexdigest()
+
+
+def alert_for(now: int, decision: Decision, rules: Rules, sell_priority: int = EMERGENCY) -> Alert | None:
+    """The push that tells ``decision``, made at ``now`` (µs); None for a decision that is not pushed."""
+    match decision:
+        case Opened():
+            return _buy(now, decision, rules)
+        case Closed():
+            return _sell(now, decision, rules, sell_priority)
+        case FeedAlarmed():
+            return _feed_alarmed(now, decision, rules)
+        case FeedRecovered():
+            return _feed_recovered(now, decision, rules)
+        case MarkLost():
+            return _mark_lost(now, decision, rules)
+        case MarkBack():
+            return _mark_back(now, decision, rules)
+        case Declined() | Withdrawn():
+            return None
+        case _:
+            assert_never(decision)
+
+
+def _buy(now: int, opened: Opened, rules: Rules) -> Alert:
+    time_stop = minute_text(opened.time_stop)
+    spread = (opened.ask - opened.bid) / opened.mid * 100
+    lines = (
+        f"{rules.symbol} {share_price(opened.price)} | VWAP {share_price(opened.vwap)} "
+        f"({signed_percent(_change(opened.price, opened.vwap), 2)})",
+        f"Momentum {momentum_text(opened.momentum)}%/s | Vol Z{_one_decimal(opened.volume_z)}",
+        "",
+        f"📊 {opened.contract} {opened.expiry} {strike_text(opened.strike)}c",
+        f"Δ{_delta_text(opened, rules)} IV{opened.iv * 100:.1f}%",
+        "",
+        f"💰 Entry ~{option_price(opened.entry)} "
+        f"(mid {option_price(opened.mid)} +{option_price(opened.entry - opened.mid)})",
+        f"Spread {spread:.1f}% | Size {opened.bid_size:.0f}×{opened.ask_size:.0f}",
+        "",
+        f"⚠️ Hard Giveback {number_text(rules.max_giveback_percent)}% | Time Stop {time_stop} ET",
+        "",
+        # The highest mid that sells: the level itself may lie between two mids.
+        f"Pay ≤ {option_price(opened.pay_limit)} until {clock_text(opened.pay_until)} "
+        f"| Stop {option_price(opened.stop - opened.stop % HALF_CENT)}",
+        f"No SELL by {time_stop}? Close it yourself.",
+        f"#{opened.id}",
+    )
+    return Alert(
+        kind=AlertKind.BUY,
+        id=opened.id,
+        title=f"🔥 {rules.symbol} 0DTE CALL — BUY",
+        message="\n".join(lines),
+        decided_at=now,
+        priority=HIGH,
+        position=opened.id,
+        contract=opened.contract,
+        pay_limit=opened.pay_limit,
+        pay_until=opened.pay_until,
+        time_stop=opened.time_stop,
+    )
+
+
+def _sell(now: int, closed: Closed, rules: Rules, priority: int) -> Alert:
+    close = _close_of(closed.time_stop, rules)
+    lines = [f"Reason: {reason_text(closed, rules)}"]
+    if closed.late > LATE_S * SECOND:
+        lines.append(f"{span_text(closed.late)} after the time stop: the program was not watching")
+    lines += [
+        "",
+        f"{rules.symbol} {share_price(closed.price)} | VWAP {share_price(closed.vwap)}",
+        f"Peak {option_price(closed.peak)} → Now {option_price(closed.mark)}",
+    ]
+    age = 0 if closed.mark is None or closed.mark_at is None else (now - closed.mark_at) // SECOND
+    if age > rules.mark_lost_seconds:
+        lines.append(f"Price {age} s old: check the quote")
+    lines += [
+        "",
+        f"📊 {closed.contract}",
+        _profit_line(closed),
+        "",
+        "✅ Close at market / best bid" if now < close else "⚠️ The market has closed: ask your broker",
+        "",
+        f"Entry {option_price(closed.entry)} at {clock_text(closed.opened_at)}, "
+        f"held {span_text(now - closed.opened_at)}{_bid_part(closed)}",
+        f"#{closed.id}",
+    ]
+    return Alert(
+        kind=AlertKind.SELL,
+        id=closed.id,
+        title=f"🚪 {rules.symbol} 0DTE CALL — SELL",
+        message="\n".join(lines),
+        decided_at=now,
+        priority=priority,
+        position=closed.id,
+        contract=closed.contract,
+        time_stop=closed.time_stop,
+        give_up_at=_give_up_at(now, closed.time_stop, rules),
+    )
+
+
+def reason_text(closed: Closed, rules: Rules) -> str:
+    """Why a position was closed, as the phone and the log say it."""
+    match closed.reason:
+        case ExitReason.TIME_STOP:
+            return f"Time stop {minute_text(closed.time_stop)} ET"
+        case ExitReason.STOP_LOSS:
+            loss = signed_percent(profit_percent(closed))
+            return f"Stop loss {loss} (limit -{_limit(closed, rules.stop_loss_percent)}%)"
+        case ExitReason.HARD_GIVEBACK:
+            return f"Giveback {_giveback(closed)} (Hard cap {_limit(closed, rules.max_giveback_percent)}%)"
+        case ExitReason.VWAP_GIVEBACK:
+            cap = _limit(closed, rules.tighten_giveback_percent)
+            return f"Giveback {_giveback(closed)} below VWAP (cap {cap}%)"
+        case ExitReason.VWAP_PERSISTENCE:
+            return f"Below VWAP 2×{rules.persistence_block_seconds}s"
+        case ExitReason.SHUTDOWN:
+            return "Shutdown (program stopping, not a market signal)"
+        case _:
+            assert_never(closed.reason)
+
+
+def profit_percent(closed: Closed) -> float | None:
+    """The last mark against the entry, in percent; None without a mark."""
+    return _change(closed.mark, closed.entry)
+
+
+def _profit_line(closed: Closed) -> str:
+    if closed.mark is None:
+        return "P&L: n/a"
+    return f"{'🔴' if closed.mark < closed.entry else '🟢'} P&L: {signed_percent(profit_percent(closed))}"
+
+
+def _bid_part(closed: Closed) -> str:
+    if closed.bid is None:
+        return ""
+    if closed.bid <= 0:
+        return " | No bid"
+    size = "" if closed.bid_size is None else f"×{closed.bid_size:.0f}"
+    return f" | Bid {option_price(closed.bid)}{size} ({signed_percent(_change(closed.bid, closed.entry))})"
+
+
+def _giveback(closed: Closed) -> str:
+    change = _change(closed.mark, closed.peak)
+    return "n/a" if change is None else f"{_one_decimal(-change)}%"
+
+
+def _limit(closed: Closed, rule: float) -> str:
+    return number_text(rule if closed.limit_percent is None else closed.limit_percent)
+
+
+def _change(value: float | None, base: float | None) -> float | None:
+    """Change of ``value`` against ``base`` in percent; None when either is missing."""
+    return (value - base) / base * 100 if value is not None and base else None
+
+
+def _one_decimal(value: float | None) -> str:
+    """One decimal, never ``-0.0``; ``n/a`` without a value."""
+    return "n/a" if value is None else f"{round(value, 1) or 0.0:.1f}"
+
+
+def _delta_text(opened: Opened, rules: Rules) -> str:
+    if opened.in_range:
+        return f"{opened.delta:.{DELTA_DIGITS}f}"
+    digits = DELTA_DIGITS
+    # A delta of 0.4504 is outside 0.30–0.45, and must not read as 0.45.
+    while digits < DELTA_DIGITS_MAX and rules.delta_min <= round(opened.delta, digits) <= rules.delta_max:
+        digits += 1
+    low, high = _bound_text(rules.delta_min), _bound_text(rules.delta_max)
+    return f"{opened.delta:.{digits}f} (outside {low}–{high})"
+
+
+def _bound_text(bound: float) -> str:
+    """A bound of delta with two decimals, and more only if it has them."""
+    text = f"{bound:.{DELTA_DIGITS_MAX}f}".rstrip("0")
+    return text.ljust(text.index(".") + 1 + DELTA_DIGITS, "0")
+
+
+def _close_of(time_stop: int, rules: Rules) -> int:
+    return time_stop + rules.before_close(rules.hard_time_stop) * SECOND
+
+
+def _give_up_at(now: int, time_stop: int, rules: Rules) -> int:
+    """Until when a SELL is tried. One that is decided after its day (a restart) gets as long from now."""
+    return max(_close_of(time_stop, rules), now) + AFTER_CLOSE_S * SECOND
+
+
+# What happened, what the program does now, and what the owner can do, for each cause of blindness.
+CAUSE_TEXTS: Mapping[FeedCause, tuple[str, str, str]] = {
+    FeedCause.NOT_CONNECTED: (
+        "The feed could not be connected",
+        "connecting again without end",
+        "if it lasts, check the vendor's status page and the log",
+    ),
+    FeedCause.DROPPED: (
+        "The feed's connection was lost and is not back",
+        "connecting again without end",
+        "if it lasts, check the vendor's status page and the log",
+    ),
+    FeedCause.STALL: (
+        "The feed has stalled: connected, but nothing comes (confirmed)",
+        "closing the connection and opening a new one",
+        "if it lasts, check the vendor's status page and the log",
+    ),
+    FeedCause.SILENCE: (
+        "No bars come, and nothing explains it (a trading halt looks like this)",
+        "reconnecting once, then waiting for a bar",
+        "see whether trading is halted",
+    ),
+    FeedCause.LAG: (
+        "Bars come too late to act on",
+        "waiting for bars in time",
+        "if it lasts, see that your plan is real-time, not delayed",
+    ),
+    FeedCause.OVERFLOW: (
+        "More came in than could be handled (inbox overflow)",
+        "reconnecting and filling the gap",
+        "if it comes again, the machine is too slow: see the log",
+    ),
+    FeedCause.EVICTED: (
+        "The vendor gave our connection to another copy: probably a second one is running with the same account "
+        "(a laptop, a second Render service)",
+        "trying again after 60, 120, then every 300 s",
+        "stop the other copy. A second key does not help: the limit is the account's",
+    ),
+    FeedCause.REFUSED: (
+        "The vendor refuses the key or the plan",
+        "trying again every 5 minutes",
+        "check the key, and that the plan includes real-time stocks",
+    ),
+}
+
+ALARM_TITLES = {
+    AlertKind.EVICTED: "⚠️ {symbol}: feed taken by another copy",
+    AlertKind.REFUSED: "⚠️ {symbol}: feed refused by the vendor",
+    AlertKind.FEED_BLIND: "⚠️ {symbol}: feed blind",
+}
+
+STILL_WATCHED = (
+    "The position is watched by its own quotes: stop loss, hard giveback and time stop stand; "
+    "the exits that need bars pause."
+)
+
+
+def _system(
+    kind: AlertKind,
+    now: int,
+    cause: str,
+    *,
+    title: str,
+    lines: Iterable[str],
+    position: str | None,
+    **more: Any,
+) -> Alert:
+    """A push that is not BUY or SELL: loud with a position open, else normal; the position's id is its last line."""
+    return Alert(
+        kind=kind,
+        id=cause,
+        title=title,
+        message=_fitted(list(lines), [f"#{position}"] if position else []),
+        decided_at=now,
+        position=position or "",
+        **{"priority": HIGH if position else NORMAL, **more},
+    )
+
+
+def _fitted(lines: list[str], end: list[str]) -> str:
+    """The lines as one message. What does not fit before ``end`` is left out from the back, and counted."""
+    text = "\n".join([*lines, *end])
+    kept = len(lines)
+    while kept and len(text) > MESSAGE_MAX - LINES_ADDED_MAX:
+        kept -= 1
+        text = "\n".join([*lines[:kept], f"({len(lines) - kept} more lines: see the log)", *end])
+    return text
+
+
+def _feed_alarmed(now: int, alarm: FeedAlarmed, rules: Rules) -> Alert:
+    kinds = {FeedCause.EVICTED: AlertKind.EVICTED, FeedCause.REFUSED: AlertKind.REFUSED}
+    kind = kinds.get(alarm.cause, AlertKind.FEED_BLIND)
+    happened, doing, owner = CAUSE_TEXTS[alarm.cause]
+    lines = [
+        f"{happened}.",
+        f"No usable bar since {clock_text(alarm.since)} ET.",
+        f"Now: no entries; {doing}.",
+    ]
+    if alarm.position:
+        lines.append(STILL_WATCHED)
+    lines.append(f"You: {owner}.")
+    if alarm.untold:
+        spells = "blind spell was" if alarm.untold == 1 else "blind spells were"
+        lines.append(f"Before this, {alarm.untold} {spells} not pushed.")
+    title = ALARM_TITLES[kind].format(symbol=rules.symbol)
+    return _system(kind, now, alarm.cause.value, title=title, lines=lines, position=alarm.position)
+
+
+def _feed_recovered(now: int, recovered: FeedRecovered, rules: Rules) -> Alert:
+    gap = span_text(recovered.gap_end - recovered.gap_start)
+    lines = [
+        f"Bars come again. Gap {gap}: {clock_text(recovered.gap_start)} to {clock_text(recovered.gap_end)} ET "
+        f"({recovered.cause.value}).",
+        "Now: filling the gap; entries again once it is filled."
+        + (" All exits stand again." if recovered.position else ""),
+        "You: nothing to do.",
+    ]
+    title = f"✅ {rules.symbol}: feed recovered, gap {gap}"
+    return _system(
+        AlertKind.FEED_RECOVERED,
+        now,
+        recovered.cause.value,
+        title=title,
+        lines=lines,
+        position=recovered.position,
+    )
+
+
+def _mark_lost(now: int, lost: MarkLost, rules: Rules) -> Alert:
+    last = f" The last was {option_price(lost.mark)}." if lost.mark is not None else ""
+    lines = (
+        f"{lost.contract} has had no usable price since {clock_text(lost.since)} ET.{last}",
+        "Now: stop loss and givebacks wait for a price; the time stop still comes.",
+        "You: check the quote, and close it yourself if you want out.",
+    )
+    title = f"⚠️ {rules.symbol}: no price for the open position"
+    return _system(
+        AlertKind.MARK_LOST, now, lost.id, title=title, lines=lines, position=lost.id, contract=lost.contract
+    )
+
+
+def _mark_back(now: int, back: MarkBack, rules: Rules) -> Alert:
+    lines = (
+        f"{back.contract} has a usable price again: {option_price(back.mark)}. "
+        f"There was none for {span_text(now - back.since)}, since {clock_text(back.since)} ET.",
+        "Now: stop loss and givebacks are judged again.",
+        "You: nothing to do.",
+    )
+    title = f"✅ {rules.symbol}: price of the open position is back"
+    return _system(
+        AlertKind.MARK_BACK, now, back.id, title=title, lines=lines, position=back.id, contract=back.contract
+    )
+
+
+# System pushes that are not decisions. ``position`` is the id of the open one, or None.
+
+
+def record_off(now: int, rules: Rules, *, since: int, reason: str, position: str | None = None) -> Alert:
+    """The session's record cannot be written since ``since`` (µs), for ``reason`` (words, no path)."""
+    lines = (
+        f"The session's record cannot be written since {clock_text(since)} ET: {reason[:REASON_MAX]}.",
+        "Now: no entries; tried again every minute. SELLs still come.",
+        "You: see that the disk is there, writable and not full. A restart now would forget an open position.",
+    )
+    title = f"⚠️ {rules.symbol}: record off"
+    return _system(AlertKind.RECORD_OFF, now, "record", title=title, lines=lines, position=position)
+
+
+def record_on(now: int, rules: Rules, *, since: int, position: str | None = None) -> Alert:
+    """The session's record is written again; it was not since ``since`` (µs)."""
+    lines = (
+        f"The session's record is written again. It was not for {span_text(now - since)}, "
+        f"since {clock_text(since)} ET.",
+        "Now: entries are possible again.",
+        "You: nothing to do.",
+    )
+    title = f"✅ {rules.symbol}: record on"
+    return _system(AlertKind.RECORD_ON, now, "record", title=title, lines=lines, position=position)
+
+
+def watching_again(
+    now: int, rules: Rules, *, position: str, contract: str, since: int, time_stop: int
+) -> Alert:
+    """A restart found ``position`` open; nobody watched it since ``since`` (µs)."""
+    lines = (
+        f"Watching again #{position}: gap {span_text(now - since)}, peak in the gap unknown",
+        f"{contract} was not watched since {clock_text(since)} ET.",
+        f"Now: all exits stand, the time stop at {minute_text(time_stop)} ET.",
+        "You: if it ran up in the gap, the givebacks do not know: look at it once.",
+    )
+    title = f"👀 {rules.symbol}: watching again #{position}"
+    return _system(
+        AlertKind.WATCHING_AGAIN,
+        now,
+        position,
+        title=title,
+        lines=lines,
+        position=position,
+        contract=contract,
+        time_stop=time_stop,
+    )
+
+
+def unwatched(now: int, rules: Rules, *, position: str, contract: str, stop: int, time_stop: int) -> Alert:
+    """The program stops and leaves ``position`` open. ``stop`` is its stop level, ``time_stop`` µs."""
+    by = minute_text(time_stop)
+    lines = (
+        f"Unwatched from now #{position}",
+        f"The program stopped at {clock_text(now)} ET. {contract} is still open, and no SELL comes for it "
+        "until the program runs again.",
+        "Now: nothing watches it. The next start does, and says so.",
+        f"You: close it yourself by {by} ET, or at {option_price(stop - stop % HALF_CENT)} (its stop).",
+    )
+    return _system(
+        AlertKind.UNWATCHED,
+        now,
+        position,
+        title=f"⚠️ {rules.symbol}: unwatched from now #{position}",
+        lines=lines,
+        position=position,
+        contract=contract,
+        time_stop=time_stop,
+        give_up_at=_give_up_at(now, time_stop, rules),
+    )
+
+
+def cap_reached(now: int, rules: Rules, *, entries: int, position: str | None = None) -> Alert:
+    """The day's ``entries`` have reached `Rules.max_entries_per_day`."""
+    lines = (
+        f"{entries} entries today: MAX_ENTRIES_PER_DAY is reached, at {clock_text(now)} ET.",
+        "Now: no more entries today." + (" The open position is watched to its end." if position else ""),
+        "You: nothing to do. The cap is a setting (0 = none).",
+    )
+    title = f"✋ {rules.symbol}: entry cap reached"
+    return _system(AlertKind.CAP_REACHED, now, "entries", title=title, lines=lines, position=position)
+
+
+def market_closed(now: int, rules: Rules, *, session: Session, position: str | None = None) -> Alert:
+    """The vendor says that the exchange is closed in ``session``, which the calendar has."""
+    lines = (
+        f"The vendor says that the exchange is closed, at {clock_text(now)} ET. The calendar has a session "
+        f"from {minute_text(session.open)} to {minute_text(session.close)} ET.",
+        "Now: no entries while it says so; asked again."
+        + (" The open position is still watched." if position else ""),
+        "You: see nyse.com for an unscheduled closing.",
+    )
+    title = f"⚠️ {rules.symbol}: market closed"
+    return _system(AlertKind.MARKET_CLOSED, now, session.date, title=title, lines=lines, position=position)
+
+
+def armed(now: int, rules: Rules, *, version: str, session: Session) -> Alert:
+    """The program watches ``session``."""
+    early = ", early close" if session.early else ""
+    lines = (
+        f"Watching {rules.symbol} since {clock_text(now)} ET, session {session.date} "
+        f"{minute_text(session.open)}–{minute_text(session.close)} ET{early}.",
+        f"Version {version}, rules {rules.digest()}.",
+        "You: nothing to do. No such push on a trading day? The program is not running.",
+    )
+    title = f"✅ {rules.symbol}: armed"
+    return _system(
+        AlertKind.ARMED, now, session.date, title=title, lines=lines, position=None, priority=QUIET
+    )
+
+
+def evening(now: int, rules: Rules, *, date: str, summary: Iterable[str]) -> Alert:
+    """The day's ``summary``, one line each; what does not fit is counted, and stands in the log."""
+    title = f"🌙 {rules.symbol}: {date}"
+    return _system(AlertKind.EVENING, now, date, title=title, lines=summary, position=None, priority=QUIET)
+
+
+def text_at(alert: Alert, now: int, repeat: bool) -> str:
+    """The message as it is sent at ``now``: ``Late 12 s`` and ``Repeat of #7f3a91`` stand above the id."""
+    added: list[str] = []
+    late = now - alert.decided_at
+    if late > LATE_S * SECOND:
+        added.append(f"Late {late // SECOND} s")
+    if repeat:
+        added.append(f"Repeat of #{alert.position or alert.id}")
+    body, separator, last = alert.message.rpartition("\n")
+    if alert.position and last == f"#{alert.position}":
+        return "\n".join([body, *added, last]) if separator else "\n".join([*added, last])
+    return "\n".join([alert.message, *added])
+
+
+# --- The service -------------------------------------------------------------------------------------
+
+CONNECT_S = 3.0
+"""Real seconds for a connection: a request that failed in it has definitely not arrived."""
+
+EXCHANGE_S = 10.0
+"""Real seconds for a whole exchange. A timeout of inactivity would never end an answer that drips."""
+
+CONNECTIONS_MAX = 2
+"""The vendor's limit of connections at a time."""
+
+KEEP_ALIVE_S = 120.0
+"""Real seconds that an idle connection is kept: longer than the pause between two questions for the quota."""
+
+EMERGENCY_RETRY_S = 30
+"""Seconds between the repeats of an emergency push: the vendor's least."""
+
+EMERGENCY_EXPIRE_S = 1500
+"""Seconds after which an emergency push is no longer repeated: 50 repeats are the vendor's most."""
+
+ERROR_TEXT_MAX = 200
+"""Characters of a vendor's error that are kept."""
+
+LATEST_TIME = 4_102_444_800
+"""The year 2100 in Unix seconds: a time beyond it is none."""
+
+OK_STATUSES = range(200, 300)
+REFUSED_STATUSES = range(400, 500)
+TOO_MANY = 429
+
+NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
+"""Failures before the first byte: the request has definitely not arrived."""
+
+FAILURE_WORDS: Mapping[type[Exception], str] = {
+    httpx.ConnectError: "no connection",
+    httpx.ConnectTimeout: "no connection in time",
+    httpx.PoolTimeout: "no free connection",
+    httpx.ReadTimeout: "no answer in time",
+    httpx.WriteTimeout: "could not be written in time",
+    httpx.ReadError: "connection lost while waiting for the answer",
+    httpx.WriteError: "connection lost while writing",
+    httpx.RemoteProtocolError: "connection closed without an answer",
+    TimeoutError: "no answer in time",
+}
+
+
+class Result(StrEnum):
+    """How an exchange with the service ended."""
+
+    OK = "ok"
+    REFUSED = "refused"
+    """The service answered 4xx, or 200 with a status other than 1."""
+    FAILED = "failed"
+    """It definitely was not accepted: no connection, or 5xx."""
+    LOST = "lost"
+    """It may have been accepted: the answer did not come, or could not be read."""
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of one exchange.
+
+    ``status`` is the HTTP status (0: no answer). ``reason`` says in words what went wrong and ``errors`` is the vendor's
+    list, both without any key. ``remaining`` (pushes left) and ``reset`` (Unix seconds) are None when not told.
+    """
+
+    result: Result
+    status: int = 0
+    reason: str = ""
+    errors: tuple[str, ...] = ()
+    receipt: str = ""
+    devices: tuple[str, ...] = ()
+    limit: int | None = None
+    remaining: int | None = None
+    reset: int | None = None
+    acknowledged: bool = False
+    expired: bool = False
+
+
+class Pushover:
+    """The push service over HTTP: one method for each question. No method raises for a failed exchange."""
+
+    def __init__(
+        self,
+        url: str,
+        token: SecretStr,
+        user: SecretStr,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self._token = token
+        self._user = user
+        self._client = httpx.AsyncClient(
+            base_url=url,
+            transport=transport,
+            timeout=httpx.Timeout(EXCHANGE_S, connect=CONNECT_S, pool=CONNECT_S),
+            limits=httpx.Limits(
+                max_connections=CONNECTIONS_MAX,
+                max_keepalive_connections=CONNECTIONS_MAX,
+                keepalive_expiry=KEEP_ALIVE_S,
+            ),
+            trust_env=_through_proxy(url),
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close its connections."""
+        await self._client.aclose()
+
+    async def send(self, fields: Mapping[str, str]) -> Answer:
+        """Post one message; token and user are added here."""
+        return await self._exchange("POST", "/1/messages.json", {**self._keys(), **fields})
+
+    async def validate(self) -> Answer:
+        """Ask whether token and user are good; `Answer.devices` names the user's."""
+        return await self._exchange("POST", "/1/users/validate.json", self._keys())
+
+    async def limits(self) -> Answer:
+        """Ask for the quota."""
+        return await self._exchange("GET", "/1/apps/limits.json")
+
+    async def receipt(self, receipt: str) -> Answer:
+        """Ask whether an emergency push was acknowledged. Not more often than every 5 s."""
+        return await self._exchange("GET", f"/1/receipts/{receipt}.json")
+
+    def _keys(self) -> dict[str, str]:
+        return {"token": self._token.get_secret_value(), "user": self._user.get_secret_value()}
+
+    async def _exchange(self, method: str, path: str, form: dict[str, str] | None = None) -> Answer:
+        # The vendor takes a GET's token in the address only: no address and no text of an httpx error is ever logged.
+        parameters = None if form else {"token": self._token.get_secret_value()}
+        try:
+            async with asyncio.timeout(EXCHANGE_S):
+                response = await self._client.request(method, path, data=form, params=parameters)
+        except (httpx.HTTPError, TimeoutError, OSError) as error:
+            result = Result.FAILED if isinstance(error, NEVER_SENT) else Result.LOST
+            return Answer(result=result, reason=failure_words(error))
+        return self._read(response)
+
+    def _read(self, response: httpx.Response) -> Answer:
+        body = _json_object(response.content)
+        status = response.status_code
+        raw_errors = body.get("errors")
+        errors = tuple(self._scrubbed(error) for error in raw_errors) if isinstance(raw_errors, list) else ()
+        accepted = status in OK_STATUSES and body.get("status") == 1
+        if accepted:
+            result, reason = Result.OK, ""
+        elif status in REFUSED_STATUSES or (status in OK_STATUSES and "status" in body):
+            result, reason = Result.REFUSED, f"{status}: {'; '.join(errors) or 'no reason given'}"
+        elif status in OK_STATUSES:
+            result, reason = Result.LOST, f"{status} with a body that is no answer"
+        else:
+            result, reason = Result.FAILED, f"status {status}"
+        devices = body.get("devices")
+        return Answer(
+            result=result,
+            status=status,
+            reason=reason,
+            errors=errors,
+            receipt=_word(body.get("receipt")),
+            devices=tuple(self._scrubbed(device) for device in devices) if isinstance(devices, list) else (),
+            limit=_whole(body.get("limit"), response.headers.get("X-Limit-App-Limit")),
+            remaining=_whole(body.get("remaining"), response.headers.get("X-Limit-App-Remaining")),
+            reset=_whole(body.get("reset"), response.headers.get("X-Limit-App-Reset")),
+            acknowledged=body.get("acknowledged") == 1,
+            expired=body.get("expired") == 1,
+        )
+
+    def _scrubbed(self, text: object) -> str:
+        """A vendor's text without our keys, on one line, of bounded length."""
+        line = " ".join(str(text).split())
+        for key in self._keys().values():
+            line = line.replace(key, "***")
+        return line[:ERROR_TEXT_MAX]
+
+
+def failure_words(error: Exception) -> str:
+    """What went wrong with an exchange, in words. Never the error's own text, which may hold an address."""
+    return f"{FAILURE_WORDS.get(type(error), 'the exchange failed')} ({type(error).__name__})"
+
+
+def _through_proxy(url: str) -> bool:
+    """Whether the machine's proxy settings apply: not for its own loopback."""
+    return urlsplit(url).hostname not in LOOPBACK_HOSTS
+
+
+def _json_object(content: bytes) -> dict[str, Any]:
+    """The body as a JSON object; an empty one when it is anything else."""
+    try:
+        body = msgspec.json.decode(content)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def _whole(*values: object) -> int | None:
+    """The first of ``values`` that is a whole number from 0 to the year 2100's seconds."""
+    for value in values:
+        text = str(value) if isinstance(value, int | str) and not isinstance(value, bool) else ""
+        if (
+            text.isascii()
+            and text.isdigit()
+            and len(text) <= len(str(LATEST_TIME))
+            and int(text) <= LATEST_TIME
+        ):
+            return int(text)
+    return None
+
+
+def _word(value: object) -> str:
+    """A receipt; empty for anything that could not be part of an address."""
+    return value if isinstance(value, str) and value.isascii() and value.isalnum() else ""
+
+
+# --- The outbox --------------------------------------------------------------------------------------
+
+OUTBOX_MAX = 50
+"""Alerts that may wait. More are a fault; then the least important is dropped, never a SELL."""
+
+REMEMBERED_MAX = 500
+"""Outcomes that are remembered: far more than a day has alerts."""
+
+
+class Entry:
+    """An alert that is still to be told, and how far that has come. ``due`` is when it is tried next, µs."""
+
+    def __init__(self, alert: Alert, due: int) -> None:
+        self.alert = alert
+        self.due = due
+        self.attempts = 0
+        self.in_flight = False
+        self.may_have_arrived = alert.repeat
+
+
+class Outbox:
+    """What is still to be told, and what became of the rest.
+
+    It lives in memory. Every change goes through `add`, `begin`, `postpone` and `settle`, which is where one that
+    outlives the process writes first.
+    """
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+        self._outcomes: OrderedDict[tuple[AlertKind, str], Outcome] = OrderedDict()
+        self._sold: OrderedDict[str, None] = OrderedDict()
+
+    def add(self, alert: Alert, now: int) -> Entry:
+        """Take an alert in, due at once."""
+        entry = Entry(alert, now)
+        self.entries.append(entry)
+        if alert.kind is AlertKind.SELL:
+            self._sold[alert.position] = None
+            if len(self._sold) > REMEMBERED_MAX:
+                self._sold.popitem(last=False)
+        return entry
+
+    def begin(self, entry: Entry) -> None:
+        """An attempt begins: from now on it may arrive."""
+        entry.attempts += 1
+        entry.in_flight = True
+
+    def postpone(self, entry: Entry, due: int) -> None:
+        """The attempt came to nothing; the next is at ``due`` (µs)."""
+        entry.in_flight = False
+        entry.due = due
+
+    def settle(self, entry: Entry, outcome: Outcome) -> None:
+        """Nothing more is done for it."""
+        entry.in_flight = False
+        self.entries.remove(entry)
+        self._outcomes[entry.alert.kind, entry.alert.id] = outcome
+        if len(self._outcomes) > REMEMBERED_MAX:
+            self._outcomes.popitem(last=False)
+
+    def find(self, kind: AlertKind, alert_id: str) -> Entry | None:
+        """The entry of that kind and id which is still to be told."""
+        return next((e for e in self.entries if e.alert.kind is kind and e.alert.id == alert_id), None)
+
+    def outcome(self, kind: AlertKind, alert_id: str) -> Outcome | None:
+        """What became of an alert, if that is known."""
+        return self._outcomes.get((kind, alert_id))
+
+    def sold(self, position: str) -> bool:
+        """Whether the position's SELL has been submitted."""
+        return position in self._sold
+
+    def waiting(self, urgent: bool) -> list[Entry]:
+        """Entries of one lane that are not in flight."""
+        return [e for e in self.entries if e.alert.urgent is urgent and not e.in_flight]
+
+    def next(self, urgent: bool, now: int) -> Entry | None:
+        """The most important entry of a lane that is due, the oldest of equals."""
+        due = [e for e in self.waiting(urgent) if e.due <= now]
+        return min(due, key=lambda e: (e.alert.rank, e.alert.decided_at), default=None)
+
+    def least_important(self) -> Entry | None:
+        """What is dropped first when there is too much; never a SELL or "unwatched", nor what is in flight."""
+        droppable = [e for e in self.entries if not e.in_flight and not e.alert.persistent]
+        return max(droppable, key=lambda e: (e.alert.rank, -e.alert.decided_at), default=None)
+
+
+# --- The sender --------------------------------------------------------------------------------------
+
+RETRY_DELAYS_S = (5.0, 10.0)
+"""Pauses before the second and third attempt. The vendor asks for at least 5 s."""
+
+PERSISTENT_RETRY_S = 30.0
+"""Pause between the attempts for a SELL after the first three."""
+
+DUPLICATE_S = 60
+"""An alert that says the same as one submitted this recently is dropped."""
+
+KEEP_WARM_S = 45
+"""Pause between two questions for the quota in a session: they keep the connection open."""
+
+PROBE_S = 60
+"""Pause between two questions whether pushes are taken again."""
+
+RECEIPT_POLL_S = 30
+"""Pause between two questions for a receipt; the vendor allows one in 5 s."""
+
+UNACKNOWLEDGED_S = 300
+"""Seconds after which an emergency push that nobody acknowledged is logged."""
+
+QUOTA_LOW = 200
+"""Pushes left in the month below which only what matters is sent."""
+
+HOUSEKEEPING_S = 1.0
+"""Pause between two looks at what is due besides alerts."""
+
+
+class Receipt(msgspec.Struct, kw_only=True):
+    """An emergency push that waits to be acknowledged. Times are µs."""
+
+    receipt: str
+    title: str
+    accepted_at: int
+    due: int
+    warned: bool = False
+
+
+class Sender:
+    """Delivers alerts: `submit` takes one, `run` is its task, `drain` waits for what is pending.
+
+    ``report`` is given an `AlertOutcome` for every alert, and `Hold` when pushes are refused or too many. ``ask_of``
+    answers a contract's newest ask in units of an option price, None when there is none.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Clock,
+        report: Callable[[Event], None],
+        ask_of: Callable[[str], int | None],
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._report = report
+        self._ask_of = ask_of
+        self._transport = transport
+        self._pushover = Pushover(
+            settings.pushover_url, settings.pushover_token, settings.pushover_user_key, transport
+        )
+        self._outbox = Outbox()
+        self._wakes = {True: asyncio.Event(), False: asyncio.Event()}
+        self._changed = asyncio.Event()
+        self._seen: dict[str, int] = {}
+        self._accepted_at: deque[int] = deque()
+        self._holds: set[HoldReason] = set()
+        self._receipts: list[Receipt] = []
+        self._side_tasks: set[asyncio.Task[None]] = set()
+        self._question: asyncio.Task[None] | None = None
+        self._healthy = False
+        self._in_session = False
+        self._remaining: int | None = None
+        self._quota_reset: int | None = None
+        self._refused_for_quota = False
+        self._validate_due: int | None = 0
+        self._limits_due = 0
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the last push or question was answered well; False until the first one was."""
+        return self._healthy
+
+    @property
+    def pending(self) -> list[Alert]:
+        """What is still to be told, the most important first."""
+        return [entry.alert for entry in sorted(self._outbox.entries, key=lambda e: e.alert.rank)]
+
+    def in_session(self, on: bool) -> None:
+        """Keep the connection warm (``on``) or not."""
+        self._in_session = on
+
+    def submit(self, alert: Alert) -> None:
+        """Take an alert over. Never waits; what cannot be taken is logged and reported."""
+        now = self._clock.now()
+        if self._is_duplicate(alert, now):
+            log.warning(
+                "alert_duplicate",
+                text=f"⏭️ Alert dropped, the same was sent less than {DUPLICATE_S} s ago: {alert.title}",
+                kind=alert.kind.value,
+                id=alert.id,
+            )
+            return
+        entry = self._outbox.add(alert, now)
+        if alert.kind is AlertKind.SELL:
+            self._settle_buy_of(entry)
+        self._shed()
+        self._wakes[alert.urgent].set()
+
+    async def run(self) -> None:
+        """Deliver until cancelled."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._lane(urgent=True), name="alerts-urgent")
+                tasks.create_task(self._lane(urgent=False), name="alerts-normal")
+                tasks.create_task(self._housekeeping(), name="alerts-housekeeping")
+        finally:
+            for task in tuple(self._side_tasks):
+                task.cancel()
+            await asyncio.gather(*self._side_tasks, return_exceptions=True)
+            await self._pushover.close()
+
+    async def drain(self, seconds: float) -> list[Alert]:
+        """Wait until all is told, at most ``seconds`` (real: the host's patience is), while `run` still runs.
+
+        Returns what is left, the most important first, as soon as no attempt for it falls into that time.
+        """
+        end = self._clock.now() + int(seconds * self._clock.speed * SECOND)
+        try:
+            async with asyncio.timeout(seconds):
+                while self._side_tasks or any(e.in_flight or e.due < end for e in self._outbox.entries):
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError:
+            log.warning(
+                "drain_timed_out", text=f"⏱️ Alerts not sent within {number_text(seconds)} s", seconds=seconds
+            )
+        left = self.pending
+        for alert in left:
+            log.critical(
+                "alert_left", text=f"🛑 Alert left unsent: {alert.title}", kind=alert.kind.value, id=alert.id
+            )
+        return left
+
+    # Taking over
+
+    def _is_duplicate(self, alert: Alert, now: int) -> bool:
+        self._seen = {key: at for key, at in self._seen.items() if now - at < DUPLICATE_S * SECOND}
+        if not alert.repeat and alert.fingerprint in self._seen:
+            return True
+        self._seen[alert.fingerprint] = now
+        return False
+
+    def _settle_buy_of(self, sell: Entry) -> None:
+        """A BUY that has not arrived is withdrawn by its SELL, and the SELL by that."""
+        buy = self._outbox.find(AlertKind.BUY, sell.alert.position)
+        if buy is not None and not buy.in_flight:
+            self._withdraw(buy, "its position has closed")
+        if self._nobody_told(sell):
+            self._withdraw(sell, "nobody was told of the BUY")
+
+    def _nobody_told(self, sell: Entry) -> bool:
+        outcome = self._outbox.outcome(AlertKind.BUY, sell.alert.position)
+        return outcome in (Outcome.REFUSED, Outcome.UNSENT) and not sell.may_have_arrived
+
+    def _shed(self) -> None:
+        """Drop the least important while there are too many."""
+        while len(self._outbox.entries) > OUTBOX_MAX:
+            entry = self._outbox.least_important()
+            if entry is None:
+                return
+            log.error(
+                "outbox_full",
+                text=f"🛑 Too many alerts are waiting ({OUTBOX_MAX}); dropped: {entry.alert.title}",
+                kind=entry.alert.kind.value,
+                id=entry.alert.id,
+            )
+            self._finish(entry, self._unsent(entry), "too many alerts were waiting")
+
+    # Delivering
+
+    async def _lane(self, urgent: bool) -> None:
+        """Deliver one alert after the other. What waits for its next attempt is in nobody's way."""
+        wake = self._wakes[urgent]
+        while True:
+            wake.clear()
+            entry = self._outbox.next(urgent, self._clock.now())
+            if entry is not None:
+                await self._attempt(entry)
+                self._changed.set()
+                continue
+            waiting = self._outbox.waiting(urgent)
+            await self._rest(wake, min((e.due for e in waiting), default=None))
+
+    async def _rest(self, wake: asyncio.Event, until: int | None) -> None:
+        """Wait for ``wake``, or for the time ``until`` (µs) if there is one."""
+        if until is None:
+            await wake.wait()
+            return
+        seconds = max(0, until - self._clock.now()) / SECOND
+        waits = {
+            asyncio.ensure_future(wake.wait()),
+            asyncio.ensure_future(self._clock.sleep(seconds)),
+        }
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
+
+    async def _attempt(self, entry: Entry) -> None:
+        await self._make_room()
+        now = self._clock.now()
+        obstacle = self._obstacle(entry, now)
+        if obstacle:
+            self._withdraw(entry, obstacle)
+            return
+        fields = self._fields(entry, now)
+        self._outbox.begin(entry)
+        answer = await self._pushover.send(fields)
+        self._learn(answer)
+        match answer.result:
+            case Result.OK:
+                self._accepted(entry, answer)
+            case Result.REFUSED:
+                self._refused(entry, answer)
+            case Result.FAILED | Result.LOST:
+                self._failed(entry, answer)
+            case _:
+                assert_never(answer.result)
+
+    def _obstacle(self, entry: Entry, now: int) -> str:
+        """Why an alert is not to be sent (any more); empty when it is."""
+        alert = entry.alert
+        if alert.kind is AlertKind.BUY:
+            return self._buy_obstacle(alert, now)
+        if alert.kind is AlertKind.SELL:
+            return "nobody was told of the BUY" if self._nobody_told(entry) else ""
+        if alert.urgent:
+            return ""
+        if HoldReason.PUSH_REFUSED in self._holds:
+            return "the push service refuses our pushes"
+        if self._remaining is not None and self._remaining < QUOTA_LOW and alert.priority <= NORMAL:
+            return f"only {self._remaining} pushes are left this month"
+        return ""
+
+    def _buy_obstacle(self, alert: Alert, now: int) -> str:
+        if self._outbox.sold(alert.position):
+            return "its position has closed"
+        if now >= alert.pay_until:
+            return f"it is {(now - alert.decided_at) // SECOND} s old"
+        ask = self._ask_of(alert.contract)
+        if ask is not None and ask > alert.pay_limit:
+            return f"the ask {option_price(ask)} has passed its limit {option_price(alert.pay_limit)}"
+        if HoldReason.PUSH_REFUSED in self._holds:
+            return "the push service refuses our pushes"
+        return ""
+
+    def _fields(self, entry: Entry, now: int) -> dict[str, str]:
+        alert = entry.alert
+        fields = {
+            "title": alert.title,
+            "message": text_at(alert, now, entry.may_have_arrived),
+            "timestamp": str(alert.decided_at // SECOND),
+            "priority": str(alert.priority),
+        }
+        if alert.kind is AlertKind.BUY:
+            # A stale BUY vanishes from the phone at the time stop.
+            fields["ttl"] = str(max(1, (alert.time_stop - now) // SECOND))
+        if alert.priority == EMERGENCY:
+            fields |= {"retry": str(EMERGENCY_RETRY_S), "expire": str(EMERGENCY_EXPIRE_S)}
+        return fields
+
+    def _accepted(self, entry: Entry, answer: Answer) -> None:
+        alert = entry.alert
+        now = self._clock.now()
+        seconds = (now - alert.decided_at) / SECOND
+        log.info(
+            "alert_sent",
+            text=f"✓ Alert sent: {alert.title} ({seconds:.2f} s)",
+            kind=alert.kind.value,
+            id=alert.id,
+            seconds=round(seconds, 3),
+            attempts=entry.attempts,
+        )
+        self._finish(entry, Outcome.ACCEPTED)
+        self._accepted_at.append(now)
+        self._check_cap(now)
+        if answer.receipt:
+            due = now + RECEIPT_POLL_S * SECOND
+            self._receipts.append(
+                Receipt(receipt=answer.receipt, title=alert.title, accepted_at=now, due=due)
+            )
+
+    def _refused(self, entry: Entry, answer: Answer) -> None:
+        alert = entry.alert
+        text = f"🛑 Alert refused, not sent again: {alert.title} ({answer.reason})"
+        if alert.kind is AlertKind.SELL:
+            log.critical("sell_refused", text=text, id=alert.id, status=answer.status, errors=answer.errors)
+        else:
+            log.error(
+                "alert_refused",
+                text=text,
+                kind=alert.kind.value,
+                id=alert.id,
+                status=answer.status,
+                errors=answer.errors,
+            )
+        if alert.kind is AlertKind.BUY and self._outbox.sold(alert.position):
+            log.warning(
+                "buy_refused_after_sell",
+                text=f"⚠️ The BUY of #{alert.position} was refused after its SELL had gone out: "
+                "the SELL concerns nobody",
+                id=alert.id,
+            )
+        self._hold_refused(answer)
+        # An earlier copy may have arrived although this one was refused.
+        self._finish(entry, Outcome.LOST if entry.may_have_arrived else Outcome.REFUSED, answer.reason)
+        self._tell_elsewhere(alert)
+
+    def _failed(self, entry: Entry, answer: Answer) -> None:
+        """Try again later, or not. A lost answer may have been an acceptance."""
+        alert = entry.alert
+        now = self._clock.now()
+        lost = answer.result is Result.LOST
+        entry.may_have_arrived = entry.may_have_arrived or lost
+        if lost and not alert.persistent:
+            log.warning(
+                "alert_answer_lost",
+                text=f"❓ Alert sent, answer lost, not repeated: {alert.title} ({answer.reason})",
+                kind=alert.kind.value,
+                id=alert.id,
+                attempts=entry.attempts,
+            )
+            self._finish(entry, Outcome.LOST, answer.reason)
+            return
+        log.warning(
+            "alert_attempt_failed",
+            text=f"⚠️ Alert attempt {entry.attempts} {'lost its answer' if lost else 'failed'}: "
+            f"{alert.title} ({answer.reason})",
+            kind=alert.kind.value,
+            id=alert.id,
+            attempts=entry.attempts,
+        )
+        if entry.attempts == len(RETRY_DELAYS_S) + 1:
+            self._tell_elsewhere(alert)
+        due = self._next_attempt(entry, now)
+        if due is None:
+            self._give_up(entry, answer.reason)
+        else:
+            self._outbox.postpone(entry, due)
+
+    def _next_attempt(self, entry: Entry, now: int) -> int | None:
+        """When the next attempt is due (µs); None when there is none."""
+        if entry.attempts <= len(RETRY_DELAYS_S):
+            return now + int(RETRY_DELAYS_S[entry.attempts - 1] * SECOND)
+        due = now + int(PERSISTENT_RETRY_S * SECOND)
+        return due if entry.alert.persistent and due <= entry.alert.give_up_at else None
+
+    def _give_up(self, entry: Entry, reason: str) -> None:
+        alert = entry.alert
+        text = f"🛑 Could not deliver after {entry.attempts} attempts: {alert.title} ({reason})"
+        if alert.persistent:
+            log.critical("could_not_deliver", text=text, kind=alert.kind.value, id=alert.id)
+        else:
+            log.error("alert_given_up", text=text, kind=alert.kind.value, id=alert.id)
+        self._finish(entry, self._unsent(entry), f"{entry.attempts} attempts failed: {reason}")
+
+    def _withdraw(self, entry: Entry, reason: str) -> None:
+        log.warning(
+            "alert_not_sent",
+            text=f"🚫 Alert not sent: {entry.alert.title} ({reason})",
+            kind=entry.alert.kind.value,
+            id=entry.alert.id,
+            reason=reason,
+        )
+        self._finish(entry, self._unsent(entry), reason)
+
+    def _unsent(self, entry: Entry) -> Outcome:
+        return Outcome.LOST if entry.may_have_arrived else Outcome.UNSENT
+
+    def _finish(self, entry: Entry, outcome: Outcome, detail: str = "") -> None:
+        self._outbox.settle(entry, outcome)
+        self._changed.set()
+        alert = entry.alert
+        self._report(
+            AlertOutcome(
+                kind=alert.kind, id=alert.id, outcome=outcome, attempts=entry.attempts, detail=detail
+            )
+        )
+
+    # What holds entries
+
+    def _hold(self, reason: HoldReason, on: bool, text: str) -> None:
+        if on == (reason in self._holds):
+            return
+        (self._holds.add if on else self._holds.discard)(reason)
+        if on:
+            log.error("entries_held", text=f"✋ Entries held, {reason.value}: {text}", reason=reason.value)
+        else:
+            log.info("entries_released", text=f"✓ Entries released, {text}", reason=reason.value)
+        self._report(Hold(reason=reason, on=on))
+
+    def _hold_refused(self, answer: Answer) -> None:
+        now = self._clock.now()
+        self._healthy = False
+        self._validate_due = now + PROBE_S * SECOND
+        if answer.status == TOO_MANY:
+            self._refused_for_quota = True
+            self._quota_reset = answer.reset
+            until = "it is told" if answer.reset is None else f"{day_text(answer.reset * SECOND)} ET"
+            log.error(
+                "quota_used_up",
+                text=f"🛑 Pushover's quota is used up until {until}: no push arrives",
+                reset=answer.reset,
+            )
+            self._hold(HoldReason.PUSH_REFUSED, True, f"the quota is used up until {until}")
+        else:
+            self._refused_for_quota = False
+            self._hold(HoldReason.PUSH_REFUSED, True, f"the push service refuses ({answer.reason})")
+
+    def _check_cap(self, now: int) -> None:
+        count, span = self._settings.push_cap_count, self._settings.push_cap_seconds
+        while self._accepted_at and now - self._accepted_at[0] >= span * SECOND:
+            self._accepted_at.popleft()
+        if count:
+            full = len(self._accepted_at) >= count
+            text = f"{count} pushes within {span} s" if full else f"fewer than {count} pushes within {span} s"
+            self._hold(HoldReason.PUSH_CAP, full, text)
+
+    def _learn(self, answer: Answer) -> None:
+        """What every answer tells: whether the service is well, and how many pushes are left."""
+        self._healthy = answer.result is Result.OK
+        if answer.remaining is None:
+            return
+        was_low = self._remaining is not None and self._remaining < QUOTA_LOW
+        if self._remaining is None:
+            log.info(
+                "quota",
+                text=f"📮 Pushover: {answer.remaining:,} pushes left this month",
+                remaining=answer.remaining,
+            )
+        self._remaining = answer.remaining
+        if answer.remaining < QUOTA_LOW and not was_low:
+            log.warning(
+                "quota_low",
+                text=f"⚠️ Pushover: only {answer.remaining} pushes left this month; quiet ones are not sent",
+                remaining=answer.remaining,
+            )
+
+    # Besides alerts
+
+    async def _housekeeping(self) -> None:
+        """Ask what is due, one question at a time, and only while no alert is on its way."""
+        while True:
+            now = self._clock.now()
+            self._check_cap(now)
+            question = None if any(e.in_flight for e in self._outbox.entries) else self._due_question(now)
+            if question is not None:
+                await self._ask(question)
+            await self._clock.sleep(HOUSEKEEPING_S)
+
+    async def _ask(self, question: Coroutine[Any, Any, None]) -> None:
+        task = self._question = asyncio.create_task(question, name="alerts-question")
+        try:
+            await asyncio.wait({task})
+        finally:
+            task.cancel()
+            self._question = None
+        if not task.cancelled():
+            task.result()
+
+    async def _make_room(self) -> None:
+        """An alert never waits for a question: with the other lane in flight, the question gives way."""
+        question = self._question
+        if question is not None and any(e.in_flight for e in self._outbox.entries):
+            question.cancel()
+            await asyncio.wait({question})
+
+    def _due_question(self, now: int) -> Coroutine[Any, Any, None] | None:
+        if self._validate_due is not None and now >= self._validate_due:
+            if not self._refused_for_quota:
+                return self._ask_user(now)
+            if self._quota_reset is not None and now >= self._quota_reset * SECOND:
+                return self._ask_user(now)
+            self._validate_due = now + PROBE_S * SECOND
+            if self._quota_reset is None:
+                return self._ask_quota(now)
+        receipt = next((r for r in self._receipts if now >= r.due), None)
+        if receipt is not None:
+            return self._ask_receipt(receipt, now)
+        if now >= self._limits_due and (self._in_session or not self._healthy or self._remaining is None):
+            return self._ask_quota(now)
+        return None
+
+    async def _ask_user(self, now: int) -> None:
+        """Ask whether pushes are taken: at the start, and while they are refused."""
+        self._validate_due = now + PROBE_S * SECOND
+        answer = await self._pushover.validate()
+        self._learn(answer)
+        if answer.result is Result.OK:
+            self._validate_due = None
+            self._refused_for_quota = False
+            log.info(
+                "push_ready",
+                text=f"✓ Pushover takes our pushes ({len(answer.devices)} devices)",
+                devices=len(answer.devices),
+            )
+            self._hold(HoldReason.PUSH_REFUSED, False, "the push service takes our pushes")
+        elif answer.result is Result.REFUSED and answer.status != TOO_MANY:
+            self._hold(HoldReason.PUSH_REFUSED, True, f"the push service refuses ({answer.reason})")
+        else:
+            log.warning(
+                "push_question_failed",
+                text=f"⚠️ Pushover did not answer: {answer.reason}",
+                reason=answer.reason,
+            )
+
+    async def _ask_quota(self, now: int) -> None:
+        """Ask for the quota, which keeps the connection warm."""
+        self._limits_due = now + KEEP_WARM_S * SECOND
+        was_healthy = self._healthy
+        answer = await self._pushover.limits()
+        self._learn(answer)
+        if answer.result is Result.OK:
+            if self._refused_for_quota and self._quota_reset is None and answer.remaining:
+                self._refused_for_quota = False
+                self._validate_due = None
+                self._hold(HoldReason.PUSH_REFUSED, False, "there is quota again")
+        elif was_healthy:
+            log.warning(
+                "push_question_failed",
+                text=f"⚠️ Pushover did not answer: {answer.reason}",
+                reason=answer.reason,
+            )
+
+    async def _ask_receipt(self, receipt: Receipt, now: int) -> None:
+        receipt.due = now + RECEIPT_POLL_S * SECOND
+        answer = await self._pushover.receipt(receipt.receipt)
+        self._learn(answer)
+        waited = (self._clock.now() - receipt.accepted_at) // SECOND
+        if answer.acknowledged:
+            self._receipts.remove(receipt)
+            log.info("sell_acknowledged", text=f"✓ SELL acknowledged ({waited} s)", seconds=waited)
+            return
+        if waited >= UNACKNOWLEDGED_S and not receipt.warned:
+            receipt.warned = True
+            log.warning(
+                "sell_unacknowledged",
+                text=f"⚠️ Not acknowledged for {waited} s: {receipt.title}",
+                seconds=waited,
+            )
+        if answer.expired or answer.result is Result.REFUSED or waited > EMERGENCY_EXPIRE_S + PROBE_S:
+            self._receipts.remove(receipt)
+            log.warning(
+                "sell_never_acknowledged",
+                text=f"⚠️ Never acknowledged, repeats have ended: {receipt.title}",
+                seconds=waited,
+            )
+
+    # The second channel
+
+    def _tell_elsewhere(self, alert: Alert) -> None:
+        """Post a SELL or safety push that Pushover does not take to the second channel, once."""
+        url = self._settings.second_channel_url.get_secret_value()
+        if not url or not alert.urgent:
+            return
+        task = asyncio.create_task(self._post_elsewhere(url, alert), name="alerts-second-channel")
+        self._side_tasks.add(task)
+        task.add_done_callback(self._side_task_done)
+
+    def _side_task_done(self, task: asyncio.Task[None]) -> None:
+        self._side_tasks.discard(task)
+        self._changed.set()
+
+    async def _post_elsewhere(self, url: str, alert: Alert) -> None:
+        text = f"{alert.title}\n\n{text_at(alert, self._clock.now(), repeat=False)}"
+        try:
+            async with (
+                asyncio.timeout(EXCHANGE_S),
+                httpx.AsyncClient(
+                    transport=self._transport,
+                    timeout=httpx.Timeout(EXCHANGE_S, connect=CONNECT_S),
+                    trust_env=_through_proxy(url),
+                ) as client,
+            ):
+                response = await client.post(
+                    url, content=text.encode(), headers={"Content-Type": "text/plain; charset=utf-8"}
+                )
+            failure = "" if response.is_success else f"status {response.status_code}"
+        except (httpx.HTTPError, TimeoutError, OSError) as error:
+            failure = failure_words(error)
+        if failure:
+            log.critical(
+                "second_channel_failed",
+                text=f"🛑 Second channel failed too: {alert.title} ({failure})",
+                kind=alert.kind.value,
+                id=alert.id,
+            )
+        else:
+            log.info(
+                "second_channel_sent",
+                text=f"✓ Alert sent to the second channel: {alert.title}",
+                kind=alert.kind.value,
+                id=alert.id,
+            )

@@ -321,6 +321,8 @@ class Engine:
         if now < self._now:
             raise ValueError(f"time went back from {self._now} to {now}")
         self._now = now
+        if self.position is not None:
+            self.position.learn_time(now)  # what held until this fact
         bar = self._take(now, event)
         self.feed.judge(now)
         if self.position is not None:

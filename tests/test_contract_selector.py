@@ -63,12 +63,12 @@ def test_the_only_candidate_wins() -> None:
         ({"shares": 110}, ContractRule.SHARES),
         ({"bid": 0}, ContractRule.UNQUOTED),
         ({"ask": 0}, ContractRule.UNQUOTED),
-        ({"bid": dollars(1.42)}, ContractRule.UNQUOTED),
+        ({"bid": 1.42}, ContractRule.UNQUOTED),
         ({"real_time": False}, ContractRule.DELAYED),
-        ({"bid": dollars(1.30), "ask": dollars(1.37)}, ContractRule.SPREAD),
+        ({"bid": 1.30, "ask": 1.37}, ContractRule.SPREAD),
         ({"bid_size": 4}, ContractRule.SIZE),
         ({"ask_size": 4}, ContractRule.SIZE),
-        ({"bid": 1950, "ask": 2040}, ContractRule.PREMIUM),
+        ({"bid": 0.195, "ask": 0.204}, ContractRule.PREMIUM),
         ({"open_interest": 99}, ContractRule.OPEN_INTEREST),
         ({"delta": 0.199999}, ContractRule.DELTA),
         ({"delta": 0.650001}, ContractRule.DELTA),
@@ -86,18 +86,13 @@ def test_what_fails_a_rule_falls_to_it(changes: dict[str, Any], rule: ContractRu
     [
         {"bid_size": 5, "ask_size": 5},
         {"open_interest": 100},
-        {"bid": 1950, "ask": 2050},  # a mid of exactly 0.20
-        {
-            "bid": dollars(1.36),
-            "ask": dollars(1.43),
-            "delta": 0.3,
-        },  # 5.02 % would be too wide; see rules below
+        {"bid": 0.195, "ask": 0.205},  # a mid of exactly 0.20
         {"delta": 0.2},
         {"delta": 0.65},
     ],
 )
 def test_what_meets_a_rule_exactly_stays(changes: dict[str, Any]) -> None:
-    assert isinstance(choose(row(**changes), rules=Rules(max_spread_percent=5.1)), Selected)
+    assert isinstance(choose(row(**changes), rules=Rules(stop_room_spreads=0)), Selected)
 
 
 @pytest.mark.parametrize(("bid", "ask", "stays"), [(1.95, 2.05, True), (1.9499, 2.05, False)])

@@ -1146,13 +1146,14 @@ class Sender:
             await asyncio.gather(*waits, return_exceptions=True)
 
     async def _attempt(self, entry: Entry) -> None:
-        await self._make_room()
+        """One attempt. Up to `Outbox.begin` nothing is awaited, so that nothing can change in between."""
         now = self._clock.now()
         obstacle = self._obstacle(entry, now)
         if obstacle:
             self._withdraw(entry, obstacle)
             return
         fields = self._fields(entry, now)
+        self._make_room()
         self._outbox.begin(entry)
         answer = await self._pushover.send(fields)
         self._learn(answer)
@@ -1282,7 +1283,9 @@ class Sender:
         if entry.attempts == len(RETRY_DELAYS_S) + 1:
             self._tell_elsewhere(alert)
         due = self._next_attempt(entry, now)
-        if due is None:
+        if alert.kind is AlertKind.BUY and self._outbox.sold(alert.position):
+            self._withdraw(entry, "its position has closed")
+        elif due is None:
             self._give_up(entry, answer.reason)
         else:
             self._outbox.postpone(entry, due)
@@ -1339,12 +1342,12 @@ class Sender:
         self._report(Hold(reason=reason, on=on))
 
     def _hold_refused(self, answer: Answer) -> None:
-        now = self._clock.now()
-        self._healthy = False
-        self._validate_due = now + PROBE_S * SECOND
+        """No push can arrive: until the user is found good again, or the quota is reset."""
+        probe = self._clock.now() + PROBE_S * SECOND
         if answer.status == TOO_MANY:
             self._refused_for_quota = True
             self._quota_reset = answer.reset
+            self._validate_due = probe if answer.reset is None else max(probe, answer.reset * SECOND)
             until = "it is told" if answer.reset is None else f"{day_text(answer.reset * SECOND)} ET"
             log.error(
                 "quota_used_up",
@@ -1352,8 +1355,8 @@ class Sender:
                 reset=answer.reset,
             )
             self._hold(HoldReason.PUSH_REFUSED, True, f"the quota is used up until {until}")
-        else:
-            self._refused_for_quota = False
+        elif not self._refused_for_quota:
+            self._validate_due = probe
             self._hold(HoldReason.PUSH_REFUSED, True, f"the push service refuses ({answer.reason})")
 
     def _check_cap(self, now: int) -> None:
@@ -1407,32 +1410,27 @@ class Sender:
         if not task.cancelled():
             task.result()
 
-    async def _make_room(self) -> None:
+    def _make_room(self) -> None:
         """An alert never waits for a question: with the other lane in flight, the question gives way."""
-        question = self._question
-        if question is not None and any(e.in_flight for e in self._outbox.entries):
-            question.cancel()
-            await asyncio.wait({question})
+        if self._question is not None and any(e.in_flight for e in self._outbox.entries):
+            self._question.cancel()
 
     def _due_question(self, now: int) -> Coroutine[Any, Any, None] | None:
         if self._validate_due is not None and now >= self._validate_due:
-            if not self._refused_for_quota:
-                return self._ask_user(now)
-            if self._quota_reset is not None and now >= self._quota_reset * SECOND:
-                return self._ask_user(now)
             self._validate_due = now + PROBE_S * SECOND
-            if self._quota_reset is None:
-                return self._ask_quota(now)
+            # Without a time at which the quota is reset, only the quota itself tells.
+            unknown_reset = self._refused_for_quota and self._quota_reset is None
+            return self._ask_quota(now) if unknown_reset else self._ask_user()
         receipt = next((r for r in self._receipts if now >= r.due), None)
         if receipt is not None:
             return self._ask_receipt(receipt, now)
-        if now >= self._limits_due and (self._in_session or not self._healthy or self._remaining is None):
+        wanted = self._in_session or not self._healthy or not self._limits_due
+        if wanted and now >= self._limits_due:
             return self._ask_quota(now)
         return None
 
-    async def _ask_user(self, now: int) -> None:
+    async def _ask_user(self) -> None:
         """Ask whether pushes are taken: at the start, and while they are refused."""
-        self._validate_due = now + PROBE_S * SECOND
         answer = await self._pushover.validate()
         self._learn(answer)
         if answer.result is Result.OK:
@@ -1474,7 +1472,6 @@ class Sender:
     async def _ask_receipt(self, receipt: Receipt, now: int) -> None:
         receipt.due = now + RECEIPT_POLL_S * SECOND
         answer = await self._pushover.receipt(receipt.receipt)
-        self._learn(answer)
         waited = (self._clock.now() - receipt.accepted_at) // SECOND
         if answer.acknowledged:
             self._receipts.remove(receipt)

@@ -27,8 +27,9 @@ EMERGENCY = 2
 RETRY_MIN_S = 30
 EXPIRE_MAX_S = 10_800
 
-FAULTS = ("ok", "500", "400", "429", "lost", "cut", "slow", "html")
-"""What ``answers`` may ask for: ``lost`` accepts and cuts the connection, ``cut`` cuts it without accepting."""
+FAULTS = ("ok", "500", "400", "429", "lost", "cut", "html")
+"""What ``answers`` may ask for: ``lost`` accepts and cuts the connection, ``cut`` cuts it without accepting, ``html``
+accepts and answers with a page. ``slow`` alone, or before another (``slow 500``), waits first."""
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,7 +70,7 @@ class LoopbackPushover:
     """The service on a loopback port, as an asynchronous context manager.
 
     ``answers`` is a queue of faults for the next messages (see `FAULTS`; empty: all well). ``slow_s`` is how long
-    ``slow`` takes, in seconds of the clock. ``on_message`` is called with each accepted message.
+    ``slow`` waits, in seconds of the clock. ``on_message`` is called with each accepted message.
     """
 
     def __init__(
@@ -214,10 +215,11 @@ class LoopbackPushover:
     async def _take_message(self, request: web.Request) -> web.StreamResponse:
         fields = {name: str(value) for name, value in (await request.post()).items()}
         fault = self.answers.popleft() if self.answers else "ok"
+        if fault.startswith("slow"):
+            await self._clock.sleep(self.slow_s)
+            fault = fault.removeprefix("slow").strip() or "ok"
         if fault not in FAULTS:
             raise ValueError(f"no such answer: {fault}")
-        if fault == "slow":
-            await self._clock.sleep(self.slow_s)
         if fault == "cut":
             return self._hang_up(request, fields)
         if fault == "500":

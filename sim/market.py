@@ -7,6 +7,7 @@ busy open and close, bars corrected late, spreads of a cent or two) follow what 
 
 from __future__ import annotations
 
+import functools
 import math
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -443,6 +444,14 @@ class Market:
     def corrections(self, symbol: str) -> tuple[Correction, ...]:
         """The bars that are sent again, in the order of when."""
         return self._corrections.get(symbol, ())
+
+    @functools.cached_property
+    def schedule(self) -> list[tuple[int, int, SimBar]]:
+        """Everything the stocks socket says in the day: when (µs), its place in the order, and the bar."""
+        prints = [(bar.sent_at, bar) for name in self.symbols for bar in self._bars[name]]
+        again = [(fix.at, fix.bar) for name in self.symbols for fix in self._corrections[name]]
+        ordered = sorted([*prints, *again], key=lambda item: (item[0], item[1].start, item[1].symbol))
+        return [(at, order, bar) for order, (at, bar) in enumerate(ordered)]
 
     def first_print(self, symbol: str, start: int) -> SimBar | None:
         """The bar of the second that begins at ``start`` (µs) as it is sent first; None when there is none."""

@@ -462,7 +462,7 @@ class LoopbackMarket:
 
     async def _play_bars(self) -> None:
         """Send each bar when its time has come, and again when it is corrected."""
-        schedule = self._schedule()
+        schedule = self.market.schedule
         held: list[tuple[int, int, SimBar]] = []
         index = bisect_right(schedule, self.clock.now(), key=lambda item: item[0])
         while index < len(schedule) or held:
@@ -480,13 +480,6 @@ class LoopbackMarket:
                 else:
                     due.append(bar)
             await self._send_bars(due)
-
-    def _schedule(self) -> list[tuple[int, int, SimBar]]:
-        """Everything the stocks socket says in the day: when, in what order, and the bar."""
-        prints = [(bar.sent_at, bar) for name in self.market.symbols for bar in self.market.bars(name)]
-        again = [(fix.at, fix.bar) for name in self.market.symbols for fix in self.market.corrections(name)]
-        ordered = sorted([*prints, *again], key=lambda item: (item[0], item[1].start, item[1].symbol))
-        return [(at, order, bar) for order, (at, bar) in enumerate(ordered)]
 
     async def _send_bars(self, due: list[SimBar]) -> None:
         for connection in tuple(self._open["stocks"]):

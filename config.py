@@ -14,7 +14,7 @@ import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 
 from dotenv.parser import parse_stream
@@ -346,6 +346,9 @@ PolygonKey = Annotated[SecretStr, AfterValidator(_polygon_key)]
 PushoverKey = Annotated[SecretStr, AfterValidator(_pushover_key)]
 
 
+Model = TypeVar("Model", bound=Rules)
+
+
 class Settings(Rules, BaseSettings):
     """`Rules`, keys, addresses and places. Never printed whole: keys are `SecretStr`."""
 
@@ -452,6 +455,36 @@ def load(
     Returns the settings and, for each variable, where its value came from: ``default``, ``file`` or ``environment``.
     Raises ConfigError with every fault at once.
     """
+    values, sources, faults = _read(environment, env_file)
+    settings = _validated(Settings, values, values, faults)
+    return settings, sources
+
+
+def load_rules(environment: Mapping[str, str] | None = None, env_file: Path | None = Path(".env")) -> Rules:
+    """Read the rules alone, where no keys are needed. Raises ConfigError with every fault at once."""
+    values, _, faults = _read(environment, env_file)
+    rules = {name: value for name, value in values.items() if name.lower() in Rules.model_fields}
+    return _validated(Rules, rules, values, faults)
+
+
+def _validated(
+    model: type[Model], values: Mapping[str, str], shown: Mapping[str, str], faults: list[str]
+) -> Model:
+    fields: dict[str, Any] = {name.lower(): value for name, value in values.items()}
+    try:
+        made = model(**fields)
+    except ValidationError as error:
+        for item in error.errors(include_url=False):
+            faults.extend(_fault(item["loc"], item["msg"], shown).splitlines())
+    if faults:
+        raise ConfigError(sorted(set(faults)))
+    return made
+
+
+def _read(
+    environment: Mapping[str, str] | None, env_file: Path | None
+) -> tuple[dict[str, str], dict[str, str], list[str]]:
+    """Values by variable, where each variable's came from, and what is wrong with the file."""
     environment = os.environ if environment is None else environment
     names = {*variable_names(), *ALIASES}
     faults: list[str] = []
@@ -477,15 +510,7 @@ def load(
         faults.append(f"{shown}: no such setting in {env_file}{hint}")
     take(in_file, "file")
     take(environment, "environment")
-
-    try:
-        settings = Settings(**{name.lower(): value for name, value in values.items()})  # type: ignore[arg-type]
-    except ValidationError as error:
-        for item in error.errors(include_url=False):
-            faults.extend(_fault(item["loc"], item["msg"], values).splitlines())
-    if faults:
-        raise ConfigError(sorted(set(faults)))
-    return settings, sources
+    return values, sources, faults
 
 
 def _read_env_file(path: Path | None, faults: list[str]) -> dict[str, str | None]:

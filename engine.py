@@ -406,7 +406,7 @@ class Engine:
 
     def _gate(self, now: int, bar: Bar) -> tuple[DeclineReason | None, HoldReason | None]:
         """The first closed gate, and what holds when it is `HELD`."""
-        hold = next((reason for reason in HoldReason if reason in self._holds), None)
+        hold = next((reason for reason in HoldReason if reason in self._holds), None) if self._holds else None
         for reason, is_closed in self._gates(now, bar, hold):
             if is_closed:
                 return reason, hold if reason is DeclineReason.HELD else None

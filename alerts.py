@@ -7,7 +7,9 @@ is still to be told; and `Sender`, the tasks that tell it. Deciding is not deliv
 from __future__ import annotations
 
 import asyncio
+import functools
 import hashlib
+import ssl
 from collections import OrderedDict, deque
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from enum import IntEnum, StrEnum
@@ -725,6 +727,7 @@ class Pushover:
                 max_keepalive_connections=CONNECTIONS_MAX,
                 keepalive_expiry=KEEP_ALIVE_S,
             ),
+            verify=_tls(),
             trust_env=_through_proxy(url),
         )
 
@@ -810,6 +813,12 @@ class Pushover:
 def failure_words(error: Exception) -> str:
     """What went wrong with an exchange, in words. Never the error's own text, which may hold an address."""
     return f"{FAILURE_WORDS.get(type(error), 'the exchange failed')} ({type(error).__name__})"
+
+
+@functools.cache
+def _tls() -> ssl.SSLContext:
+    """One for all clients: reading the certificates stands still for 50 ms, which a second channel must not."""
+    return httpx.create_ssl_context()
 
 
 def _through_proxy(url: str) -> bool:
@@ -1515,6 +1524,7 @@ class Sender:
                 httpx.AsyncClient(
                     transport=self._transport,
                     timeout=httpx.Timeout(EXCHANGE_S, connect=CONNECT_S),
+                    verify=_tls(),
                     trust_env=_through_proxy(url),
                 ) as client,
             ):

@@ -24,14 +24,14 @@ import ssl
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Sequence
 from datetime import datetime
 from enum import StrEnum
-from typing import Generic, TypeVar
+from typing import TypeVar
 from urllib.parse import quote, urlsplit
 
 import httpx
 import msgspec
 import structlog
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
+from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
 from config import LOOPBACK_HOSTS, Rules
 from events import (
@@ -1003,3 +1003,1303 @@ def _iso_us(text: str | None) -> int | None:
         return None if text is None else int(datetime.fromisoformat(text).timestamp() * SECOND)
     except (ValueError, OverflowError):
         return None
+
+
+# --- Pacing ------------------------------------------------------------------------------------------
+
+
+class Pacing:
+    """When to connect again. Pure: the time (µs) and the randomness are passed in.
+
+    The wait doubles from 1 s to 60 s and starts anew only after a connection has lived with data: a server that
+    accepts and closes would otherwise be called hundreds of times a second. Whatever the cause, at most
+    ``MOST_PER_MINUTE`` attempts fall into any minute.
+    """
+
+    FIRST_S = 1.0
+    LONGEST_S = 60.0
+    MOST_PER_MINUTE = 12
+    MINUTE_US = 60 * SECOND
+    LIVED_US = 60 * SECOND
+    EVICTED_S = (60.0, 120.0, 300.0)
+    """Rungs of the ladder after ``max_connections``. Two copies must not take the one connection from each
+    other for ever, so it starts anew only after a connection has outlived the other's longest wait twice over."""
+    SETTLED_US = 600 * SECOND
+    REFUSED_S = 300.0
+
+    def __init__(self, rng: random.Random) -> None:
+        self._rng = rng
+        self._attempts: collections.deque[int] = collections.deque(maxlen=self.MOST_PER_MINUTE)
+        self._failures = 0
+        self._evictions = 0
+        self._opened_at: int | None = None
+
+    def attempt(self, now: int) -> None:
+        """A connection is attempted."""
+        self._attempts.append(now)
+        self._opened_at = None
+
+    def opened(self, now: int) -> None:
+        """The connection is open and the key accepted."""
+        self._opened_at = now
+
+    def data(self, now: int) -> None:
+        """Data has come over the connection."""
+        if self._opened_at is None:
+            return
+        lived = now - self._opened_at
+        if lived >= self.LIVED_US:
+            self._failures = 0
+        if lived >= self.SETTLED_US:
+            self._evictions = 0
+
+    def delay(self, now: int, cause: FeedCause, retry_after: float | None = None) -> float:
+        """Seconds to wait after a connection was lost, or did not come about, for ``cause``."""
+        match cause:
+            case FeedCause.EVICTED:
+                wait = self.EVICTED_S[min(self._evictions, len(self.EVICTED_S) - 1)]
+                self._evictions += 1
+            case FeedCause.REFUSED:
+                wait = self.REFUSED_S
+            case _:
+                self._failures = min(self._failures + 1, 16)
+                longest = min(self.LONGEST_S, self.FIRST_S * 2**self._failures)
+                wait = self._rng.uniform(longest / 2, longest)
+        wait = max(wait, retry_after or 0.0)
+        if len(self._attempts) == self.MOST_PER_MINUTE:
+            wait = max(wait, (self._attempts[0] + self.MINUTE_US - now) / SECOND)
+        return wait
+
+
+# --- The socket --------------------------------------------------------------------------------------
+
+STEP_TIMEOUT_S = 10.0
+"""Real seconds for each of: connecting, ``connected``, the answer to the key, acknowledgements."""
+
+PING_TIMEOUT_S = 2.0
+"""Real seconds in which a living socket answers a ping."""
+
+CLOSE_TIMEOUT_S = 2.0
+"""Real seconds for a proper close: a clean one frees the account's only slot at once."""
+
+FRAME_MAX_BYTES = 4 * 1024 * 1024
+FRAMES_WAITING_MAX = 64
+"""Frames the library holds before it stops reading (and no longer sees pongs)."""
+
+UNKNOWN_STATUSES_MAX = 20
+"""Different statuses never heard of that are logged."""
+
+ACKNOWLEDGEMENT = re.compile(r"(un)?subscribed to:\s*(.+)", re.IGNORECASE)
+
+_quiet_logger = logging.getLogger("polygon_client.websockets")
+# At DEBUG the library writes every frame into the log, the one with the key included.
+_quiet_logger.setLevel(logging.WARNING)
+
+
+class Lost(Exception):
+    """A connection is over, or did not come about. Never leaves this module.
+
+    ``advice`` is a sentence for the owner when the vendor refuses; ``is_key`` says whether it refuses the key.
+    """
+
+    def __init__(
+        self,
+        cause: FeedCause,
+        text: str,
+        *,
+        advice: str = "",
+        is_key: bool = True,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(text)
+        self.cause = cause
+        self.text = text
+        self.advice = advice or text
+        self.is_key = is_key
+        self.retry_after = retry_after
+
+
+class _Connect(connect):
+    """The library's ``connect``, following no redirect: the next thing sent would be the key."""
+
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        return exc
+
+
+class Socket:
+    """One connection to one market: connect, log in, subscribe, receive, ping, close.
+
+    It goes by events, not by frames: what is awaited may come in any frame, beside anything else. Every method
+    but `alive` and `close` raises Lost, and nothing else, for what the vendor or the network did.
+    """
+
+    def __init__(
+        self,
+        market: str,
+        *,
+        ws_url: str,
+        api_key: str,
+        clock: Clock,
+        decoder: FrameDecoder,
+        step_s: float,
+    ) -> None:
+        self.acknowledged: set[str] = set()
+        """Pairs such as ``A.IWM`` whose subscription the vendor has confirmed."""
+        self.pending: set[str] = set()
+        """Pairs that were asked for and not answered."""
+        self.unauthorized = 0
+        """How often the vendor said ``not authorized``. It never says for what."""
+        self._market = market
+        self._url = f"{ws_url.rstrip('/')}/{market}"
+        self._api_key = api_key
+        self._scrub = scrubber(api_key)
+        self._clock = clock
+        self._decoder = decoder
+        self._step_s = step_s
+        self._connection: ClientConnection | None = None
+        self._seen: set[str] = set()
+        self._unknown: set[str] = set()
+        self._early: list[Bar | StreamQuote] = []
+        self._end: Lost | None = None
+
+    async def open(self) -> None:
+        """Connect and log in."""
+        self._connection = await self._connect()
+        await self._until("connected")
+        await self._send("auth", self._api_key)
+        await self._until("auth_success")
+
+    async def subscribe(self, pairs: Iterable[str]) -> None:
+        """Ask for ``pairs``; the answers come in `receive`."""
+        wanted = sorted(pairs)
+        self.pending.update(wanted)
+        self._decoder.asked.update(pair.partition(".")[2] for pair in wanted)
+        await self._send("subscribe", ",".join(wanted))
+
+    async def unsubscribe(self, pairs: Iterable[str]) -> None:
+        """Do without ``pairs`` from now on."""
+        unwanted = sorted(pairs)
+        self.pending.difference_update(unwanted)
+        self.acknowledged.difference_update(unwanted)
+        await self._send("unsubscribe", ",".join(unwanted))
+
+    async def receive(self) -> list[Bar | StreamQuote]:
+        """The data of the next frame; empty when it held only statuses."""
+        if self._early:
+            early, self._early = self._early, []
+            return early
+        if self._end is not None:
+            raise self._end
+        assert self._connection is not None, "open it first"
+        try:
+            frame = await self._connection.recv(decode=False)
+        except ConnectionClosed as closed:
+            raise Lost(FeedCause.DROPPED, self._closed_text(closed)) from None
+        data: list[Bar | StreamQuote] = []
+        for event in self._decoder.decode(frame, self._clock.now()):
+            if isinstance(event, Status):
+                self._take_status(event)
+            else:
+                data.append(event)
+        if self._end is not None and not data:
+            raise self._end
+        return data
+
+    async def alive(self) -> bool:
+        """Whether a ping is answered in time."""
+        assert self._connection is not None, "open it first"
+        try:
+            async with asyncio.timeout(PING_TIMEOUT_S):
+                await (await self._connection.ping())
+        except (TimeoutError, ConnectionClosed):
+            return False
+        return True
+
+    async def close(self) -> None:
+        """Close with a close frame; a peer that does not answer is left."""
+        if self._connection is None:
+            return
+        try:
+            async with asyncio.timeout(CLOSE_TIMEOUT_S + 0.5):
+                await self._connection.close()
+        except TimeoutError:
+            self._connection.transport.abort()
+
+    async def _connect(self) -> ClientConnection:
+        secure = urlsplit(self._url).scheme == "wss"
+        try:
+            return await _Connect(
+                self._url,
+                ssl=trust() if secure else None,
+                # A proxy named by the environment is used, as a machine behind one needs; never for loopback.
+                proxy=None if is_loopback(self._url) else True,
+                open_timeout=self._step_s,
+                close_timeout=CLOSE_TIMEOUT_S,
+                max_size=FRAME_MAX_BYTES,
+                max_queue=FRAMES_WAITING_MAX,
+                logger=_quiet_logger,
+            )
+        except InvalidStatus as error:
+            raise self._refused_handshake(error) from None
+        except (OSError, WebSocketException) as error:
+            fault = certificate_fault(error)
+            if fault is None:
+                text = getattr(error, "strerror", None) or type(error).__name__
+                raise Lost(FeedCause.DROPPED, f"no connection ({printable(text)})") from None
+            raise Lost(
+                FeedCause.REFUSED,
+                f"certificate not trusted ({fault})",
+                advice=f"The certificate of the {self._market} socket is not trusted ({fault}). Check the spelling of "
+                "POLYGON_WS_URL and this machine's date; the key was not sent.",
+                is_key=False,
+            ) from None
+
+    def _refused_handshake(self, error: InvalidStatus) -> Lost:
+        status = error.response.status_code
+        text = f"handshake answered with HTTP {status}"
+        if status in (HTTP_UNAUTHORIZED, HTTP_FORBIDDEN):
+            return Lost(
+                FeedCause.REFUSED,
+                text,
+                advice=f"The vendor refuses the connection to its {self._market} socket (HTTP {status}). "
+                "Check POLYGON_API_KEY, POLYGON_WS_URL and the account's plan.",
+            )
+        wait = error.response.headers.get("Retry-After") if status == HTTP_TOO_MANY else None
+        return Lost(FeedCause.DROPPED, text, retry_after=retry_after_s(wait, self._clock.now()))
+
+    async def _send(self, action: str, params: str) -> None:
+        assert self._connection is not None, "open it first"
+        message = msgspec.json.encode({"action": action, "params": params}).decode()
+        try:
+            async with asyncio.timeout(self._step_s):
+                await self._connection.send(message)
+        except ConnectionClosed as closed:
+            # What the vendor said before it closed tells more than the close.
+            await self._drain()
+            raise Lost(FeedCause.DROPPED, self._closed_text(closed)) from None
+        except TimeoutError:
+            raise Lost(FeedCause.DROPPED, f"{action} could not be sent within {self._step_s:g} s") from None
+
+    async def _drain(self) -> None:
+        """Read what still lies there; raises Lost at its end."""
+        while True:
+            self._early += await self.receive()
+
+    async def _until(self, status: str) -> None:
+        try:
+            async with asyncio.timeout(self._step_s):
+                while status not in self._seen:
+                    early = await self.receive()
+                    self._early = [*self._early, *early]
+        except TimeoutError:
+            raise Lost(FeedCause.DROPPED, f"no {status} within {self._step_s:g} s") from None
+
+    def _take_status(self, event: Status) -> None:
+        status, message = event.status or "", printable(self._scrub(event.message or ""))[:200]
+        match status:
+            case "connected" | "auth_success":
+                self._seen.add(status)
+            case "success":
+                self._take_acknowledgement(message)
+            case "error" if "not authorized" in message.lower():
+                self.unauthorized += 1
+            case "auth_failed":
+                self._end = self._auth_failed(message)
+            case "max_connections":
+                self._end = Lost(FeedCause.EVICTED, "max_connections: another copy has taken the connection")
+            case "auth_timeout" | "slow_consumer" | "force_disconnect":
+                self._end = Lost(FeedCause.DROPPED, f"{status}: {message}")
+            case _:
+                self._warn_unknown(printable(self._scrub(status))[:40], message)
+
+    def _take_acknowledgement(self, message: str) -> None:
+        match = ACKNOWLEDGEMENT.search(message)
+        if match is None:
+            return
+        pairs = {pair.strip() for pair in match[2].split(",")}
+        if match[1]:
+            self.acknowledged -= pairs
+        else:
+            self.acknowledged |= pairs & self.pending
+            self.pending -= pairs
+
+    def _auth_failed(self, message: str) -> Lost:
+        if "plan" in message.lower():
+            advice = (
+                f"Your plan has no websocket access for {self._market} (the vendor says: {message}). Real-time data "
+                "needs Stocks Advanced and, for option quotes, Options Advanced."
+            )
+        else:
+            advice = (
+                f"The vendor refuses the API key (it says: {message}). Check POLYGON_API_KEY against the vendor's "
+                "dashboard and start again."
+            )
+        return Lost(FeedCause.REFUSED, f"auth_failed: {message}", advice=advice)
+
+    def _warn_unknown(self, status: str, message: str) -> None:
+        if status in self._unknown or len(self._unknown) >= UNKNOWN_STATUSES_MAX:
+            return
+        self._unknown.add(status)
+        log.warning(
+            "unknown_status",
+            text=f"⚠️ {self._market.capitalize()}: unknown status {status or '(none)'}: {message}",
+            market=self._market,
+            status=status,
+            message=message,
+        )
+
+    def _closed_text(self, closed: ConnectionClosed) -> str:
+        if closed.rcvd is None:
+            return "connection lost without a close frame"
+        reason = printable(self._scrub(closed.rcvd.reason))[:80]
+        return f"closed by the vendor ({closed.rcvd.code}{' ' if reason else ''}{reason})"
+
+
+# --- What both feeds share ---------------------------------------------------------------------------
+
+WAITING_MAX = 5_000
+"""Frames' worth of events that may wait for a feed's reader before the feed is taken for overrun."""
+
+
+async def _iterate(
+    waiting: asyncio.Queue[Sequence[T]], work: Coroutine[object, object, None], name: str
+) -> AsyncGenerator[T, None]:
+    """What ``work`` puts into ``waiting``, one by one; ends as ``work`` ends, and ends it when it is closed."""
+    task = asyncio.create_task(work, name=name)
+    task.add_done_callback(lambda _: waiting.put_nowait(()))
+    try:
+        while not task.done() or not waiting.empty():
+            for item in await waiting.get():
+                yield item
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+    task.result()
+
+
+class _Feed:
+    """Keeps one market connected, at the pace of `Pacing`. What a connection is for is its subclass's business."""
+
+    def __init__(
+        self,
+        market: str,
+        *,
+        rest: Rest,
+        ws_url: str,
+        api_key: str,
+        clock: Clock,
+        rules: Rules,
+        session: Session,
+        rng: random.Random,
+        step_s: float,
+    ) -> None:
+        self.bad = BadInput(f"the {market} socket", clock, scrubber(api_key))
+        self._market = market
+        self._rest = rest
+        self._ws_url = ws_url
+        self._api_key = api_key
+        self._clock = clock
+        self._rules = rules
+        self._session = session
+        self._step_s = step_s
+        self._decoder = FrameDecoder(self.bad)
+        self._pacing = Pacing(rng)
+        self._forced: asyncio.Future[FeedCause] | None = None
+        self._data_at = 0
+        """When data last came, µs."""
+        self._acknowledged_at = 0
+        """When the subscriptions were last acknowledged, µs."""
+
+    async def _serve(self, socket: Socket) -> None:
+        """Use an open connection until it is lost. Raises Lost, maybe in a group."""
+        raise NotImplementedError
+
+    def _lose(self, lost: Lost, delay: float) -> None:
+        """A connection is over, or did not come about; the next attempt is ``delay`` seconds away."""
+        raise NotImplementedError
+
+    async def _stay_connected(self) -> None:
+        while True:
+            self._pacing.attempt(self._clock.now())
+            delay = await self._connect_once()
+            await self._clock.sleep(delay)
+
+    async def _connect_once(self) -> float:
+        """One connection from its beginning to its end. Returns how long to wait before the next, s."""
+        socket = Socket(
+            self._market,
+            ws_url=self._ws_url,
+            api_key=self._api_key,
+            clock=self._clock,
+            decoder=self._decoder,
+            step_s=self._step_s,
+        )
+        ended: list[Lost] = []
+        try:
+            try:
+                await socket.open()
+                self._pacing.opened(self._clock.now())
+                self._forced = asyncio.get_running_loop().create_future()
+                await self._serve(socket)
+            except* Lost as group:
+                ended.extend(_leaves(group))
+            lost = ended[0]
+            delay = self._pacing.delay(self._clock.now(), lost.cause, lost.retry_after)
+            self._lose(lost, delay)
+            return delay
+        finally:
+            self._forced = None
+            await socket.close()
+
+    async def _await_reopening(self) -> None:
+        """End the connection when somebody asks for it."""
+        assert self._forced is not None, "there is a connection"
+        cause = await self._forced
+        raise Lost(cause, f"reopened: {cause}")
+
+    def reopen(self, cause: FeedCause) -> None:
+        """Give the connection up for ``cause`` and open another. Without a connection, nothing happens."""
+        if self._forced is not None and not self._forced.done():
+            self._forced.set_result(cause)
+
+    def _in_session(self, now: int) -> bool:
+        return self._session.open <= now < self._session.close
+
+    def _quiet_since(self) -> int:
+        """Since when nothing has come that should have, µs."""
+        return max(self._data_at, self._session.open, self._acknowledged_at)
+
+
+def _leaves(group: BaseExceptionGroup[Lost]) -> list[Lost]:
+    found: list[Lost] = []
+    for error in group.exceptions:
+        found.extend(_leaves(error) if isinstance(error, BaseExceptionGroup) else [error])
+    return found
+
+
+# --- The stocks feed ---------------------------------------------------------------------------------
+
+STALL_CHECK_S = 5.0
+"""How often a silent feed is checked, by the clock."""
+
+TRANSIT_REAL_S = 0.25
+"""Real time that a bar may need from the vendor to us."""
+
+BACKFILL_MARGIN_US = 120 * SECOND
+"""How far before a gap its filling begins, for bars that were corrected meanwhile."""
+
+BACKFILL_AGAIN_S = 5.0
+"""How long after the first answer REST is asked for the same again: it lags."""
+
+BACKFILL_LONG_US = 300 * SECOND
+"""A longer gap's filling is told in the log."""
+
+REST_RETRY_S = (1.0, 2.0, 5.0, 10.0, 30.0)
+"""Waits between attempts at something that must be fetched, by the clock; the last one stays."""
+
+
+class StocksFeed(_Feed):
+    """The bars of ``rules.symbols``, and whether they come. One connection; `events` is iterated once.
+
+    ``position_open`` says whether a position is at stake; ``backfill_from`` (µs) is where the session's bars begin
+    to be missing at the start (None: at its open). ``step_s`` is real seconds for each step of connecting.
+    """
+
+    def __init__(
+        self,
+        *,
+        rest: Rest,
+        ws_url: str,
+        api_key: str,
+        clock: Clock,
+        rules: Rules,
+        session: Session,
+        rng: random.Random,
+        position_open: Callable[[], bool],
+        backfill_from: int | None = None,
+        step_s: float = STEP_TIMEOUT_S,
+    ) -> None:
+        super().__init__(
+            "stocks",
+            rest=rest,
+            ws_url=ws_url,
+            api_key=api_key,
+            clock=clock,
+            rules=rules,
+            session=session,
+            rng=rng,
+            step_s=step_s,
+        )
+        self._position_open = position_open
+        self._waiting: asyncio.Queue[Sequence[StocksEvent]] = asyncio.Queue()
+        self._tasks: asyncio.TaskGroup | None = None
+        self._backfill: asyncio.Task[None] | None = None
+        beginning = max(session.open, backfill_from or 0)
+        self._missing_from = dict.fromkeys(rules.symbols, beginning)
+        """Where each symbol's unfilled gap begins, µs; absent where nothing is missing."""
+        self._newest: dict[str, int] = {}
+        self._is_up = False
+        self._has_worked = False
+        self._down_cause: FeedCause | None = None
+        self._is_held = False
+        self._silence_told = False
+
+    async def events(self) -> AsyncGenerator[StocksEvent, None]:
+        """The feed's facts, for ever. Raises VendorRefused. Closing it closes the socket."""
+        async with contextlib.aclosing(_iterate(self._waiting, self._run(), "stocks feed")) as events:
+            async for event in events:
+                yield event
+
+    async def _run(self) -> None:
+        refusals: list[BaseException] = []
+        try:
+            async with asyncio.TaskGroup() as self._tasks:
+                await self._stay_connected()
+        except* VendorRefused as group:
+            refusals.extend(group.exceptions)
+        if refusals:
+            raise refusals[0]
+
+    def _put(self, *events: StocksEvent) -> None:
+        self._waiting.put_nowait(events)
+
+    # One connection
+
+    async def _serve(self, socket: Socket) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._read(socket))
+            group.create_task(self._judge_at_deadline(socket))
+            group.create_task(self._watch_for_stall(socket))
+            group.create_task(self._watch_for_silence())
+            group.create_task(self._await_reopening())
+
+    async def _read(self, socket: Socket) -> None:
+        await socket.subscribe(f"A.{symbol}" for symbol in self._rules.symbols)
+        flowing: set[str] = set()
+        while True:
+            bars = [event for event in await socket.receive() if isinstance(event, Bar)]
+            if not self._is_up:
+                flowing.update(f"A.{bar.symbol}" for bar in bars)
+                self._judge_answers(socket, flowing)
+            if bars:
+                self._take(bars)
+
+    def _judge_answers(self, socket: Socket, flowing: set[str]) -> None:
+        """Go up when every pair is acknowledged or delivers; a refusal is judged once every pair is answered."""
+        socket.acknowledged |= flowing
+        socket.pending -= flowing
+        if not socket.pending:
+            self._go_up(socket)
+        elif socket.unauthorized >= len(socket.pending):
+            self._judge_missing(socket)
+
+    async def _judge_at_deadline(self, socket: Socket) -> None:
+        await asyncio.sleep(self._step_s)
+        if not self._is_up:
+            self._judge_missing(socket)
+
+    def _judge_missing(self, socket: Socket) -> None:
+        """Some pair was not acknowledged and does not deliver either. Raises Lost if it is the traded symbol's."""
+        traded = f"A.{self._rules.symbol}"
+        if traded not in socket.pending:
+            self._go_up(socket)
+            return
+        if not socket.unauthorized:
+            raise Lost(FeedCause.DROPPED, f"{traded} was not acknowledged within {self._step_s:g} s")
+        raise Lost(
+            FeedCause.REFUSED,
+            f"not authorized for {traded}",
+            advice=f"Your plan does not include one-second bars of {self._rules.symbol} in real time (the vendor says: "
+            "not authorized). Stocks Advanced does.",
+        )
+
+    def _go_up(self, socket: Socket) -> None:
+        now = self._clock.now()
+        self._is_up = self._has_worked = True
+        self._down_cause = None
+        self._acknowledged_at = now
+        have, want = len(socket.acknowledged), len(self._rules.symbols)
+        log.info(
+            "stocks_connected",
+            text=f"🔌 Connected: stocks, {have} of {want} subscribed",
+            subscribed=have,
+            wanted=want,
+        )
+        if have < want:
+            missing = ", ".join(sorted(socket.pending))
+            log.warning(
+                "subscription_missing",
+                text=f"⚠️ Stocks: {missing} not acknowledged; going on without",
+                pairs=missing,
+            )
+        self._put(FeedRestored())
+        if self._is_held:
+            self._is_held = False
+            self._put(Hold(reason=HoldReason.KEY_REFUSED, on=False))
+        self._start_backfill(now)
+
+    def _take(self, bars: Sequence[Bar]) -> None:
+        if self._waiting.qsize() >= WAITING_MAX:
+            # Whoever reads us has fallen far behind. What is dropped here, the backfill brings back.
+            self.reopen(FeedCause.OVERFLOW)
+            return
+        now = self._clock.now()
+        self._data_at = now
+        self._silence_told = False
+        self._pacing.data(now)
+        for bar in bars:
+            self._newest[bar.symbol] = max(self._newest.get(bar.symbol, 0), bar.start)
+        self._put(*bars)
+
+    def _lose(self, lost: Lost, delay: float) -> None:
+        was_up, self._is_up = self._is_up, False
+        cause = lost.cause
+        if cause is FeedCause.DROPPED and not was_up:
+            cause = FeedCause.NOT_CONNECTED
+        if cause is FeedCause.REFUSED and not self._has_worked and not self._position_open():
+            raise VendorRefused(lost.advice)
+        if was_up:
+            self._note_gap()
+        log.warning(
+            "stocks_lost",
+            text=f"🔌 Disconnected: stocks, {lost.text}; next attempt in {delay:.0f} s",
+            cause=cause,
+            reason=lost.text,
+            delay_s=round(delay, 1),
+        )
+        is_news = cause in (FeedCause.EVICTED, FeedCause.REFUSED) and cause is not self._down_cause
+        if was_up or self._down_cause is None or is_news:
+            self._down_cause = cause
+            self._put(FeedLost(cause=cause))
+        if cause is FeedCause.REFUSED and lost.is_key and not self._is_held:
+            self._is_held = True
+            self._put(Hold(reason=HoldReason.KEY_REFUSED, on=True))
+
+    # Silence
+
+    async def _watch_for_stall(self, socket: Socket) -> None:
+        """Ask whether silence is a stall: every few seconds once it has lasted ``stall_seconds``. Raises Lost."""
+        while True:
+            wait = self._until_quiet_for(self._rules.stall_seconds)
+            if wait > 0:
+                await self._clock.sleep(wait)
+                continue
+            proof = await self._proof_of_stall(socket)
+            if proof is not None:
+                raise Lost(FeedCause.STALL, proof)
+            await self._clock.sleep(STALL_CHECK_S)
+
+    async def _watch_for_silence(self) -> None:
+        """Reopen once for silence that nothing explains; not again until a bar has come: it may be a halt."""
+        while True:
+            wait = self._until_quiet_for(self._rules.silence_alarm_seconds)
+            if wait > 0:
+                await self._clock.sleep(wait)
+            elif self._silence_told:
+                await self._clock.sleep(1.0)
+            else:
+                self._silence_told = True
+                raise Lost(FeedCause.SILENCE, f"no bar for {self._rules.silence_alarm_seconds} s")
+
+    def _until_quiet_for(self, seconds: float) -> float:
+        """Seconds until silence has lasted that long; 0 when it has. Outside the session silence means nothing."""
+        now = self._clock.now()
+        if not self._is_up or not self._in_session(now):
+            return 1.0
+        return max(0.0, seconds - (now - self._quiet_since()) / SECOND)
+
+    async def _proof_of_stall(self, socket: Socket) -> str | None:
+        """Why this silence is the connection's fault; None when it may be the market's, or is over."""
+        quiet_since = self._quiet_since()
+        is_alive = await socket.alive()
+        if self._quiet_since() != quiet_since:
+            return None
+        if not is_alive:
+            return f"stalled: a ping was not answered within {PING_TIMEOUT_S:g} s"
+        for symbol in self._rules.symbols:
+            count = await self._bars_withheld(symbol)
+            if self._quiet_since() != quiet_since:
+                return None
+            if count:
+                return f"stalled: REST has {count} newer bars of {symbol}"
+        return None
+
+    async def _bars_withheld(self, symbol: str) -> int:
+        """How many seconds REST knows that the socket should have sent by now. If REST fails: none is known."""
+        asked_at = self._clock.now()
+        transit = SECOND + int(TRANSIT_REAL_S * self._clock.speed * SECOND)
+        newest = max(self._newest.values(), default=0)
+        first = max(newest + SECOND, self._acknowledged_at, self._session.open)
+        last = asked_at - VENDOR_HOLD_US - transit
+        if first >= last:
+            return 0
+        try:
+            bars = await self._rest.second_bars(symbol, first, last)
+        except RestError as error:
+            log.debug("stall_check_failed", text=f"Stall check without REST: {error}", reason=str(error))
+            return 0
+        return sum(bar.end <= last for bar in bars)
+
+    # Backfill
+
+    def _note_gap(self) -> None:
+        """Bars may be missing from here on: note where, and drop a filling that now ends too early."""
+        if self._backfill is not None:
+            self._backfill.cancel()
+        for symbol in self._rules.symbols:
+            known = self._newest.get(symbol, 0) + SECOND - BACKFILL_MARGIN_US
+            self._missing_from.setdefault(symbol, max(self._session.open, known))
+
+    def _start_backfill(self, now: int) -> None:
+        """Fill what is missing up to now; bars that start later come over the socket."""
+        end = min(now, self._session.close)
+        self._missing_from = {symbol: start for symbol, start in self._missing_from.items() if start < end}
+        assert self._tasks is not None, "the feed runs"
+        if self._missing_from:
+            self._backfill = self._tasks.create_task(self._fill(dict(self._missing_from)))
+
+    async def _fill(self, gaps: dict[str, int]) -> None:
+        async with asyncio.TaskGroup() as group:
+            for symbol, start in gaps.items():
+                group.create_task(self._fill_symbol(symbol, start))
+
+    async def _fill_symbol(self, symbol: str, start: int) -> None:
+        """Hand on the seconds of ``symbol`` from ``start`` on, ask again for what came late, say what is covered.
+
+        Seconds after the first question came over the socket as well, so the span of the second one is covered.
+        """
+        known: dict[int, Bar] = {}
+        span = self._clock.now() - start
+        if span >= BACKFILL_LONG_US:
+            log.info(
+                "backfill",
+                text=f"⏳ Backfill {symbol}: {span // SECOND:,} seconds from {clock_text(start)}",
+                symbol=symbol,
+                seconds=span // SECOND,
+            )
+        await self._fill_once(symbol, start, known)
+        await self._clock.sleep(BACKFILL_AGAIN_S)
+        end = await self._fill_once(symbol, start, known)
+        del self._missing_from[symbol]
+        log.log(
+            logging.INFO if span >= BACKFILL_LONG_US else logging.DEBUG,
+            "backfilled",
+            text=f"⏳ Backfill {symbol}: done, {len(known):,} bars",
+            symbol=symbol,
+            bars=len(known),
+        )
+        self._put(Covered(symbol=symbol, start=start, end=end))
+
+    async def _fill_once(self, symbol: str, start: int, known: dict[int, Bar]) -> int:
+        """Hand on what REST has and ``known`` has not, until it has answered once. Returns the end of the span."""
+        attempt, told = 0, ""
+        while True:
+            asked_at = self._clock.now()
+            end = min(asked_at, self._session.close)
+            try:
+                bars = await self._rest.second_bars(symbol, start, end)
+            except RestError as error:
+                wait = max(REST_RETRY_S[min(attempt, len(REST_RETRY_S) - 1)], error.retry_after or 0.0)
+                attempt += 1
+                if str(error) != told:
+                    told = str(error)
+                    log.warning(
+                        "backfill_failed",
+                        text=f"⚠️ Backfill {symbol} failed, tried again until it succeeds: {error}",
+                        symbol=symbol,
+                        reason=told,
+                    )
+                await self._clock.sleep(wait)
+                continue
+            # The newest seconds are left to the socket, which prints them first: only a live print is evaluated.
+            fresh = [
+                bar for bar in bars if bar.end + VENDOR_HOLD_US <= asked_at and known.get(bar.start) != bar
+            ]
+            known.update((bar.start, bar) for bar in fresh)
+            self._put(*fresh)
+            return end
+
+
+StocksEvent = Bar | FeedLost | FeedRestored | Covered | Hold
+
+
+# --- The options feed --------------------------------------------------------------------------------
+
+HAND_ON_S = 0.25
+"""How often the held contract's newest quote is handed on, by the clock."""
+
+HAND_ON_ALL_EVERY = 4
+"""Every how many of those the other contracts' are."""
+
+CONSULT_S = 1.0
+"""How often it is asked which contracts are wanted, by the clock."""
+
+QUOTES_REOPEN_S = 60.0
+"""Silence of near-the-money quotes, which change several times a second, after which the socket is reopened once."""
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """Which contracts' quotes are wanted: those to stream, and the held one (streamed as well), if any."""
+
+    contracts: frozenset[str] = frozenset()
+    held: str | None = None
+
+    @property
+    def pairs(self) -> frozenset[str]:
+        """What to subscribe to."""
+        held = () if self.held is None else (self.held,)
+        return frozenset(f"Q.{contract}" for contract in self.contracts.union(held))
+
+
+class OptionsFeed(_Feed):
+    """The newest quotes of the wanted contracts, at a bearable pace; polls of the held one where the stream is silent.
+
+    Trouble here never ends the program and is no loss of the feed: ``streaming`` turns false, the chain is polled
+    faster instead, and the log says so once.
+    """
+
+    def __init__(
+        self,
+        *,
+        rest: Rest,
+        ws_url: str,
+        api_key: str,
+        clock: Clock,
+        rules: Rules,
+        session: Session,
+        rng: random.Random,
+        wanted: Callable[[], Wanted],
+        step_s: float = STEP_TIMEOUT_S,
+    ) -> None:
+        super().__init__(
+            "options",
+            rest=rest,
+            ws_url=ws_url,
+            api_key=api_key,
+            clock=clock,
+            rules=rules,
+            session=session,
+            rng=rng,
+            step_s=step_s,
+        )
+        self._ask_wanted = wanted
+        self._wanted = Wanted()
+        self._waiting: asyncio.Queue[Sequence[Quote]] = asyncio.Queue()
+        self._newest: dict[str, StreamQuote] = {}
+        self._fresh: set[str] = set()
+        self._handed_at: dict[str, int] = {}
+        self._is_up = False
+        self._silence_told = False
+        self._lost_text = "not connected yet"
+        self._lost_told = ""
+
+    @property
+    def streaming(self) -> bool:
+        """Whether quotes come over the socket: connected, acknowledged and, in the session, not silent."""
+        now = self._clock.now()
+        if not self._is_up or not self._in_session(now):
+            return self._is_up
+        return now - max(self._data_at, self._session.open) < self._rules.stream_silence_seconds * SECOND
+
+    async def events(self) -> AsyncGenerator[Quote, None]:
+        """The quotes, for ever. Closing it closes the socket."""
+        async with contextlib.aclosing(_iterate(self._waiting, self._run(), "options feed")) as events:
+            async for event in events:
+                yield event
+
+    async def _run(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._consult())
+            group.create_task(self._stay_connected())
+            group.create_task(self._hand_on())
+            group.create_task(self._confirm_held())
+            group.create_task(self._tell())
+
+    async def _consult(self) -> None:
+        """Learn what is wanted, and forget what is not."""
+        while True:
+            self._wanted = wanted = self._ask_wanted()
+            kept = wanted.contracts | {wanted.held}
+            for contract in [contract for contract in self._newest if contract not in kept]:
+                del self._newest[contract]
+                self._fresh.discard(contract)
+            self._handed_at = {c: at for c, at in self._handed_at.items() if c == wanted.held}
+            if wanted.held is not None:
+                self._handed_at.setdefault(wanted.held, self._clock.now())
+            await self._clock.sleep(CONSULT_S)
+
+    # One connection
+
+    async def _serve(self, socket: Socket) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._read(socket))
+            group.create_task(self._follow(socket))
+            group.create_task(self._watch(socket))
+            group.create_task(self._await_reopening())
+
+    async def _read(self, socket: Socket) -> None:
+        while True:
+            for event in await socket.receive():
+                if isinstance(event, StreamQuote):
+                    self._take(event)
+            if not self._is_up and socket.acknowledged and not socket.pending:
+                self._go_up(socket)
+
+    def _take(self, event: StreamQuote) -> None:
+        now = self._clock.now()
+        self._data_at = now
+        self._silence_told = False
+        self._pacing.data(now)
+        contract = event.quote.contract
+        known = self._newest.get(contract)
+        if known is not None and (event.quote.at, event.sequence) <= (known.quote.at, known.sequence):
+            return
+        self._newest[contract] = event
+        self._fresh.add(contract)
+
+    async def _follow(self, socket: Socket) -> None:
+        """Subscribe to what is wanted and drop what is not, and judge what stays unanswered. Raises Lost."""
+        asked: set[str] = set()
+        loop = asyncio.get_running_loop()
+        deadline = math.inf
+        while True:
+            new, old = self._wanted.pairs - asked, asked - self._wanted.pairs
+            if old:
+                await socket.unsubscribe(old)
+            if new:
+                await socket.subscribe(new)
+                deadline = loop.time() + self._step_s
+            asked = set(self._wanted.pairs)
+            is_refused = socket.unauthorized > 0 and not socket.acknowledged
+            if socket.pending and (is_refused or loop.time() >= deadline):
+                self._judge_missing(socket)
+            await self._clock.sleep(CONSULT_S)
+
+    def _judge_missing(self, socket: Socket) -> None:
+        """Some contract was not acknowledged. Raises Lost when nothing was, or when it is the held one."""
+        flowing = {f"Q.{contract}" for contract in self._newest}
+        socket.acknowledged |= socket.pending & flowing
+        socket.pending -= flowing
+        if not socket.acknowledged and socket.unauthorized:
+            raise Lost(FeedCause.REFUSED, "not authorized: the plan does not include option quotes")
+        if not socket.acknowledged or f"Q.{self._wanted.held}" in socket.pending:
+            raise Lost(FeedCause.DROPPED, f"quotes were not acknowledged within {self._step_s:g} s")
+        if socket.pending:
+            missing = ", ".join(sorted(socket.pending))
+            log.warning(
+                "subscription_missing",
+                text=f"⚠️ Options: {missing} not acknowledged; going on without",
+                pairs=missing,
+            )
+            socket.pending.clear()
+        if not self._is_up:
+            self._go_up(socket)
+
+    def _go_up(self, socket: Socket) -> None:
+        self._is_up = True
+        self._lost_told = ""
+        self._acknowledged_at = self._clock.now()
+        have, want = len(socket.acknowledged), len(self._wanted.pairs)
+        log.info(
+            "options_connected",
+            text=f"🔌 Connected: options, {have} of {want} subscribed",
+            subscribed=have,
+            wanted=want,
+        )
+
+    async def _watch(self, socket: Socket) -> None:
+        """A socket that is dead, or silent for long, is reopened; for silence once, until a quote has come."""
+        while True:
+            await self._clock.sleep(STALL_CHECK_S)
+            now = self._clock.now()
+            quiet_since = self._quiet_since()
+            quiet = (now - quiet_since) / SECOND
+            if not self._is_up or not self._in_session(now) or quiet < self._rules.stream_silence_seconds:
+                continue
+            if not await socket.alive() and self._quiet_since() == quiet_since:
+                raise Lost(FeedCause.DROPPED, f"a ping was not answered within {PING_TIMEOUT_S:g} s")
+            if quiet >= QUOTES_REOPEN_S and not self._silence_told and self._quiet_since() == quiet_since:
+                self._silence_told = True
+                raise Lost(FeedCause.DROPPED, f"no quote for {quiet:.0f} s")
+
+    def _lose(self, lost: Lost, delay: float) -> None:
+        self._is_up = False
+        self._lost_text = lost.text
+        # A refusal is repeated every few minutes all day: once is enough.
+        if lost.cause is FeedCause.REFUSED and lost.text == self._lost_told:
+            return
+        self._lost_told = lost.text
+        log.warning(
+            "options_lost",
+            text=f"🔌 Disconnected: options, {lost.text}; next attempt in {delay:.0f} s",
+            cause=lost.cause,
+            reason=lost.text,
+            delay_s=round(delay, 1),
+        )
+
+    # What is handed on
+
+    async def _hand_on(self) -> None:
+        beat = 0
+        while True:
+            await self._clock.sleep(HAND_ON_S)
+            beat += 1
+            due = self._fresh if beat % HAND_ON_ALL_EVERY == 0 else self._fresh & {self._wanted.held}
+            if not due:
+                continue
+            quotes = [self._newest[contract].quote for contract in sorted(due)]
+            self._fresh -= due
+            now = self._clock.now()
+            if self._wanted.held in due:
+                self._handed_at[self._wanted.held] = now
+            self._waiting.put_nowait(quotes)
+
+    async def _confirm_held(self) -> None:
+        """Ask REST for the held contract's quote when none was handed on for a while, and go on while none comes."""
+        told = ""
+        while True:
+            await self._clock.sleep(CONSULT_S)
+            held = self._wanted.held
+            handed_at = self._handed_at.get(held or "")
+            if held is None or handed_at is None:
+                continue
+            now = self._clock.now()
+            limit = self._rules.quote_confirm_seconds if self.streaming else 0
+            if not self._in_session(now) or now - handed_at < limit * SECOND:
+                continue
+            error = await self._confirm(held)
+            if error is not None and str(error) != told:
+                log.warning(
+                    "confirm_failed",
+                    text=f"⚠️ {held}: its quote could not be confirmed: {error}",
+                    contract=held,
+                    reason=str(error),
+                )
+            told = str(error) if error is not None else ""
+            pace = (
+                self._rules.chain_poll_seconds if self.streaming else self._rules.chain_fallback_poll_seconds
+            )
+            wait = max(pace, (error.retry_after or 0.0) if error is not None else 0.0)
+            await self._clock.sleep(max(0.0, wait - CONSULT_S))
+
+    async def _confirm(self, held: str) -> RestError | None:
+        try:
+            quote = await self._rest.contract(self._rules.symbol, held)
+        except RestError as error:
+            return error
+        self._waiting.put_nowait((quote,))
+        return None
+
+    async def _tell(self) -> None:
+        """Say once that the chain is polled instead, and once that the quotes are back."""
+        is_told = False
+        fine_at = self._clock.now()
+        while True:
+            await self._clock.sleep(CONSULT_S)
+            now = self._clock.now()
+            if not self._in_session(now) or not self._wanted.pairs:
+                fine_at = now
+                continue
+            if self.streaming:
+                fine_at = now
+                if is_told:
+                    is_told = False
+                    log.info(
+                        "quotes_streaming",
+                        text=f"✓ Option quotes stream again: chain polled every {self._rules.chain_poll_seconds:g} s",
+                    )
+                continue
+            # A connection that is just being made, or made again, is not worth a line.
+            since = self._quiet_since() if self._is_up else fine_at
+            if not is_told and now - since > self._rules.stream_silence_seconds * SECOND:
+                is_told = True
+                why = "silent" if self._is_up else self._lost_text
+                log.warning(
+                    "quotes_polled",
+                    text=f"⚠️ Option quotes do not stream ({why}): chain polled every "
+                    f"{self._rules.chain_fallback_poll_seconds:g} s instead",
+                    reason=why,
+                )
+
+
+# --- The chain poller --------------------------------------------------------------------------------
+
+REFUSED_POLL_S = 60.0
+"""How often something is asked for again that the vendor refuses (401, 403), by the clock."""
+
+LIMITED_POLL_S = 10.0
+"""How long to wait after a 429 that does not say."""
+
+SKEWS_IN_A_ROW = 2
+"""Exchanges that must agree before the clock is doubted, or trusted again."""
+
+MARKET_STATUS_DELAY_S = 5.0
+"""How long after the open the exchange is asked whether it has opened."""
+
+MARKET_STATUS_EVERY_S = 60.0
+
+CLOSED_IN_A_ROW = {"closed": 1, "extended-hours": 2}
+"""How often in a row the exchange must say so before it is believed: the vendor may be late at the open."""
+
+
+class ChainPoller:
+    """Today's chain, polled in the session; and what the exchange's and the vendor's clocks say. Iterated once.
+
+    ``spot`` is the newest price or None; ``streaming`` whether quotes come by socket (else polls come faster).
+    """
+
+    def __init__(
+        self,
+        *,
+        rest: Rest,
+        clock: Clock,
+        rules: Rules,
+        session: Session,
+        spot: Callable[[], float | None],
+        streaming: Callable[[], bool],
+    ) -> None:
+        self._rest = rest
+        self._clock = clock
+        self._rules = rules
+        self._session = session
+        self._spot = spot
+        self._streaming = streaming
+        self._waiting: asyncio.Queue[Sequence[Chain | Hold]] = asyncio.Queue()
+        self._failures = 0
+        self._told = ""
+        self._measured = 0
+        self._in_a_row = 0
+        self._is_doubted = False
+
+    async def events(self) -> AsyncGenerator[Chain | Hold, None]:
+        """The chain after each poll, and holds. After the close it stays silent."""
+        async with contextlib.aclosing(_iterate(self._waiting, self._run(), "chain poller")) as events:
+            async for event in events:
+                yield event
+
+    async def _run(self) -> None:
+        await self._sleep_until(self._session.open)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._poll())
+            group.create_task(self._ask_exchange())
+        await asyncio.Event().wait()
+
+    async def _sleep_until(self, at: int) -> None:
+        while (left := at - self._clock.now()) > 0:
+            await self._clock.sleep(left / SECOND)
+
+    def _in_session(self) -> bool:
+        return self._session.open <= self._clock.now() < self._session.close
+
+    # The chain
+
+    async def _poll(self) -> None:
+        while self._in_session():
+            began_at = self._clock.now()
+            wait = await self._poll_once()
+            self._judge_clock()
+            # Looked at every second, so that a stream that falls silent speeds the polls up at once.
+            while self._clock.now() - began_at < max(wait, self._pace()) * SECOND:
+                left = max(wait, self._pace()) - (self._clock.now() - began_at) / SECOND
+                await self._clock.sleep(min(1.0, left))
+
+    def _pace(self) -> float:
+        rules = self._rules
+        return rules.chain_poll_seconds if self._streaming() else rules.chain_fallback_poll_seconds
+
+    async def _poll_once(self) -> float:
+        """One poll. Returns the least time until the next one, in seconds."""
+        rules = self._rules
+        try:
+            chain = await self._rest.chain(
+                rules.symbol, self._session.date, self._spot(), rules.chain_spot_percent
+            )
+        except RestError as error:
+            return self._fail(error)
+        if self._failures:
+            log.info(
+                "chain_polled_again",
+                text=f"✓ Chain polls work again after {self._failures} that failed",
+                failures=self._failures,
+            )
+        self._failures, self._told = 0, ""
+        if not chain.rows:
+            self._tell_empty()
+        self._waiting.put_nowait((chain,))
+        return 0.0
+
+    def _fail(self, error: RestError) -> float:
+        self._failures += 1
+        if str(error) != self._told:
+            self._told = str(error)
+            log.warning(
+                "chain_poll_failed",
+                text=f"⚠️ Chain poll failed, the last good one stays: {error}",
+                reason=self._told,
+                kind=error.kind,
+            )
+        match error.kind:
+            case RestErrorKind.RATE_LIMITED:
+                return error.retry_after if error.retry_after is not None else LIMITED_POLL_S
+            case RestErrorKind.UNAUTHORIZED | RestErrorKind.FORBIDDEN | RestErrorKind.CERTIFICATE:
+                return REFUSED_POLL_S
+            case _:
+                return 0.0
+
+    def _tell_empty(self) -> None:
+        text = f"⚠️ The chain is empty: no {self._rules.symbol} calls expire on {self._session.date}"
+        if self._told != text:
+            self._told = text
+            log.warning("chain_empty", text=text, expiry=self._session.date)
+
+    # The clocks
+
+    def _judge_clock(self) -> None:
+        """Hold entries when our clock and the vendor's differ, by two exchanges in a row."""
+        skew = self._rest.skew
+        if skew is None or self._rest.skews_measured == self._measured:
+            return
+        self._measured = self._rest.skews_measured
+        is_off = abs(skew) > self._rules.clock_doubt_seconds
+        self._in_a_row = self._in_a_row + 1 if is_off is not self._is_doubted else 0
+        if self._in_a_row < SKEWS_IN_A_ROW:
+            return
+        self._in_a_row = 0
+        self._is_doubted = is_off
+        if is_off:
+            log.warning(
+                "clock_doubted",
+                text=f"⚠️ This machine's clock and the vendor's differ by {skew:+.1f} s: no entries until they agree",
+                skew_s=round(skew, 1),
+            )
+        else:
+            log.info("clock_trusted", text="✓ This machine's clock and the vendor's agree again")
+        self._waiting.put_nowait((Hold(reason=HoldReason.CLOCK_DOUBT, on=is_off),))
+
+    async def _ask_exchange(self) -> None:
+        """Ask the exchange whether it is open; while it says no, hold entries and ask again each minute."""
+        await self._sleep_until(self._session.open + int(MARKET_STATUS_DELAY_S * SECOND))
+        counts: collections.Counter[str] = collections.Counter()
+        is_held = False
+        while self._in_session():
+            try:
+                market = (await self._rest.market_status()).market
+            except RestError as error:
+                log.debug("market_status_failed", text=f"Market status: {error}", reason=str(error))
+                await self._clock.sleep(max(MARKET_STATUS_EVERY_S, error.retry_after or 0.0))
+                continue
+            counts[market] += 1
+            if market not in CLOSED_IN_A_ROW:
+                break
+            if not is_held and counts[market] >= CLOSED_IN_A_ROW[market]:
+                is_held = True
+                log.warning(
+                    "market_closed",
+                    text=f"⛔ The exchange says {market}, the calendar says open: no entries, asked again every minute",
+                    market=market,
+                )
+                self._waiting.put_nowait((Hold(reason=HoldReason.MARKET_CLOSED, on=True),))
+            await self._clock.sleep(MARKET_STATUS_EVERY_S)
+        if is_held:
+            log.info("market_open", text="✓ The exchange says open")
+            self._waiting.put_nowait((Hold(reason=HoldReason.MARKET_CLOSED, on=False),))

@@ -707,7 +707,10 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Pushover:
-    """The push service over HTTP: one method for each question. No method raises for a failed exchange."""
+    """The push service over HTTP: one method for each question. No method raises for a failed exchange.
+
+    ``exchange_s`` are real seconds for a whole exchange.
+    """
 
     def __init__(
         self,
@@ -715,21 +718,12 @@ class Pushover:
         token: SecretStr,
         user: SecretStr,
         transport: httpx.AsyncBaseTransport | None = None,
+        exchange_s: float = EXCHANGE_S,
     ) -> None:
+        self._exchange_s = exchange_s
         self._token = token
         self._user = user
-        self._client = httpx.AsyncClient(
-            base_url=url,
-            transport=transport,
-            timeout=httpx.Timeout(EXCHANGE_S, connect=CONNECT_S, pool=CONNECT_S),
-            limits=httpx.Limits(
-                max_connections=CONNECTIONS_MAX,
-                max_keepalive_connections=CONNECTIONS_MAX,
-                keepalive_expiry=KEEP_ALIVE_S,
-            ),
-            verify=_tls(),
-            trust_env=_through_proxy(url),
-        )
+        self._client = _client(url, CONNECTIONS_MAX, transport)
 
     async def __aenter__(self) -> Self:
         return self
@@ -766,7 +760,7 @@ class Pushover:
         # The vendor takes a GET's token in the address only: no address and no text of an httpx error is ever logged.
         parameters = None if form else {"token": self._token.get_secret_value()}
         try:
-            async with asyncio.timeout(EXCHANGE_S):
+            async with asyncio.timeout(self._exchange_s):
                 response = await self._client.request(method, path, data=form, params=parameters)
         except (httpx.HTTPError, TimeoutError, OSError) as error:
             result = Result.FAILED if isinstance(error, NEVER_SENT) else Result.LOST
@@ -817,13 +811,24 @@ def failure_words(error: Exception) -> str:
 
 @functools.cache
 def _tls() -> ssl.SSLContext:
-    """One for all clients: reading the certificates stands still for 50 ms, which a second channel must not."""
+    """One for all clients: reading the certificates takes the loop 50 ms."""
     return httpx.create_ssl_context()
 
 
-def _through_proxy(url: str) -> bool:
-    """Whether the machine's proxy settings apply: not for its own loopback."""
-    return urlsplit(url).hostname not in LOOPBACK_HOSTS
+def _client(url: str, connections: int, transport: httpx.AsyncBaseTransport | None) -> httpx.AsyncClient:
+    """A client for one service. The machine's proxy settings apply, but not for its own loopback."""
+    return httpx.AsyncClient(
+        base_url=url,
+        transport=transport,
+        timeout=httpx.Timeout(EXCHANGE_S, connect=CONNECT_S, pool=CONNECT_S),
+        limits=httpx.Limits(
+            max_connections=connections,
+            max_keepalive_connections=connections,
+            keepalive_expiry=KEEP_ALIVE_S,
+        ),
+        verify=_tls(),
+        trust_env=urlsplit(url).hostname not in LOOPBACK_HOSTS,
+    )
 
 
 def _json_object(content: bytes) -> dict[str, Any]:
@@ -1000,10 +1005,10 @@ class Sender:
         self._clock = clock
         self._report = report
         self._ask_of = ask_of
-        self._transport = transport
         self._pushover = Pushover(
             settings.pushover_url, settings.pushover_token, settings.pushover_user_key, transport
         )
+        self._elsewhere = _client(settings.second_channel_url.get_secret_value(), 1, transport)
         self._outbox = Outbox()
         self._wakes = {True: asyncio.Event(), False: asyncio.Event()}
         self._changed = asyncio.Event()
@@ -1064,6 +1069,7 @@ class Sender:
                 task.cancel()
             await asyncio.gather(*self._side_tasks, return_exceptions=True)
             await self._pushover.close()
+            await self._elsewhere.aclose()
 
     async def drain(self, seconds: float) -> list[Alert]:
         """Wait until all is told, at most ``seconds`` (real: the host's patience is), while `run` still runs.
@@ -1519,16 +1525,8 @@ class Sender:
     async def _post_elsewhere(self, url: str, alert: Alert) -> None:
         text = f"{alert.title}\n\n{text_at(alert, self._clock.now(), repeat=False)}"
         try:
-            async with (
-                asyncio.timeout(EXCHANGE_S),
-                httpx.AsyncClient(
-                    transport=self._transport,
-                    timeout=httpx.Timeout(EXCHANGE_S, connect=CONNECT_S),
-                    verify=_tls(),
-                    trust_env=_through_proxy(url),
-                ) as client,
-            ):
-                response = await client.post(
+            async with asyncio.timeout(EXCHANGE_S):
+                response = await self._elsewhere.post(
                     url, content=text.encode(), headers={"Content-Type": "text/plain; charset=utf-8"}
                 )
             failure = "" if response.is_success else f"status {response.status_code}"

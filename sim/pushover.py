@@ -70,7 +70,8 @@ class LoopbackPushover:
     """The service on a loopback port, as an asynchronous context manager.
 
     ``answers`` is a queue of faults for the next messages (see `FAULTS`; empty: all well). ``slow_s`` is how long
-    ``slow`` waits, in seconds of the clock. ``on_message`` is called with each accepted message.
+    ``slow`` waits and ``question_s`` how long every other answer takes, in seconds of the clock; without a
+    ``reset`` (Unix seconds) none is told. ``on_message`` is called with each accepted message.
     """
 
     def __init__(
@@ -87,9 +88,10 @@ class LoopbackPushover:
         self.receipts: dict[str, dict[str, Any]] = {}
         self.connections_most = 0
         self.remaining = MONTHLY_QUOTA
-        self.reset = clock.now() // SECOND + QUOTA_DAYS * 86_400
+        self.reset: int | None = clock.now() // SECOND + QUOTA_DAYS * 86_400
         self.user_valid = True
         self.slow_s = 5.0
+        self.question_s = 0.0
         self._clock = clock
         self._token = token
         self._user = user
@@ -168,7 +170,8 @@ class LoopbackPushover:
     def _connections(self) -> list[Any]:
         assert self._runner is not None
         assert self._runner.server is not None
-        return list(self._runner.server.connections)
+        # A handler whose client has gone is still listed while it runs.
+        return [each for each in self._runner.server.connections if each.transport is not None]
 
     def _answer(
         self, request: web.Request, fields: Mapping[str, str], status: int, body: dict[str, Any]
@@ -178,8 +181,7 @@ class LoopbackPushover:
         headers = {
             "X-Limit-App-Limit": str(MONTHLY_QUOTA),
             "X-Limit-App-Remaining": str(self.remaining),
-            "X-Limit-App-Reset": str(self.reset),
-        }
+        } | ({} if self.reset is None else {"X-Limit-App-Reset": str(self.reset)})
         return web.json_response(
             {**body, "request": f"loopback-{len(self.requests)}"}, status=status, headers=headers
         )
@@ -279,6 +281,7 @@ class LoopbackPushover:
         return web.Response()
 
     async def _validate(self, request: web.Request) -> web.StreamResponse:
+        await self._clock.sleep(self.question_s)
         fields = {name: str(value) for name, value in (await request.post()).items()}
         errors = self._key_errors(fields)
         if errors:
@@ -286,6 +289,7 @@ class LoopbackPushover:
         return self._answer(request, fields, 200, {"status": 1, "devices": ["phone"], "licenses": ["iOS"]})
 
     async def _limits(self, request: web.Request) -> web.StreamResponse:
+        await self._clock.sleep(self.question_s)
         errors = self._key_errors(request.query, user=False)
         if errors:
             return self._refusal(request, request.query, errors)

@@ -750,20 +750,62 @@ async def test_bad_user_is_found_at_the_start() -> None:
 async def test_quota_used_up_holds_until_its_reset() -> None:
     async with story("429", speed=100) as s:
         await s.ready()
-        s.pushover.reset = s.now() // SECOND + 80
+        reset = s.pushover.reset = s.now() // SECOND + 80
         s.sender.submit(buy(s.now()))
         await s.told()
         assert s.outcomes == [(AlertKind.BUY, Outcome.REFUSED, 1)]
         assert s.holds == [(HoldReason.PUSH_REFUSED, True)]
-        assert s.logged("quota_used_up")[0]["reset"] == s.pushover.reset
+        assert s.logged("quota_used_up")[0]["reset"] == reset
         validated = len(s.pushover.asked("validate.json"))
-        await s.until(lambda: s.now() // SECOND >= s.pushover.reset - 5)
+        await s.until(lambda: s.now() // SECOND >= reset - 5)
         assert len(s.pushover.asked("validate.json")) == validated
         assert len(s.holds) == 1
         s.pushover.remaining = 10_000
         await s.until(lambda: len(s.holds) == 2)
-        assert s.now() // SECOND >= s.pushover.reset
+        assert s.now() // SECOND >= reset
         assert s.attempts == 1
+
+
+async def test_quota_used_up_without_a_reset_holds_until_there_is_quota() -> None:
+    async with story("429", speed=200) as s:
+        await s.ready()
+        s.pushover.reset = None
+        s.sender.submit(sell(s.now()))
+        await s.told()
+        assert s.logged("sell_refused")
+        assert s.holds == [(HoldReason.PUSH_REFUSED, True)]
+        asked = len(s.pushover.asked("limits.json"))
+        await s.until(lambda: len(s.pushover.asked("limits.json")) >= asked + 2)
+        assert len(s.holds) == 1
+        s.pushover.remaining = 1
+        await s.until(lambda: len(s.holds) == 2)
+        assert s.holds[1] == (HoldReason.PUSH_REFUSED, False)
+
+
+async def test_lost_unwatched_is_repeated_and_marked() -> None:
+    async with story("cut") as s:
+        alert = alerts.unwatched(s.now(), RULES, position=ID, contract=CALL, stop=12_325, time_stop=TIME_STOP)
+        s.sender.submit(alert)
+        await s.told()
+        assert s.outcomes == [(AlertKind.UNWATCHED, Outcome.ACCEPTED, 2)]
+        assert "\nRepeat of #7f3a91\n#7f3a91" in s.pushover.messages[0].text
+
+
+async def test_sell_that_is_lost_again_and_again_ends_as_lost() -> None:
+    async with story(*["cut"] * 9, speed=200) as s:
+        now = s.now()
+        s.sender.submit(replace(sell(now), give_up_at=now + 60 * SECOND))
+        await s.told()
+        assert s.outcomes == [(AlertKind.SELL, Outcome.LOST, 4)]
+        assert s.logged("could_not_deliver")
+
+
+async def test_what_is_in_flight_at_a_cancellation_is_still_pending() -> None:
+    async with story("slow", speed=20) as s:
+        s.sender.submit(buy(s.now()))
+        await s.until(lambda: not s.pushover.answers)
+    assert [alert.kind for alert in s.sender.pending] == [AlertKind.BUY]
+    assert s.outcomes == []
 
 
 async def test_lost_buy_is_not_repeated_and_counts_as_told() -> None:
@@ -863,7 +905,21 @@ async def test_sell_does_not_wait_behind_another_sells_retry() -> None:
         assert second.text.endswith("#aaaaaa")
 
 
-async def test_alert_does_not_wait_behind_questions() -> None:
+async def test_question_gives_way_to_an_alert() -> None:
+    async with story("slow", speed=20) as s:
+        s.pushover.question_s = 10_000
+        s.pushover.slow_s = 10
+        await s.clock.sleep(3)
+        s.sender.submit(buy(s.now()))
+        await s.until(lambda: not s.pushover.answers)
+        s.sender.submit(sell(s.now(), "aaaaaa"))
+        await s.told(2)
+        assert s.titles == ["SELL", "BUY"]
+        s.pushover.question_s = 0
+        await s.until(lambda: s.pushover.asked("limits.json"))
+
+
+async def test_alerts_and_questions_share_two_connections() -> None:
     async with story("slow", "slow") as s:
         await s.ready()
         s.sender.in_session(on=True)
@@ -972,6 +1028,14 @@ async def test_repeated_buy_is_marked_and_never_called_unsent() -> None:
         s.sender.submit(replace(buy(s.now(), "aaaaaa"), repeat=True))
         await s.told(2)
         assert s.outcomes[1] == (AlertKind.BUY, Outcome.LOST, 0)
+        s.asks.clear()
+        s.pushover.answers.append("400")
+        s.sender.submit(replace(buy(s.now(), "bbbbbb"), repeat=True))
+        await s.told(3)
+        assert s.outcomes[2] == (AlertKind.BUY, Outcome.LOST, 1)
+        s.sender.submit(sell(s.now(), "bbbbbb"))
+        await s.told(4)
+        assert s.outcomes[3] == (AlertKind.SELL, Outcome.ACCEPTED, 1)
 
 
 async def test_push_cap_holds_entries_until_its_span_has_emptied() -> None:
@@ -1199,6 +1263,26 @@ async def test_failures_are_told_in_words(error: type[Exception], result: Result
     assert answer.result is result
     assert answer.reason.endswith(f"({error.__name__})")
     assert TOKEN not in repr(answer)
+
+
+async def test_answer_that_drips_ends_at_the_deadline() -> None:
+    async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+        try:
+            while True:
+                writer.write(b"{")
+                await writer.drain()
+                await asyncio.sleep(0.02)
+        except ConnectionError:
+            writer.close()
+
+    server = await asyncio.start_server(drip, "127.0.0.1", 0)
+    async with server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        async with Pushover(url, SecretStr(TOKEN), SecretStr(USER), exchange_s=0.3) as service:
+            answer = await service.send({"message": "m"})
+        assert (answer.result, answer.reason) == (Result.LOST, "no answer in time (TimeoutError)")
+        await asyncio.sleep(0.1)
 
 
 @pytest.mark.parametrize(

@@ -79,6 +79,9 @@ EVENING_S = 300
 REPORT_S = 60
 """Pause between two reports in the log, and between two lines about the same kind of gate."""
 
+FIRST_REPORT_S = 10
+"""When the first report is due: the feeds have been connected by then, or something is wrong."""
+
 NAP_S = 30
 """The longest sleep at a time outside sessions: a machine that was suspended wakes up in time."""
 
@@ -151,9 +154,15 @@ class Inbox:
 class Watchdog:
     """A thread that ends the process when the event loop has not turned for too long. In real time."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, end: Callable[[int], None] = os._exit) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        end: Callable[[int], object] = os._exit,
+        limit_s: float = WATCHDOG_REAL_S,
+    ) -> None:
         self._loop = loop
         self._end = end
+        self._limit_s = limit_s
         self._turned_at = time.monotonic()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
@@ -170,12 +179,12 @@ class Watchdog:
     def _turn(self) -> None:
         self._turned_at = time.monotonic()
         if not self._stopped.is_set():
-            self._loop.call_later(1.0, self._turn)
+            self._loop.call_later(self._limit_s / 10, self._turn)
 
     def _watch(self) -> None:
-        while not self._stopped.wait(1.0):
+        while not self._stopped.wait(self._limit_s / 10):
             stood = time.monotonic() - self._turned_at
-            if stood > WATCHDOG_REAL_S:
+            if stood > self._limit_s:
                 log.critical(
                     "watchdog_fired",
                     text=f"🛑 The event loop has not turned for {stood:.0f} s: ending the process\n{self._stacks()}",
@@ -233,7 +242,9 @@ class Journalist:
         session, engine = self._engine.session, self._engine
         if not session.open <= now < session.close:
             return
-        if self._reported_at is not None and now - self._reported_at < REPORT_S * SECOND:
+        if self._reported_at is None:
+            self._reported_at = now - (REPORT_S - FIRST_REPORT_S) * SECOND
+        if now - self._reported_at < REPORT_S * SECOND:
             return
         self._reported_at = now
         feed, signals = engine.feed, engine.signals
@@ -537,20 +548,34 @@ class Worker:
 
     def _sources(self, session: Session, rest: Rest, key: str) -> Iterator[Source]:
         """Everything that facts come from, by name."""
-        rules, clock, url = self.rules, self._clock, self.settings.polygon_ws_url
+        rules, clock, url, rng = self.rules, self._clock, self.settings.polygon_ws_url, self._random
         self._stocks = StocksFeed(
-            rules,
-            session,
-            url,
-            key,
-            rest,
-            clock,
-            self._random,
+            rest=rest,
+            ws_url=url,
+            api_key=key,
+            clock=clock,
+            rules=rules,
+            session=session,
+            rng=rng,
             position_open=lambda: self._position is not None,
         )
-        options = OptionsFeed(rules, session, url, key, rest, clock, self._random, wanted=self._wanted)
+        options = OptionsFeed(
+            rest=rest,
+            ws_url=url,
+            api_key=key,
+            clock=clock,
+            rules=rules,
+            session=session,
+            rng=rng,
+            wanted=self._wanted,
+        )
         chains = ChainPoller(
-            rules, session, rest, clock, spot=self._spot, is_streaming=lambda: options.streaming
+            rest=rest,
+            clock=clock,
+            rules=rules,
+            session=session,
+            spot=self._spot,
+            streaming=lambda: options.streaming,
         )
         yield "ticks", self._ticks()
         yield "stocks", self._stocks.events()
@@ -567,9 +592,9 @@ class Worker:
     def _wanted(self) -> Wanted:
         """The contracts to stream: the nearest calls, and the held one."""
         if self.engine is None:
-            return Wanted(contracts=(), held=None)
+            return Wanted()
         held = None if self._position is None else self._position.opened.contract
-        return Wanted(contracts=self.engine.nearest(self.rules.stream_contracts), held=held)
+        return Wanted(contracts=frozenset(self.engine.nearest(self.rules.stream_contracts)), held=held)
 
     async def _pump(self, source: AsyncGenerator[Event, None]) -> None:
         """Move facts from a source into the inbox."""

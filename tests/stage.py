@@ -1,0 +1,139 @@
+"""The ordinary worker against the loopback market and the loopback Pushover, on a scaled clock."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import httpx
+from pydantic import SecretStr
+
+from config import Settings
+from events import SECOND, Session
+from main import Worker
+from sim.demo import DAY, EPISODES, SEED, START_S
+from sim.market import Episode, Market
+from sim.pushover import LoopbackPushover
+from sim.server import LoopbackMarket, Plan
+from utils import ScaledClock, session_on
+
+KEY = "canary-polygon-key-5f1e"
+TOKEN = "canarytoken000canarytoken00012"
+USER = "canaryuser0000canaryuser000034"
+
+SPEED = 30.0
+
+BEGIN_S = START_S + 40
+"""50 market seconds before the surge: time to connect, to fill the gap, and to see VWAP rise for 30 s."""
+
+
+@cache
+def session() -> Session:
+    """The made day."""
+    found = session_on(DAY)
+    assert found is not None
+    return found
+
+
+@cache
+def market(episodes: tuple[Episode, ...] = EPISODES) -> Market:
+    """The made market of the day; making one takes a while, so each is made once."""
+    return Market(SEED, session(), episodes=episodes)
+
+
+def settings(vendor: LoopbackMarket, pushover: LoopbackPushover, folder: Path, **changes: Any) -> Settings:
+    """Settings that point at the loopback."""
+    values: dict[str, Any] = {
+        "polygon_api_key": SecretStr(KEY),
+        "pushover_token": SecretStr(TOKEN),
+        "pushover_user_key": SecretStr(USER),
+        "polygon_rest_url": vendor.rest_url,
+        "polygon_ws_url": vendor.ws_url,
+        "pushover_url": pushover.url,
+        "data_dir": folder / "data",
+        "log_file": folder / "worker.log",
+        "daily_summary": False,
+    }
+    return Settings(**{**values, **changes})
+
+
+class Stage:
+    """A running worker, and what surrounds it."""
+
+    def __init__(
+        self, worker: Worker, vendor: LoopbackMarket, pushover: LoopbackPushover, clock: ScaledClock
+    ) -> None:
+        self.worker = worker
+        self.vendor = vendor
+        self.pushover = pushover
+        self.clock = clock
+        self.began = clock.now()
+        self.running = asyncio.create_task(worker.run(), name="worker")
+
+    def titles(self, word: str = "") -> list[str]:
+        """Titles of the pushes accepted so far that contain a word."""
+        return [message.title for message in self.pushover.messages if word in message.title]
+
+    @property
+    def market_s(self) -> float:
+        """Market seconds since the beginning."""
+        return (self.clock.now() - self.began) / SECOND
+
+    async def until(self, holds: Callable[[], Any], seconds: float, what: str = "") -> None:
+        """Wait until something holds, at most that many market seconds; fails when it does not, or the worker ends."""
+        end = self.market_s + seconds
+        while not holds():
+            assert not self.running.done(), f"the worker ended: {self.running}"
+            assert self.market_s < end, f"not within {seconds:g} market seconds: {what}; {self.titles()}"
+            await asyncio.sleep(0.005)
+
+    async def wait(self, seconds: float) -> None:
+        """Let market time pass."""
+        await self.clock.sleep(seconds)
+
+    async def stop(self) -> int:
+        """Ask the worker to stop, and wait until it has."""
+        self.worker.stop()
+        return await self.running
+
+
+@asynccontextmanager
+async def stage(
+    folder: Path,
+    *,
+    start_s: float = BEGIN_S,
+    speed: float = SPEED,
+    episodes: tuple[Episode, ...] = EPISODES,
+    plan: Plan | None = None,
+    transport: httpx.AsyncBaseTransport | None = None,
+    prepare: Callable[[LoopbackMarket, LoopbackPushover], None] | None = None,
+    **changes: Any,
+) -> AsyncIterator[Stage]:
+    """A worker that starts ``start_s`` seconds after the open. Ends it in any case."""
+    made = market(episodes)
+    clock = ScaledClock(session().open + round(start_s * SECOND), speed)
+    async with (
+        LoopbackMarket(made, clock, KEY, plan=plan) as vendor,
+        LoopbackPushover(clock, TOKEN, USER) as pushover,
+    ):
+        if prepare is not None:
+            prepare(vendor, pushover)
+        worker = Worker(
+            settings(vendor, pushover, folder, **changes),
+            clock=clock,
+            random_source=random.Random(SEED),
+            transport=transport,
+        )
+        play = Stage(worker, vendor, pushover, clock)
+        try:
+            yield play
+        finally:
+            if not play.running.done():
+                play.worker.stop()
+            await asyncio.wait([play.running], timeout=25)
+            assert play.running.done(), "the worker did not stop"

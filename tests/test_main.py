@@ -1,0 +1,450 @@
+"""The whole worker over real sockets: one BUY and one SELL, whatever happens to the wires."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+from websockets.frames import CloseCode
+
+import logger
+import main
+from events import SECOND, Bar, Chain, FeedCause, FeedLost, Quote, Tick
+from main import EXIT_CONFIG, EXIT_CRASHED, EXIT_OK, EXIT_REFUSED, INBOX_MAX, Inbox, Watchdog
+from sim.pushover import LoopbackPushover
+from sim.server import LoopbackMarket, Plan
+from tests.builders import bar, quote
+from tests.stage import KEY, TOKEN, USER, Stage, session, stage
+from utils import SystemClock
+
+ROOT = Path(main.__file__).parent
+
+BUY = re.compile(
+    r"""IWM \$\d+\.\d\d \| VWAP \$\d+\.\d\d \(\+\d\.\d\d%\)
+Momentum \+0\.\d{3,}%/s \| Vol Z\d+\.\d
+
+📊 (?P<contract>O:IWM251002C\d{8}) 2025-10-02 \d+(\.5)?c
+Δ0\.\d\d\d?( \(outside 0\.30–0\.45\))? IV\d+\.\d%
+
+💰 Entry ~\$\d\.\d\d \(mid \$\d\.\d\d5? \+\$0\.0\d5?\)
+Spread \d\.\d% \| Size \d+×\d+
+
+⚠️ Hard Giveback 30% \| Time Stop 15:55 ET
+
+Pay ≤ \$\d\.\d\d until \d\d:\d\d:\d\d \| Stop \$\d\.\d\d5?
+No SELL by 15:55\? Close it yourself\.
+#(?P<id>[0-9a-f]{6})"""
+)
+SELL = re.compile(
+    r"""Reason: (?P<reason>.+)
+
+IWM \$\d+\.\d\d \| VWAP \$\d+\.\d\d
+Peak \$\d\.\d\d5? → Now \$\d\.\d\d5?
+
+📊 (?P<contract>O:IWM251002C\d{8})
+(🟢 P&L: \+|🔴 P&L: -)\d+\.\d%
+
+✅ Close at market / best bid
+
+Entry \$\d\.\d\d at 10:\d\d:\d\d, held \d+m?\d*s \| Bid \$\d\.\d\d×\d+ \([+-]\d+\.\d%\)
+#(?P<id>[0-9a-f]{6})"""
+)
+
+
+async def bought(play: Stage) -> None:
+    await play.until(lambda: play.titles("BUY"), 240, "BUY")
+
+
+async def sold(play: Stage) -> None:
+    await play.until(lambda: play.titles("SELL"), 300, "SELL")
+
+
+def check_one_of_each(play: Stage) -> None:
+    """Exactly one BUY and one SELL, of one position, word for word."""
+    assert play.titles("BUY") == ["🔥 IWM 0DTE CALL — BUY"]
+    assert play.titles("SELL") == ["🚪 IWM 0DTE CALL — SELL"]
+    texts = {message.title[-4:].strip(): message.text for message in play.pushover.messages}
+    buy, sell = BUY.fullmatch(texts["BUY"]), SELL.fullmatch(texts["SELL"])
+    assert buy, texts["BUY"]
+    assert sell, texts["SELL"]
+    assert buy["id"] == sell["id"]
+    assert buy["contract"] == sell["contract"]
+
+
+async def test_a_session_gives_one_buy_and_one_sell(tmp_path: Path) -> None:
+    async with stage(tmp_path) as play:
+        await sold(play)
+        await play.wait(20)
+        assert await play.stop() == EXIT_OK
+        check_one_of_each(play)
+        assert play.vendor.requests, "REST was asked"
+        assert all("apiKey" not in request.query for request in play.vendor.requests)
+        codes = {ended.cluster: ended.code for ended in play.vendor.ended}
+        assert codes == {"stocks": CloseCode.NORMAL_CLOSURE, "options": CloseCode.NORMAL_CLOSURE}
+
+
+async def test_a_drop_in_mid_position_costs_nothing(tmp_path: Path) -> None:
+    async with stage(tmp_path) as play:
+        await bought(play)
+        play.vendor.faults.add("drop", feed="stocks")
+        play.vendor.faults.add("drop", feed="options")
+        await sold(play)
+        await play.stop()
+        check_one_of_each(play)
+        assert play.vendor.faults.fired["drop"] == 2
+        assert len(play.vendor.connects["stocks"]) == 2
+
+
+async def test_sixty_seconds_of_silence_are_one_blind_and_one_recovered(tmp_path: Path) -> None:
+    async with stage(tmp_path) as play:
+        await play.wait(20)
+        play.vendor.faults.add("silence", feed="stocks", seconds=60)
+        await play.until(lambda: play.titles("feed blind"), 40, "blind")
+        engine = play.worker.engine
+        assert engine is not None
+        assert engine.feed.is_blind
+        assert engine.position is None
+        await play.until(lambda: play.titles("feed recovered"), 90, "recovered")
+        assert play.titles("BUY") == []
+        await sold(play)
+        await play.stop()
+        check_one_of_each_beside_the_feed(play)
+
+
+def check_one_of_each_beside_the_feed(play: Stage) -> None:
+    assert len(play.titles("feed blind")) == 1
+    assert len(play.titles("feed recovered")) == 1
+    assert len(play.titles("BUY")) == len(play.titles("SELL")) == 1
+
+
+async def test_a_push_that_fails_twice_arrives_once(tmp_path: Path) -> None:
+    def prepare(_: LoopbackMarket, pushover: LoopbackPushover) -> None:
+        pushover.answers.extend(["500", "500"])
+
+    # The market runs away within the 15 s of the retries: with the usual limit the BUY would be withdrawn.
+    async with stage(tmp_path, prepare=prepare, pay_limit_percent=100.0) as play:
+        await sold(play)
+        await play.stop()
+        assert len(play.titles("BUY")) == len(play.titles("SELL")) == 1
+        asked = [seen.status for seen in play.pushover.asked("/1/messages.json")]
+        assert asked == [500, 500, 200, 200]
+        buy = next(message for message in play.pushover.messages if "BUY" in message.title)
+        assert re.search(r"\nLate \d+ s\n#[0-9a-f]{6}$", buy.text)
+
+
+async def test_a_push_that_is_refused_is_not_sent_again_and_was_never_a_position(tmp_path: Path) -> None:
+    def prepare(_: LoopbackMarket, pushover: LoopbackPushover) -> None:
+        pushover.answers.append("400")
+        pushover.user_valid = True
+
+    async with stage(tmp_path, prepare=prepare) as play:
+        await play.until(lambda: play.pushover.asked("/1/messages.json"), 240, "BUY")
+        engine = play.worker.engine
+        assert engine is not None
+        await play.until(lambda: engine.position is None and engine.book.rest_until, 30, "withdrawn")
+        first = len(play.pushover.asked("/1/messages.json"))
+        assert first == 1
+        await play.wait(20)
+        assert len(play.pushover.asked("/1/messages.json")) == 1
+        assert engine.book.entries == 0
+        assert play.pushover.messages == []
+
+
+async def test_a_stop_with_a_position_sells_it_and_closes_the_sockets(tmp_path: Path) -> None:
+    async with stage(tmp_path) as play:
+        await bought(play)
+        began = time.monotonic()
+        assert await play.stop() == EXIT_OK
+        assert time.monotonic() - began < 25
+        assert "Reason: Shutdown (program stopping, not a market signal)" in play.pushover.messages[-1].text
+        assert {ended.code for ended in play.vendor.ended} == {CloseCode.NORMAL_CLOSURE}
+
+
+async def test_a_stop_may_keep_the_position_and_says_that_nobody_watches_it(tmp_path: Path) -> None:
+    async with stage(tmp_path, on_shutdown="keep") as play:
+        await bought(play)
+        assert await play.stop() == EXIT_OK
+        assert play.titles("SELL") == []
+        assert re.search(r"^Unwatched from now #[0-9a-f]{6}$", play.pushover.messages[-1].text, re.M)
+
+
+async def test_a_wrong_key_ends_the_program_with_what_to_do(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def prepare(vendor: LoopbackMarket, _: LoopbackPushover) -> None:
+        vendor.faults.add("refuse_auth", feed="stocks")
+
+    stream = io.StringIO()
+    logger.setup(
+        level="DEBUG",
+        log_format="console",
+        log_file=None,
+        secrets=(KEY, TOKEN, USER),
+        clock=SystemClock().now,
+        stream=stream,
+    )
+    try:
+        async with stage(tmp_path, prepare=prepare) as play:
+            assert await asyncio.wait_for(play.running, 20) == EXIT_REFUSED
+    finally:
+        logger.close()
+    assert "CRITICAL" in stream.getvalue()
+    assert "POLYGON_API_KEY" in stream.getvalue()
+
+
+class Broken(httpx.AsyncBaseTransport):
+    """A transport with a programming error in it."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        raise ZeroDivisionError("a bug, not a network")
+
+
+async def test_a_crash_of_one_task_ends_the_program_with_the_reason(tmp_path: Path) -> None:
+    stream = io.StringIO()
+    logger.setup(
+        level="DEBUG",
+        log_format="console",
+        log_file=None,
+        secrets=(KEY, TOKEN, USER),
+        clock=SystemClock().now,
+        stream=stream,
+    )
+    try:
+        async with stage(tmp_path, transport=Broken()) as play:
+            assert await asyncio.wait_for(play.running, 20) == EXIT_CRASHED
+    finally:
+        logger.close()
+    assert "Crashed: ZeroDivisionError: a bug, not a network" in stream.getvalue()
+
+
+async def test_no_secret_appears_whatever_fails(tmp_path: Path) -> None:
+    """Canary keys through a session of failures: refused REST, refused sockets, refused and lost pushes."""
+
+    def prepare(vendor: LoopbackMarket, pushover: LoopbackPushover) -> None:
+        for name in ("rest_401", "rest_403", "rest_500", "rest_reset", "rest_html", "rest_bad_json"):
+            vendor.faults.add(name, times=2)
+        vendor.faults.add("refuse_auth", feed="options")
+        vendor.faults.add("garbage", feed="stocks", times=20)
+        pushover.answers.extend(["500", "lost"])
+
+    stream = io.StringIO()
+    log_file = tmp_path / "worker.log"
+    secrets = (KEY, TOKEN, USER)
+    logger.setup(
+        level="DEBUG",
+        log_format="json",
+        log_file=log_file,
+        secrets=(),
+        clock=SystemClock().now,
+        stream=stream,
+    )
+    try:
+        async with stage(tmp_path, prepare=prepare) as play:
+            await play.until(lambda: play.titles("SELL") or play.titles("BUY"), 300, "a push")
+            await play.wait(30)
+            play.vendor.faults.add("refuse_auth", feed="stocks")
+            play.vendor.faults.add("drop", feed="stocks")
+            await play.wait(30)
+            assert KEY not in repr(play.worker.settings)
+            await play.stop()
+            for name in ("rest_401", "rest_500", "garbage"):
+                assert play.vendor.faults.fired[name], name
+    finally:
+        logger.close()
+    written = stream.getvalue() + log_file.read_text(encoding="utf-8")
+    assert len(written) > 10_000
+    # Nothing was redacted (no secrets were given to the log), so nothing ever held one.
+    for secret in secrets:
+        assert secret not in written
+
+
+async def test_without_quotes_in_the_plan_the_chain_prices_everything(tmp_path: Path) -> None:
+    async with stage(tmp_path, plan=Plan(option_channels=())) as play:
+        await sold(play)
+        await play.stop()
+        check_one_of_each(play)
+
+
+async def test_eviction_is_told_and_not_fought(tmp_path: Path) -> None:
+    async with stage(tmp_path) as play:
+        await play.wait(10)
+        play.vendor.faults.add("evict", feed="stocks")
+        await play.until(lambda: play.titles("taken by another copy"), 30, "evicted")
+        await play.wait(50)
+        assert len(play.vendor.connects["stocks"]) == 1
+        await play.until(lambda: len(play.vendor.connects["stocks"]) == 2, 40, "back after a minute")
+        await play.until(lambda: play.titles("feed recovered"), 30, "recovered")
+
+
+async def test_an_unscheduled_closing_is_told_and_gives_no_entry(tmp_path: Path) -> None:
+    def prepare(vendor: LoopbackMarket, _: LoopbackPushover) -> None:
+        vendor.faults.add("market_closed")
+
+    async with stage(tmp_path, prepare=prepare) as play:
+        await play.until(lambda: play.titles("market closed"), 60, "told")
+        await play.wait(180)
+        assert play.titles("BUY") == []
+
+
+async def test_a_session_ends_with_its_summary_and_sleeps(tmp_path: Path) -> None:
+    async with stage(tmp_path, start_s=23_380, speed=60, daily_summary=True) as play:
+        await play.until(lambda: play.titles("armed"), 20, "armed")
+        await play.until(
+            lambda: play.vendor.open_connections("stocks") == 0 and play.vendor.ended, 120, "left"
+        )
+        await play.until(lambda: play.titles("🌙"), 400, "evening")
+        text = play.pushover.messages[-1].text
+        assert re.search(r"^Seen \d+s of 6h30m, blind \d+s$", text, re.M), text
+        assert re.search(r"^\d+ evaluations, 0 signals, 0 entries$", text, re.M), text
+        assert play.pushover.messages[-1].fields["priority"] == "-1"
+        began = time.monotonic()
+        assert await play.stop() == EXIT_OK
+        assert time.monotonic() - began < 5
+
+
+async def test_before_the_open_it_connects_to_nothing(tmp_path: Path) -> None:
+    async with stage(tmp_path, start_s=-400, speed=60) as play:
+        await play.wait(60)
+        assert play.vendor.connects == {"stocks": [], "options": []}
+        await play.until(lambda: play.vendor.connects["stocks"], 60, "connected")
+        assert play.vendor.connects["stocks"][0] >= session().open - 300 * SECOND
+        await play.until(lambda: play.worker.engine and play.worker.engine.evaluation, 420, "evaluated")
+        assert play.titles() == []
+
+
+# --- The process ---
+
+
+def environment(**more: str) -> dict[str, str]:
+    """An environment with made keys that points at closed loopback ports."""
+    return {
+        "PATH": os.environ["PATH"],
+        "POLYGON_API_KEY": KEY,
+        "PUSHOVER_TOKEN": TOKEN,
+        "PUSHOVER_USER_KEY": USER,
+        "POLYGON_REST_URL": "http://127.0.0.1:9",
+        "POLYGON_WS_URL": "ws://127.0.0.1:9",
+        "PUSHOVER_URL": "http://127.0.0.1:9",
+        **more,
+    }
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_process_with_status_0(tmp_path: Path, number: signal.Signals) -> None:
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "main.py")],
+        cwd=tmp_path,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert "IWM-5-VWAP" in process.stdout.readline()
+    process.stdout.readline()
+    process.send_signal(number)
+    output, _ = process.communicate(timeout=25)
+    assert process.returncode == EXIT_OK, output
+    assert "Stopped" in output
+    written = output + (tmp_path / "iwm_momentum.log").read_text(encoding="utf-8")
+    assert not any(secret in written for secret in (KEY, TOKEN, USER))
+
+
+def run(tmp_path: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(ROOT / "main.py"), *arguments],
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], **more},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_bad_configuration_names_every_fault_and_exits_2(tmp_path: Path) -> None:
+    result = run(tmp_path, POLYGON_API_KEY=f"{KEY} x", STOP_LOSS_PERCENT="lots", PUSHOVER_TOKEN="short")
+    assert result.returncode == EXIT_CONFIG
+    for name in ("POLYGON_API_KEY", "PUSHOVER_TOKEN", "PUSHOVER_USER_KEY", "STOP_LOSS_PERCENT"):
+        assert name in result.stderr
+    assert "short" not in result.stderr
+    assert KEY not in result.stderr
+
+
+def test_version_and_help_need_no_keys(tmp_path: Path) -> None:
+    version = run(tmp_path, "--version")
+    assert re.fullmatch(r"IWM-5-VWAP \d+\.\d+\.\d+, rules [0-9a-f]{8}\n", version.stdout)
+    assert run(tmp_path, "--version", STOP_LOSS_PERCENT="10").stdout != version.stdout
+    described = run(tmp_path, "--help")
+    assert described.returncode == 0
+    assert "--demo" in described.stdout
+
+
+@pytest.mark.parametrize("speed", ["0", "61", "fast", "nan"])
+def test_a_speed_that_cannot_be_played_is_refused(tmp_path: Path, speed: str) -> None:
+    result = run(tmp_path, "--demo", "--speed", speed)
+    assert result.returncode == EXIT_CONFIG
+    assert "takes a number from 1 to 60" in result.stderr
+
+
+def test_a_speed_without_the_demo_is_refused(tmp_path: Path) -> None:
+    assert "--speed goes with --demo" in run(tmp_path, "--speed", "5").stderr
+
+
+# --- Parts ---
+
+
+async def test_an_inbox_refuses_bars_past_its_bound_and_nothing_else() -> None:
+    inbox = Inbox()
+    for _ in range(INBOX_MAX):
+        assert await inbox.put(bar(1))
+    assert not await inbox.put(bar(1))
+    assert not await inbox.put(quote(1, 1.0, 1.1))
+    for kept in (Tick(), FeedLost(cause=FeedCause.OVERFLOW), Chain(rows=())):
+        assert await inbox.put(kept)
+    waiting = asyncio.create_task(inbox.put(bar(2, backfilled=True)))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    taken = [await inbox.get() for _ in range(INBOX_MAX)]
+    assert all(isinstance(event, Bar) for event in taken)
+    assert await waiting
+    assert not isinstance(taken[-1], Quote)
+
+
+async def test_the_watchdog_ends_a_process_whose_loop_stands() -> None:
+    ended = threading.Event()
+    statuses: list[int] = []
+
+    def end(status: int) -> None:
+        statuses.append(status)
+        ended.set()
+
+    stream = io.StringIO()
+    logger.setup(
+        level="INFO",
+        log_format="console",
+        log_file=None,
+        secrets=(),
+        clock=SystemClock().now,
+        stream=stream,
+    )
+    try:
+        with Watchdog(asyncio.get_running_loop(), end, limit_s=0.3):
+            await asyncio.sleep(0.6)
+            assert not ended.is_set()
+            ended.wait(5)  # the loop stands here
+    finally:
+        logger.close()
+    assert statuses == [EXIT_CRASHED]
+    assert "has not turned" in stream.getvalue()
+    assert "test_the_watchdog_ends_a_process" in stream.getvalue()

@@ -1,0 +1,333 @@
+"""What the documentation says, held against what it speaks of."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import stat
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import config
+import diagnose
+from events import ContractRule, DeclineReason, ExitReason, HoldReason
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+LOGGING = (ROOT / "DIAGNOSTIC_LOGGING.md").read_text(encoding="utf-8")
+EXAMPLE = (ROOT / ".env.example").read_text(encoding="utf-8")
+CI = ROOT / ".ci" / "run"
+
+DEMO = "python3 -m venv .venv && .venv/bin/pip install --quiet -r requirements.txt && .venv/bin/python main.py --demo"
+TEST = "python3 -m venv .venv && .venv/bin/pip install --quiet -r requirements-dev.txt && .venv/bin/python -m pytest"
+
+
+def unit(name: str) -> str:
+    extra = config.Settings.model_fields[name.lower()].json_schema_extra
+    assert isinstance(extra, dict)
+    return str(extra["unit"])
+
+
+def bounds(name: str) -> str:
+    """The bounds of a setting, or its choices; empty for text."""
+    choices = config.kind(name)
+    return config.limits(name) or (choices if choices.startswith("one of") else "")
+
+
+def default(name: str) -> str | None:
+    """The default as it is written in the environment; None for a setting that must be given."""
+    field = config.Settings.model_fields[name.lower()]
+    if field.is_required():
+        return None
+    text = diagnose.setting_text(field.default)
+    return "" if text == "not set" else text
+
+
+def description(name: str) -> str:
+    return config.Settings.model_fields[name.lower()].description or ""
+
+
+# --- Settings ----------------------------------------------------------------------------------------
+
+
+def settings_table() -> list[str]:
+    """The README's table as it must be."""
+    rows = ["| Name | Default | Unit | Bounds | What it does |", "|---|---|---|---|---|"]
+    for name in config.variable_names():
+        value = default(name)
+        shown = "required" if value is None else value or "empty"
+        rows.append(f"| `{name}` | {shown} | {unit(name)} | {bounds(name)} | {description(name)} |")
+    return rows
+
+
+def test_the_readme_has_one_table_of_settings_and_it_is_right() -> None:
+    lines = README.splitlines()
+    begin = lines.index(settings_table()[0])
+    found = lines[begin : lines.index("", begin)]
+    assert found == settings_table()
+    assert README.count(settings_table()[0]) == 1
+
+
+def test_the_example_names_every_setting_with_its_default() -> None:
+    expected: list[str] = []
+    for name in config.variable_names():
+        value, limits = default(name), bounds(name)
+        expected.append(f"# {description(name)} [{unit(name)}{'; ' + limits if limits else ''}]")
+        expected.append(f"{name}=" if value is None else f"# {name}={value}")
+    lines = EXAMPLE.splitlines()
+    kept = [line for line in lines if re.match(r"(# )?[A-Z0-9_]+=", line) or re.search(r"\[.+\]$", line)]
+    assert kept == expected
+
+
+def test_the_example_can_be_used_as_it_is(tmp_path: Path) -> None:
+    keys = {"POLYGON_API_KEY": "k", "PUSHOVER_TOKEN": "a" * 30, "PUSHOVER_USER_KEY": "b" * 30}
+    path = tmp_path / ".env"
+    path.write_text(EXAMPLE, encoding="utf-8")
+    plain = config.load(keys, None)[0]
+    assert config.load(keys, path)[0] == plain
+    # And with every default written out, nothing changes: each is a value that its setting takes.
+    path.write_text(re.sub(r"(?m)^# ([A-Z0-9_]+=)", r"\1", EXAMPLE), encoding="utf-8")
+    settings, sources = config.load(keys, path)
+    assert settings == plain
+    optional = {name for name in config.variable_names() if default(name)}
+    assert {name for name, source in sources.items() if source == "file"} == optional
+
+
+def test_no_document_names_a_setting_that_is_none() -> None:
+    known = {*config.variable_names(), *config.ALIASES, "PYTHON_VERSION", "PYTHONUNBUFFERED"}
+    for text in (README, LOGGING):
+        for name in re.findall(r"`([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)(?:=[^`]*)?`", text):
+            assert name in known or name in {"DIAGNOSTIC_LOGGING"}, name
+
+
+# --- The README --------------------------------------------------------------------------------------
+
+
+def test_the_two_commands_are_one_line_each() -> None:
+    blocks = re.findall(r"```sh\n(.*?)\n```", README, flags=re.DOTALL)
+    assert blocks[:2] == [DEMO, TEST]
+    assert README.index("**demo**") < README.index(DEMO) < README.index("**test**") < README.index(TEST)
+
+
+def test_the_checks_run_the_readmes_own_commands() -> None:
+    text = CI.read_text(encoding="utf-8")
+    assert stat.S_IMODE(CI.stat().st_mode) & 0o111 == 0o111
+    assert text.startswith("#!/usr/bin/env bash\n")
+    assert "set -euo pipefail" in text
+    for command in ("ruff format --check .", "ruff check .", "mypy .", "main.py --demo"):
+        assert command in text
+    # The lines that pick the commands out of the README, tried with the shell that will run them.
+    picks = [line for line in text.splitlines() if line.startswith(("test_command=", "demo_command="))]
+    script = "\n".join([*picks, 'printf "%s\\n" "$test_command" "$demo_command"'])
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+    assert done.stdout.splitlines() == [TEST, DEMO]
+    assert subprocess.run(["bash", "-n", str(CI)], timeout=30, check=False).returncode == 0
+
+
+def test_every_reason_for_no_entry_is_explained() -> None:
+    section = README[README.index("## If you are not seeing BUY alerts") : README.index("## Settings")]
+    for reason in DeclineReason:
+        if reason is not DeclineReason.HELD:
+            assert f"| `{reason}` |" in section
+    for hold in HoldReason:
+        assert f"| `held ({hold})` |" in section
+    for rule in ContractRule:
+        assert f"| `{rule}` |" in section
+    for label in ("5m VWAP=", "VWAP↑=", "Vol surge=", "Momentum=", "RelVol=", "SPY lag="):
+        assert f"`{label}`" in README
+
+
+def test_every_exit_is_explained() -> None:
+    section = README[README.index("### Exits") : README.index("## If you are not seeing")]
+    for reason in ExitReason:
+        assert f"| {reason[0].upper()}{reason[1:]} |" in section
+    assert (
+        "With the defaults VWAP giveback can act before the stop only once peak > 1.0625 × entry, hard giveback once "
+        "peak > 1.214 × entry; they sell above entry only past 1.25 × and 1.43 ×."
+    ) in README.replace("\n", " ")
+
+
+def test_the_figures_about_givebacks_follow_from_the_defaults() -> None:
+    rules = config.Rules()
+    stop = 1 - rules.stop_loss_percent / 100
+    soft, hard = (1 - rules.tighten_giveback_percent / 100), (1 - rules.max_giveback_percent / 100)
+    assert f"{stop / soft:.4f}" == "1.0625"
+    assert f"{stop / hard:.3f}" == "1.214"
+    assert f"{1 / soft:.2f}" == "1.25"
+    assert f"{1 / hard:.2f}" == "1.43"
+
+
+def test_the_layout_names_what_is_there() -> None:
+    section = README[README.index("## Layout") : README.index("## References")]
+    named = re.findall(r"(?m)^\| `([^`]+)` \|", section)
+    for name in named:
+        assert (ROOT / name).exists(), name
+    assert {f"{path.stem}.py" for path in ROOT.glob("*.py")} <= set(named)
+
+
+def test_links_inside_the_repository_lead_somewhere() -> None:
+    for text in (README, LOGGING):
+        anchors = {
+            re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
+            for title in re.findall(r"(?m)^#+ (.+)$", text)
+        }
+        for target in re.findall(r"\]\(([^)]+)\)", text):
+            if target.startswith("#"):
+                assert target[1:] in anchors, target
+            elif not target.startswith("https://"):
+                assert (ROOT / target).exists(), target
+
+
+@pytest.mark.parametrize(
+    "name", ["README.md", "DIAGNOSTIC_LOGGING.md", "CHANGELOG.md", ".env.example", "LICENSE"]
+)
+def test_documents_are_tidy(name: str) -> None:
+    text = (ROOT / name).read_text(encoding="utf-8")
+    assert text.endswith("\n")
+    assert not text.endswith("\n\n")
+    assert not [line for line in text.splitlines() if line != line.rstrip()]
+    assert text.count("```") % 2 == 0
+
+
+# --- The log -----------------------------------------------------------------------------------------
+
+LOG_METHODS = {"debug", "info", "warning", "error", "critical", "exception"}
+
+
+def logged_events() -> dict[str, str]:
+    """Every event that a module of the worker logs, and where. A name must be a literal."""
+    found: dict[str, str] = {"line_lost": "logger.py", "library": "logger.py"}
+    for path in sorted(ROOT.glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
+                continue
+            owner, method = node.func.value, node.func.attr
+            by_log = isinstance(owner, ast.Name) and owner.id == "log" and method in LOG_METHODS
+            if not by_log and method != "_say":
+                continue
+            where = f"{path.name}:{node.lineno}"
+            first = node.args[0] if node.args else None
+            if method == "_say" and not isinstance(first, ast.Constant):
+                continue
+            assert isinstance(first, ast.Constant), f"{where}: the event must be a literal"
+            assert isinstance(first.value, str), where
+            assert re.fullmatch(r"[a-z]+(_[a-z]+)*", first.value), f"{where}: {first.value} is not snake_case"
+            found[first.value] = where
+    return found
+
+
+def test_every_event_of_the_log_is_documented() -> None:
+    missing = {event: where for event, where in logged_events().items() if f"\n| `{event}` |" not in LOGGING}
+    assert not missing
+
+
+def test_no_event_is_documented_that_is_never_logged() -> None:
+    documented = re.findall(r"(?m)^\| `([a-z_]+)` \|", LOGGING)
+    assert len(documented) == len(set(documented))
+    assert set(documented) <= set(logged_events())
+
+
+def test_every_log_call_says_what_a_person_reads() -> None:
+    for path in sorted(ROOT.glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Attribute)
+                and isinstance(node.func.value, ast.Name)
+                and node.func.value.id == "log"
+                and node.func.attr in LOG_METHODS
+            ):
+                assert "text" in {keyword.arg for keyword in node.keywords}, f"{path.name}:{node.lineno}"
+
+
+# --- The deployment ----------------------------------------------------------------------------------
+
+FORBIDDEN_MOUNTS = {
+    *("/", "/opt", "/opt/render", "/opt/render/project", "/opt/render/project/src"),
+    *("/home", "/home/render", "/etc", "/etc/secrets"),
+}
+
+
+def blueprint() -> dict[str, Any]:
+    loaded = yaml.safe_load((ROOT / "render.yaml").read_text(encoding="utf-8"))
+    assert isinstance(loaded, dict)
+    return loaded
+
+
+def test_the_blueprint_runs_one_worker_on_a_disk() -> None:
+    (service,) = blueprint()["services"]
+    assert service["type"] == "worker"
+    assert service["name"] == "iwm-momentum-system"
+    assert service["branch"] == "IWM-MAIN"
+    assert service["runtime"] == "python"
+    assert service["numInstances"] == 1
+    assert service["autoDeployTrigger"] == "off"
+    assert blueprint()["previews"]["generation"] == "off"
+    assert service["buildCommand"] == "pip install -r requirements.txt"
+    assert service["startCommand"] == "python main.py"
+    assert 25 < service["maxShutdownDelaySeconds"] <= 300
+    assert service["disk"]["sizeGB"] == 1
+    assert service["disk"]["mountPath"] == "/var/data"
+    assert service["disk"]["mountPath"] not in FORBIDDEN_MOUNTS
+
+
+def test_the_blueprints_variables_are_settings_and_hold_no_secret() -> None:
+    (service,) = blueprint()["services"]
+    variables = {item["key"]: item for item in service["envVars"]}
+    mount = Path(service["disk"]["mountPath"])
+    for name in ("DATA_DIR", "LOG_FILE"):
+        assert Path(variables[name]["value"]).is_relative_to(mount)
+    assert re.fullmatch(r"3\.(1[1-9])\.\d+", str(variables["PYTHON_VERSION"]["value"]))
+    assert variables["PYTHONUNBUFFERED"]["value"] == "1"
+    platform = {"PYTHON_VERSION", "PYTHONUNBUFFERED"}
+    assert set(variables) - platform <= set(config.variable_names())
+    required = {name for name in config.variable_names() if default(name) is None}
+    assert required <= set(variables)
+    for name in set(variables) & config.SECRET_NAMES:
+        assert variables[name] == {"key": name, "sync": False}
+    # What is not secret is a value that the settings take.
+    given = {name: str(item["value"]) for name, item in variables.items() if "value" in item}
+    keys = {"POLYGON_API_KEY": "k", "PUSHOVER_TOKEN": "a" * 30, "PUSHOVER_USER_KEY": "b" * 30}
+    assert config.load({**keys, **given}, None)[0].data_dir == mount
+
+
+def test_the_packages_are_pinned() -> None:
+    for name in ("requirements.txt", "requirements-dev.txt"):
+        for line in (ROOT / name).read_text(encoding="utf-8").splitlines():
+            if line and not line.startswith(("#", "-r ")):
+                assert re.fullmatch(r"[A-Za-z0-9_.-]+==[0-9][0-9a-z.]*", line), line
+
+
+def test_no_secret_file_can_be_committed() -> None:
+    ignored = subprocess.run(
+        [
+            "git",
+            "check-ignore",
+            ".env",
+            "data/x",
+            "iwm_momentum.log",
+            "iwm_momentum.log.1",
+            ".venv-runtime/x",
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        env={**os.environ, "GIT_OPTIONAL_LOCKS": "0"},
+        check=False,
+    )
+    if ignored.returncode == 128:
+        pytest.skip("not a git checkout")
+    assert len(ignored.stdout.splitlines()) == 5

@@ -1018,6 +1018,7 @@ class Sender:
         self._receipts: list[Receipt] = []
         self._side_tasks: set[asyncio.Task[None]] = set()
         self._question: asyncio.Task[None] | None = None
+        self._ended = False
         self._healthy = False
         self._in_session = False
         self._remaining: int | None = None
@@ -1065,6 +1066,8 @@ class Sender:
                 tasks.create_task(self._lane(urgent=False), name="alerts-normal")
                 tasks.create_task(self._housekeeping(), name="alerts-housekeeping")
         finally:
+            self._ended = True
+            self._changed.set()
             for task in tuple(self._side_tasks):
                 task.cancel()
             await asyncio.gather(*self._side_tasks, return_exceptions=True)
@@ -1074,12 +1077,13 @@ class Sender:
     async def drain(self, seconds: float) -> list[Alert]:
         """Wait until all is told, at most ``seconds`` (real: the host's patience is), while `run` still runs.
 
-        Returns what is left, the most important first, as soon as no attempt for it falls into that time.
+        Returns what is left, the most important first, as soon as no attempt for it falls into that time, or `run` has
+        ended.
         """
         end = self._clock.now() + int(seconds * self._clock.speed * SECOND)
         try:
             async with asyncio.timeout(seconds):
-                while self._side_tasks or any(e.in_flight or e.due < end for e in self._outbox.entries):
+                while self._works_before(end):
                     self._changed.clear()
                     await self._changed.wait()
         except TimeoutError:
@@ -1088,10 +1092,17 @@ class Sender:
             )
         left = self.pending
         for alert in left:
-            log.critical(
-                "alert_left", text=f"🛑 Alert left unsent: {alert.title}", kind=alert.kind.value, id=alert.id
-            )
+            text = f"🛑 Alert left unsent: {alert.title}"
+            if alert.persistent:
+                log.critical("sell_left_unsent", text=text, kind=alert.kind.value, id=alert.id)
+            else:
+                log.error("alert_left_unsent", text=text, kind=alert.kind.value, id=alert.id)
         return left
+
+    def _works_before(self, end: int) -> bool:
+        """Whether something is being sent, or will be before ``end`` (µs)."""
+        coming = (e.in_flight or e.due < end for e in self._outbox.entries)
+        return not self._ended and (bool(self._side_tasks) or any(coming))
 
     # Taking over
 

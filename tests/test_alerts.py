@@ -669,7 +669,7 @@ async def test_server_errors_are_tried_again_and_give_one_message() -> None:
 
 
 async def test_buy_gives_up_after_three_attempts() -> None:
-    async with story(*["500"] * 5, speed=20) as s:
+    async with story(*["500"] * 5, speed=40) as s:
         s.sender.submit(buy(s.now()))
         await s.told()
         assert s.outcomes == [(AlertKind.BUY, Outcome.UNSENT, 3)]
@@ -750,7 +750,7 @@ async def test_bad_user_is_found_at_the_start() -> None:
 async def test_quota_used_up_holds_until_its_reset() -> None:
     async with story("429", speed=100) as s:
         await s.ready()
-        reset = s.pushover.reset = s.now() // SECOND + 80
+        reset = s.pushover.reset = s.now() // SECOND + 65
         s.sender.submit(buy(s.now()))
         await s.told()
         assert s.outcomes == [(AlertKind.BUY, Outcome.REFUSED, 1)]
@@ -908,7 +908,7 @@ async def test_sell_does_not_wait_behind_another_sells_retry() -> None:
 async def test_question_gives_way_to_an_alert() -> None:
     async with story("slow", speed=20) as s:
         s.pushover.question_s = 10_000
-        s.pushover.slow_s = 10
+        s.pushover.slow_s = 6
         await s.clock.sleep(3)
         s.sender.submit(buy(s.now()))
         await s.until(lambda: not s.pushover.answers)
@@ -1085,7 +1085,7 @@ async def test_quiet_pushes_are_not_sent_on_the_last_of_the_quota() -> None:
 
 
 async def test_receipt_is_asked_until_acknowledged() -> None:
-    async with story(speed=200) as s:
+    async with story(speed=400) as s:
         s.sender.submit(sell(s.now()))
         await s.told()
         receipt = s.pushover.messages[0].receipt
@@ -1141,7 +1141,17 @@ async def test_drain_returns_what_is_left_the_most_important_first() -> None:
         s.sender.submit(buy(s.now(), "aaaaaa"))
         left = await s.sender.drain(0.15)
         assert [alert.kind for alert in left] == [AlertKind.SELL, AlertKind.BUY, AlertKind.FEED_BLIND]
-        assert [entry["log_level"] for entry in s.logged("alert_left")] == ["critical"] * 3
+        assert [entry["log_level"] for entry in s.logged("sell_left_unsent")] == ["critical"]
+        assert len(s.logged("alert_left_unsent")) == 2
+
+
+async def test_drain_does_not_wait_for_a_sender_that_has_ended() -> None:
+    async with story("slow", speed=20) as s:
+        s.sender.submit(sell(s.now()))
+        await s.until(lambda: not s.pushover.answers)
+    async with asyncio.timeout(5):
+        left = await s.sender.drain(60)
+    assert [alert.kind for alert in left] == [AlertKind.SELL]
 
 
 async def test_drain_does_not_wait_for_an_attempt_beyond_its_time() -> None:

@@ -162,8 +162,8 @@ class Outcome(StrEnum):
 # --- Facts -------------------------------------------------------------------------------------------
 
 
-class Fact(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=str.lower):
-    """Base of the facts; carries the codec's tag."""
+class Fact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag=str.lower):
+    """Base of the facts; carries the codec's tag. In a record, what has its default is left out."""
 
 
 class Bar(Fact, frozen=True, kw_only=True):
@@ -193,8 +193,8 @@ class Covered(Fact, frozen=True, kw_only=True):
     end: int
 
 
-class ChainRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One call of today's chain.
+class ChainRow(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """One call of today's chain. In a record, its fields stand in their order without names.
 
     ``bid`` and ``ask`` are 0 where that side is absent; ``quoted_at`` is the quote's own time in µs (0: none);
     sizes are contracts; ``iv`` is a fraction per year; ``open_interest`` is yesterday's, in contracts.
@@ -220,8 +220,16 @@ class Chain(Fact, frozen=True, kw_only=True):
     rows: tuple[ChainRow, ...]
 
 
-class Quote(Fact, frozen=True, kw_only=True):
-    """The newest bid and ask of one contract. Prices are 0 where that side is absent."""
+class Quote(
+    Fact,
+    frozen=True,
+    kw_only=True,
+    rename={"contract": "c", "bid": "b", "ask": "a", "bid_size": "bs", "ask_size": "as"},
+):
+    """The newest bid and ask of one contract. Prices are 0 where that side is absent.
+
+    Short names in a record: most of its lines are quotes.
+    """
 
     contract: str
     at: int
@@ -229,7 +237,7 @@ class Quote(Fact, frozen=True, kw_only=True):
     ask: int
     bid_size: float
     ask_size: float
-    source: QuoteSource
+    source: QuoteSource = QuoteSource.STREAM
 
 
 class Tick(Fact, frozen=True, kw_only=True):
@@ -275,7 +283,7 @@ Event = Bar | Covered | Chain | Quote | Tick | FeedLost | FeedRestored | Hold | 
 # --- Decisions ---------------------------------------------------------------------------------------
 
 
-class Decided(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=str.lower):
+class Decided(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag=str.lower):
     """Base of the decisions; carries the codec's tag."""
 
 

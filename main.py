@@ -66,6 +66,8 @@ from utils import (
 log = structlog.get_logger("main")
 
 EXIT_OK, EXIT_CRASHED, EXIT_CONFIG, EXIT_REFUSED = 0, 1, 2, 3
+EXIT_INTERRUPTED = 130
+"""What a shell expects of a demonstration that Ctrl-C ended."""
 
 CONNECT_EARLY_S = 300
 """How long before the open the feeds are connected."""
@@ -423,6 +425,7 @@ class Worker:
         self._sender = alerts.Sender(settings, clock, self._inbox_put, self._ask_of, transport)
         self._stocks: StocksFeed | None = None
         self._is_armed = False
+        self._is_cap_told = False
 
     def stop(self) -> None:
         """Ask the worker to stop: the position is closed or kept, alerts are delivered, sockets closed."""
@@ -522,7 +525,7 @@ class Worker:
         """Watch one session to its end, or until asked to stop."""
         settings, clock = self.settings, self._clock
         engine = self.engine = Engine(self.rules, session)
-        self._is_armed = False
+        self._is_armed = self._is_cap_told = False
         self.tally = Tally(session)
         key = settings.polygon_api_key.get_secret_value()
         rest = Rest(settings.polygon_rest_url, key, clock, self._transport)
@@ -646,7 +649,8 @@ class Worker:
         if alert is not None:
             self._sender.submit(alert)
         cap = self.rules.max_entries_per_day
-        if isinstance(decision, Opened) and 0 < cap <= decision.entry_number:
+        if isinstance(decision, Opened) and 0 < cap <= decision.entry_number and not self._is_cap_told:
+            self._is_cap_told = True
             self._sender.submit(
                 alerts.cap_reached(now, self.rules, entries=decision.entry_number, position=decision.id)
             )
@@ -729,7 +733,11 @@ async def work(settings: Settings) -> int:
 
 async def demonstrate(speed: float) -> int:
     """The demonstration: the same worker against the loopback market."""
-    from sim import demo  # noqa: PLC0415 - the worker runs without sim/
+    try:
+        from sim import demo  # noqa: PLC0415 - the worker runs without sim/
+    except ImportError as error:
+        print(f"The demo needs sim/ and all of requirements.txt ({error}).", file=sys.stderr)
+        return EXIT_CRASHED
 
     def make(settings: Settings, clock: Clock, random_source: random.Random) -> Worker:
         return Worker(settings, clock=clock, random_source=random_source)
@@ -782,7 +790,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if asked.speed is not None and not asked.demo:
         described.error("--speed goes with --demo")
     if asked.demo:
-        return asyncio.run(demonstrate(asked.speed or DEMO_SPEED))
+        with contextlib.suppress(KeyboardInterrupt):
+            return asyncio.run(demonstrate(asked.speed or DEMO_SPEED))
+        return EXIT_INTERRUPTED
     try:
         if asked.version:
             print(f"IWM-5-VWAP {VERSION}, rules {load_rules().digest()}")

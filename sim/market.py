@@ -488,6 +488,11 @@ class Market:
 
     # Options
 
+    @property
+    def listed(self) -> tuple[Contract, ...]:
+        """Every listed contract, in their order."""
+        return tuple(self._contracts.values())
+
     def contracts(self) -> tuple[str, ...]:
         """Tickers of every listed contract, in their order."""
         return tuple(self._contracts)
@@ -504,11 +509,70 @@ class Market:
     def row(self, contract: str, at: int) -> dict[str, Any] | None:
         """The vendor's snapshot row of ``contract`` at ``at``; None for a contract that is not listed."""
         listed = self._contracts.get(contract)
-        return None if listed is None else self._row(listed, at)
+        return None if listed is None else self.row_of(listed, at)
 
     def chain(self, at: int) -> list[dict[str, Any]]:
         """The vendor's snapshot rows of today's whole chain at ``at``, calls and puts, by ticker."""
-        return [self._row(contract, at) for contract in self._contracts.values()]
+        return [self.row_of(contract, at) for contract in self._contracts.values()]
+
+    def row_of(self, contract: Contract, at: int) -> dict[str, Any]:
+        """The vendor's snapshot row of a listed contract at ``at``."""
+        spot, quote = self.spot(at), self._quote(contract, at)
+        iv, greeks = self._greeks(contract, at)
+        far = abs(contract.strike / spot - 1) > FAR
+        mid = (quote.bid + quote.ask) / 2
+        break_even = contract.strike + mid if contract.call else contract.strike - mid
+        row: dict[str, Any] = {
+            "break_even_price": round(break_even, 4),
+            "day": self._day_part(contract, at, far),
+            "details": {
+                "contract_type": "call" if contract.call else "put",
+                "exercise_style": "american",
+                "expiration_date": self.session.date,
+                "shares_per_contract": 100,
+                "strike_price": int(contract.strike),
+                "ticker": contract.ticker,
+            },
+            "greeks": {
+                "delta": greeks.delta,
+                "gamma": greeks.gamma,
+                "theta": greeks.theta,
+                "vega": greeks.vega,
+            },
+            "implied_volatility": iv,
+            "last_quote": {
+                "ask": quote.ask,
+                "ask_exchange": quote.ask_exchange,
+                "ask_size": quote.ask_size,
+                "bid": quote.bid,
+                "bid_exchange": quote.bid_exchange,
+                "bid_size": quote.bid_size,
+                "last_updated": quote.at * NANO,
+                "midpoint": round(mid, 4),
+                "timeframe": "REAL-TIME",
+            },
+            "last_trade": {},
+            "open_interest": self._open_interest(contract),
+            "underlying_asset": {
+                "change_to_break_even": round(break_even - spot, 4),
+                "last_updated": at * NANO,
+                "price": round(spot, 2),
+                "ticker": self.symbol,
+                "timeframe": "REAL-TIME",
+            },
+        }
+        if row["day"]:
+            row["last_trade"] = {
+                "conditions": [209],
+                "exchange": quote.ask_exchange,
+                "price": row["day"]["close"],
+                "sip_timestamp": row["day"]["last_updated"],
+                "size": 1 + contract.number % 9,
+                "timeframe": "REAL-TIME",
+            }
+        if far:
+            self._thin_out(row, contract)
+        return row
 
     def _list_contracts(self) -> list[Contract]:
         centre = self.spot(self.session.open)
@@ -574,64 +638,6 @@ class Market:
             ask_exchange=venue[1],
             sequence=1_000_000 + (at - self._day.first) // QUOTE_STEP_US * 7 + contract.number % 7,
         )
-
-    def _row(self, contract: Contract, at: int) -> dict[str, Any]:
-        spot, quote = self.spot(at), self._quote(contract, at)
-        iv, greeks = self._greeks(contract, at)
-        far = abs(contract.strike / spot - 1) > FAR
-        mid = (quote.bid + quote.ask) / 2
-        break_even = contract.strike + mid if contract.call else contract.strike - mid
-        row: dict[str, Any] = {
-            "break_even_price": round(break_even, 4),
-            "day": self._day_part(contract, at, far),
-            "details": {
-                "contract_type": "call" if contract.call else "put",
-                "exercise_style": "american",
-                "expiration_date": self.session.date,
-                "shares_per_contract": 100,
-                "strike_price": int(contract.strike),
-                "ticker": contract.ticker,
-            },
-            "greeks": {
-                "delta": greeks.delta,
-                "gamma": greeks.gamma,
-                "theta": greeks.theta,
-                "vega": greeks.vega,
-            },
-            "implied_volatility": iv,
-            "last_quote": {
-                "ask": quote.ask,
-                "ask_exchange": quote.ask_exchange,
-                "ask_size": quote.ask_size,
-                "bid": quote.bid,
-                "bid_exchange": quote.bid_exchange,
-                "bid_size": quote.bid_size,
-                "last_updated": quote.at * NANO,
-                "midpoint": round(mid, 4),
-                "timeframe": "REAL-TIME",
-            },
-            "last_trade": {},
-            "open_interest": self._open_interest(contract),
-            "underlying_asset": {
-                "change_to_break_even": round(break_even - spot, 4),
-                "last_updated": at * NANO,
-                "price": round(spot, 2),
-                "ticker": self.symbol,
-                "timeframe": "REAL-TIME",
-            },
-        }
-        if row["day"]:
-            row["last_trade"] = {
-                "conditions": [209],
-                "exchange": quote.ask_exchange,
-                "price": row["day"]["close"],
-                "sip_timestamp": row["day"]["last_updated"],
-                "size": 1 + contract.number % 9,
-                "timeframe": "REAL-TIME",
-            }
-        if far:
-            self._thin_out(row, contract)
-        return row
 
     def _thin_out(self, row: dict[str, Any], contract: Contract) -> None:
         """Far from the money the vendor leaves things out: no greeks, empty ones, a null among them, no IV."""

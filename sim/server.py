@@ -27,7 +27,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 import utils
 from events import SECOND
 from sim.faults import BROKEN_EVENTS, BROKEN_FRAMES, GARBAGE, Fault, Faults, bad_bars, bad_rows
-from sim.market import MILLI, PRE_MARKET_S, QUOTE_STEP_US, Market, OptionQuote, SimBar
+from sim.market import MILLI, PRE_MARKET_S, QUOTE_STEP_US, Contract, Market, OptionQuote, SimBar
 
 Event = dict[str, Any]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -263,10 +263,11 @@ class LoopbackMarket:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        for connection in [*self._open["stocks"], *self._open["options"]]:
-            await connection.close(WSCloseCode.GOING_AWAY)
+        connections = [*self._open["stocks"], *self._open["options"]]
+        await asyncio.gather(*(connection.close(WSCloseCode.GOING_AWAY) for connection in connections))
         await self._runner.cleanup()
-        if self._failures and error is None:
+        # A failure of the server explains whatever went wrong with its user, and so goes first.
+        if self._failures and not isinstance(error, asyncio.CancelledError):
             raise self._failures[0]
 
     def subscriptions(self, cluster: str) -> set[str]:
@@ -653,16 +654,17 @@ class _Rest:
             query = _read_cursor(query["cursor"])
             offset = int(query.pop("offset"))
         limit = _limit(query, CHAIN_LIMIT, CHAIN_LIMIT_MAX)
-        at = self._server.clock.now()
-        rows: list[dict[str, Any]] = []
+        found: list[Contract] = []
         if request.match_info["underlying"] == self._market.symbol:
-            rows = _sorted_rows([row for row in self._market.chain(at) if _matches(row, query)], query)
-        page: list[Any] = [self._entitle(row) for row in rows[offset : offset + limit]]
+            found = _select(self._market.listed, self._market.session.date, query)
+        at = self._server.clock.now()
+        chosen = found[offset : offset + limit]
+        page: list[Any] = [self._entitle(self._market.row_of(contract, at)) for contract in chosen]
         if page and (fault := self._faults.take("bad_page", path=request.path)):
             broken = bad_rows(page[0], nan=fault["nan"])
             page = [*broken, page[0], *broken, *page[1:]]
         body: dict[str, Any] = {"results": page}
-        if offset + limit < len(rows):
+        if offset + limit < len(found):
             cursor = _cursor({**query, "offset": str(offset + limit)})
             body["next_url"] = self._next_url(request, f"{request.path}?cursor={cursor}")
         return self._json(body)
@@ -824,16 +826,29 @@ _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
 }
 
 
-def _matches(row: dict[str, Any], query: dict[str, str]) -> bool:
-    """Whether a row passes the filters; names that the vendor does not know are ignored, as there."""
-    details = row["details"]
-    if query.get("contract_type", details["contract_type"]) != details["contract_type"]:
+def _select(listed: Iterable[Contract], expiry: str, query: dict[str, str]) -> list[Contract]:
+    """The contracts that pass the filters, sorted. Names that the vendor does not know are ignored, as there."""
+    name = query.get("sort", "ticker")
+    if name not in ("ticker", "strike_price", "expiration_date"):
+        raise _BadRequest("'sort' takes ticker, expiration_date or strike_price")
+    found = [contract for contract in listed if _matches(contract, expiry, query)]
+    by_strike = name == "strike_price"
+    return sorted(
+        found,
+        key=lambda contract: (contract.strike if by_strike else 0.0, contract.ticker),
+        reverse=query.get("order") == "desc",
+    )
+
+
+def _matches(contract: Contract, expiry: str, query: dict[str, str]) -> bool:
+    side = "call" if contract.call else "put"
+    if query.get("contract_type", side) != side:
         return False
     for operator, compare in _COMPARE.items():
-        date, strike = query.get(f"expiration_date{operator}"), query.get(f"strike_price{operator}")
-        if date is not None and not compare(details["expiration_date"], date):
+        day, strike = query.get(f"expiration_date{operator}"), query.get(f"strike_price{operator}")
+        if day is not None and not compare(expiry, day):
             return False
-        if strike is not None and not compare(details["strike_price"], _number(strike)):
+        if strike is not None and not compare(contract.strike, _number(strike)):
             return False
     return True
 
@@ -843,14 +858,3 @@ def _number(text: str) -> float:
         return float(text)
     except ValueError:
         raise _BadRequest("'strike_price' takes a number") from None
-
-
-def _sorted_rows(rows: list[dict[str, Any]], query: dict[str, str]) -> list[dict[str, Any]]:
-    name = query.get("sort", "ticker")
-    if name not in ("ticker", "strike_price", "expiration_date"):
-        raise _BadRequest("'sort' takes ticker, expiration_date or strike_price")
-    return sorted(
-        rows,
-        key=lambda row: (row["details"][name], row["details"]["ticker"]),
-        reverse=query.get("order") == "desc",
-    )

@@ -465,7 +465,7 @@ def selection_line(decision: Opened | Declined) -> str:
         line += f": {fallen}"
     if not isinstance(decision, Opened):
         return line
-    stretched = "" if decision.in_range else f"Δ{decision.delta:.2f} nearest to the range, "
+    stretched = "" if decision.in_range else f"Δ{decision.delta:.3f} nearest to the range, "
     return f"{line}; {stretched}cost {decision.cost_percent:.1f}%"
 
 

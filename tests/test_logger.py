@@ -503,8 +503,8 @@ def test_the_selection_line() -> None:
         == "🎯 O:IWM251003C00220500 of 14: spread 6, delta 5, size 2; cost 2.1%"
     )
     assert (
-        logger.selection_line(opened(in_range=False, delta=0.52, fallen=()))
-        == "🎯 O:IWM251003C00220500 of 14; Δ0.52 nearest to the range, cost 2.1%"
+        logger.selection_line(opened(in_range=False, delta=0.297, fallen=()))
+        == "🎯 O:IWM251003C00220500 of 14; Δ0.297 nearest to the range, cost 2.1%"
     )
     assert logger.selection_line(declined()) == "🎯 none of 14: delta 8, spread 6"
     assert logger.selection_line(declined(considered=0, fallen=())) == "🎯 none of 0"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from bisect import bisect_left, insort
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import assert_never
 
 import msgspec
@@ -91,6 +91,11 @@ class Feed:
         self._recovered: FeedRecovered | None = None
 
     @property
+    def has_news(self) -> bool:
+        """Whether there may be something to tell."""
+        return self.cause is not None or self._recovered is not None
+
+    @property
     def is_blind(self) -> bool:
         """Whether bars are not arriving, or arrive too late to act on."""
         return self.cause is not None
@@ -138,12 +143,12 @@ class Feed:
 
     def is_covered(self, start: int) -> bool:
         """Whether every second that a price window ending at ``start`` reaches back to is known."""
-        oldest = start - self._rules.price_window_seconds * SECOND
-        return not any(
-            gap_start <= start and gap_end > oldest
-            for gaps in self._uncovered.values()
-            for gap_start, gap_end in gaps
-        )
+        for gaps in self._uncovered.values():
+            if gaps:
+                oldest = start - self._rules.price_window_seconds * SECOND
+                if any(gap_start <= start and gap_end > oldest for gap_start, gap_end in gaps):
+                    return False
+        return True
 
     def arrive(self, now: int, bar: Bar) -> None:
         """A live first print: the sign of life, its lag, and recovery when it is in time."""
@@ -271,16 +276,21 @@ class Engine:
         """
         is_evaluation = self._learn(now, event)
         decisions: list[Decision] = []
-        for decide in (self._decide_feed, self._decide_withdrawal, self._decide_mark, self._decide_exit):
-            decision = decide(now, event)
+
+        def made(decision: Decision | None) -> None:
             if decision is not None:
                 self._evolve(now, decision)
                 decisions.append(decision)
+
+        if self.feed.has_news:
+            made(self._decide_feed(now))
+        if isinstance(event, AlertOutcome):
+            made(self._decide_withdrawal(event))
+        if self.position is not None:
+            made(self._decide_mark(now, self.position))
+            made(self._decide_exit(now, self.position))
         if is_evaluation:
-            entry = self._decide_entry(now)
-            if entry is not None:
-                self._evolve(now, entry)
-                decisions.append(entry)
+            made(self._decide_entry(now))
         return decisions
 
     def restore(self, now: int, event: Event, decisions: Iterable[Decision]) -> None:
@@ -288,6 +298,8 @@ class Engine:
         self._learn(now, event)
         for decision in decisions:
             self._evolve(now, decision)
+        if isinstance(event, Shutdown):
+            self._is_stopping = self._closes_on_stop = False  # that stop is over: this is another start
 
     # --- What the shell reads ---
 
@@ -405,47 +417,46 @@ class Engine:
     # --- Gates ---
 
     def _gate(self, now: int, bar: Bar) -> tuple[DeclineReason | None, HoldReason | None]:
-        """The first closed gate, and what holds when it is `HELD`."""
-        hold = next((reason for reason in HoldReason if reason in self._holds), None) if self._holds else None
-        for reason, is_closed in self._gates(now, bar, hold):
-            if is_closed:
-                return reason, hold if reason is DeclineReason.HELD else None
+        """The first closed gate, in their order, and what holds when it is `HELD`."""
+        rules, session, book = self.rules, self.session, self.book
+        if not session.open <= now < session.close or self._is_stopping:
+            return DeclineReason.SESSION_CLOSED, None
+        if self._holds:
+            return DeclineReason.HELD, next(reason for reason in HoldReason if reason in self._holds)
+        if self.feed.is_blind:
+            return DeclineReason.BLIND, None
+        if now - session.open < rules.warmup_seconds * SECOND:
+            return DeclineReason.WARM_UP, None
+        if not self.feed.is_covered(bar.start):
+            return DeclineReason.NOT_COVERED, None
+        if 0 < rules.entry_bar_seconds * SECOND < now - bar.end:
+            return DeclineReason.LATE_BAR, None
+        if book.position is not None:
+            return DeclineReason.POSITION_OPEN, None
+        if book.rests(now):
+            return DeclineReason.COOLDOWN, None
+        if 0 < rules.max_entries_per_day <= book.entries:
+            return DeclineReason.MAX_ENTRIES, None
+        if now >= self._entry_end:
+            return DeclineReason.PAST_CUTOFF, None
         return None, None
-
-    def _gates(self, now: int, bar: Bar, hold: HoldReason | None) -> Iterator[tuple[DeclineReason, bool]]:
-        rules, book = self.rules, self.book
-        in_session = self.session.open <= now < self.session.close
-        yield DeclineReason.SESSION_CLOSED, not in_session or self._is_stopping
-        yield DeclineReason.HELD, hold is not None
-        yield DeclineReason.BLIND, self.feed.is_blind
-        yield DeclineReason.WARM_UP, now - self.session.open < rules.warmup_seconds * SECOND
-        yield DeclineReason.NOT_COVERED, not self.feed.is_covered(bar.start)
-        late = rules.entry_bar_seconds * SECOND
-        yield DeclineReason.LATE_BAR, late > 0 and now - bar.end > late
-        yield DeclineReason.POSITION_OPEN, book.position is not None
-        yield DeclineReason.COOLDOWN, book.rests(now)
-        yield DeclineReason.MAX_ENTRIES, 0 < rules.max_entries_per_day <= book.entries
-        yield DeclineReason.PAST_CUTOFF, now >= self._entry_end
 
     # --- Decide ---
 
-    def _decide_feed(self, now: int, _: Event) -> Decision | None:
+    def _decide_feed(self, now: int) -> Decision | None:
         position = self.position
         return self.feed.decide(now, None if position is None else position.opened.id)
 
-    def _decide_withdrawal(self, _: int, event: Event) -> Decision | None:
+    def _decide_withdrawal(self, event: AlertOutcome) -> Decision | None:
         """A BUY that can not have arrived: nobody was told, so the position never was."""
         last = self.book.last
-        if not isinstance(event, AlertOutcome) or event.kind is not AlertKind.BUY:
+        if last is None or event.kind is not AlertKind.BUY or event.id != last.id:
             return None
-        if last is None or event.id != last.id or event.outcome not in (Outcome.REFUSED, Outcome.UNSENT):
+        if event.outcome not in (Outcome.REFUSED, Outcome.UNSENT):
             return None
         return Withdrawn(id=last.id, contract=last.contract, detail=event.detail)
 
-    def _decide_mark(self, now: int, _: Event) -> Decision | None:
-        position = self.position
-        if position is None:
-            return None
+    def _decide_mark(self, now: int, position: Position) -> Decision | None:
         marks, opened = position.marks, position.opened
         value = marks.usable.mid
         if not marks.lost and marks.is_lost(now):
@@ -454,10 +465,7 @@ class Engine:
             return MarkBack(id=opened.id, contract=opened.contract, since=marks.lost_since, mark=value)
         return None
 
-    def _decide_exit(self, now: int, _: Event) -> Decision | None:
-        position = self.position
-        if position is None:
-            return None
+    def _decide_exit(self, now: int, position: Position) -> Decision | None:
         rules, opened = self.rules, position.opened
         # Exits that need bars pause while blind, and until the symbol's first bar after it.
         is_stale = self.feed.is_blind or self.feed.spells != self._spells_seen

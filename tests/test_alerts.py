@@ -270,6 +270,7 @@ def test_sell_shortly_before_the_close_is_still_closable() -> None:
     text = sell_text(time_of("15:59:59"), reason=ExitReason.TIME_STOP, late=4 * SECOND)
     assert "not watching" not in text
     assert "✅ Close at market / best bid" in text
+    assert "The market has closed" in sell_text(SESSION.close, reason=ExitReason.TIME_STOP)
 
 
 def test_sell_with_own_time_stop_finds_the_close() -> None:
@@ -623,7 +624,7 @@ async def story(
 
 
 async def test_buy_is_sent_with_all_its_fields() -> None:
-    async with story() as s:
+    async with story(speed=1) as s:
         alert = buy(s.now())
         s.sender.submit(alert)
         await s.told()
@@ -766,6 +767,18 @@ async def test_quota_used_up_holds_until_its_reset() -> None:
         assert s.attempts == 1
 
 
+async def test_quota_stays_used_up_though_another_push_is_refused() -> None:
+    async with story("429", "400", speed=200) as s:
+        await s.ready()
+        reset = s.pushover.reset = s.now() // SECOND + 100
+        s.sender.submit(buy(s.now()))
+        await s.told()
+        s.sender.submit(sell(s.now(), "aaaaaa"))
+        await s.told(2)
+        await s.until(lambda: len(s.holds) == 2)
+        assert s.now() // SECOND >= reset
+
+
 async def test_quota_used_up_without_a_reset_holds_until_there_is_quota() -> None:
     async with story("429", speed=200) as s:
         await s.ready()
@@ -783,7 +796,7 @@ async def test_quota_used_up_without_a_reset_holds_until_there_is_quota() -> Non
 
 
 async def test_lost_unwatched_is_repeated_and_marked() -> None:
-    async with story("cut") as s:
+    async with story("cut", speed=100) as s:
         alert = alerts.unwatched(s.now(), RULES, position=ID, contract=CALL, stop=12_325, time_stop=TIME_STOP)
         s.sender.submit(alert)
         await s.told()
@@ -821,13 +834,32 @@ async def test_lost_buy_is_not_repeated_and_counts_as_told() -> None:
 
 
 async def test_lost_sell_is_repeated_once_and_marked() -> None:
-    async with story("lost") as s:
+    async with story("lost", speed=100) as s:
         s.sender.submit(sell(s.now()))
         await s.told()
         assert s.outcomes == [(AlertKind.SELL, Outcome.ACCEPTED, 2)]
         first, second = s.pushover.messages
         assert "Repeat of" not in first.text
         assert second.text.splitlines()[-2:] == ["Repeat of #7f3a91", "#7f3a91"]
+
+
+async def test_mark_stays_when_a_lost_answer_is_followed_by_an_error() -> None:
+    async with story("lost", "500", speed=100) as s:
+        s.sender.submit(sell(s.now()))
+        await s.told()
+        assert s.outcomes == [(AlertKind.SELL, Outcome.ACCEPTED, 3)]
+        assert "Repeat of #7f3a91" in s.pushover.messages[1].text
+
+
+async def test_sell_that_may_have_arrived_is_repeated_though_its_buy_was_refused() -> None:
+    async with story("slow 400", "cut") as s:
+        await s.ready()
+        s.pushover.slow_s = 3
+        s.sender.submit(buy(s.now()))
+        await s.until(lambda: len(s.pushover.answers) == 1)
+        s.sender.submit(sell(s.now()))
+        await s.told(2)
+        assert s.outcomes == [(AlertKind.BUY, Outcome.REFUSED, 1), (AlertKind.SELL, Outcome.ACCEPTED, 2)]
 
 
 async def test_lost_system_push_counts_as_told() -> None:
@@ -838,7 +870,7 @@ async def test_lost_system_push_counts_as_told() -> None:
 
 
 async def test_answer_that_is_none_is_a_lost_one() -> None:
-    async with story("html") as s:
+    async with story("html", speed=100) as s:
         s.sender.submit(sell(s.now()))
         await s.told()
         assert "Repeat of #7f3a91" in s.pushover.messages[1].text
@@ -846,7 +878,7 @@ async def test_answer_that_is_none_is_a_lost_one() -> None:
 
 
 async def test_no_connection_is_tried_again_without_a_mark() -> None:
-    async with story() as s:
+    async with story(speed=100) as s:
         await s.ready()
         await s.pushover.down()
         s.sender.submit(sell(s.now()))
@@ -894,8 +926,31 @@ async def test_sell_does_not_wait_behind_a_buy() -> None:
         assert s.titles == ["SELL", "BUY"]
 
 
+async def test_most_important_goes_first() -> None:
+    async with story() as s:
+        s.sender.submit(system(s.now(), position=ID))
+        s.sender.submit(sell(s.now()))
+        await s.told(2)
+        assert [kind for kind, _, _ in s.outcomes] == [AlertKind.SELL, AlertKind.FEED_BLIND]
+
+
+async def test_health_comes_back_without_an_alert() -> None:
+    async with story(speed=200) as s:
+        await s.ready()
+        await s.until(lambda: s.sender.healthy)
+        await s.pushover.down()
+        s.sender.submit(buy(s.now()))
+        await s.until(lambda: s.logged("alert_attempt_failed"))
+        assert not s.sender.healthy
+        s.asks[CALL] = 99_999
+        await s.told()
+        await s.pushover.up()
+        await s.until(lambda: s.sender.healthy)
+        assert s.attempts == 0
+
+
 async def test_sell_does_not_wait_behind_another_sells_retry() -> None:
-    async with story("500") as s:
+    async with story("500", speed=100) as s:
         s.sender.submit(sell(s.now(), "aaaaaa"))
         await s.until(lambda: s.logged("alert_attempt_failed"))
         s.sender.submit(sell(s.now(), "bbbbbb"))
@@ -1155,12 +1210,20 @@ async def test_drain_does_not_wait_for_a_sender_that_has_ended() -> None:
 
 
 async def test_drain_does_not_wait_for_an_attempt_beyond_its_time() -> None:
-    async with story(*["500"] * 9, speed=200) as s:
+    async with story(*["500"] * 9, speed=100) as s:
         s.sender.submit(sell(s.now()))
         await s.until(lambda: s.attempts >= 4)
-        async with asyncio.timeout(5):
-            left = await s.sender.drain(0.01)
-        assert [alert.kind for alert in left] == [AlertKind.SELL]
+        await s.until(lambda: len(s.logged("alert_attempt_failed")) >= 4)
+        assert [alert.kind for alert in await s.sender.drain(0.05)] == [AlertKind.SELL]
+        assert not s.logged("drain_timed_out")
+
+
+async def test_second_channel_is_for_sells_and_safety_only() -> None:
+    async with story("400", second_channel=True) as s:
+        s.sender.submit(buy(s.now()))
+        await s.told()
+        await s.clock.sleep(5)
+        assert s.pushover.texts == []
 
 
 async def test_second_channel_failure_names_no_address() -> None:

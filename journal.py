@@ -1,0 +1,421 @@
+"""The session's record on disk, and the lease on its folder. It keeps what it is given and decides nothing.
+
+A record is a text file of lines. A header stands at every start; then each fact with its time and arrival number,
+and the decisions it caused. Every line ends with a CRC-32 of its text, seeded with the line before's, so a changed,
+missing or moved line is found. It is the state that a restart folds, the tape that a replay reads, and the proof of
+every alert.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import fcntl
+import gzip
+import os
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+import msgspec
+import structlog
+
+from config import VERSION, Rules
+from events import Decision, Event, Session
+
+log = structlog.get_logger("journal")
+
+SCHEMA = 1
+"""Version of the record's format. A reader refuses what it does not know."""
+
+CRC_DIGITS = 8
+FILE_MODE, FOLDER_MODE = 0o600, 0o700
+SUFFIX, PACKED_SUFFIX = ".jsonl", ".jsonl.gz"
+GZIP_MAGIC = b"\x1f\x8b"
+
+HELD_BACK_MAX = 64 * 1024 * 1024
+"""Bytes that wait in memory for a disk that does not take them: a session and more."""
+
+
+class Header(msgspec.Struct, frozen=True, kw_only=True, tag="header"):
+    """The first line of a record, and one more at every later start. ``now`` is µs of UTC."""
+
+    schema: int
+    version: str
+    rules: dict[str, Any]
+    rules_hash: str
+    session: Session
+    now: int
+    pid: int
+
+
+class Entry(msgspec.Struct, frozen=True, array_like=True):
+    """One fact: when it was handled (µs of UTC), its arrival number, the fact, and the decisions it caused."""
+
+    now: int
+    number: int
+    event: Event
+    decisions: tuple[Decision, ...] = ()
+
+
+class Damage(Exception):
+    """A record that cannot be trusted: where, and what is wrong."""
+
+    def __init__(self, path: Path, line: int, reason: str) -> None:
+        super().__init__(f"{path}, line {line}: {reason}")
+        self.path = path
+        self.line = line
+        self.reason = reason
+
+
+class LeaseHeld(Exception):
+    """Another copy holds the lease on the folder."""
+
+
+Line = Header | Entry
+
+_encoder = msgspec.json.Encoder()
+_header_decoder = msgspec.json.Decoder(Header)
+_entry_decoder = msgspec.json.Decoder(Entry)
+
+
+def sealed(text: bytes, seed: int) -> tuple[bytes, int]:
+    """A line of the record with its checksum, and that checksum: the seed of the next."""
+    crc = zlib.crc32(text, seed)
+    return b"%s %0*x\n" % (text, CRC_DIGITS, crc), crc
+
+
+def opened(line: bytes, seed: int) -> tuple[bytes, int] | None:
+    """The text of a whole line and its checksum; None when it is not whole or does not follow ``seed``."""
+    text, separator, rest = line[:-1].rpartition(b" ")
+    if line[-1:] != b"\n" or not separator or len(rest) != CRC_DIGITS:
+        return None
+    crc = zlib.crc32(text, seed)
+    return (text, crc) if rest == b"%0*x" % (CRC_DIGITS, crc) else None
+
+
+# --- Reading -----------------------------------------------------------------------------------------
+
+
+class Record(msgspec.Struct, kw_only=True):
+    """A record as read: its lines, its size in bytes up to the last good one, and the checksum to go on from."""
+
+    path: Path
+    lines: list[Line]
+    size: int
+    seed: int
+    torn: int
+
+    @property
+    def header(self) -> Header:
+        """The newest header."""
+        return next(line for line in reversed(self.lines) if isinstance(line, Header))
+
+    @property
+    def entries(self) -> list[Entry]:
+        """The facts, in their order."""
+        return [line for line in self.lines if isinstance(line, Entry)]
+
+
+def read_lines(path: Path) -> Iterator[bytes]:
+    """The raw lines of a record, packed or not, whatever its name. Raises OSError, or Damage for a broken archive."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    with open(descriptor, "rb") as raw:
+        is_packed = raw.peek(2)[:2] == GZIP_MAGIC
+        stream: Iterable[bytes] = gzip.GzipFile(fileobj=raw) if is_packed else raw
+        number = 0
+        try:
+            for number, line in enumerate(stream, start=1):  # noqa: B007 - told when the archive breaks off
+                yield line
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise Damage(path, number + 1, f"the archive is broken ({error})") from error
+
+
+def read(path: Path) -> Record:
+    """Read a whole record. What is torn off at its end is left out and counted in ``torn`` (bytes).
+
+    Raises Damage for anything else that is wrong: a checksum in the middle, a line that does not decode, another
+    schema, an archive that breaks off. Raises OSError when it cannot be read.
+    """
+    record = Record(path=path, lines=[], size=0, seed=0, torn=0)
+    raw = list(read_lines(path))
+    for number, line in enumerate(raw, start=1):
+        found = opened(line, record.seed)
+        if found is None:
+            _judge_tail(path, raw, number)
+            record.torn = sum(map(len, raw[number - 1 :]))
+            break
+        text, record.seed = found
+        record.lines.append(decode(path, number, text, is_first=number == 1))
+        record.size += len(line)
+    return record
+
+
+def decode(path: Path, number: int, text: bytes, *, is_first: bool) -> Line:
+    """One line's fact or header. Raises Damage when it is neither, or of another schema."""
+    try:
+        line = _header_decoder.decode(text) if text[:1] == b"{" else _entry_decoder.decode(text)
+    except msgspec.MsgspecError as error:
+        raise Damage(path, number, f"written by another version, or not a record ({error})") from error
+    if isinstance(line, Header) and line.schema != SCHEMA:
+        raise Damage(
+            path, number, f"schema {line.schema} of version {line.version}; this version reads {SCHEMA}"
+        )
+    if is_first and not isinstance(line, Header):
+        raise Damage(path, number, "a record begins with a header")
+    return line
+
+
+def _judge_tail(path: Path, raw: Sequence[bytes], number: int) -> None:
+    """Torn is what nothing whole follows. A later line that follows its own predecessor proves damage before it."""
+    for previous, line in zip(raw[number - 1 :], raw[number:], strict=False):
+        written = previous[:-1].rpartition(b" ")[2]
+        try:
+            seed = int(written, 16)
+        except ValueError:
+            continue
+        if opened(line, seed) is not None:
+            raise Damage(
+                path, number, "the line's checksum is wrong: it was changed, lines are missing, or moved"
+            )
+
+
+# --- Writing -----------------------------------------------------------------------------------------
+
+
+class File(Protocol):
+    """What a journal writes to."""
+
+    def write(self, data: bytes) -> int:
+        """Write at the end; returns how many bytes were taken. Raises OSError."""
+
+    def truncate(self, size: int) -> None:
+        """Cut to a size in bytes. Raises OSError."""
+
+    def sync(self) -> None:
+        """Wait until all is on the disk. Raises OSError."""
+
+    def close(self) -> None:
+        """Close it."""
+
+
+class DiskFile:
+    """A file on the disk, for its owner only, appended to. No symlink is followed."""
+
+    def __init__(self, path: Path) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+        self._descriptor = os.open(path, flags, FILE_MODE)
+
+    def write(self, data: bytes) -> int:
+        """Write to the page cache."""
+        return os.write(self._descriptor, data)
+
+    def truncate(self, size: int) -> None:
+        """Cut to a size in bytes."""
+        os.ftruncate(self._descriptor, size)
+
+    def sync(self) -> None:
+        """Wait until all is on the disk."""
+        os.fsync(self._descriptor)
+
+    def close(self) -> None:
+        """Close it."""
+        os.close(self._descriptor)
+
+
+Opener = Callable[[Path], File]
+
+
+class Journal:
+    """The one writer of a session's record. A write waits for the page cache at most; `sync` for the disk.
+
+    A disk that takes nothing turns it ``off``; lines are then held back and written, in order, by `retry`.
+    """
+
+    def __init__(self, path: Path, opener: Opener = DiskFile) -> None:
+        self.path = path
+        self.fault: str | None = None
+        """Why nothing can be written at present, in words; None while all is well."""
+        self._opener = opener
+        self._file: File | None = None
+        self._size = 0
+        self._seed = 0
+        self._number = 0
+        self._held_back: list[bytes] = []
+        self._held_bytes = 0
+
+    @property
+    def is_off(self) -> bool:
+        """Whether what was given is not (yet) in the file."""
+        return self.fault is not None
+
+    def begin(self, rules: Rules, session: Session, now: int, record: Record | None = None) -> None:
+        """Write the header of a start, after what an earlier start has left. Never raises OSError: see `fault`."""
+        if record is not None:
+            self._size, self._seed = record.size, record.seed
+            self._number = max((entry.number for entry in record.entries), default=0)
+        header = Header(
+            schema=SCHEMA,
+            version=VERSION,
+            rules=rules.model_dump(mode="json"),
+            rules_hash=rules.digest(),
+            session=session,
+            now=now,
+            pid=os.getpid(),
+        )
+        self._hold(_encoder.encode(header))
+        self.retry()
+
+    def append(self, now: int, event: Event, decisions: Sequence[Decision]) -> None:
+        """Write a fact and what it caused, in one write. Never raises OSError: see `fault`."""
+        self._number += 1
+        self._hold(_encoder.encode(Entry(now, self._number, event, tuple(decisions))))
+        if not self.is_off:
+            self._flush()
+
+    def retry(self) -> bool:
+        """Write what was held back. Returns whether all is well again."""
+        try:
+            if self._file is None:
+                self.path.parent.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+                if self.path.parent.is_symlink():
+                    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+                self._file = self._opener(self.path)
+            self._file.truncate(self._size)
+        except OSError as error:
+            self.fault = _words(error)
+            return False
+        self.fault = None
+        self._flush()
+        return not self.is_off
+
+    def _hold(self, text: bytes) -> None:
+        line, self._seed = sealed(text, self._seed)
+        self._held_back.append(line)
+        self._held_bytes += len(line)
+
+    def _flush(self) -> None:
+        assert self._file is not None
+        data = b"".join(self._held_back)
+        try:
+            taken = self._file.write(data)
+        except OSError as error:
+            self.fault = _words(error)
+            return
+        if taken < len(data):
+            self.fault = _words(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+            return
+        self._size += len(data)
+        self._held_back.clear()
+        self._held_bytes = 0
+
+    async def sync(self) -> bool:
+        """Wait, in a thread, until what was written is on the disk. Returns whether it is."""
+        if self._file is None or self.is_off:
+            return False
+        try:
+            await asyncio.to_thread(self._file.sync)
+        except OSError as error:
+            self.fault = _words(error)
+            return False
+        return True
+
+    def close(self) -> None:
+        """Close the file; what could not be written is said."""
+        if self._held_back:
+            log.error(
+                "record_incomplete",
+                text=f"🛑 The record lacks its last {len(self._held_back)} lines: {self.fault}",
+                lines=len(self._held_back),
+            )
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
+def _words(error: OSError) -> str:
+    return error.strerror or type(error).__name__
+
+
+# --- The folder --------------------------------------------------------------------------------------
+
+
+def record_path(data_dir: Path, date: str) -> Path:
+    """Where a session's record is written."""
+    return data_dir / "sessions" / f"{date}{SUFFIX}"
+
+
+def records(data_dir: Path) -> list[Path]:
+    """Every record in the folder, the oldest first; of one packed half-way, the unpacked one."""
+    found: dict[str, Path] = {}
+    folder = data_dir / "sessions"
+    for path in sorted(folder.glob(f"*{PACKED_SUFFIX}")) + sorted(folder.glob(f"*{SUFFIX}")):
+        found[path.name.removesuffix(".gz").removesuffix(SUFFIX)] = path
+    return [found[date] for date in sorted(found)]
+
+
+def pack(path: Path) -> Path:
+    """Compress a finished record. The packed one is complete on the disk before the other is removed."""
+    packed = path.with_name(path.name + ".gz")
+    part = packed.with_name(packed.name + ".part")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    with open(os.open(part, flags, FILE_MODE), "wb") as raw:
+        with gzip.GzipFile(fileobj=raw, mode="wb", filename="", mtime=0) as stream:
+            for line in read_lines(path):
+                stream.write(line)
+        raw.flush()
+        os.fsync(raw.fileno())
+    part.replace(packed)
+    path.unlink()
+    return packed
+
+
+def tidy(data_dir: Path, keep: int, current: str | None = None) -> None:
+    """Pack every record but the ``current`` date's, and remove the oldest beyond ``keep``. Faults are logged."""
+    paths = records(data_dir)
+    for path in paths[: max(0, len(paths) - keep)]:
+        _attempt("removed", path, Path.unlink)
+    for path in paths[max(0, len(paths) - keep) :]:
+        if path.name.endswith(SUFFIX) and path.name != f"{current}{SUFFIX}":
+            _attempt("packed", path, pack)
+
+
+def _attempt(what: str, path: Path, action: Callable[[Path], object]) -> None:
+    try:
+        action(path)
+    except (OSError, Damage) as error:
+        reason = _words(error) if isinstance(error, OSError) else str(error)
+        log.warning(
+            "record_not_tidied", text=f"⚠️ Record {path.name} could not be {what}: {reason}", path=path.name
+        )
+
+
+class Lease:
+    """The right to be the only copy that uses a folder: a lock of the kernel, so a crash gives it back."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self._path = data_dir / "lease"
+        self._file: IO[str] | None = None
+
+    def take(self, started: str) -> None:
+        """Take the lease. Raises LeaseHeld, naming the holder; OSError when the folder cannot be used."""
+        self._path.parent.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        file = open(os.open(self._path, flags, FILE_MODE), "r+", encoding="utf-8")  # noqa: SIM115 - kept open: it is the lock
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = file.read().strip() or "unknown"
+            file.close()
+            raise LeaseHeld(holder) from None
+        file.truncate(0)
+        file.write(f"pid {os.getpid()}, started {started}\n")
+        file.flush()
+        self._file = file
+
+    def release(self) -> None:
+        """Give the lease back."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None

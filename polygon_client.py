@@ -1188,6 +1188,30 @@ class Socket:
         if self._early:
             early, self._early = self._early, []
             return early
+        return await self._receive_frame()
+
+    async def alive(self) -> bool:
+        """Whether a ping is answered in time. (That a connection is closed, `receive` says.)"""
+        assert self._connection is not None, "open it first"
+        try:
+            async with asyncio.timeout(PING_TIMEOUT_S):
+                with contextlib.suppress(ConnectionClosed):
+                    await (await self._connection.ping())
+        except TimeoutError:
+            return False
+        return True
+
+    async def close(self) -> None:
+        """Close with a close frame; a peer that does not answer is left."""
+        if self._connection is None:
+            return
+        try:
+            async with asyncio.timeout(CLOSE_TIMEOUT_S + 0.5):
+                await self._connection.close()
+        except TimeoutError:
+            self._connection.transport.abort()
+
+    async def _receive_frame(self) -> list[Bar | StreamQuote]:
         if self._end is not None:
             raise self._end
         assert self._connection is not None, "open it first"
@@ -1204,26 +1228,6 @@ class Socket:
         if self._end is not None and not data:
             raise self._end
         return data
-
-    async def alive(self) -> bool:
-        """Whether a ping is answered in time."""
-        assert self._connection is not None, "open it first"
-        try:
-            async with asyncio.timeout(PING_TIMEOUT_S):
-                await (await self._connection.ping())
-        except (TimeoutError, ConnectionClosed):
-            return False
-        return True
-
-    async def close(self) -> None:
-        """Close with a close frame; a peer that does not answer is left."""
-        if self._connection is None:
-            return
-        try:
-            async with asyncio.timeout(CLOSE_TIMEOUT_S + 0.5):
-                await self._connection.close()
-        except TimeoutError:
-            self._connection.transport.abort()
 
     async def _connect(self) -> ClientConnection:
         secure = urlsplit(self._url).scheme == "wss"
@@ -1272,25 +1276,17 @@ class Socket:
         message = msgspec.json.encode({"action": action, "params": params}).decode()
         try:
             async with asyncio.timeout(self._step_s):
-                await self._connection.send(message)
-        except ConnectionClosed as closed:
-            # What the vendor said before it closed tells more than the close.
-            await self._drain()
-            raise Lost(FeedCause.DROPPED, self._closed_text(closed)) from None
+                # That the connection is closed, and what the vendor said before, `receive` tells.
+                with contextlib.suppress(ConnectionClosed):
+                    await self._connection.send(message)
         except TimeoutError:
             raise Lost(FeedCause.DROPPED, f"{action} could not be sent within {self._step_s:g} s") from None
-
-    async def _drain(self) -> None:
-        """Read what still lies there; raises Lost at its end."""
-        while True:
-            self._early += await self.receive()
 
     async def _until(self, status: str) -> None:
         try:
             async with asyncio.timeout(self._step_s):
                 while status not in self._seen:
-                    early = await self.receive()
-                    self._early = [*self._early, *early]
+                    self._early += await self._receive_frame()
         except TimeoutError:
             raise Lost(FeedCause.DROPPED, f"no {status} within {self._step_s:g} s") from None
 
@@ -1831,6 +1827,9 @@ HAND_ON_S = 0.25
 HAND_ON_ALL_EVERY = 4
 """Every how many of those the other contracts' are."""
 
+BATCHES_WAITING_MAX = 20
+"""Batches or polls that may wait for their reader; beyond, quotes are merged, and the chain is not polled."""
+
 CONSULT_S = 1.0
 """How often it is asked which contracts are wanted, by the clock."""
 
@@ -2045,7 +2044,7 @@ class OptionsFeed(_Feed):
             await self._clock.sleep(HAND_ON_S)
             beat += 1
             due = self._fresh if beat % HAND_ON_ALL_EVERY == 0 else self._fresh & {self._wanted.held}
-            if not due:
+            if not due or self._waiting.qsize() >= BATCHES_WAITING_MAX:
                 continue
             quotes = [self._newest[contract].quote for contract in sorted(due)]
             self._fresh -= due
@@ -2198,18 +2197,20 @@ class ChainPoller:
             began_at = self._clock.now()
             wait = await self._poll_once()
             self._judge_clock()
+            not_before = self._clock.now() + round(wait * SECOND)
             # Looked at every second, so that a stream that falls silent speeds the polls up at once.
-            while self._clock.now() - began_at < max(wait, self._pace()) * SECOND:
-                left = max(wait, self._pace()) - (self._clock.now() - began_at) / SECOND
-                await self._clock.sleep(min(1.0, left))
+            while (left := max(not_before, began_at + round(self._pace() * SECOND)) - self._clock.now()) > 0:
+                await self._clock.sleep(min(1.0, left / SECOND))
 
     def _pace(self) -> float:
         rules = self._rules
         return rules.chain_poll_seconds if self._streaming() else rules.chain_fallback_poll_seconds
 
     async def _poll_once(self) -> float:
-        """One poll. Returns the least time until the next one, in seconds."""
+        """One poll. Returns how long to rest after it at least, in seconds."""
         rules = self._rules
+        if self._waiting.qsize() >= BATCHES_WAITING_MAX:
+            return 0.0
         try:
             chain = await self._rest.chain(
                 rules.symbol, self._session.date, self._spot(), rules.chain_spot_percent

@@ -3,34 +3,70 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import datetime
+import functools
+import itertools
 import json
-from collections.abc import AsyncIterator, Callable, Iterator
+import math
+import random
+import re
+import ssl
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import msgspec
 import pytest
 import structlog
+import websockets.asyncio.server
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from websockets.asyncio.server import ServerConnection
+from websockets.exceptions import ConnectionClosed
 
-from events import SECOND, Bar, ChainRow, QuoteSource
+from config import Rules
+from events import (
+    SECOND,
+    Bar,
+    Chain,
+    ChainRow,
+    Covered,
+    FeedCause,
+    FeedLost,
+    FeedRestored,
+    Hold,
+    HoldReason,
+    Quote,
+    QuoteSource,
+    Session,
+)
 from polygon_client import (
     BadInput,
     BadReason,
+    ChainPoller,
     FrameDecoder,
     MarketStatus,
+    OptionsFeed,
+    Pacing,
     Rest,
     RestError,
     RestErrorKind,
     Status,
+    StocksFeed,
     StreamEvent,
     StreamQuote,
+    VendorRefused,
+    Wanted,
     printable,
     retry_after_s,
     scrubber,
 )
-from utils import ScaledClock
+from sim.faults import GARBAGE
+from sim.market import Market, SimBar
+from sim.server import LoopbackMarket, Plan
+from utils import Clock, ScaledClock, session_on
 
 KEY = "kEy-0123456789abcdef"
 """The key of every test here: it must appear in no log and no exception."""
@@ -836,3 +872,1085 @@ async def test_a_body_without_end_is_cut_off() -> None:
 def test_text_from_outside_is_made_printable_and_scrubbed() -> None:
     assert printable("a\nb\x1b[2Jc") == "a b [2Jc"
     assert scrubber(KEY)(f"see https://x.test/?k={KEY} {KEY}") == "see (address) ***"
+
+
+# --- Pacing ------------------------------------------------------------------------------------------
+
+
+def test_the_wait_doubles_from_one_second_to_sixty_with_jitter() -> None:
+    pacing = Pacing(random.Random(3))
+    waits = [pacing.delay(NOW + 3600 * n * SECOND, FeedCause.DROPPED) for n in range(12)]
+    for wait, longest in zip(waits, [2, 4, 8, 16, 32, 60, 60, 60, 60, 60, 60, 60], strict=True):
+        assert max(1.0, longest / 2) <= wait <= longest
+    assert len(set(waits)) == len(waits)
+
+
+@pytest.mark.parametrize(
+    ("lived_s", "has_data", "starts_anew"), [(59.9, True, False), (60, True, True), (3600, False, False)]
+)
+def test_only_a_connection_that_lived_with_data_starts_the_wait_anew(
+    lived_s: float, has_data: bool, starts_anew: bool
+) -> None:
+    pacing = Pacing(random.Random(3))
+    for _ in range(8):
+        pacing.delay(NOW, FeedCause.DROPPED)
+    pacing.attempt(NOW)
+    pacing.opened(NOW)
+    end = NOW + round(lived_s * SECOND)
+    if has_data:
+        pacing.data(end)
+    assert (pacing.delay(end, FeedCause.STALL) <= 2) is starts_anew
+
+
+def test_data_before_the_key_was_accepted_counts_for_nothing() -> None:
+    pacing = Pacing(random.Random(3))
+    pacing.opened(NOW)
+    for _ in range(8):
+        pacing.delay(NOW, FeedCause.DROPPED)
+    pacing.attempt(NOW + 300 * SECOND)
+    pacing.data(NOW + 301 * SECOND)
+    assert pacing.delay(NOW + 301 * SECOND, FeedCause.DROPPED) > 2
+
+
+def test_eviction_climbs_a_ladder_that_starts_anew_only_after_a_long_life() -> None:
+    pacing = Pacing(random.Random(3))
+    now = NOW
+    waits = []
+    for lived_s in (5, 70, 400, 5, 599, 600, 5):
+        pacing.attempt(now)
+        pacing.opened(now)
+        now += lived_s * SECOND
+        pacing.data(now)
+        waits.append(pacing.delay(now, FeedCause.EVICTED))
+        now += round(waits[-1] * SECOND)
+    assert waits == [60, 120, 300, 300, 300, 60, 120]
+
+
+def test_two_copies_do_not_take_the_connection_from_each_other_for_ever() -> None:
+    """Each newcomer evicts the other: within ten minutes they connect at most six times."""
+    copies = [Pacing(random.Random(1)), Pacing(random.Random(2))]
+    connects = [(NOW, 0), (NOW + 30 * SECOND, 1)]
+    while True:
+        at, owner = connects[-1]
+        other = copies[1 - owner]
+        other.data(at)
+        copies[owner].attempt(at)
+        copies[owner].opened(at)
+        again = at + round(other.delay(at, FeedCause.EVICTED) * SECOND)
+        if again > NOW + 600 * SECOND:
+            break
+        connects.append((again, 1 - owner))
+    assert len(connects) <= 6
+
+
+def test_a_refusal_is_tried_again_every_five_minutes_and_a_429_as_it_says() -> None:
+    pacing = Pacing(random.Random(3))
+    assert [pacing.delay(NOW, FeedCause.REFUSED) for _ in range(3)] == [300, 300, 300]
+    assert pacing.delay(NOW, FeedCause.DROPPED, retry_after=90.0) == 90
+
+
+@given(
+    st.integers(0, 2**32),
+    st.lists(
+        st.tuples(
+            st.sampled_from([FeedCause.DROPPED, FeedCause.STALL, FeedCause.EVICTED, FeedCause.REFUSED]),
+            st.sampled_from([0, 0, 1, 59, 61, 700]),
+        ),
+        max_size=60,
+    ),
+)
+def test_never_more_than_twelve_connections_in_any_minute(seed: int, lives: list[Any]) -> None:
+    pacing = Pacing(random.Random(seed))
+    now, attempts = NOW, []
+    for cause, lived_s in lives:
+        attempts.append(now)
+        pacing.attempt(now)
+        pacing.opened(now)
+        now += lived_s * SECOND
+        pacing.data(now)
+        # Rounded up: a sleep never ends early.
+        now += math.ceil(pacing.delay(now, cause) * SECOND)
+    assert all(later - early >= 60 * SECOND for early, later in zip(attempts, attempts[12:], strict=False))
+
+
+# --- A market to watch -------------------------------------------------------------------------------
+
+RULES = Rules()
+BEGIN = 1200
+"""Seconds after the open at which the stories begin."""
+
+
+@functools.cache
+def session() -> Session:
+    found = session_on(datetime.date(2025, 10, 2))
+    assert found is not None
+    return found
+
+
+@functools.cache
+def market() -> Market:
+    """The made day; making it takes a while, and nothing changes it."""
+    return Market(5, session())
+
+
+class Watch:
+    """Iterates a feed in the background and keeps what it said, and when."""
+
+    def __init__(self, events: AsyncGenerator[Any, None], clock: Clock) -> None:
+        self.seen: list[tuple[int, Any]] = []
+        self.task = asyncio.create_task(self._run(events, clock))
+
+    async def _run(self, events: AsyncGenerator[Any, None], clock: Clock) -> None:
+        async with contextlib.aclosing(events):
+            async for event in events:
+                self.seen.append((clock.now(), event))
+
+    def all(self, *kinds: type) -> list[Any]:
+        return [event for _, event in self.seen if isinstance(event, kinds)]
+
+    def live(self) -> list[Bar]:
+        return [bar for bar in self.all(Bar) if not bar.backfilled]
+
+    def facts(self) -> list[Any]:
+        """Everything but bars and quotes."""
+        return [event for _, event in self.seen if not isinstance(event, (Bar, Quote, Covered))]
+
+    async def until(self, condition: Callable[[], Any], seconds: float = 15.0) -> None:
+        """Wait until it holds; raises what ended the feed."""
+        async with asyncio.timeout(seconds):
+            while not condition():
+                if self.task.done():
+                    await self.task
+                    raise AssertionError("the feed has ended")
+                await asyncio.sleep(0.005)
+
+    async def stop(self) -> None:
+        self.task.cancel()
+        await asyncio.wait({self.task})
+
+
+class Place:
+    """A loopback market, a REST client, and feeds on a scaled clock."""
+
+    def __init__(
+        self, server: LoopbackMarket, clock: ScaledClock, rest: Rest, rules: Rules, key: str
+    ) -> None:
+        self.server = server
+        self.faults = server.faults
+        self.clock = clock
+        self.rest = rest
+        self.rules = rules
+        self.wanted = Wanted()
+        self._key = key
+        self._watches: list[Watch] = []
+
+    @property
+    def _common(self) -> dict[str, Any]:
+        return {
+            "rest": self.rest, "ws_url": self.server.ws_url, "api_key": self._key, "clock": self.clock,
+            "rules": self.rules, "session": session(), "rng": random.Random(11), "step_s": 0.4,
+        }  # fmt: skip
+
+    def watch(self, events: AsyncGenerator[Any, None]) -> Watch:
+        self._watches.append(Watch(events, self.clock))
+        return self._watches[-1]
+
+    def stocks(self, position: bool = False, **options: Any) -> tuple[StocksFeed, Watch]:
+        feed = StocksFeed(**{**self._common, "position_open": lambda: position, **options})
+        return feed, self.watch(feed.events())
+
+    def options(self) -> tuple[OptionsFeed, Watch]:
+        feed = OptionsFeed(**self._common, wanted=lambda: self.wanted)
+        return feed, self.watch(feed.events())
+
+    def poller(self, spot: float | None = None, streaming: bool = True) -> Watch:
+        poller = ChainPoller(
+            rest=self.rest, clock=self.clock, rules=self.rules, session=session(), spot=lambda: spot,
+            streaming=lambda: streaming,
+        )  # fmt: skip
+        return self.watch(poller.events())
+
+    def calls(self, count: int = 10) -> list[str]:
+        """The calls nearest the money."""
+        spot = market().spot(self.clock.now())
+        calls = [contract for contract in market().contracts() if "C0" in contract]
+        return sorted(calls, key=lambda contract: abs(market().strike(contract) - spot))[:count]
+
+    def gaps(self, market_name: str = "stocks") -> list[float]:
+        """Seconds of the clock between connections."""
+        at = self.server.connects[market_name]
+        return [(later - early) / SECOND for early, later in itertools.pairwise(at)]
+
+    async def stop(self) -> None:
+        for watch in self._watches:
+            await watch.stop()
+
+
+@contextlib.asynccontextmanager
+async def open_place(
+    speed: float = 40.0,
+    second: int = BEGIN,
+    plan: Plan | None = None,
+    key: str = KEY,
+    rules: Rules = RULES,
+) -> AsyncIterator[Place]:
+    clock = ScaledClock(session().open + second * SECOND, speed)
+    async with LoopbackMarket(market(), clock, KEY, plan=plan) as server:
+        rest = Rest(server.rest_url, key, clock)
+        place = Place(server, clock, rest, rules, key)
+        try:
+            yield place
+        finally:
+            await place.stop()
+            await rest.aclose()
+
+
+@functools.cache
+def first_prints(symbol: str) -> dict[int, SimBar]:
+    return {bar.start: bar for bar in market().bars(symbol)}
+
+
+@functools.cache
+def versions(symbol: str) -> dict[int, list[SimBar]]:
+    """Every version of every second: the first print and its corrections."""
+    found = {start: [bar] for start, bar in first_prints(symbol).items()}
+    for fix in market().corrections(symbol):
+        found[fix.bar.start].append(fix.bar)
+    return found
+
+
+def assert_true_bar(bar: Bar) -> None:
+    """A bar is one that the market really printed, in one of its versions."""
+    values = [(v.open, v.high, v.low, v.close, v.vwap) for v in versions(bar.symbol)[bar.start]]
+    assert (bar.open, bar.high, bar.low, bar.close, bar.vwap) in values
+
+
+# --- The stocks feed ---------------------------------------------------------------------------------
+
+
+async def test_bars_are_what_the_market_printed_and_the_socket_is_closed_properly(logged: list[Any]) -> None:
+    async with open_place() as place:
+        _, watch = place.stocks()
+        await watch.until(lambda: len(watch.live()) > 60 and len(watch.all(Covered)) == 2)
+        assert place.server.subscriptions("stocks") == {"A.IWM", "A.SPY"}
+        await watch.stop()
+        await asyncio.sleep(0.05)
+        assert [(end.cluster, end.code) for end in place.server.ended] == [("stocks", 1000)]
+    assert texts(logged)[0] == "🔌 Connected: stocks, 2 of 2 subscribed"
+    assert watch.facts() == [FeedRestored()]
+    restored_at = next(at for at, event in watch.seen if isinstance(event, FeedRestored))
+    for symbol in ("IWM", "SPY"):
+        live = {bar.start for bar in watch.live() if bar.symbol == symbol}
+        due = {
+            start for start, bar in first_prints(symbol).items()
+            if restored_at + SECOND < bar.sent_at and start <= max(live)
+        }  # fmt: skip
+        assert due <= live
+    for bar in watch.all(Bar):
+        assert_true_bar(bar)
+
+
+async def test_a_start_in_mid_session_fills_the_day_so_far(logged: list[Any]) -> None:
+    async with open_place() as place:
+        _, watch = place.stocks()
+        await watch.until(lambda: len(watch.all(Covered)) == 2)
+        began = session().open + BEGIN * SECOND
+    filled = [(at, bar) for at, bar in watch.seen if isinstance(bar, Bar) and bar.backfilled]
+    assert all(bar.end + 2 * SECOND <= at for at, bar in filled)
+    for covered in watch.all(Covered):
+        assert covered.start == session().open and covered.end > began
+        known = {bar.start for bar in watch.all(Bar) if bar.symbol == covered.symbol}
+        # The last seconds of the span may still be on their way over the socket.
+        due = {
+            start
+            for start in first_prints(covered.symbol)
+            if covered.start <= start < covered.end - 5 * SECOND
+        }
+        assert due <= known
+    assert any(re.fullmatch(r"⏳ Backfill IWM: 1,20\d seconds from 09:30:00", text) for text in texts(logged))
+    asked = [request for request in place.server.requests if "/aggs/ticker/IWM" in request.path]
+    assert len(asked) == 2 and asked[1].at - asked[0].at >= 5 * SECOND
+    # The second answer is told only where it differs.
+    assert len(filled) < 1.2 * len({(bar.symbol, bar.start) for _, bar in filled})
+
+
+async def test_before_the_open_nothing_is_missing_and_backfill_from_shortens_the_gap() -> None:
+    async with open_place(second=-60) as place:
+        _, watch = place.stocks()
+        await watch.until(lambda: len(watch.live()) > 5)
+        assert not place.server.requests and not watch.all(Covered)
+    async with open_place() as place:
+        start = session().open + 900 * SECOND
+        _, watch = place.stocks(backfill_from=start)
+        await watch.until(lambda: len(watch.all(Covered)) == 2)
+        assert {covered.start for covered in watch.all(Covered)} == {start}
+
+
+@pytest.mark.parametrize("stage", ["now", "open", "auth", "subscribe"])
+async def test_a_drop_is_told_made_good_and_its_gap_filled(stage: str, logged: list[Any]) -> None:
+    async with open_place() as place:
+        _, watch = place.stocks(backfill_from=session().open + 1100 * SECOND)
+        await watch.until(lambda: len(watch.all(Covered)) == 2 and len(watch.live()) > 20)
+        if stage != "now":
+            place.faults.add("drop", feed="stocks", stage=stage)
+        place.faults.add("drop", feed="stocks", stage="now")
+        await watch.until(lambda: len(watch.all(Covered)) == 4 and len(watch.all(FeedRestored)) >= 2)
+        assert place.faults.fired["drop"] == (1 if stage == "now" else 2)
+    assert watch.facts()[:2] == [FeedRestored(), FeedLost(cause=FeedCause.DROPPED)]
+    # A drop between the acknowledgement and the first bar is a loss of its own; before it, the outage goes on.
+    assert watch.facts()[2:] in (
+        [FeedRestored()],
+        [FeedRestored(), FeedLost(cause=FeedCause.DROPPED), FeedRestored()],
+    )
+    lost_at = next(at for at, event in watch.seen if isinstance(event, FeedLost))
+    for covered in watch.all(Covered)[2:]:
+        newest = max(bar.start for at, bar in watch.seen if isinstance(bar, Bar) and not bar.backfilled
+                     and bar.symbol == covered.symbol and at <= lost_at)  # fmt: skip
+        assert covered.start == max(session().open, newest - 119 * SECOND)
+        assert covered.end > lost_at
+        known = {bar.start for bar in watch.all(Bar) if bar.symbol == covered.symbol}
+        first = session().open + 1100 * SECOND
+        due = {start for start in first_prints(covered.symbol) if first <= start < covered.end - 5 * SECOND}
+        assert due <= known
+    assert "🔌 Disconnected: stocks, connection lost without a close frame; next attempt in 1 s" in texts(
+        logged
+    ) or "🔌 Disconnected: stocks, connection lost without a close frame; next attempt in 2 s" in texts(
+        logged
+    )
+
+
+async def test_a_server_that_accepts_and_closes_is_not_called_more_than_twelve_times_a_minute() -> None:
+    async with open_place(speed=600) as place:
+        place.faults.add("accept_then_close", times=1000, feed="stocks")
+        _, watch = place.stocks()
+        await watch.until(lambda: len(place.server.connects["stocks"]) >= 10)
+    at = place.server.connects["stocks"]
+    assert watch.facts() == [FeedLost(cause=FeedCause.NOT_CONNECTED)]
+    assert max(sum(begin <= other < begin + 60 * SECOND for other in at) for begin in at) <= 12
+    assert place.gaps()[-1] > 25
+
+
+async def test_a_stall_that_rest_can_see_closes_and_reopens_the_socket() -> None:
+    async with open_place(speed=30) as place:
+        _, watch = place.stocks()
+        await watch.until(lambda: len(watch.live()) > 20)
+        place.faults.add("silence", feed="stocks")
+        silent_at = place.clock.now()
+        await watch.until(lambda: watch.all(FeedLost))
+        lost_at = next(at for at, event in watch.seen if isinstance(event, FeedLost))
+        assert 5 <= (lost_at - silent_at) / SECOND < 30
+        place.faults.clear()
+        count = len(watch.live())
+        await watch.until(lambda: len(watch.live()) > count + 10)
+    assert watch.facts() == [FeedRestored(), FeedLost(cause=FeedCause.STALL), FeedRestored()]
+
+
+async def test_a_ping_that_is_not_answered_confirms_a_stall_without_rest() -> None:
+    async with open_place(speed=2, rules=RULES.model_copy(update={"stall_seconds": 1})) as place:
+        _, watch = place.stocks()
+        await watch.until(watch.live)
+        place.faults.add("rest_reset", times=1000)
+        place.faults.add("silence", feed="stocks", pings=False)
+        await watch.until(lambda: watch.all(FeedLost))
+    assert watch.facts() == [FeedRestored(), FeedLost(cause=FeedCause.STALL)]
+
+
+async def test_silence_that_nothing_explains_reopens_the_socket_once() -> None:
+    async with open_place(speed=120) as place:
+        _, watch = place.stocks()
+        await watch.until(lambda: len(watch.live()) > 20)
+        place.faults.add("aggregates_lag", by=3600.0)
+        place.faults.add("silence", feed="stocks")
+        await watch.until(lambda: len(watch.all(FeedRestored)) == 2)
+        restored_at = place.clock.now()
+        await watch.until(lambda: place.clock.now() - restored_at > 100 * SECOND)
+        assert len(place.server.connects["stocks"]) == 2
+        # A bar has come: the next silence is told again.
+        place.faults.clear("silence")
+        count = len(watch.live())
+        await watch.until(lambda: len(watch.live()) > count + 5)
+        place.faults.add("silence", feed="stocks")
+        await watch.until(lambda: len(watch.all(FeedLost)) == 2)
+    assert watch.facts()[:4] == [FeedRestored(), FeedLost(cause=FeedCause.SILENCE)] * 2
+
+
+async def test_silence_means_nothing_before_the_open() -> None:
+    async with open_place(speed=120, second=-200) as place:
+        place.faults.add("silence", feed="stocks", seconds=140.0)
+        _, watch = place.stocks()
+        await watch.until(watch.live)
+    assert watch.facts() == [FeedRestored()]
+
+
+async def test_an_evicted_connection_waits_a_minute_then_two(logged: list[Any]) -> None:
+    async with open_place(speed=300) as place:
+        place.faults.add("evict", feed="stocks", after=5.0)
+        place.faults.add("max_connections_at_auth", feed="stocks", times=0)
+        _, watch = place.stocks()
+        await watch.until(lambda: watch.all(FeedLost))
+        place.faults.add("max_connections_at_auth", feed="stocks")
+        await watch.until(lambda: len(watch.all(FeedRestored)) == 2)
+    assert watch.facts() == [FeedRestored(), FeedLost(cause=FeedCause.EVICTED), FeedRestored()]
+    assert 60 <= place.gaps()[0] < 90 and 120 <= place.gaps()[1] < 160
+    assert any(
+        "another copy has taken the connection; next attempt in 60 s" in text for text in texts(logged)
+    )
+
+
+@pytest.mark.parametrize(
+    ("plan", "key", "sentence"),
+    [
+        (None, "wrong-key", "The vendor refuses the API key (it says: authentication failed). Check POLYGON_API_KEY"),
+        (Plan(websocket=False), KEY, "Your plan has no websocket access for stocks"),
+        (Plan(stock_channels=("AM",)), KEY, "Your plan does not include one-second bars of IWM in real time"),
+    ],
+)  # fmt: skip
+async def test_a_key_that_never_worked_ends_the_feed_with_a_sentence(
+    plan: Plan | None, key: str, sentence: str
+) -> None:
+    async with open_place(plan=plan, key=key) as place:
+        _, watch = place.stocks()
+        with pytest.raises(VendorRefused) as caught:
+            await watch.until(lambda: False)
+        assert place.server.open_connections("stocks") == 0
+    assert str(caught.value).startswith(sentence)
+    assert key not in str(caught.value)
+    assert watch.seen == []
+
+
+@pytest.mark.parametrize("has_worked", [True, False])
+async def test_a_refusal_with_something_at_stake_holds_entries_and_is_tried_again(has_worked: bool) -> None:
+    async with open_place(speed=300) as place:
+        if not has_worked:
+            place.faults.add("refuse_auth", feed="stocks")
+        _, watch = place.stocks(position=not has_worked)
+        if has_worked:
+            await watch.until(lambda: len(watch.live()) > 5)
+            place.faults.add("refuse_auth", feed="stocks")
+            place.faults.add("drop", feed="stocks")
+        await watch.until(lambda: len(watch.all(Hold)) == 2 and len(watch.live()) > 5)
+    refused = [
+        FeedLost(cause=FeedCause.REFUSED),
+        Hold(reason=HoldReason.KEY_REFUSED, on=True),
+        FeedRestored(),
+        Hold(reason=HoldReason.KEY_REFUSED, on=False),
+    ]
+    before = [FeedRestored(), FeedLost(cause=FeedCause.DROPPED)] if has_worked else []
+    assert watch.facts() == [*before, *refused]
+    assert 300 <= place.gaps()[-1] < 400
+
+
+async def test_without_the_traded_symbol_s_acknowledgement_the_socket_is_reopened(logged: list[Any]) -> None:
+    async with open_place(speed=20) as place:
+        place.faults.add("no_ack", feed="stocks", pair="A.IWM")
+        _, watch = place.stocks()
+        await watch.until(lambda: watch.all(FeedRestored))
+        assert len(place.server.connects["stocks"]) == 2
+    assert watch.facts() == [FeedLost(cause=FeedCause.NOT_CONNECTED), FeedRestored()]
+    assert any("A.IWM was not acknowledged within 0.4 s" in text for text in texts(logged))
+
+
+async def test_without_the_benchmark_s_acknowledgement_it_goes_on(logged: list[Any]) -> None:
+    async with open_place(speed=20) as place:
+        place.faults.add("no_ack", feed="stocks", pair="A.SPY")
+        _, watch = place.stocks()
+        await watch.until(lambda: watch.all(FeedRestored))
+        assert place.server.subscriptions("stocks") == {"A.IWM"}
+    assert "🔌 Connected: stocks, 1 of 2 subscribed" in texts(logged)
+    assert "⚠️ Stocks: A.SPY not acknowledged; going on without" in texts(logged)
+
+
+async def test_a_socket_that_says_nothing_is_given_up() -> None:
+    async with open_place() as place:
+        place.faults.add("no_connected", feed="stocks")
+        _, watch = place.stocks()
+        await watch.until(lambda: watch.all(FeedRestored))
+    assert watch.facts() == [FeedLost(cause=FeedCause.NOT_CONNECTED), FeedRestored()]
+
+
+@pytest.mark.parametrize("status", [401, 403, 429, 503, 302])
+async def test_a_handshake_that_is_refused(status: int, logged: list[Any]) -> None:
+    async with open_place() as place:
+        place.faults.add("handshake", feed="stocks", status=status)
+        _, watch = place.stocks()
+        if status in (401, 403):
+            with pytest.raises(VendorRefused, match="HTTP 40"):
+                await watch.until(lambda: False)
+            return
+        await watch.until(lambda: watch.all(FeedRestored))
+    assert f"handshake answered with HTTP {status}" in texts(logged)[0]
+
+
+async def test_garbage_among_good_bars_costs_none_of_them(logged: list[Any]) -> None:
+    async with open_place(speed=60) as place:
+        place.faults.add("garbage", feed="stocks", times=2 * len(GARBAGE))
+        feed, watch = place.stocks(backfill_from=session().open + 1190 * SECOND)
+        await watch.until(lambda: place.faults.fired["garbage"] == 2 * len(GARBAGE), seconds=30)
+        assert len(place.server.connects["stocks"]) == 1
+    for bar in watch.all(Bar):
+        assert_true_bar(bar)
+    restored_at = next(at for at, event in watch.seen if isinstance(event, FeedRestored))
+    for symbol in ("IWM", "SPY"):
+        live = {bar.start for bar in watch.live() if bar.symbol == symbol}
+        due = {start for start, bar in first_prints(symbol).items()
+               if restored_at + SECOND < bar.sent_at and start <= max(live)}  # fmt: skip
+        assert due <= live
+    assert set(feed.bad.counts) >= {
+        BadReason.FRAME, BadReason.EVENT, BadReason.UNKNOWN_EVENT, BadReason.SYMBOL, BadReason.PRICE,
+        BadReason.VOLUME, BadReason.TIME, BadReason.FUTURE, BadReason.NUMBER,
+    }  # fmt: skip
+    assert [entry["status"] for entry in logged if entry["event"] == "unknown_status"] == ["gremlins", ""]
+
+
+async def test_late_bars_are_handed_on_as_they_are() -> None:
+    async with open_place(speed=60) as place:
+        place.faults.add("late", feed="stocks", by=20.0)
+        _, watch = place.stocks()
+        await watch.until(lambda: len(watch.live()) > 10)
+    assert all(
+        at - bar.end >= 19 * SECOND for at, bar in watch.seen if isinstance(bar, Bar) and not bar.backfilled
+    )
+
+
+async def test_it_can_be_made_to_reopen() -> None:
+    async with open_place() as place:
+        feed, watch = place.stocks()
+        feed.reopen(FeedCause.OVERFLOW)
+        await watch.until(lambda: len(watch.live()) > 10)
+        feed.reopen(FeedCause.OVERFLOW)
+        feed.reopen(FeedCause.OVERFLOW)
+        await watch.until(lambda: len(watch.all(FeedRestored)) == 2 and len(watch.all(Covered)) >= 2)
+    assert watch.facts() == [FeedRestored(), FeedLost(cause=FeedCause.OVERFLOW), FeedRestored()]
+    assert place.server.ended[0].code == 1000
+
+
+async def test_a_backfill_that_fails_is_tried_until_it_succeeds(logged: list[Any]) -> None:
+    async with open_place() as place:
+        place.faults.add("rest_500", times=4, path="/v2/aggs")
+        place.faults.add("rest_429", times=2, path="/v2/aggs", retry_after=3)
+        place.faults.add("bad_page", times=2, path="/v2/aggs")
+        _, watch = place.stocks()
+        await watch.until(lambda: len(watch.all(Covered)) == 2)
+        assert place.faults.fired["rest_500"] == 4 and place.faults.fired["bad_page"] == 2
+    for bar in watch.all(Bar):
+        assert_true_bar(bar)
+    failed = [entry for entry in logged if entry["event"] == "backfill_failed"]
+    assert failed and all("tried again until it succeeds" in entry["text"] for entry in failed)
+
+
+async def test_a_newer_connection_supersedes_a_backfill_and_keeps_its_gap() -> None:
+    async with open_place() as place:
+        hanging = place.faults.add("rest_hang", times=2, path="/v2/aggs", real_seconds=1.0)
+        feed, watch = place.stocks()
+        await watch.until(lambda: hanging.fired == 2 and watch.live())
+        feed.reopen(FeedCause.OVERFLOW)
+        await watch.until(lambda: len(watch.all(Covered)) == 2, seconds=4)
+    assert {covered.start for covered in watch.all(Covered)} == {session().open}
+
+
+# --- Scripted sockets --------------------------------------------------------------------------------
+
+Script = Callable[[ServerConnection], Coroutine[Any, Any, None]]
+
+
+@contextlib.asynccontextmanager
+async def scripted(
+    *scripts: Script, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[tuple[str, list[str]]]:
+    """A socket server that follows one script per connection, the last one again; gives its address, and what it got."""
+    left = list(scripts)
+    got: list[str] = []
+
+    async def serve(connection: ServerConnection) -> None:
+        script = left.pop(0) if len(left) > 1 else left[0]
+        with contextlib.suppress(ConnectionClosed):
+            await script(connection)
+
+    server = await websockets.asyncio.server.serve(serve, "127.0.0.1", 0, ssl=tls)
+    port = server.sockets[0].getsockname()[1]
+    try:
+        yield f"{'wss' if tls else 'ws'}://127.0.0.1:{port}", got
+    finally:
+        server.close()
+        await server.wait_closed()
+
+
+def status(name: str, message: str = "") -> dict[str, str]:
+    return {"ev": "status", "status": name, "message": message}
+
+
+def live_bar(symbol: str, second: int) -> dict[str, Any]:
+    start = NOW // 1000 + second * 1000
+    return aggregate(sym=symbol, s=start, e=start + 1000)
+
+
+@contextlib.asynccontextmanager
+async def scripted_stocks(*scripts: Script, position: bool = False) -> AsyncIterator[Watch]:
+    clock = ScaledClock(NOW + 600 * SECOND, 10)
+    rest = make_rest(Server(ok([])), StillClock())
+    async with scripted(*scripts) as (url, _):
+        feed = StocksFeed(
+            rest=rest, ws_url=url, api_key=KEY, clock=clock, rules=RULES, session=session(), rng=random.Random(1),
+            position_open=lambda: position, step_s=0.5,
+        )  # fmt: skip
+        watch = Watch(feed.events(), clock)
+        try:
+            yield watch
+        finally:
+            await watch.stop()
+            await rest.aclose()
+
+
+async def read_on(connection: ServerConnection) -> None:
+    async for _ in connection:
+        pass
+
+
+async def test_what_is_awaited_may_come_in_any_frame_and_order() -> None:
+    async def script(connection: ServerConnection) -> None:
+        await connection.send(frame(status("hello"), status("connected"), status("auth_success")))
+        await connection.send(frame(status("success", "subscribed to: A.SPY"), live_bar("SPY", 500)))
+        await connection.recv()
+        await connection.recv()
+        await connection.send(
+            frame(live_bar("SPY", 501), status("success", "subscribed to: A.IWM"), live_bar("IWM", 501))
+        )
+        await read_on(connection)
+
+    async with scripted_stocks(script) as watch:
+        await watch.until(lambda: len(watch.live()) == 3)
+    assert watch.facts() == [FeedRestored()]
+    assert [(bar.symbol, (bar.start - NOW) // SECOND) for bar in watch.live()] == [
+        ("SPY", 500),
+        ("SPY", 501),
+        ("IWM", 501),
+    ]
+
+
+async def log_in(connection: ServerConnection, *pairs: str) -> None:
+    await connection.send(frame(status("connected", "Connected Successfully")))
+    assert json.loads(await connection.recv()) == {"action": "auth", "params": KEY}
+    await connection.send(frame(status("auth_success", "authenticated")))
+    await connection.recv()
+    await connection.send(frame(*(status("success", f"subscribed to: {pair}") for pair in pairs)))
+
+
+async def test_a_pair_whose_bars_flow_needs_no_acknowledgement(logged: list[Any]) -> None:
+    async def script(connection: ServerConnection) -> None:
+        await log_in(connection, "A.SPY")
+        await connection.send(frame(live_bar("IWM", 500)))
+        await read_on(connection)
+
+    async with scripted_stocks(script) as watch:
+        await watch.until(lambda: watch.all(FeedRestored))
+        assert [type(event) for _, event in watch.seen][:1] == [FeedRestored]
+    assert "🔌 Connected: stocks, 2 of 2 subscribed" in texts(logged)
+
+
+async def test_not_authorized_for_the_benchmark_alone_is_no_refusal(logged: list[Any]) -> None:
+    async def script(connection: ServerConnection) -> None:
+        await connection.send(frame(status("connected")))
+        await connection.recv()
+        await connection.send(frame(status("auth_success")))
+        await connection.recv()
+        await connection.send(frame(status("error", "not authorized")))
+        await connection.send(frame(status("success", "subscribed to: A.IWM")))
+        await read_on(connection)
+
+    async with scripted_stocks(script) as watch:
+        await watch.until(lambda: watch.all(FeedRestored), seconds=0.4)
+    assert "🔌 Connected: stocks, 1 of 2 subscribed" in texts(logged)
+
+
+@pytest.mark.parametrize("end", ["max_connections", "slow_consumer", "force_disconnect", "auth_timeout"])
+async def test_bars_beside_the_last_words_are_kept_and_the_words_understood(end: str) -> None:
+    async def script(connection: ServerConnection) -> None:
+        await log_in(connection, "A.IWM", "A.SPY")
+        await connection.send(frame(live_bar("IWM", 500), status(end, f"{KEY} bye"), live_bar("SPY", 500)))
+        await connection.close(1008, "")
+
+    async with scripted_stocks(script) as watch:
+        await watch.until(lambda: watch.all(FeedLost))
+    assert [bar.symbol for bar in watch.live()] == ["IWM", "SPY"]
+    cause = FeedCause.EVICTED if end == "max_connections" else FeedCause.DROPPED
+    assert watch.facts() == [FeedRestored(), FeedLost(cause=cause)]
+
+
+async def test_a_close_the_vendor_explains_is_logged_without_the_key(logged: list[Any]) -> None:
+    async def script(connection: ServerConnection) -> None:
+        await log_in(connection, "A.IWM", "A.SPY")
+        await connection.close(1001, f"going away {KEY}\n")
+
+    async with scripted_stocks(script) as watch:
+        await watch.until(lambda: watch.all(FeedLost))
+    assert any("closed by the vendor (1001 going away *** )" in text for text in texts(logged))
+
+
+async def test_a_frame_beyond_every_bound_costs_the_connection_only() -> None:
+    async def huge(connection: ServerConnection) -> None:
+        await log_in(connection, "A.IWM", "A.SPY")
+        await connection.send(b" " * (5 * 1024 * 1024))
+        await read_on(connection)
+
+    async def good(connection: ServerConnection) -> None:
+        await log_in(connection, "A.IWM", "A.SPY")
+        await connection.send(frame(live_bar("IWM", 500)))
+        await read_on(connection)
+
+    async with scripted_stocks(huge, good) as watch:
+        await watch.until(watch.live)
+    assert watch.facts() == [FeedRestored(), FeedLost(cause=FeedCause.DROPPED), FeedRestored()]
+
+
+async def test_a_redirect_is_not_followed_to_where_the_key_would_go() -> None:
+    visitors = 0
+
+    async def stranger(connection: ServerConnection) -> None:
+        nonlocal visitors
+        visitors += 1
+        await read_on(connection)
+
+    async with scripted(stranger) as (elsewhere, _):
+        answer = f"HTTP/1.1 302 Found\r\nLocation: {elsewhere}/stocks\r\nContent-Length: 0\r\n\r\n"
+
+        async def redirect(writer: asyncio.StreamWriter) -> None:
+            writer.write(answer.encode())
+            await writer.drain()
+
+        server, url, count = await serve_once(redirect)
+        clock = ScaledClock(NOW, 40)
+        rest = make_rest(Server(ok([])))
+        feed = StocksFeed(
+            rest=rest, ws_url=url.replace("http", "ws"), api_key=KEY, clock=clock, rules=RULES, session=session(),
+            rng=random.Random(1), position_open=lambda: False,
+        )  # fmt: skip
+        watch = Watch(feed.events(), clock)
+        async with server:
+            await watch.until(lambda: count[0] >= 2)
+        await watch.stop()
+        await rest.aclose()
+    assert visitors == 0
+    assert watch.facts() == [FeedLost(cause=FeedCause.NOT_CONNECTED)]
+
+
+SELF_SIGNED = """\
+-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgv56xHV6iTvCfxEdO
+u7dOg/x2ZOKiZVOBI9Mj1my5yKGhRANCAAR2IcUZS/whP+SME3RVYwPBaKuYFSkl
+xLvazcoZmZnf5XVMlufaHz5BXz1+FZBIBu1Ks1+eLnWtsJZA06WIIP9q
+-----END PRIVATE KEY-----
+-----BEGIN CERTIFICATE-----
+MIIBmjCCAUGgAwIBAgIUd1QTAdak401P1aumd49PDuBLPTIwCgYIKoZIzj0EAwIw
+FDESMBAGA1UEAwwJbG9jYWxob3N0MCAXDTI2MTEyMjE0MjQyMloYDzIxMjYxMDI5
+MTQyNDIyWjAUMRIwEAYDVQQDDAlsb2NhbGhvc3QwWTATBgcqhkjOPQIBBggqhkjO
+PQMBBwNCAAR2IcUZS/whP+SME3RVYwPBaKuYFSklxLvazcoZmZnf5XVMlufaHz5B
+Xz1+FZBIBu1Ks1+eLnWtsJZA06WIIP9qo28wbTAdBgNVHQ4EFgQUa6d7Mp7GjKJE
+ZbH0APmypPFQ80cwHwYDVR0jBBgwFoAUa6d7Mp7GjKJEZbH0APmypPFQ80cwDwYD
+VR0TAQH/BAUwAwEB/zAaBgNVHREEEzARgglsb2NhbGhvc3SHBH8AAAEwCgYIKoZI
+zj0EAwIDRwAwRAIgbIHFFspFBik22Ri/B4aPJ3Ua/8PSAvqqxDD6eNVvcGQCIAeR
+Rn0i5vjC8E1Qo2vlv+49ZCw/EscD9zLO5YnaeeR2
+-----END CERTIFICATE-----
+"""
+"""A certificate for localhost that nobody vouches for; its key protects nothing but this test."""
+
+
+async def test_a_certificate_that_nobody_vouches_for_is_refused_clearly(tmp_path: Path) -> None:
+    (tmp_path / "both.pem").write_text(SELF_SIGNED)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(tmp_path / "both.pem")
+    got_key = False
+
+    async def script(connection: ServerConnection) -> None:
+        nonlocal got_key
+        await connection.recv()
+        got_key = True
+
+    clock = ScaledClock(NOW, 600)
+    async with scripted(script, tls=tls) as (url, _):
+        rest = Rest(url.replace("wss", "https"), KEY, clock)
+        async with Opened(rest):
+            with pytest.raises(RestError) as error:
+                await rest.market_status()
+            assert error.value.kind is RestErrorKind.CERTIFICATE
+
+            def feed(position: bool) -> Watch:
+                made = StocksFeed(
+                    rest=rest, ws_url=url, api_key=KEY, clock=clock, rules=RULES, session=session(),
+                    rng=random.Random(1), position_open=lambda: position,
+                )  # fmt: skip
+                return Watch(made.events(), clock)
+
+            watch = feed(position=False)
+            with pytest.raises(
+                VendorRefused, match=r"certificate of the stocks socket is not trusted .*self"
+            ):
+                await watch.until(lambda: False)
+            watch = feed(position=True)
+            await watch.until(lambda: watch.all(FeedLost))
+            await watch.stop()
+    # The key was not refused: it was never sent.
+    assert watch.facts() == [FeedLost(cause=FeedCause.REFUSED)]
+    assert not got_key
+
+
+# --- The options feed --------------------------------------------------------------------------------
+
+
+async def test_quotes_of_the_wanted_contracts_come_at_a_bearable_pace(logged: list[Any]) -> None:
+    async with open_place(speed=20) as place:
+        calls = place.calls(6)
+        place.wanted = Wanted(contracts=frozenset(calls[:4]), held=calls[0])
+        feed, watch = place.options()
+        assert not feed.streaming
+        await watch.until(lambda: len(watch.all(Quote)) > 80)
+        assert feed.streaming
+        assert place.server.subscriptions("options") == {f"Q.{contract}" for contract in calls[:4]}
+        # Other contracts, another held one: only the difference is asked for.
+        place.wanted = Wanted(contracts=frozenset(calls[2:6]), held=calls[0])
+        await watch.until(lambda: {quote.contract for quote in watch.all(Quote)} == set(calls))
+        assert place.server.subscriptions("options") == {f"Q.{c}" for c in {*calls[2:6], calls[0]}}
+        assert len(place.server.connects["options"]) == 1
+    assert "🔌 Connected: options, 4 of 4 subscribed" in texts(logged)
+    quotes = [(at, quote) for at, quote in watch.seen if isinstance(quote, Quote)]
+    for contract in calls:
+        mine = [(at, quote) for at, quote in quotes if quote.contract == contract]
+        assert [quote.at for _, quote in mine] == sorted(quote.at for _, quote in mine)
+        assert all(quote.source is QuoteSource.STREAM for _, quote in mine)
+        span = (mine[-1][0] - mine[0][0]) / SECOND
+        assert len(mine) <= span * (4 if contract == calls[0] else 1) + 2
+        for _, quote in mine:
+            true = market().quote(contract, quote.at)
+            assert true is not None and (quote.bid, quote.ask) == (
+                round(true.bid * 10_000),
+                round(true.ask * 10_000),
+            )
+    # The held one really comes faster.
+    held, other = (sum(quote.contract == contract for _, quote in quotes[:80]) for contract in calls[:2])
+    assert held > 1.5 * other
+
+
+async def test_a_plan_without_quotes_is_told_once_and_the_held_contract_is_polled(logged: list[Any]) -> None:
+    async with open_place(speed=200, plan=Plan(option_channels=("A",))) as place:
+        calls = place.calls(3)
+        place.wanted = Wanted(contracts=frozenset(calls), held=calls[1])
+        feed, watch = place.options()
+        await watch.until(lambda: len(place.server.connects["options"]) == 2, seconds=20)
+        assert not feed.streaming
+    polled = [(at, quote) for at, quote in watch.seen if isinstance(quote, Quote)]
+    assert {(quote.contract, quote.source) for _, quote in polled} == {(calls[1], QuoteSource.POLL)}
+    gaps = [(later - early) / SECOND for (early, _), (later, _) in itertools.pairwise(polled)]
+    assert len(gaps) > 50 and min(gaps) > 1.0
+    assert place.gaps("options")[0] >= 300
+    lines = [entry["text"] for entry in logged if entry["event"] in ("options_lost", "quotes_polled")]
+    why = "not authorized: the plan does not include option quotes"
+    assert lines == [
+        f"🔌 Disconnected: options, {why}; next attempt in 300 s",
+        f"⚠️ Option quotes do not stream ({why}): chain polled every 2 s instead",
+    ]
+
+
+async def test_a_silent_stream_is_replaced_by_polls_and_comes_back(logged: list[Any]) -> None:
+    async with open_place(speed=100) as place:
+        calls = place.calls(3)
+        place.wanted = Wanted(contracts=frozenset(calls), held=None)
+        feed, watch = place.options()
+        await watch.until(lambda: len(watch.all(Quote)) > 10)
+        place.faults.add("silence", feed="options")
+        await watch.until(lambda: len(place.server.connects["options"]) == 2)
+        assert not feed.streaming
+        silent_at = place.clock.now()
+        await watch.until(lambda: place.clock.now() - silent_at > 100 * SECOND)
+        # Reopened once; more would not help while nothing is quoted.
+        assert len(place.server.connects["options"]) == 2 and not feed.streaming
+        place.faults.clear()
+        await watch.until(lambda: feed.streaming)
+        await watch.until(lambda: any(entry["event"] == "quotes_streaming" for entry in logged))
+    told = [entry["text"] for entry in logged if entry["event"] in ("quotes_polled", "quotes_streaming")]
+    assert told == [
+        "⚠️ Option quotes do not stream (silent): chain polled every 2 s instead",
+        "✓ Option quotes stream again: chain polled every 5 s",
+    ]
+
+
+@pytest.mark.parametrize("fault", ["evict", "drop", "refuse_auth"])
+async def test_trouble_with_options_ends_nothing(fault: str) -> None:
+    async with open_place(speed=300) as place:
+        place.wanted = Wanted(contracts=frozenset(place.calls(3)))
+        if fault == "refuse_auth":
+            place.faults.add("refuse_auth", feed="options")
+        feed, watch = place.options()
+        if fault != "refuse_auth":
+            await watch.until(lambda: feed.streaming)
+            place.faults.add(fault, feed="options")
+        await watch.until(lambda: len(place.server.connects["options"]) == 2 and feed.streaming)
+        assert place.gaps("options")[0] >= {"evict": 60, "drop": 1, "refuse_auth": 300}[fault]
+
+
+def script_quotes(*quotes: dict[str, Any]) -> Script:
+    async def script(connection: ServerConnection) -> None:
+        await connection.send(frame(status("connected")))
+        await connection.recv()
+        await connection.send(frame(status("auth_success")))
+        pairs = json.loads(await connection.recv())["params"].split(",")
+        await connection.send(frame(*(status("success", f"subscribed to: {pair}") for pair in pairs)))
+        for quote in quotes:
+            await connection.send(frame(quote))
+        await read_on(connection)
+
+    return script
+
+
+def timed_quote(milliseconds: int, sequence: int, bid: float, contract: str = CALL) -> dict[str, Any]:
+    return option_quote(
+        sym=contract, t=NOW // 1000 + 599_000 + milliseconds, q=sequence, bp=bid, ap=bid + 0.02
+    )
+
+
+@contextlib.asynccontextmanager
+async def scripted_options(
+    script: Script, server: Server, wanted: Wanted, speed: float = 10
+) -> AsyncIterator[tuple[OptionsFeed, Watch]]:
+    clock = ScaledClock(NOW + 600 * SECOND, speed)
+    rest = Rest(BASE, KEY, clock, httpx.MockTransport(server))
+    async with scripted(script) as (url, _):
+        feed = OptionsFeed(
+            rest=rest, ws_url=url, api_key=KEY, clock=clock, rules=RULES, session=session(), rng=random.Random(1),
+            wanted=lambda: wanted, step_s=0.5,
+        )  # fmt: skip
+        watch = Watch(feed.events(), clock)
+        try:
+            yield feed, watch
+        finally:
+            await watch.stop()
+            await rest.aclose()
+
+
+async def test_only_the_newest_quote_of_a_contract_is_handed_on() -> None:
+    script = script_quotes(
+        timed_quote(100, 5, 0.86), timed_quote(100, 7, 0.88), timed_quote(100, 6, 0.99), timed_quote(50, 9, 0.99),
+        timed_quote(100, 7, 0.99), timed_quote(10, 1, 0.50, "O:IWM251002C00216000"),
+    )  # fmt: skip
+    other = "O:IWM251002C00216000"
+    wanted = Wanted(contracts=frozenset({CALL, other}))
+    async with scripted_options(script, Server(said(404)), wanted) as (_, watch):
+        await watch.until(lambda: len(watch.all(Quote)) >= 2)
+        await asyncio.sleep(0.3)
+    assert [(quote.contract, quote.bid) for quote in watch.all(Quote)] == [(CALL, 8800), (other, 5000)]
+
+
+async def test_a_held_quote_without_change_is_confirmed_after_a_while(logged: list[Any]) -> None:
+    async def chatter(connection: ServerConnection) -> None:
+        await script_quotes_head(connection)
+        for n in range(10_000):
+            await connection.send(frame(timed_quote(n, n, 0.5, "O:IWM251002C00216000")))
+            await asyncio.sleep(0.02)
+
+    async def script_quotes_head(connection: ServerConnection) -> None:
+        await connection.send(frame(status("connected")))
+        await connection.recv()
+        await connection.send(frame(status("auth_success")))
+        pairs = json.loads(await connection.recv())["params"].split(",")
+        await connection.send(frame(*(status("success", f"subscribed to: {pair}") for pair in pairs)))
+        await connection.send(frame(timed_quote(0, 1, 0.86)))
+
+    server = Server(said(404), ok(chain_row()))
+    wanted = Wanted(contracts=frozenset({"O:IWM251002C00216000"}), held=CALL)
+    async with scripted_options(chatter, server, wanted, speed=40) as (feed, watch):
+
+        def held() -> list[tuple[int, Quote]]:
+            return [(at, quote) for at, quote in watch.seen if quote.contract == CALL]
+
+        await watch.until(lambda: len(held()) >= 3)
+        assert feed.streaming
+    first, *polled = held()
+    assert first[1].source is QuoteSource.STREAM
+    assert {quote.source for _, quote in polled} == {QuoteSource.POLL}
+    # The first answer failed, and was asked for again at the pace of polls.
+    assert 15 + 4 <= (polled[0][0] - first[0]) / SECOND < 40
+    assert (polled[1][0] - polled[0][0]) / SECOND < 12
+    assert [entry["event"] for entry in logged].count("confirm_failed") == 1
+
+
+# --- The chain poller --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("streaming", "pace"), [(True, 5.0), (False, 2.0)])
+async def test_the_chain_is_polled_at_its_pace(streaming: bool, pace: float) -> None:
+    async with open_place(speed=20) as place:
+        watch = place.poller(spot=market().spot(place.clock.now()), streaming=streaming)
+        await watch.until(lambda: len(watch.all(Chain)) >= 5)
+    at = [at for at, event in watch.seen if isinstance(event, Chain)]
+    gaps = [(later - early) / SECOND for early, later in itertools.pairwise(at)]
+    assert all(gap > pace - 1.5 for gap in gaps) and sum(gaps) < len(gaps) * (pace + 3)
+    (row, *_), spot = watch.all(Chain)[0].rows, market().spot(at[0])
+    assert row.real_time and row.contract.startswith("O:IWM251002C")
+    assert all(abs(row.strike / 1000 / spot - 1) < 0.045 for chain in watch.all(Chain) for row in chain.rows)
+
+
+async def test_a_poll_that_fails_is_told_once_and_so_is_recovery(logged: list[Any]) -> None:
+    async with open_place(speed=60) as place:
+        place.faults.add("rest_403", times=1, path="/v3/snapshot")
+        place.faults.add("rest_html", times=6, path="/v3/snapshot")
+        place.faults.add("next_url_offhost", times=1)
+        place.faults.add("bad_page", times=1, path="/v3/snapshot")
+        watch = place.poller()
+        await watch.until(lambda: len(watch.all(Chain)) >= 2)
+        snapshots = [request.at for request in place.server.requests if "snapshot" in request.path]
+        # Three polls fail twice each at the usual pace, then the plan's refusal is left alone for a minute.
+        assert (snapshots[7] - snapshots[6]) / SECOND >= 60
+    lines = [entry["text"] for entry in logged if entry["event"].startswith("chain_poll")]
+    assert lines[0] == "⚠️ Chain poll failed, the last good one stays: vendor's server fails (504)"
+    assert lines[1].startswith("⚠️ Chain poll failed, the last good one stays: not in the plan (403)")
+    assert lines[-1].startswith("✓ Chain polls work again after ")
+    assert len(lines) == 3
+
+
+async def test_too_many_requests_are_waited_out() -> None:
+    async with open_place(speed=60) as place:
+        place.faults.add("rest_429", path="/v3/snapshot", retry_after=40)
+        watch = place.poller()
+        await watch.until(lambda: watch.all(Chain))
+        first, second, *_ = (request.at for request in place.server.requests if "snapshot" in request.path)
+    assert (second - first) / SECOND >= 40
+
+
+async def test_clocks_that_differ_hold_entries_until_they_agree(logged: list[Any]) -> None:
+    async with open_place(speed=20) as place:
+        place.faults.add("skewed_date", by=30.0)
+        watch = place.poller()
+        await watch.until(lambda: watch.all(Hold))
+        assert len(watch.all(Chain)) >= 2
+        place.faults.clear()
+        await watch.until(lambda: len(watch.all(Hold)) == 2)
+    assert watch.all(Hold) == [Hold(reason=HoldReason.CLOCK_DOUBT, on=on) for on in (True, False)]
+    assert any(
+        re.search(r"clock and the vendor's differ by \+(29|30|31)\.\d s", text) for text in texts(logged)
+    )
+
+
+async def test_an_exchange_that_is_closed_holds_entries_until_it_opens() -> None:
+    async with open_place(speed=100) as place:
+        place.faults.add("market_closed")
+        watch = place.poller()
+        await watch.until(lambda: watch.all(Hold))
+        place.faults.clear()
+        await watch.until(lambda: len(watch.all(Hold)) == 2)
+        asked = [request.at for request in place.server.requests if "marketstatus" in request.path]
+        await asyncio.sleep(0.8)
+        assert len(asked) == len([r for r in place.server.requests if "marketstatus" in r.path])
+    assert watch.all(Hold) == [Hold(reason=HoldReason.MARKET_CLOSED, on=on) for on in (True, False)]
+    assert (asked[1] - asked[0]) / SECOND >= 60
+
+
+async def test_nothing_is_polled_before_the_open_or_after_the_close() -> None:
+    async with open_place(speed=40, second=-30) as place:
+        watch = place.poller()
+        await watch.until(lambda: watch.all(Chain))
+        assert min(request.at for request in place.server.requests) >= session().open
+    length = (session().close - session().open) // SECOND
+    async with open_place(speed=40, second=length - 8) as place:
+        watch = place.poller()
+        await watch.until(lambda: place.clock.now() > session().close + 20 * SECOND)
+        assert not watch.task.done()
+        assert 1 <= len(watch.all(Chain)) <= 3
+        assert max(request.at for request in place.server.requests) < session().close + SECOND

@@ -283,14 +283,19 @@ def test_a_full_disk_is_told_once(start: Start) -> None:
     ]
 
 
+def fill(path: Path) -> None:
+    """Make a log file so long that no further line fits."""
+    path.touch()
+    os.truncate(path, logger.FILE_BYTES - 10)
+
+
 def test_a_file_that_comes_back_is_told(start: Start, tmp_path: Path) -> None:
     path = tmp_path / "iwm.log"
-    stream = start(log_file=path)
-    log = structlog.get_logger("main")
-    log.info("first", text="first")
-    os.truncate(path, logger.FILE_BYTES - 10)
+    fill(path)
     (tmp_path / "iwm.log.4").touch()
     (tmp_path / "iwm.log.5").mkdir()
+    stream = start(log_file=path)
+    log = structlog.get_logger("main")
     log.info("fails", text="rotation fails")
     assert "cannot be written" in stream.getvalue()
     (tmp_path / "iwm.log.5").rmdir()
@@ -301,11 +306,11 @@ def test_a_file_that_comes_back_is_told(start: Start, tmp_path: Path) -> None:
 
 def test_the_file_is_rotated_and_five_are_kept(start: Start, tmp_path: Path) -> None:
     path = tmp_path / "iwm.log"
-    start(log_file=path)
-    log = structlog.get_logger("main")
     for number in range(8):
-        log.info("fill", text=f"line {number}")
-        os.truncate(path, logger.FILE_BYTES - 10)
+        start(log_file=path)
+        structlog.get_logger("main").info("fill", text=f"line {number}")
+        logger.close()
+        fill(path)
     names = sorted(item.name for item in tmp_path.iterdir())
     assert names == ["iwm.log", *(f"iwm.log.{number}" for number in range(1, 6))]
     assert all(stat.S_IMODE(item.stat().st_mode) == 0o600 for item in tmp_path.iterdir())

@@ -541,8 +541,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         reconfigure(encoding="utf-8", errors="backslashreplace")
     requirements = (FOLDER / "requirements.txt").read_text(encoding="utf-8")
     checks = [check_python()]
-    if checks[0].mark is Mark.OK:  # on an older Python, nothing else could be said that is not a consequence
-        checks += [*check_packages(requirements), *check_modules()]
+    # What follows from a fault is not said as another one.
+    for more in (lambda: check_packages(requirements), check_modules):
+        if not any(check.mark is Mark.FAIL for check in checks):
+            checks += more()
     if _import_error is not None:
         print(report_json(checks) if options.json else report_text(checks))
         return EXIT_FAILS

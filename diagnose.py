@@ -516,8 +516,7 @@ def report_json(checks: Sequence[Check]) -> str:
         {"group": check.group, "mark": check.mark.name.lower(), "found": check.found, "do": check.do}
         for check in checks
     ]
-    fails = any(check.mark is Mark.FAIL for check in checks)
-    return json.dumps({"ready": not fails, "checks": rows}, ensure_ascii=False, indent=1)
+    return json.dumps({"ready": not _fails(checks), "checks": rows}, ensure_ascii=False, indent=1)
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -542,9 +541,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     requirements = (FOLDER / "requirements.txt").read_text(encoding="utf-8")
     checks = [check_python()]
     # What follows from a fault is not said as another one.
-    for more in (lambda: check_packages(requirements), check_modules):
-        if not any(check.mark is Mark.FAIL for check in checks):
-            checks += more()
+    if not _fails(checks):
+        checks += check_packages(requirements)
+    if not _fails(checks):
+        checks += check_modules()
     if _import_error is not None:
         print(report_json(checks) if options.json else report_text(checks))
         return EXIT_FAILS
@@ -558,7 +558,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     checks += _check_program(settings, sources, offline=options.offline)
     report = report_json(checks) if options.json else report_text(checks)
     print(logger.redactor(settings.secrets())(report))
-    return EXIT_FAILS if any(check.mark is Mark.FAIL for check in checks) else EXIT_OK
+    return EXIT_FAILS if _fails(checks) else EXIT_OK
+
+
+def _fails(checks: Sequence[Check]) -> bool:
+    return any(check.mark is Mark.FAIL for check in checks)
 
 
 def _check_program(settings: Settings, sources: Mapping[str, str], *, offline: bool) -> list[Check]:

@@ -69,33 +69,23 @@ def at_import(module: ast.Module) -> Iterator[str]:
                 pending.append(child)
 
 
-def existing(names: set[str]) -> list[str]:
-    """Those of ``names`` that are there; the record of the session is the one that comes later."""
-    missing = {name for name in names if not (ROOT / f"{name}.py").exists()}
-    assert missing <= {"journal"}
-    return sorted(names - missing)
-
-
 def test_the_top_level_is_a_closed_list() -> None:
     found = {path.stem for path in ROOT.glob("*.py")}
-    assert found <= MODULES
-    assert found >= MODULES - {"journal"}
+    assert found == MODULES
 
 
 @pytest.mark.parametrize("name", sorted(MODULES))
 def test_imports_point_one_way(name: str) -> None:
-    if name in existing({name}):
-        ours = set(imports(tree(name))) & MODULES
-        assert ours <= MAY_IMPORT[name]
-        assert "." not in set(imports(tree(name)))
+    ours = set(imports(tree(name))) & MODULES
+    assert ours <= MAY_IMPORT[name]
+    assert "." not in set(imports(tree(name)))
 
 
 @pytest.mark.parametrize("name", sorted(MODULES))
 def test_only_entry_points_know_the_simulation_and_only_when_asked(name: str) -> None:
-    if name in existing({name}):
-        assert not HEAVY & set(at_import(tree(name)))
-        if name not in ENTRY_POINTS:
-            assert not HEAVY & set(imports(tree(name)))
+    assert not HEAVY & set(at_import(tree(name)))
+    if name not in ENTRY_POINTS:
+        assert not HEAVY & set(imports(tree(name)))
 
 
 VENDORS = {"faults", "market", "pushover", "server"}
@@ -110,7 +100,7 @@ def test_the_made_vendors_know_words_only_and_nothing_in_sim_knows_an_entry_poin
         assert found <= (WORDS if path.stem in VENDORS else MODULES - ENTRY_POINTS), path.name
 
 
-@pytest.mark.parametrize("name", existing(PURE))
+@pytest.mark.parametrize("name", sorted(PURE))
 def test_what_decides_is_pure(name: str) -> None:
     module = tree(name)
     assert not IMPURE & set(imports(module))
@@ -130,7 +120,7 @@ def test_what_decides_is_pure(name: str) -> None:
 
 
 def test_one_place_reads_the_clock() -> None:
-    for name in existing(MODULES):
+    for name in sorted(MODULES):
         for node in ast.walk(tree(name)):
             if isinstance(node, ast.Attribute) and node.attr in {"time_ns", "utcnow", "now", "today", "time"}:
                 owner = node.value
@@ -139,7 +129,7 @@ def test_one_place_reads_the_clock() -> None:
 
 
 def test_new_york_time_exists_in_one_module() -> None:
-    for name in existing(MODULES - {"utils"}):
+    for name in sorted(MODULES - {"utils"}):
         found = set(imports(tree(name)))
         assert "zoneinfo" not in found
         assert "holidays" not in found
@@ -148,7 +138,7 @@ def test_new_york_time_exists_in_one_module() -> None:
 def test_what_decides_can_be_loaded_without_input_or_output() -> None:
     """Tried, not read: what the pure modules load, through all they import, has no network and no log."""
     program = (
-        f"import sys; import {', '.join(existing(PURE))}\n"
+        f"import sys; import {', '.join(sorted(PURE))}\n"
         "bad = {'httpx', 'websockets', 'aiohttp', 'structlog', 'numpy', 'sim', 'logger', 'alerts', 'polygon_client'}\n"
         "print(sorted(bad & set(sys.modules)))"
     )

@@ -1954,3 +1954,35 @@ async def test_nothing_is_polled_before_the_open_or_after_the_close() -> None:
         assert not watch.task.done()
         assert 1 <= len(watch.all(Chain)) <= 3
         assert max(request.at for request in place.server.requests) < session().close + SECOND
+
+
+# --- Ending ------------------------------------------------------------------------------------------
+
+
+async def test_a_feed_can_be_closed_at_any_moment() -> None:
+    """Also at the very moment at which its connection fails."""
+    rng = random.Random(7)
+    async with open_place(speed=2000) as place:
+        place.wanted = Wanted(contracts=frozenset(place.calls(3)))
+        place.faults.add("drop", times=1000, stage="subscribe")
+        for _ in range(25):
+            watches = [place.stocks()[1], place.options()[1]]
+            await asyncio.sleep(rng.uniform(0.0, 0.03))
+            async with asyncio.timeout(3):
+                for watch in watches:
+                    await watch.stop()
+        await asyncio.sleep(0.05)
+        assert place.server.open_connections("stocks") == place.server.open_connections("options") == 0
+
+
+async def test_a_fault_of_our_own_ends_the_feed_with_its_reason() -> None:
+    async with open_place() as place:
+
+        def wanted() -> Wanted:
+            raise ZeroDivisionError
+
+        feed = OptionsFeed(**place._common, wanted=wanted)
+        watch = place.watch(feed.events())
+        with pytest.raises(ExceptionGroup) as caught:
+            await watch.until(lambda: False)
+    assert caught.group_contains(ZeroDivisionError)

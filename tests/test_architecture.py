@@ -88,7 +88,7 @@ def test_only_entry_points_know_the_simulation_and_only_when_asked(name: str) ->
         assert not HEAVY & set(imports(tree(name)))
 
 
-VENDORS = {"faults", "market", "pushover", "server"}
+VENDORS = {"faults", "market", "options", "pushover", "rest", "server"}
 """The parts of ``sim`` that play the vendors. What they say may not depend on how the worker is built."""
 
 

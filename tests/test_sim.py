@@ -30,7 +30,8 @@ import utils
 from events import SECOND, Session
 from sim.__main__ import main
 from sim.faults import BROKEN_EVENTS, BROKEN_FRAMES, FAULTS, GARBAGE, Faults
-from sim.market import BENCHMARK_GAPS, Episode, Market, SimBar, black_scholes
+from sim.market import BENCHMARK_GAPS, Episode, Market, SimBar
+from sim.options import black_scholes
 from sim.server import LoopbackMarket, Plan, bar_event
 
 KEY = "made0up0key"

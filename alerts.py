@@ -614,6 +614,11 @@ def evening(now: int, rules: Rules, *, date: str, summary: Iterable[str]) -> Ale
     return _system(AlertKind.EVENING, now, date, title=title, lines=summary, position=None, priority=QUIET)
 
 
+def repeated(alert: Alert) -> Alert:
+    """The same alert, marked: an earlier process may have sent it."""
+    return msgspec.structs.replace(alert, repeat=True)
+
+
 def text_at(alert: Alert, now: int, repeat: bool) -> str:
     """The message as it is sent at ``now``: ``Late 12 s`` and ``Repeat of #7f3a91`` stand above the id."""
     added: list[str] = []
@@ -871,9 +876,10 @@ REMEMBERED_MAX = 500
 class Entry:
     """An alert that is still to be told, and how far that has come. ``due`` is when it is tried next, µs."""
 
-    def __init__(self, alert: Alert, due: int) -> None:
+    def __init__(self, alert: Alert, due: int, written: asyncio.Future[bool] | None) -> None:
         self.alert = alert
         self.due = due
+        self.written = written
         self.attempts = 0
         self.in_flight = False
         self.may_have_arrived = alert.repeat
@@ -891,9 +897,9 @@ class Outbox:
         self._outcomes: OrderedDict[tuple[AlertKind, str], Outcome] = OrderedDict()
         self._sold: OrderedDict[str, None] = OrderedDict()
 
-    def add(self, alert: Alert, now: int) -> Entry:
-        """Take an alert in, due at once."""
-        entry = Entry(alert, now)
+    def add(self, alert: Alert, now: int, written: asyncio.Future[bool] | None = None) -> Entry:
+        """Take an alert in, due at once. ``written`` tells whether its decision is on the disk."""
+        entry = Entry(alert, now, written)
         self.entries.append(entry)
         if alert.kind is AlertKind.SELL:
             self._sold[alert.position] = None
@@ -953,6 +959,9 @@ RETRY_DELAYS_S = (5.0, 10.0)
 
 PERSISTENT_RETRY_S = 30.0
 """Pause between the attempts for a SELL after the first three."""
+
+WRITTEN_REAL_S = 1.0
+"""Real seconds that an alert waits for its decision to be on the disk: a slow disk must not cost the alert."""
 
 DUPLICATE_S = 60
 """An alert that says the same as one submitted this recently is dropped."""
@@ -1041,8 +1050,12 @@ class Sender:
         """Keep the connection warm (``on``) or not."""
         self._in_session = on
 
-    def submit(self, alert: Alert) -> None:
-        """Take an alert over. Never waits; what cannot be taken is logged and reported."""
+    def submit(self, alert: Alert, written: asyncio.Future[bool] | None = None) -> None:
+        """Take an alert over. Never waits; what cannot be taken is logged and reported.
+
+        ``written`` becomes true when the alert's decision is on the disk, false when it cannot be put there: a BUY
+        is then not sent. The first attempt waits for it, but not for long.
+        """
         now = self._clock.now()
         if self._is_duplicate(alert, now):
             log.warning(
@@ -1052,7 +1065,7 @@ class Sender:
                 id=alert.id,
             )
             return
-        entry = self._outbox.add(alert, now)
+        entry = self._outbox.add(alert, now, written)
         if alert.kind is AlertKind.SELL:
             self._settle_buy_of(entry)
         self._shed()
@@ -1172,9 +1185,14 @@ class Sender:
             await asyncio.gather(*waits, return_exceptions=True)
 
     async def _attempt(self, entry: Entry) -> None:
-        """One attempt. Up to `Outbox.begin` nothing is awaited, so that nothing can change in between."""
+        """One attempt. From the obstacles to `Outbox.begin` nothing is awaited, so that nothing changes in between."""
+        is_written = await self._is_written(entry)
+        if entry not in self._outbox.entries:
+            return  # withdrawn while it waited for the disk
         now = self._clock.now()
         obstacle = self._obstacle(entry, now)
+        if not is_written and entry.alert.kind is AlertKind.BUY:
+            obstacle = "its decision could not be recorded"
         if obstacle:
             self._withdraw(entry, obstacle)
             return
@@ -1192,6 +1210,20 @@ class Sender:
                 self._failed(entry, answer)
             case _:
                 assert_never(answer.result)
+
+    async def _is_written(self, entry: Entry) -> bool:
+        """Whether the decision is on the disk, or the disk is slow; false when it cannot be put there."""
+        written, entry.written = entry.written, None
+        if written is None:
+            return True
+        try:
+            async with asyncio.timeout(WRITTEN_REAL_S):
+                return await asyncio.shield(written)
+        except TimeoutError:
+            log.warning(
+                "record_slow", text=f"⚠️ The record is not on the disk after {WRITTEN_REAL_S:g} s: sending"
+            )
+            return True
 
     def _obstacle(self, entry: Entry, now: int) -> str:
         """Why an alert is not to be sent (any more); empty when it is."""

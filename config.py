@@ -216,9 +216,6 @@ class Rules(BaseModel):
     )
     mark_lost_seconds: int = _rule(20, "s", "No usable mark for this long is told", ge=2, le=600)
 
-    # What is told late
-    late_seconds: int = _rule(5, "s", "From then on an alert says how late it is", ge=1, le=600)
-
     # What holds entries from outside
     clock_doubt_seconds: float = _rule(
         5.0, "s", "Difference from the vendor's clock that holds entries", gt=0, le=600

@@ -100,6 +100,13 @@ class Feed:
         """Whether bars are not arriving, or arrive too late to act on."""
         return self.cause is not None
 
+    @property
+    def unknown_from(self) -> int:
+        """Where the first second lies that some symbol may lack, µs: a gap, or what comes after its last live bar."""
+        gaps = [start for pieces in self._uncovered.values() for start, _ in pieces]
+        ends = [self._live_start.get(symbol, -SECOND) + SECOND for symbol in self._rules.symbols]
+        return max(self._session.open, min(gaps + ends))
+
     def learn(self, now: int, event: Covered | FeedLost | FeedRestored) -> None:
         """Take in what is said of the feed."""
         match event:
@@ -309,6 +316,11 @@ class Engine:
         return self.book.position
 
     @property
+    def holds(self) -> frozenset[HoldReason]:
+        """What holds entries from outside at present."""
+        return frozenset(self._holds)
+
+    @property
     def time_stop(self) -> int:
         """When every position is sold at the latest, µs."""
         return self._time_stop
@@ -492,8 +504,6 @@ class Engine:
             ExitReason.HARD_GIVEBACK: self.rules.max_giveback_percent,
             ExitReason.VWAP_GIVEBACK: self.rules.tighten_giveback_percent,
         }
-        late = now - opened.time_stop
-        is_late = reason is ExitReason.TIME_STOP and late > self.rules.late_seconds * SECOND
         return Closed(
             id=opened.id,
             contract=opened.contract,
@@ -509,7 +519,7 @@ class Engine:
             bid_size=marks.usable.bid_size,
             limit_percent=limits.get(reason),
             time_stop=opened.time_stop,
-            late=late if is_late else 0,
+            late=now - opened.time_stop if reason is ExitReason.TIME_STOP else 0,
         )
 
     def _decide_entry(self, now: int) -> Decision | None:

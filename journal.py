@@ -206,6 +206,7 @@ class DiskFile:
     def __init__(self, path: Path) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
         self._descriptor = os.open(path, flags, FILE_MODE)
+        _sync_folder(path.parent)
 
     def write(self, data: bytes) -> int:
         """Write to the page cache."""
@@ -222,6 +223,15 @@ class DiskFile:
     def close(self) -> None:
         """Close it."""
         os.close(self._descriptor)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Put a new file's name on the disk, too."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 Opener = Callable[[Path], File]
@@ -244,6 +254,7 @@ class Journal:
         self._number = 0
         self._held_back: list[bytes] = []
         self._held_bytes = 0
+        self._is_given_up = False
 
     @property
     def is_off(self) -> bool:
@@ -269,6 +280,9 @@ class Journal:
 
     def append(self, now: int, event: Event, decisions: Sequence[Decision]) -> None:
         """Write a fact and what it caused, in one write. Never raises OSError: see `fault`."""
+        if self._held_bytes > HELD_BACK_MAX:
+            self._is_given_up = True
+            return
         self._number += 1
         self._hold(_encoder.encode(Entry(now, self._number, event, tuple(decisions))))
         if not self.is_off:
@@ -276,6 +290,8 @@ class Journal:
 
     def retry(self) -> bool:
         """Write what was held back. Returns whether all is well again."""
+        if self._is_given_up:
+            return False  # facts are missing by now: the record ends before them
         try:
             if self._file is None:
                 self.path.parent.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
@@ -353,6 +369,11 @@ def records(data_dir: Path) -> list[Path]:
     for path in sorted(folder.glob(f"*{PACKED_SUFFIX}")) + sorted(folder.glob(f"*{SUFFIX}")):
         found[path.name.removesuffix(".gz").removesuffix(SUFFIX)] = path
     return [found[date] for date in sorted(found)]
+
+
+def is_packed(path: Path) -> bool:
+    """Whether a record is compressed: finished, and not to be written any more."""
+    return path.name.endswith(PACKED_SUFFIX)
 
 
 def pack(path: Path) -> Path:

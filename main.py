@@ -1,7 +1,7 @@
-"""Wires sources → inbox → engine → publish, and is the worker's entry point. It decides nothing itself.
+"""Wires sources → inbox → desk, and is the worker's entry point. It decides nothing itself.
 
 Exit statuses: 0 after SIGTERM or SIGINT, 1 a task crashed or the watchdog ended the process, 2 bad configuration,
-3 refused by a vendor.
+3 refused by a vendor, 4 another copy holds the lease.
 """
 
 from __future__ import annotations
@@ -24,48 +24,51 @@ import structlog
 
 import alerts
 import logger
-from config import VERSION, ConfigError, Rules, Settings, load, load_rules
+from config import VERSION, ConfigError, Settings, load, load_rules
+from desk import Desk
 from engine import Engine
 from events import (
     SECOND,
+    AlertOutcome,
     Bar,
-    Closed,
-    Decision,
-    Declined,
-    DeclineReason,
     Event,
-    FeedAlarmed,
     FeedCause,
-    FeedLost,
-    FeedRecovered,
-    FeedRestored,
     Hold,
     HoldReason,
-    MarkBack,
-    MarkLost,
-    Opened,
     Quote,
     Session,
     Shutdown,
     Tick,
-    Withdrawn,
 )
-from polygon_client import ChainPoller, OptionsFeed, Rest, StocksFeed, VendorRefused, Wanted
+from journal import (
+    Damage,
+    DiskFile,
+    Journal,
+    Lease,
+    LeaseHeld,
+    Opener,
+    Record,
+    is_packed,
+    read,
+    record_path,
+    records,
+    tidy,
+)
+from polygon_client import ChainPoller, OptionsFeed, Rest, RestError, StocksFeed, VendorRefused, Wanted
 from risk_manager import Position
 from utils import (
     Clock,
     SystemClock,
     day_text,
     minute_text,
-    option_price,
     session_at,
-    signed_percent,
     span_text,
+    utc_iso,
 )
 
 log = structlog.get_logger("main")
 
-EXIT_OK, EXIT_CRASHED, EXIT_CONFIG, EXIT_REFUSED = 0, 1, 2, 3
+EXIT_OK, EXIT_CRASHED, EXIT_CONFIG, EXIT_REFUSED, EXIT_LEASE = range(5)
 EXIT_INTERRUPTED = 130
 """What a shell expects of a demonstration that Ctrl-C ended."""
 
@@ -78,11 +81,8 @@ LEAVE_LATE_S = 30
 EVENING_S = 300
 """How long after the close the day is summed up."""
 
-REPORT_S = 60
-"""Pause between two reports in the log, and between two lines about the same kind of gate."""
-
-FIRST_REPORT_S = 10
-"""When the first report is due: the feeds have been connected by then, or something is wrong."""
+RECORD_OPEN_S = 16 * 60
+"""How long after the close its record stays open: undelivered SELLs are tried for 15 minutes."""
 
 NAP_S = 30
 """The longest sleep at a time outside sessions: a machine that was suspended wakes up in time."""
@@ -152,6 +152,10 @@ class Inbox:
             self._has_room.set()
         return event
 
+    def next(self) -> Event | None:
+        """The oldest fact, or None when there is none just now."""
+        return None if self._queue.empty() else self._queue.get_nowait()
+
 
 class Watchdog:
     """A thread that ends the process when the event loop has not turned for too long. In real time."""
@@ -204,206 +208,8 @@ class Watchdog:
         return out.getvalue()
 
 
-class Journalist:
-    """Puts what happens into the log, in the words of the log. Gates and declines when they change, at most once a minute."""
-
-    def __init__(self, rules: Rules, engine: Engine) -> None:
-        self._rules = rules
-        self._engine = engine
-        self._gate: tuple[DeclineReason, HoldReason | None] | None = None
-        self._gate_at: int | None = None
-        self._reported_at: int | None = None
-
-    def fact(self, now: int, event: Event) -> None:
-        """A fact has been handled."""
-        match event:
-            case Tick():
-                self._report(now)
-                self._gates(now)
-            case Hold():
-                self._hold(event)
-            case FeedLost():
-                log.warning(
-                    "feed_lost",
-                    text=f"🔌 Feed lost: {event.cause}. No entries until it is back.",
-                    cause=event.cause,
-                )
-            case _:
-                pass
-
-    def _hold(self, event: Hold) -> None:
-        if event.on:
-            log.warning("entries_held", text=f"⏸️ Entries held: {event.reason}", reason=event.reason)
-        else:
-            log.info(
-                "entries_released", text=f"▶️ Entries no longer held: {event.reason}", reason=event.reason
-            )
-
-    def _report(self, now: int) -> None:
-        """The two lines of every minute of the session."""
-        session, engine = self._engine.session, self._engine
-        if not session.open <= now < session.close:
-            return
-        if self._reported_at is None:
-            self._reported_at = now - (REPORT_S - FIRST_REPORT_S) * SECOND
-        if now - self._reported_at < REPORT_S * SECOND:
-            return
-        self._reported_at = now
-        feed, signals = engine.feed, engine.signals
-        if feed.cause is not None:
-            log.warning(
-                "feed_blind",
-                text=f"🙈 Data feed blind: {feed.cause}, for {span_text(now - feed.blind_since)}",
-                cause=feed.cause,
-            )
-        else:
-            line = logger.feed_active_line(self._rules.symbol, signals.price, signals.vwap, signals.volume)
-            log.info("feed_active", text=line, price=signals.price, vwap=signals.vwap, volume=signals.volume)
-        if engine.evaluation is not None:
-            line = logger.conditions_line(engine.evaluation, self._rules.benchmark)
-            log.info("conditions", text=line, start=engine.evaluation.start, passes=engine.evaluation.passes)
-
-    def _gates(self, now: int) -> None:
-        evaluation = self._engine.evaluation
-        if evaluation is not None and evaluation.gate is not None:
-            self._say_gate(now, evaluation.gate, evaluation.hold)
-        elif evaluation is not None and not evaluation.holds:
-            self._gate = None
-
-    def _say_gate(self, now: int, reason: DeclineReason, hold: HoldReason | None) -> bool:
-        """Log what stands in the way, when it has changed and the last such line is a minute old."""
-        spacing = REPORT_S * SECOND
-        if (reason, hold) == self._gate or (self._gate_at is not None and now - self._gate_at < spacing):
-            return False
-        self._gate, self._gate_at = (reason, hold), now
-        log.info("gate_closed", text=logger.gate_line(reason, hold), reason=reason, hold=hold)
-        return True
-
-    def decision(self, now: int, decision: Decision) -> None:
-        """A decision has been made."""
-        match decision:
-            case Opened():
-                self._signal()
-                log.info(
-                    "contract_selected",
-                    text=logger.selection_line(decision),
-                    contract=decision.contract,
-                    id=decision.id,
-                )
-                log.info(
-                    "entry",
-                    text=logger.entry_line(decision),
-                    contract=decision.contract,
-                    id=decision.id,
-                    entry=decision.entry,
-                )
-            case Declined():
-                if self._say_gate(now, decision.reason, decision.hold) and decision.considered:
-                    self._signal()
-                    log.info(
-                        "contract_declined", text=logger.selection_line(decision), reason=decision.reason
-                    )
-            case Closed():
-                reason = alerts.reason_text(decision, self._rules)
-                log.info(
-                    "exit",
-                    text=logger.exit_line(decision, reason),
-                    contract=decision.contract,
-                    id=decision.id,
-                    reason=decision.reason,
-                )
-            case Withdrawn():
-                log.warning(
-                    "entry_withdrawn",
-                    text=f"↩️ Entry withdrawn: {decision.contract} #{decision.id}, nobody was told ({decision.detail})",
-                    contract=decision.contract,
-                    id=decision.id,
-                )
-            case FeedAlarmed() | FeedRecovered() | MarkLost() | MarkBack():
-                self._sight(now, decision)
-
-    def _signal(self) -> None:
-        if self._engine.evaluation is not None:
-            log.info(
-                "signal",
-                text=logger.signal_line(self._engine.evaluation),
-                start=self._engine.evaluation.start,
-            )
-
-    def _sight(self, now: int, decision: FeedAlarmed | FeedRecovered | MarkLost | MarkBack) -> None:
-        match decision:
-            case FeedAlarmed():
-                span = span_text(now - decision.since)
-                log.warning(
-                    "feed_alarmed",
-                    text=f"🙈 FEED BLIND: {decision.cause}, no bar for {span}",
-                    cause=decision.cause,
-                )
-            case FeedRecovered():
-                span = span_text(decision.gap_end - decision.gap_start)
-                log.info("feed_recovered", text=f"👁️ FEED RECOVERED: gap {span}", cause=decision.cause)
-            case MarkLost():
-                span = span_text(now - decision.since)
-                log.warning(
-                    "mark_lost",
-                    text=f"❓ MARK LOST: {decision.contract}, no usable price for {span}",
-                    id=decision.id,
-                )
-            case MarkBack():
-                mark = option_price(decision.mark)
-                log.info("mark_back", text=f"❗ MARK BACK: {decision.contract} {mark}", id=decision.id)
-
-
-class Tally:
-    """What the evening's message says of a session."""
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
-        self.evaluations = 0
-        self.signals = 0
-        self.entries = 0
-        self.withdrawn = 0
-        self.seen_s = 0
-        self.blind_s = 0
-        self.trades: list[str] = []
-
-    def fact(self, engine: Engine, now: int, event: Event, is_evaluation: bool) -> None:
-        """A fact has been handled."""
-        if isinstance(event, Tick) and self._session.open <= now < self._session.close:
-            if engine.feed.is_blind:
-                self.blind_s += 1
-            else:
-                self.seen_s += 1
-        if is_evaluation and engine.evaluation is not None:
-            self.evaluations += 1
-            self.signals += engine.evaluation.holds
-
-    def decision(self, decision: Decision, reason: str) -> None:
-        """A decision has been made; ``reason`` is the exit's in words."""
-        match decision:
-            case Opened():
-                self.entries += 1
-            case Withdrawn():
-                self.withdrawn += 1
-            case Closed(mark=mark):
-                result = None if mark is None else (mark - decision.entry) / decision.entry * 100
-                self.trades.append(f"{decision.contract} {signed_percent(result)} {reason}")
-            case _:
-                pass
-
-    def lines(self) -> list[str]:
-        """The summary, a line each."""
-        withdrawn = f", {self.withdrawn} withdrawn" if self.withdrawn else ""
-        return [
-            f"Seen {span_text(self.seen_s * SECOND)} of {span_text(self._session.close - self._session.open)}, "
-            f"blind {span_text(self.blind_s * SECOND)}",
-            f"{self.evaluations} evaluations, {self.signals} signals, {self.entries} entries{withdrawn}",
-            *self.trades,
-        ]
-
-
 class Worker:
-    """The live worker. Clock, randomness and HTTP transport are arguments, so that tests and the demo bring their own."""
+    """The live worker. Clock, randomness, file opener and HTTP transport are arguments: tests and the demo bring theirs."""
 
     def __init__(
         self,
@@ -411,38 +217,41 @@ class Worker:
         *,
         clock: Clock,
         random_source: random.Random,
+        opener: Opener = DiskFile,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self.settings = settings
         self.rules = settings.rules
-        self.engine: Engine | None = None
-        self.tally: Tally | None = None
+        self.desk: Desk | None = None
         self._clock = clock
         self._random = random_source
+        self._opener = opener
         self._transport = transport
         self._inbox = Inbox()
         self._stopping = asyncio.Event()
-        self._sender = alerts.Sender(settings, clock, self._inbox_put, self._ask_of, transport)
+        self._sender = alerts.Sender(settings, clock, self._inbox.put_now, self._ask_of, transport)
         self._stocks: StocksFeed | None = None
-        self._is_armed = False
-        self._is_cap_told = False
+        self._resumable: Record | None = None
+        """What an earlier start has recorded of the session in progress."""
+
+    @property
+    def engine(self) -> Engine | None:
+        """The session's engine, once there has been a session."""
+        return None if self.desk is None else self.desk.engine
 
     def stop(self) -> None:
         """Ask the worker to stop: the position is closed or kept, alerts are delivered, sockets closed."""
         if not self._stopping.is_set():
             log.info("stopping", text="🛑 Asked to stop: closing down")
             self._stopping.set()
-            self._inbox_put(Shutdown(close_position=self.settings.on_shutdown == "close"))
-
-    def _inbox_put(self, event: Event) -> None:
-        self._inbox.put_now(event)
+            self._inbox.put_now(Shutdown(close_position=self.settings.on_shutdown == "close"))
 
     def _ask_of(self, contract: str) -> int | None:
-        return self.engine.ask_of(contract) if self.engine is not None else None
+        return None if self.engine is None else self.engine.ask_of(contract)
 
     async def run(self) -> int:
         """Watch session after session until asked to stop. Returns the exit status."""
-        rules = self.rules
+        rules, lease = self.rules, Lease(self.settings.data_dir)
         log.info(
             "started",
             text=f"🚀 IWM-5-VWAP {VERSION}, rules {rules.digest()}: watching {' and '.join(rules.symbols)}",
@@ -450,22 +259,41 @@ class Worker:
             rules=rules.digest(),
         )
         try:
-            async with asyncio.TaskGroup() as tasks:
-                helpers = [
-                    tasks.create_task(self._sender.run(), name="sender"),
-                    tasks.create_task(self._heartbeat(), name="heartbeat"),
-                ]
-                try:
-                    await self._sessions()
-                finally:
-                    crashed = sys.exc_info()[0] is not None
-                    await self._sender.drain(CRASH_DRAIN_REAL_S if crashed else DRAIN_REAL_S)
-                    for helper in helpers:
-                        helper.cancel()
+            lease.take(utc_iso(self._clock.now()))
+        except LeaseHeld as error:
+            log.critical(
+                "lease_held", text=f"🛑 Another copy is running on {self.settings.data_dir}: {error}"
+            )
+            return EXIT_LEASE
+        except OSError as error:
+            # A disk that takes nothing must not keep an open position from being watched.
+            log.error("lease_failed", text=f"⚠️ No lease on {self.settings.data_dir}: {error.strerror}")
+        try:
+            await self._run()
         except Exception as error:  # noqa: BLE001 - the border: whatever crashed ends the process, with its reason
             return self._failed(error)
+        finally:
+            lease.release()
         log.info("stopped", text="👋 Stopped")
         return EXIT_OK
+
+    async def _run(self) -> None:
+        """The sessions, and beside them what outlives each: the sender and the heartbeat."""
+        async with asyncio.TaskGroup() as tasks:
+            helpers = [
+                tasks.create_task(self._sender.run(), name="sender"),
+                tasks.create_task(self._heartbeat(), name="heartbeat"),
+            ]
+            try:
+                await self._settle_newest()
+                await self._sessions()
+            finally:
+                crashed = sys.exc_info()[0] is not None
+                await self._sender.drain(CRASH_DRAIN_REAL_S if crashed else DRAIN_REAL_S)
+                self._take_rest()
+                await self._close_desk()
+                for helper in helpers:
+                    helper.cancel()
 
     def _failed(self, error: Exception) -> int:
         """Log why the worker ends. Returns the exit status."""
@@ -473,8 +301,14 @@ class Worker:
         if isinstance(first, VendorRefused):
             log.critical("vendor_refused", text=f"🛑 {first}")
             return EXIT_REFUSED
+        if isinstance(first, Damage):
+            text = f"🛑 {first}. It is kept as it is: move it away (a position in it is then forgotten) and start again."
+            log.critical("record_damaged", text=text)
+            return EXIT_CRASHED
         log.critical("crashed", text=f"🛑 Crashed: {type(first).__name__}: {first}", exc_info=error)
         return EXIT_CRASHED
+
+    # --- From session to session ---
 
     async def _sessions(self) -> None:
         while not self._stopping.is_set():
@@ -498,56 +332,133 @@ class Worker:
         )
 
     async def _sleep_until(self, moment: int) -> None:
-        """Sleep until a time (µs), or until asked to stop."""
+        """Handle what still comes in until a time (µs), or until asked to stop."""
         while (left := (moment - self._clock.now()) / SECOND) > 0 and not self._stopping.is_set():
             nap = asyncio.ensure_future(self._clock.sleep(min(left, NAP_S)))
-            stop = asyncio.ensure_future(self._stopping.wait())
-            _, pending = await asyncio.wait((nap, stop), return_when=asyncio.FIRST_COMPLETED)
+            fact = asyncio.ensure_future(self._inbox.get())
+            done, pending = await asyncio.wait((nap, fact), return_when=asyncio.FIRST_COMPLETED)
             for task in pending:
                 task.cancel()
             await asyncio.gather(*pending, return_exceptions=True)
+            if fact in done and self.desk is not None:
+                self.desk.take(self._clock.now(), fact.result())
+
+    def _take_rest(self) -> None:
+        """Record what became of the last alerts, so that the next start does not send them again."""
+        while self.desk is not None and (event := self._inbox.next()) is not None:
+            if isinstance(event, AlertOutcome):
+                self.desk.take(self._clock.now(), event)
 
     async def _sum_up(self, session: Session) -> None:
         """Five minutes after the close: the day in one quiet push."""
-        if self.tally is None or not self.settings.daily_summary:
+        if self.desk is None or self._stopping.is_set():
             return
         await self._sleep_until(session.close + EVENING_S * SECOND)
-        if not self._stopping.is_set():
-            lines = self.tally.lines()
+        if self.settings.daily_summary and not self._stopping.is_set():
+            lines = self.desk.tally.lines()
             log.info("evening", text="🌙 " + "; ".join(lines))
             self._sender.submit(
                 alerts.evening(self._clock.now(), self.rules, date=session.date, summary=lines)
             )
+        # Outcomes of the day's last alerts belong into its record: it stays open until nobody tries any more.
+        await self._sleep_until(session.close + RECORD_OPEN_S * SECOND)
+        await self._close_desk()
+        await self._tidy(None)
+
+    # --- The record ---
+
+    async def _settle_newest(self) -> None:
+        """At every start: a position whose time stop passed while nobody watched is closed at once."""
+        now = self._clock.now()
+        current = session_at(now)
+        record = self._read_newest()
+        if record is not None and now < record.header.session.close:
+            self._resumable = record
+        elif record is not None:
+            self.desk = self._desk(record.header.session)
+            self.desk.begin(now, record)
+            self.desk.resume(now, record)
+            self.desk.take(self._clock.now(), Tick())
+            end = min(now + RECORD_OPEN_S * SECOND, current.open - CONNECT_EARLY_S * SECOND)
+            while self._sender.pending and self._clock.now() < end and not self._stopping.is_set():
+                await self._sleep_until(min(end, self._clock.now() + SECOND))
+            self._take_rest()
+            await self._close_desk()
+        await self._tidy(current.date)
+
+    def _read_newest(self) -> Record | None:
+        """The newest record, unless it is finished and packed. Raises Damage, or OSError when it cannot be read."""
+        paths = records(self.settings.data_dir)
+        if not paths or is_packed(paths[-1]):
+            return None
+        record = read(paths[-1])
+        if record.torn:
+            log.warning(
+                "record_torn",
+                text=f"✂️ The record's last {record.torn} bytes were torn off by a crash: cut ({record.path.name})",
+                bytes=record.torn,
+            )
+        return record
+
+    def _desk(self, session: Session) -> Desk:
+        journal = Journal(record_path(self.settings.data_dir, session.date), self._opener)
+        return Desk(self.settings, session, journal, self._sender, self._inbox.put_now)
+
+    async def _close_desk(self) -> None:
+        if self.desk is not None:
+            await self.desk.end()
+            self.desk = None
+
+    async def _tidy(self, current: str | None) -> None:
+        """Pack finished records and remove the oldest, in a thread."""
+        await asyncio.to_thread(tidy, self.settings.data_dir, self.settings.keep_sessions, current)
 
     # --- One session ---
 
     async def _watch(self, session: Session) -> None:
         """Watch one session to its end, or until asked to stop."""
         settings, clock = self.settings, self._clock
-        engine = self.engine = Engine(self.rules, session)
-        self._is_armed = self._is_cap_told = False
-        self.tally = Tally(session)
-        key = settings.polygon_api_key.get_secret_value()
-        rest = Rest(settings.polygon_rest_url, key, clock, self._transport)
         self._sender.in_session(True)
         log.info(
             "session_started",
             text=f"🔔 Session {session.date}: {minute_text(session.open)}–{minute_text(session.close)} ET",
             date=session.date,
         )
+        record, self._resumable = self._resumable, None
+        desk = self.desk = self._desk(session)
+        desk.begin(clock.now(), record)
+        key = settings.polygon_api_key.get_secret_value()
+        rest = Rest(settings.polygon_rest_url, key, clock, self._transport)
         try:
+            if record is not None:
+                await self._price_position(rest, desk)
+                desk.resume(clock.now(), record)
             async with asyncio.TaskGroup() as tasks:
                 sources = [
                     tasks.create_task(self._pump(source), name=name)
                     for name, source in self._sources(session, rest, key)
                 ]
-                await self._consume(engine, self.tally)
+                await self._consume(desk)
                 for task in sources:
                     task.cancel()
         finally:
             self._sender.in_session(False)
             await rest.aclose()
         log.info("session_ended", text=f"🔕 Session {session.date} is over", date=session.date)
+
+    async def _price_position(self, rest: Rest, desk: Desk) -> None:
+        """After a restart an open position is priced before anything is decided on a price of before."""
+        position = desk.engine.position
+        if position is None:
+            return
+        try:
+            quote = await rest.contract(self.rules.symbol, position.opened.contract)
+        except RestError as error:
+            log.warning(
+                "position_not_priced", text=f"⚠️ {position.opened.contract} could not be priced: {error}"
+            )
+            return
+        desk.take(self._clock.now(), quote)
 
     def _sources(self, session: Session, rest: Rest, key: str) -> Iterator[Source]:
         """Everything that facts come from, by name."""
@@ -561,6 +472,7 @@ class Worker:
             session=session,
             rng=rng,
             position_open=lambda: self._position is not None,
+            backfill_from=self.engine.feed.unknown_from if self.engine is not None else None,
         )
         options = OptionsFeed(
             rest=rest,
@@ -619,67 +531,19 @@ class Worker:
                 yield Hold(reason=HoldReason.LOOP_LAG, on=is_lagging)
             yield Tick()
 
-    async def _consume(self, engine: Engine, tally: Tally) -> None:
-        """The one consumer: each fact through the engine, each decision published."""
-        journalist = Journalist(self.rules, engine)
-        end = engine.session.close + LEAVE_LATE_S * SECOND
+    async def _consume(self, desk: Desk) -> None:
+        """The one consumer: each fact to the desk, until the session is over or the worker is asked to stop."""
+        end = desk.engine.session.close + LEAVE_LATE_S * SECOND
         handled = 0
         while True:
             event = await self._inbox.get()
             now = self._clock.now()
-            before = engine.evaluation
-            decisions = engine.handle(now, event)
-            tally.fact(engine, now, event, engine.evaluation is not before)
-            journalist.fact(now, event)
-            for decision in decisions:
-                self._publish(now, decision, journalist, tally)
-            self._tell(now, event, engine)
+            desk.take(now, event)
             if isinstance(event, Shutdown) or now >= end:
                 return
             handled += 1
             if handled % BREATH == 0:
                 await asyncio.sleep(0)
-
-    def _publish(self, now: int, decision: Decision, journalist: Journalist, tally: Tally) -> None:
-        """Log a decision and hand its alert over. Never waits for the network."""
-        journalist.decision(now, decision)
-        reason = alerts.reason_text(decision, self.rules) if isinstance(decision, Closed) else ""
-        tally.decision(decision, reason)
-        alert = alerts.alert_for(now, decision, self.rules, self.settings.sell_priority)
-        if alert is not None:
-            self._sender.submit(alert)
-        cap = self.rules.max_entries_per_day
-        if isinstance(decision, Opened) and 0 < cap <= decision.entry_number and not self._is_cap_told:
-            self._is_cap_told = True
-            self._sender.submit(
-                alerts.cap_reached(now, self.rules, entries=decision.entry_number, position=decision.id)
-            )
-
-    def _tell(self, now: int, event: Event, engine: Engine) -> None:
-        """The pushes that are owed to a fact and not to a decision."""
-        position = None if engine.position is None else engine.position.opened
-        held = None if position is None else position.id
-        match event:
-            case FeedRestored() if self.settings.daily_summary and not self._is_armed:
-                self._is_armed = True
-                self._sender.submit(alerts.armed(now, self.rules, version=VERSION, session=engine.session))
-            case Hold(reason=HoldReason.MARKET_CLOSED, on=True):
-                self._sender.submit(
-                    alerts.market_closed(now, self.rules, session=engine.session, position=held)
-                )
-            case Shutdown(close_position=False) if position is not None:
-                self._sender.submit(
-                    alerts.unwatched(
-                        now,
-                        self.rules,
-                        position=position.id,
-                        contract=position.contract,
-                        stop=position.stop,
-                        time_stop=position.time_stop,
-                    )
-                )
-            case _:
-                pass
 
     # --- The outside watch ---
 
@@ -763,7 +627,8 @@ def parser() -> argparse.ArgumentParser:
         prog="python main.py",
         description="Watches IWM second by second and pushes a BUY, then the SELL, for one 0DTE call. Alerts only: it never trades.",
         epilog="Settings come from the environment or .env (see .env.example and README.md). "
-        "Exit status: 0 stopped by SIGTERM or Ctrl-C, 1 crashed, 2 bad configuration, 3 refused by a vendor.",
+        "Exit status: 0 stopped by SIGTERM or Ctrl-C, 1 crashed, 2 bad configuration, 3 refused by a vendor, "
+        "4 another copy is running.",
     )
     described.add_argument(
         "--demo",

@@ -63,16 +63,19 @@ class SystemClock:
 
 
 class ScaledClock:
-    """A clock that starts at ``start`` (µs of UTC) and runs ``speed`` times as fast as the machine's."""
+    """A clock that starts at ``start`` (µs of UTC) and runs ``speed`` times as fast as the machine's.
 
-    def __init__(self, start: int, speed: float) -> None:
+    ``origin_ns`` is the machine's monotonic time at ``start`` (default: now), so that two processes can share one.
+    """
+
+    def __init__(self, start: int, speed: float, origin_ns: int | None = None) -> None:
         self.speed = speed
-        self._start = start
-        self._origin_ns = time.monotonic_ns()
+        self.start = start
+        self.origin_ns = time.monotonic_ns() if origin_ns is None else origin_ns
 
     def now(self) -> int:
         """Now, in µs of UTC of the scaled day."""
-        return self._start + int((time.monotonic_ns() - self._origin_ns) * self.speed) // 1000
+        return self.start + int((time.monotonic_ns() - self.origin_ns) * self.speed) // 1000
 
     async def sleep(self, seconds: float) -> None:
         """Wait for that many seconds of the scaled day."""

@@ -1,0 +1,457 @@
+"""One session at work: its engine, its record, its lines in the log, and the alerts that are owed. It decides nothing.
+
+Every fact goes through `Desk.take`: the engine first, then the record, then whoever must be told. What an earlier
+start of the same session has recorded is folded by `Desk.resume`, on the same path that a first start takes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+import structlog
+
+import alerts
+import logger
+from config import VERSION, Rules, Settings
+from engine import Engine
+from events import (
+    SECOND,
+    AlertKind,
+    AlertOutcome,
+    Closed,
+    Decision,
+    Declined,
+    DeclineReason,
+    Event,
+    FeedAlarmed,
+    FeedCause,
+    FeedLost,
+    FeedRecovered,
+    FeedRestored,
+    Hold,
+    HoldReason,
+    MarkBack,
+    MarkLost,
+    Opened,
+    Outcome,
+    Session,
+    Shutdown,
+    Tick,
+    Withdrawn,
+)
+from journal import Journal, Record
+from utils import option_price, signed_percent, span_text
+
+log = structlog.get_logger("desk")
+
+REPORT_S = 60
+"""Pause between two reports in the log, and between two lines about the same kind of gate."""
+
+FIRST_REPORT_S = 10
+"""When the first report is due: the feeds have been connected by then, or something is wrong."""
+
+RECORD_RETRY_S = 60
+"""Pause between two attempts at a record that cannot be written."""
+
+
+class Journalist:
+    """Puts what happens into the log, in the words of the log. Gates and declines when they change, at most once a minute."""
+
+    def __init__(self, rules: Rules, engine: Engine) -> None:
+        self._rules = rules
+        self._engine = engine
+        self._gate: tuple[DeclineReason, HoldReason | None] | None = None
+        self._gate_at: int | None = None
+        self._reported_at: int | None = None
+
+    def fact(self, now: int, event: Event) -> None:
+        """A fact has been handled."""
+        match event:
+            case Tick():
+                self._report(now)
+                self._gates(now)
+            case Hold():
+                self._hold(event)
+            case _:
+                pass
+
+    def _hold(self, event: Hold) -> None:
+        if event.on:
+            log.warning("entries_held", text=f"⏸️ Entries held: {event.reason}", reason=event.reason)
+        else:
+            log.info(
+                "entries_released", text=f"▶️ Entries no longer held: {event.reason}", reason=event.reason
+            )
+
+    def _report(self, now: int) -> None:
+        """The two lines of every minute of the session."""
+        session, engine = self._engine.session, self._engine
+        if not session.open <= now < session.close:
+            return
+        if self._reported_at is None:
+            self._reported_at = now - (REPORT_S - FIRST_REPORT_S) * SECOND
+        if now - self._reported_at < REPORT_S * SECOND:
+            return
+        self._reported_at = now
+        feed, signals = engine.feed, engine.signals
+        if feed.cause is not None:
+            log.warning(
+                "feed_blind",
+                text=f"🙈 Data feed blind: {feed.cause}, for {span_text(now - feed.blind_since)}",
+                cause=feed.cause,
+            )
+        else:
+            line = logger.feed_active_line(self._rules.symbol, signals.price, signals.vwap, signals.volume)
+            log.info("feed_active", text=line, price=signals.price, vwap=signals.vwap, volume=signals.volume)
+        if engine.evaluation is not None:
+            line = logger.conditions_line(engine.evaluation, self._rules.benchmark)
+            log.info("conditions", text=line, start=engine.evaluation.start, passes=engine.evaluation.passes)
+
+    def _gates(self, now: int) -> None:
+        evaluation = self._engine.evaluation
+        if evaluation is not None and evaluation.gate is not None:
+            self._say_gate(now, evaluation.gate, evaluation.hold)
+        elif evaluation is not None and not evaluation.holds:
+            self._gate = None
+
+    def _say_gate(self, now: int, reason: DeclineReason, hold: HoldReason | None) -> bool:
+        """Log what stands in the way, when it has changed and the last such line is a minute old."""
+        spacing = REPORT_S * SECOND
+        if (reason, hold) == self._gate or (self._gate_at is not None and now - self._gate_at < spacing):
+            return False
+        self._gate, self._gate_at = (reason, hold), now
+        log.info("gate_closed", text=logger.gate_line(reason, hold), reason=reason, hold=hold)
+        return True
+
+    def decision(self, now: int, decision: Decision) -> None:
+        """A decision has been made."""
+        match decision:
+            case Opened():
+                self._signal()
+                log.info(
+                    "contract_selected",
+                    text=logger.selection_line(decision),
+                    contract=decision.contract,
+                    id=decision.id,
+                )
+                log.info(
+                    "entry",
+                    text=logger.entry_line(decision),
+                    contract=decision.contract,
+                    id=decision.id,
+                    entry=decision.entry,
+                )
+            case Declined():
+                if self._say_gate(now, decision.reason, decision.hold) and decision.considered:
+                    self._signal()
+                    log.info(
+                        "contract_declined", text=logger.selection_line(decision), reason=decision.reason
+                    )
+            case Closed():
+                reason = alerts.reason_text(decision, self._rules)
+                log.info(
+                    "exit",
+                    text=logger.exit_line(decision, reason),
+                    contract=decision.contract,
+                    id=decision.id,
+                    reason=decision.reason,
+                )
+            case Withdrawn():
+                log.warning(
+                    "entry_withdrawn",
+                    text=f"↩️ Entry withdrawn: {decision.contract} #{decision.id}, nobody was told ({decision.detail})",
+                    contract=decision.contract,
+                    id=decision.id,
+                )
+            case FeedAlarmed() | FeedRecovered() | MarkLost() | MarkBack():
+                self._sight(now, decision)
+
+    def _signal(self) -> None:
+        if self._engine.evaluation is not None:
+            log.info(
+                "signal",
+                text=logger.signal_line(self._engine.evaluation),
+                start=self._engine.evaluation.start,
+            )
+
+    def _sight(self, now: int, decision: FeedAlarmed | FeedRecovered | MarkLost | MarkBack) -> None:
+        match decision:
+            case FeedAlarmed():
+                span = span_text(now - decision.since)
+                log.warning(
+                    "feed_alarmed",
+                    text=f"🙈 FEED BLIND: {decision.cause}, no bar for {span}",
+                    cause=decision.cause,
+                )
+            case FeedRecovered():
+                span = span_text(decision.gap_end - decision.gap_start)
+                log.info("feed_recovered", text=f"👁️ FEED RECOVERED: gap {span}", cause=decision.cause)
+            case MarkLost():
+                span = span_text(now - decision.since)
+                log.warning(
+                    "mark_lost",
+                    text=f"❓ MARK LOST: {decision.contract}, no usable price for {span}",
+                    id=decision.id,
+                )
+            case MarkBack():
+                mark = option_price(decision.mark)
+                log.info("mark_back", text=f"❗ MARK BACK: {decision.contract} {mark}", id=decision.id)
+
+
+class Tally:
+    """What the evening's message says of a session."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.evaluations = 0
+        self.signals = 0
+        self.entries = 0
+        self.withdrawn = 0
+        self.seen_s = 0
+        self.blind_s = 0
+        self.trades: dict[str, str] = {}
+
+    def fact(self, engine: Engine, now: int, event: Event, is_evaluation: bool) -> None:
+        """A fact has been handled."""
+        if isinstance(event, Tick) and self._session.open <= now < self._session.close:
+            if engine.feed.is_blind:
+                self.blind_s += 1
+            else:
+                self.seen_s += 1
+        if is_evaluation and engine.evaluation is not None:
+            self.evaluations += 1
+            self.signals += engine.evaluation.holds
+
+    def decision(self, decision: Decision, reason: str) -> None:
+        """A decision has been made; ``reason`` is the exit's in words."""
+        match decision:
+            case Opened():
+                self.entries += 1
+            case Withdrawn():
+                self.withdrawn += 1
+                self.trades.pop(decision.id, None)
+            case Closed(mark=mark):
+                result = None if mark is None else (mark - decision.entry) / decision.entry * 100
+                self.trades[decision.id] = f"{decision.contract} {signed_percent(result)} {reason}"
+            case _:
+                pass
+
+    def lines(self) -> list[str]:
+        """The summary, a line each."""
+        withdrawn = f", {self.withdrawn} withdrawn" if self.withdrawn else ""
+        return [
+            f"Seen {span_text(self.seen_s * SECOND)} of {span_text(self._session.close - self._session.open)}, "
+            f"blind {span_text(self.blind_s * SECOND)}",
+            f"{self.evaluations} evaluations, {self.signals} signals, {self.entries} entries{withdrawn}",
+            *self.trades.values(),
+        ]
+
+
+class Desk:
+    """One session's engine with its record and its alerts. ``hold`` puts a fact of our own into the inbox."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        session: Session,
+        journal: Journal,
+        sender: alerts.Sender,
+        hold: Callable[[Event], None],
+    ) -> None:
+        self.engine = Engine(settings.rules, session)
+        self.tally = Tally(session)
+        self._settings = settings
+        self._rules = settings.rules
+        self._journal = journal
+        self._journalist = Journalist(settings.rules, self.engine)
+        self._sender = sender
+        self._hold = hold
+        self._off_since: int | None = None
+        self._tried_at = 0
+        self._syncing: set[asyncio.Task[bool]] = set()
+        self._is_armed = False
+        self._is_cap_told = False
+
+    # --- Start ---
+
+    def begin(self, now: int, record: Record | None) -> None:
+        """Begin the record; of one that an earlier start has left, fold what it holds and go on behind it."""
+        for entry in () if record is None else record.entries:
+            before = self.engine.evaluation
+            self.engine.restore(entry.now, entry.event, entry.decisions)
+            is_evaluation = self.engine.evaluation is not before
+            self._count(entry.now, entry.event, entry.decisions, is_evaluation=is_evaluation)
+        self._journal.begin(self._rules, self.engine.session, now, record)
+        self._judge_record(now)
+
+    def resume(self, now: int, record: Record) -> None:
+        """Go on from what was folded: the connection is another, and what was still owed is told now."""
+        if not record.entries:
+            return
+        since = record.entries[-1].now
+        log.info(
+            "record_resumed",
+            text=f"📼 Record resumed: {len(record.entries):,} facts, gap {span_text(now - since)}",
+            facts=len(record.entries),
+        )
+        self._is_armed = True
+        # What held entries, and the connection, were the earlier process's.
+        for reason in sorted(self.engine.holds):
+            self.take(now, Hold(reason=reason, on=False))
+        self.take(now, FeedLost(cause=FeedCause.NOT_CONNECTED))
+        position = self.engine.position
+        if position is not None:
+            self._sender.submit(
+                alerts.watching_again(
+                    now,
+                    self._rules,
+                    position=position.opened.id,
+                    contract=position.opened.contract,
+                    since=since,
+                    time_stop=position.opened.time_stop,
+                )
+            )
+        self._settle(now, record)
+
+    def _settle(self, now: int, record: Record) -> None:
+        """Tell what was decided and not told. Whether an attempt had arrived is not known, so it is marked."""
+        for alert in owed(record, self._rules, self._settings.sell_priority):
+            is_buy = alert.kind is AlertKind.BUY
+            fresh_until = alert.pay_until if is_buy else alert.give_up_at
+            if now < fresh_until:
+                self._sender.submit(alerts.repeated(alert))
+            elif is_buy:
+                # Too old to act on, and it may have arrived: it counts as told, and the position stays.
+                self.take(now, _lost(alert, "older than its limit at the start"))
+            else:
+                log.critical("alert_left", text=f"🛑 Alert never delivered: {alert.title}", id=alert.id)
+                self.take(now, _lost(alert, "its time was over at the start"))
+
+    # --- The one way in ---
+
+    def take(self, now: int, event: Event) -> None:
+        """Take a fact: the engine first, then the record, then whoever must be told. Never waits."""
+        engine = self.engine
+        before = engine.evaluation
+        decisions = engine.handle(now, event)
+        self._journal.append(now, event, decisions)
+        self._judge_record(now)
+        self._count(now, event, decisions, is_evaluation=engine.evaluation is not before)
+        self._journalist.fact(now, event)
+        is_weighty = isinstance(event, AlertOutcome) or any(
+            isinstance(decision, Opened | Closed | Withdrawn) for decision in decisions
+        )
+        written = self._sync() if is_weighty else None
+        for decision in decisions:
+            self._journalist.decision(now, decision)
+            alert = alerts.alert_for(now, decision, self._rules, self._settings.sell_priority)
+            if alert is not None:
+                self._sender.submit(alert, written)
+        self._tell(now, event)
+        if isinstance(event, Tick):
+            self._retry(now)
+
+    def _sync(self) -> asyncio.Task[bool]:
+        """Have the record put on the disk, beside everything else."""
+        task = asyncio.create_task(self._journal.sync(), name="record-sync")
+        self._syncing.add(task)
+        task.add_done_callback(self._syncing.discard)
+        return task
+
+    def _count(self, now: int, event: Event, decisions: Sequence[Decision], *, is_evaluation: bool) -> None:
+        self.tally.fact(self.engine, now, event, is_evaluation)
+        for decision in decisions:
+            reason = alerts.reason_text(decision, self._rules) if isinstance(decision, Closed) else ""
+            self.tally.decision(decision, reason)
+
+    def _tell_cap(self, now: int, position: str | None) -> None:
+        """Once: with a BUY that counts, the day's entries are used up."""
+        entries = self.engine.book.entries
+        if 0 < self._rules.max_entries_per_day <= entries and not self._is_cap_told:
+            self._is_cap_told = True
+            self._sender.submit(alerts.cap_reached(now, self._rules, entries=entries, position=position))
+
+    def _tell(self, now: int, event: Event) -> None:
+        """The pushes that are owed to a fact and not to a decision."""
+        position = None if self.engine.position is None else self.engine.position.opened
+        held = None if position is None else position.id
+        match event:
+            case FeedRestored() if self._settings.daily_summary and not self._is_armed:
+                self._is_armed = True
+                self._sender.submit(
+                    alerts.armed(now, self._rules, version=VERSION, session=self.engine.session)
+                )
+            case Hold(reason=HoldReason.MARKET_CLOSED, on=True):
+                session = self.engine.session
+                self._sender.submit(alerts.market_closed(now, self._rules, session=session, position=held))
+            case AlertOutcome(kind=AlertKind.BUY, outcome=Outcome.ACCEPTED | Outcome.LOST):
+                self._tell_cap(now, held)
+            case Shutdown(close_position=False) if position is not None:
+                self._sender.submit(
+                    alerts.unwatched(
+                        now,
+                        self._rules,
+                        position=position.id,
+                        contract=position.contract,
+                        stop=position.stop,
+                        time_stop=position.time_stop,
+                    )
+                )
+            case _:
+                pass
+
+    # --- The record ---
+
+    def _judge_record(self, now: int) -> None:
+        """Hold entries when the record cannot be written, and let them go when it can; say both."""
+        is_off = self._journal.is_off
+        if is_off is (self._off_since is not None):
+            return
+        position = None if self.engine.position is None else self.engine.position.opened.id
+        if self._off_since is None:
+            self._off_since = self._tried_at = now
+            reason = self._journal.fault or "unknown"
+            log.error(
+                "record_off", text=f"🛑 The session's record cannot be written: {reason}", reason=reason
+            )
+            alert = alerts.record_off(now, self._rules, since=now, reason=reason, position=position)
+        else:
+            log.info("record_on", text="📼 The session's record is written again")
+            alert = alerts.record_on(now, self._rules, since=self._off_since, position=position)
+            self._off_since = None
+        self._hold(Hold(reason=HoldReason.RECORD_OFF, on=is_off))
+        self._sender.submit(alert)
+
+    def _retry(self, now: int) -> None:
+        if self._off_since is not None and now - self._tried_at >= RECORD_RETRY_S * SECOND:
+            self._tried_at = now
+            self._journal.retry()
+        self._judge_record(now)
+
+    async def end(self) -> None:
+        """Put the record on the disk and close it."""
+        if self._syncing:
+            await asyncio.gather(*self._syncing)
+        await self._journal.sync()
+        self._journal.close()
+
+
+def owed(record: Record, rules: Rules, sell_priority: int) -> list[alerts.Alert]:
+    """The alerts for a position that the record holds without an outcome, the oldest first."""
+    open_ones: dict[tuple[AlertKind, str], alerts.Alert] = {}
+    for entry in record.entries:
+        if isinstance(entry.event, AlertOutcome):
+            open_ones.pop((entry.event.kind, entry.event.id), None)
+        for decision in entry.decisions:
+            if isinstance(decision, Opened | Closed):
+                alert = alerts.alert_for(entry.now, decision, rules, sell_priority)
+                assert alert is not None
+                open_ones[alert.kind, alert.id] = alert
+            elif isinstance(decision, Withdrawn):
+                open_ones.pop((AlertKind.SELL, decision.id), None)
+    return list(open_ones.values())
+
+
+def _lost(alert: alerts.Alert, detail: str) -> AlertOutcome:
+    return AlertOutcome(kind=alert.kind, id=alert.id, outcome=Outcome.LOST, attempts=0, detail=detail)

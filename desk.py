@@ -40,7 +40,7 @@ from events import (
     Tick,
     Withdrawn,
 )
-from journal import Journal, Record
+from journal import Entry, Journal, Reader
 from utils import option_price, signed_percent, span_text
 
 log = structlog.get_logger("desk")
@@ -248,6 +248,35 @@ class Tally:
         ]
 
 
+class Owed:
+    """The alerts for a position that a record holds without an outcome."""
+
+    def __init__(self) -> None:
+        self._open: dict[tuple[AlertKind, str], tuple[int, Opened | Closed]] = {}
+
+    def learn(self, entry: Entry) -> None:
+        """Take the next line of the record in."""
+        if isinstance(entry.event, AlertOutcome):
+            self._open.pop((entry.event.kind, entry.event.id), None)
+        for decision in entry.decisions:
+            match decision:
+                case Opened():
+                    self._open[AlertKind.BUY, decision.id] = entry.now, decision
+                case Closed():
+                    self._open[AlertKind.SELL, decision.id] = entry.now, decision
+                case Withdrawn():
+                    self._open.pop((AlertKind.SELL, decision.id), None)
+                case _:
+                    pass
+
+    def outstanding(self, rules: Rules, sell_priority: int) -> list[alerts.Alert]:
+        """The alerts, the oldest first."""
+        made = (
+            alerts.alert_for(now, decision, rules, sell_priority) for now, decision in self._open.values()
+        )
+        return [alert for alert in made if alert is not None]
+
+
 class Desk:
     """One session's engine with its record and its alerts. ``hold`` puts a fact of our own into the inbox."""
 
@@ -267,6 +296,7 @@ class Desk:
         self._journalist = Journalist(settings.rules, self.engine)
         self._sender = sender
         self._hold = hold
+        self._owed = Owed()
         self._off_since: int | None = None
         self._tried_at = 0
         self._syncing: set[asyncio.Task[bool]] = set()
@@ -275,25 +305,38 @@ class Desk:
 
     # --- Start ---
 
-    def begin(self, now: int, record: Record | None) -> None:
-        """Begin the record; of one that an earlier start has left, fold what it holds and go on behind it."""
-        for entry in () if record is None else record.entries:
-            before = self.engine.evaluation
-            self.engine.restore(entry.now, entry.event, entry.decisions)
-            is_evaluation = self.engine.evaluation is not before
-            self._count(entry.now, entry.event, entry.decisions, is_evaluation=is_evaluation)
-        self._journal.begin(self._rules, self.engine.session, now, record)
+    def begin(self, now: int, past: Reader | None) -> None:
+        """Begin the record; of one that an earlier start has left, fold what it holds and go on behind it.
+
+        Raises Damage or OSError when that cannot be read.
+        """
+        for line in past or ():
+            if isinstance(line, Entry):
+                self._fold(line)
+        if past is not None and past.torn:
+            log.warning(
+                "record_torn",
+                text=f"✂️ The record's last {past.torn} bytes were torn off by a crash: cut ({past.path.name})",
+                bytes=past.torn,
+            )
+        self._journal.begin(self._rules, self.engine.session, now, past)
         self._judge_record(now)
 
-    def resume(self, now: int, record: Record) -> None:
+    def _fold(self, entry: Entry) -> None:
+        before = self.engine.evaluation
+        self.engine.restore(entry.now, entry.event, entry.decisions)
+        is_evaluation = self.engine.evaluation is not before
+        self._count(entry.now, entry.event, entry.decisions, is_evaluation=is_evaluation)
+        self._owed.learn(entry)
+
+    def resume(self, now: int, past: Reader) -> None:
         """Go on from what was folded: the connection is another, and what was still owed is told now."""
-        if not record.entries:
+        if not past.number:
             return
-        since = record.entries[-1].now
         log.info(
             "record_resumed",
-            text=f"📼 Record resumed: {len(record.entries):,} facts, gap {span_text(now - since)}",
-            facts=len(record.entries),
+            text=f"📼 Record resumed: {past.number:,} facts, gap {span_text(now - past.now)}",
+            facts=past.number,
         )
         self._is_armed = True
         # What held entries, and the connection, were the earlier process's.
@@ -308,18 +351,17 @@ class Desk:
                     self._rules,
                     position=position.opened.id,
                     contract=position.opened.contract,
-                    since=since,
+                    since=past.now,
                     time_stop=position.opened.time_stop,
                 )
             )
-        self._settle(now, record)
+        self._settle(now)
 
-    def _settle(self, now: int, record: Record) -> None:
+    def _settle(self, now: int) -> None:
         """Tell what was decided and not told. Whether an attempt had arrived is not known, so it is marked."""
-        for alert in owed(record, self._rules, self._settings.sell_priority):
+        for alert in self._owed.outstanding(self._rules, self._settings.sell_priority):
             is_buy = alert.kind is AlertKind.BUY
-            fresh_until = alert.pay_until if is_buy else alert.give_up_at
-            if now < fresh_until:
+            if now < (alert.pay_until if is_buy else alert.give_up_at):
                 self._sender.submit(alerts.repeated(alert))
             elif is_buy:
                 # Too old to act on, and it may have arrived: it counts as told, and the position stays.
@@ -435,22 +477,6 @@ class Desk:
             await asyncio.gather(*self._syncing)
         await self._journal.sync()
         self._journal.close()
-
-
-def owed(record: Record, rules: Rules, sell_priority: int) -> list[alerts.Alert]:
-    """The alerts for a position that the record holds without an outcome, the oldest first."""
-    open_ones: dict[tuple[AlertKind, str], alerts.Alert] = {}
-    for entry in record.entries:
-        if isinstance(entry.event, AlertOutcome):
-            open_ones.pop((entry.event.kind, entry.event.id), None)
-        for decision in entry.decisions:
-            if isinstance(decision, Opened | Closed):
-                alert = alerts.alert_for(entry.now, decision, rules, sell_priority)
-                assert alert is not None
-                open_ones[alert.kind, alert.id] = alert
-            elif isinstance(decision, Withdrawn):
-                open_ones.pop((AlertKind.SELL, decision.id), None)
-    return list(open_ones.values())
 
 
 def _lost(alert: alerts.Alert, detail: str) -> AlertOutcome:

@@ -15,6 +15,7 @@ import gzip
 import os
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import IO, Any, Protocol
 
@@ -99,12 +100,9 @@ def opened(line: bytes, seed: int) -> tuple[bytes, int] | None:
 
 
 class Record(msgspec.Struct, kw_only=True):
-    """A record as read: its lines, its size in bytes up to the last good one, and the checksum to go on from."""
+    """A record as read whole: its lines, and how many bytes at its end were torn off."""
 
-    path: Path
     lines: list[Line]
-    size: int
-    seed: int
     torn: int
 
     @property
@@ -132,24 +130,55 @@ def read_lines(path: Path) -> Iterator[bytes]:
             raise Damage(path, number + 1, f"the archive is broken ({error})") from error
 
 
-def read(path: Path) -> Record:
-    """Read a whole record. What is torn off at its end is left out and counted in ``torn`` (bytes).
+class Reader:
+    """A record's lines, one by one: a session's would fill the memory. Iterate once; then the rest is known.
 
-    Raises Damage for anything else that is wrong: a checksum in the middle, a line that does not decode, another
-    schema, an archive that breaks off. Raises OSError when it cannot be read.
+    What is torn off at the end is left out and counted in ``torn`` (bytes). Iterating raises Damage for anything
+    else that is wrong: a checksum in the middle, a line that does not decode, another schema, an archive that
+    breaks off; and OSError when the file cannot be read.
     """
-    record = Record(path=path, lines=[], size=0, seed=0, torn=0)
-    raw = list(read_lines(path))
-    for number, line in enumerate(raw, start=1):
-        found = opened(line, record.seed)
-        if found is None:
-            _judge_tail(path, raw, number)
-            record.torn = sum(map(len, raw[number - 1 :]))
-            break
-        text, record.seed = found
-        record.lines.append(decode(path, number, text, is_first=number == 1))
-        record.size += len(line)
-    return record
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.size = 0
+        """Bytes up to the last good line."""
+        self.seed = 0
+        """The checksum that the next line is seeded with."""
+        self.number = 0
+        """Arrival number of the last fact."""
+        self.now = 0
+        """When that was, µs of UTC; 0 without a fact."""
+        self.torn = 0
+
+    def __iter__(self) -> Iterator[Line]:
+        raw = read_lines(self.path)
+        for number, line in enumerate(raw, start=1):
+            found = opened(line, self.seed)
+            if found is None:
+                tail = [line, *raw]
+                _judge_tail(self.path, tail, number)
+                self.torn = sum(map(len, tail))
+                return
+            text, self.seed = found
+            decoded = decode(self.path, number, text, is_first=number == 1)
+            self.size += len(line)
+            if isinstance(decoded, Entry):
+                self.number, self.now = decoded.number, decoded.now
+            yield decoded
+
+
+def read(path: Path) -> Record:
+    """Read a whole record. Raises what a `Reader` does."""
+    reader = Reader(path)
+    lines = list(reader)
+    return Record(lines=lines, torn=reader.torn)
+
+
+def first_header(path: Path) -> Header | None:
+    """The header that a record begins with; None when not even that was written. Raises what a `Reader` does."""
+    first = next(iter(Reader(path)), None)
+    assert first is None or isinstance(first, Header), "decode refuses a record that begins otherwise"
+    return first
 
 
 def decode(path: Path, number: int, text: bytes, *, is_first: bool) -> Line:
@@ -167,9 +196,9 @@ def decode(path: Path, number: int, text: bytes, *, is_first: bool) -> Line:
     return line
 
 
-def _judge_tail(path: Path, raw: Sequence[bytes], number: int) -> None:
+def _judge_tail(path: Path, tail: Sequence[bytes], number: int) -> None:
     """Torn is what nothing whole follows. A later line that follows its own predecessor proves damage before it."""
-    for previous, line in zip(raw[number - 1 :], raw[number:], strict=False):
+    for previous, line in pairwise(tail):
         written = previous[:-1].rpartition(b" ")[2]
         try:
             seed = int(written, 16)
@@ -261,11 +290,13 @@ class Journal:
         """Whether what was given is not (yet) in the file."""
         return self.fault is not None
 
-    def begin(self, rules: Rules, session: Session, now: int, record: Record | None = None) -> None:
-        """Write the header of a start, after what an earlier start has left. Never raises OSError: see `fault`."""
-        if record is not None:
-            self._size, self._seed = record.size, record.seed
-            self._number = max((entry.number for entry in record.entries), default=0)
+    def begin(self, rules: Rules, session: Session, now: int, past: Reader | None = None) -> None:
+        """Write the header of a start, behind what an earlier start has left (read to its end by now).
+
+        Never raises OSError: see `fault`.
+        """
+        if past is not None:
+            self._size, self._seed, self._number = past.size, past.seed, past.number
         header = Header(
             schema=SCHEMA,
             version=VERSION,

@@ -47,9 +47,9 @@ from journal import (
     Lease,
     LeaseHeld,
     Opener,
-    Record,
+    Reader,
+    first_header,
     is_packed,
-    read,
     record_path,
     records,
     tidy,
@@ -231,7 +231,7 @@ class Worker:
         self._stopping = asyncio.Event()
         self._sender = alerts.Sender(settings, clock, self._inbox.put_now, self._ask_of, transport)
         self._stocks: StocksFeed | None = None
-        self._resumable: Record | None = None
+        self._resumable: Reader | None = None
         """What an earlier start has recorded of the session in progress."""
 
     @property
@@ -371,13 +371,13 @@ class Worker:
         """At every start: a position whose time stop passed while nobody watched is closed at once."""
         now = self._clock.now()
         current = session_at(now)
-        record = self._read_newest()
-        if record is not None and now < record.header.session.close:
-            self._resumable = record
-        elif record is not None:
-            self.desk = self._desk(record.header.session)
-            self.desk.begin(now, record)
-            self.desk.resume(now, record)
+        past, session = self._newest()
+        if past is not None and session is not None and now < session.close:
+            self._resumable = past
+        elif past is not None and session is not None:
+            self.desk = self._desk(session)
+            self.desk.begin(now, past)
+            self.desk.resume(now, past)
             self.desk.take(self._clock.now(), Tick())
             end = min(now + RECORD_OPEN_S * SECOND, current.open - CONNECT_EARLY_S * SECOND)
             while self._sender.pending and self._clock.now() < end and not self._stopping.is_set():
@@ -386,19 +386,13 @@ class Worker:
             await self._close_desk()
         await self._tidy(current.date)
 
-    def _read_newest(self) -> Record | None:
-        """The newest record, unless it is finished and packed. Raises Damage, or OSError when it cannot be read."""
+    def _newest(self) -> tuple[Reader | None, Session | None]:
+        """The newest record, unless it is finished and packed, and its session. Raises Damage or OSError."""
         paths = records(self.settings.data_dir)
         if not paths or is_packed(paths[-1]):
-            return None
-        record = read(paths[-1])
-        if record.torn:
-            log.warning(
-                "record_torn",
-                text=f"✂️ The record's last {record.torn} bytes were torn off by a crash: cut ({record.path.name})",
-                bytes=record.torn,
-            )
-        return record
+            return None, None
+        header = first_header(paths[-1])
+        return Reader(paths[-1]), None if header is None else header.session
 
     def _desk(self, session: Session) -> Desk:
         journal = Journal(record_path(self.settings.data_dir, session.date), self._opener)
@@ -424,15 +418,15 @@ class Worker:
             text=f"🔔 Session {session.date}: {minute_text(session.open)}–{minute_text(session.close)} ET",
             date=session.date,
         )
-        record, self._resumable = self._resumable, None
+        past, self._resumable = self._resumable, None
         desk = self.desk = self._desk(session)
-        desk.begin(clock.now(), record)
+        desk.begin(clock.now(), past)
         key = settings.polygon_api_key.get_secret_value()
         rest = Rest(settings.polygon_rest_url, key, clock, self._transport)
         try:
-            if record is not None:
+            if past is not None:
                 await self._price_position(rest, desk)
-                desk.resume(clock.now(), record)
+                desk.resume(clock.now(), past)
             async with asyncio.TaskGroup() as tasks:
                 sources = [
                     tasks.create_task(self._pump(source), name=name)

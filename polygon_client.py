@@ -1792,13 +1792,13 @@ class StocksFeed(_Feed):
         await self._clock.sleep(BACKFILL_AGAIN_S)
         end = await self._fill_once(symbol, start, known)
         del self._missing_from[symbol]
-        log.log(
-            logging.INFO if span >= BACKFILL_LONG_US else logging.DEBUG,
-            "backfilled",
-            text=f"⏳ Backfill {symbol}: done, {len(known):,} bars",
-            symbol=symbol,
-            bars=len(known),
-        )
+        if span >= BACKFILL_LONG_US:
+            log.info(
+                "backfilled",
+                text=f"⏳ Backfill {symbol}: done, {len(known):,} bars",
+                symbol=symbol,
+                bars=len(known),
+            )
         self._put(Covered(symbol=symbol, start=start, end=end))
 
     async def _fill_once(self, symbol: str, start: int, known: dict[int, Bar]) -> int:

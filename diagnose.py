@@ -50,7 +50,7 @@ LAG_ODD_SECONDS = 60
 
 MODULES = (
     *("events", "config", "utils", "signals", "contract_selector", "risk_manager", "engine"),
-    *("polygon_client", "alerts", "journal", "logger", "main"),
+    *("polygon_client", "alerts", "journal", "logger", "desk", "main"),
 )
 
 DEMO_ONLY = frozenset({"numpy", "aiohttp"})

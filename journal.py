@@ -102,6 +102,7 @@ def opened(line: bytes, seed: int) -> tuple[bytes, int] | None:
 class Record(msgspec.Struct, kw_only=True):
     """A record as read whole: its lines, and how many bytes at its end were torn off."""
 
+    path: Path
     lines: list[Line]
     torn: int
 
@@ -171,7 +172,7 @@ def read(path: Path) -> Record:
     """Read a whole record. Raises what a `Reader` does."""
     reader = Reader(path)
     lines = list(reader)
-    return Record(lines=lines, torn=reader.torn)
+    return Record(path=path, lines=lines, torn=reader.torn)
 
 
 def first_header(path: Path) -> Header | None:

@@ -1,27 +1,36 @@
-"""``python -m sim``: the loopback world from the command line. Needs no keys and reads no settings."""
+"""``python -m sim``: the loopback market, replay and verify from the command line. Needs no keys."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
 import contextlib
+import os
 import signal
 import sys
 from datetime import date
 from datetime import time as time_of_day
+from pathlib import Path
+from typing import TypeAlias
 
 import utils
+from config import ConfigError
 from events import SECOND, Session
-from sim.market import Market
-from sim.pushover import LoopbackPushover
-from sim.server import LoopbackMarket
+from journal import Damage
+from sim.replay import Unusable, parse_sets, replay_bars, replay_record
+from sim.verify import verify
 
 MADE_API_KEY = "loopbackmadeupkey"
 MADE_PUSHOVER_TOKEN = "aLoopbackTokenThatIsMadeUp0000"
 MADE_PUSHOVER_USER_KEY = "uLoopbackUserKeyThatIsMadeUp00"
 
-EXIT_OK, EXIT_FAILED = 0, 1
+EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
+EXIT_PIPE, EXIT_INTERRUPTED = 141, 130
+"""What a shell expects of a program whose reader has gone, and of one that Ctrl-C ended."""
+
 LAST_PORT = 65_535
+
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 SERVE_TEXT = """\
 Start a made trading day on loopback ports: the market's REST and sockets, and the push service. Prints the
@@ -32,14 +41,90 @@ them it keeps a clock of its own, which a worker on the machine's clock cannot f
 another time. Use that to look at the wire; to watch a worker at another pace, use python main.py --demo.
 """
 
+REPLAY_TEXT = """\
+Feed a session's record to a fresh engine, without waiting, and print what the live program printed: its lines, with
+the session's times, and its alerts as the phone shows them. Then the trades, and what a trader would have got who
+followed each push 0, 5, 15, 30 and 60 s late.
+
+A record is found in DATA_DIR/sessions, packed or not. Its own rules are used; --set changes one of them. With --bars,
+plain bars are replayed instead, under the rules of the environment and .env: conditions and signals, no contracts.
+"""
+
+REPLAY_EXAMPLES = """\
+examples:
+  python -m sim replay data/sessions/2025-10-02.jsonl
+  python -m sim replay data/sessions/2025-10-02.jsonl.gz --set STOP_LOSS_PERCENT=20 --trace rows.csv
+  python -m sim replay --bars SPY.csv.gz --set SYMBOL=SPY --set BENCHMARK=
+
+Exit status: 0 done, 2 a file that cannot be used or is damaged, a rule that cannot be.
+"""
+
+VERIFY_TEXT = """\
+Derive every decision of each record again from its facts, under the rules in its headers, and compare it with the
+recorded one, field by field and without tolerance. Prints one line for each record: that it is good, or the first
+difference or damage.
+
+Exit status: 0 all are good, 1 one is not, 2 one cannot be read.
+"""
+
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     top = argparse.ArgumentParser(
         prog="python -m sim",
-        description="The loopback world: a made market that speaks the vendors' wire format.",
+        description="A session once more (replay), the proof of its alerts (verify), "
+        "and a made market that speaks the vendors' wire format (serve).",
     )
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_replay(commands)
+    _add_verify(commands)
+    _add_serve(commands)
+    return top
+
+
+def _add_replay(commands: Commands) -> None:
+    replay = commands.add_parser(
+        "replay",
+        help="play a recorded session, or plain bars, on the engine",
+        description=REPLAY_TEXT,
+        epilog=REPLAY_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    source = replay.add_mutually_exclusive_group(required=True)
+    source.add_argument("record", nargs="?", type=Path, metavar="RECORD", help="a session's record")
+    source.add_argument(
+        "--bars",
+        type=Path,
+        action="append",
+        metavar="FILE.csv",
+        help="plain bars instead of a record, packed or not; more files by repeating it. "
+        "Columns: sym,start_ms,open,high,low,close,volume,vwap, in any order; others are ignored",
+    )
+    replay.add_argument(
+        "--set",
+        dest="sets",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="another value for a rule, such as STOP_LOSS_PERCENT=20; may be repeated",
+    )
+    replay.add_argument(
+        "--trace", type=Path, metavar="FILE.csv", help="write a row for each evaluation to this file"
+    )
+    replay.add_argument("--verbose", action="store_true", help="print the lines of every minute, too")
+
+
+def _add_verify(commands: Commands) -> None:
+    check = commands.add_parser(
+        "verify",
+        help="derive every decision of a record again and compare",
+        description=VERIFY_TEXT,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    check.add_argument("records", nargs="+", type=Path, metavar="RECORD", help="a session's record")
+
+
+def _add_serve(commands: Commands) -> None:
     serve = commands.add_parser(
         "serve",
         help="start the loopback market and push service",
@@ -60,7 +145,6 @@ def parser() -> argparse.ArgumentParser:
     serve.add_argument(
         "--seconds", type=_positive, help="stop after that many real seconds (default: run until Ctrl-C)"
     )
-    return top
 
 
 def _port(text: str) -> int:
@@ -110,6 +194,11 @@ def clock_for(arguments: argparse.Namespace) -> tuple[Session, utils.Clock]:
 
 async def serve(arguments: argparse.Namespace) -> int:
     """Run the loopback market and push service until asked to stop."""
+    # Only here: the other commands need neither numpy nor a web server.
+    from sim.market import Market  # noqa: PLC0415
+    from sim.pushover import LoopbackPushover  # noqa: PLC0415
+    from sim.server import LoopbackMarket  # noqa: PLC0415
+
     session, clock = clock_for(arguments)
     market = Market(arguments.seed, session)
     stop = asyncio.Event()
@@ -145,14 +234,51 @@ async def serve(arguments: argparse.Namespace) -> int:
     return EXIT_OK
 
 
+def replay(arguments: argparse.Namespace) -> int:
+    """Replay a record or plain bars."""
+    try:
+        sets = parse_sets(arguments.sets)
+        if arguments.bars:
+            replay_bars(arguments.bars, sets, arguments.trace, verbose=arguments.verbose)
+        else:
+            replay_record(arguments.record, sets, arguments.trace, verbose=arguments.verbose)
+    except ConfigError as error:
+        print("python -m sim replay: bad rules:", *error.faults, sep="\n  ", file=sys.stderr)
+        return EXIT_USAGE
+    except (Unusable, Damage) as error:
+        print(f"python -m sim replay: {error}", file=sys.stderr)
+        return EXIT_USAGE
+    return EXIT_OK
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the command that was asked for."""
+    match arguments.command:
+        case "replay":
+            return replay(arguments)
+        case "verify":
+            return verify(arguments.records)
+        case _:
+            try:
+                return asyncio.run(serve(arguments))
+            except OSError as error:
+                print(f"python -m sim serve: {error.strerror or error}", file=sys.stderr)
+                return EXIT_FAILED
+
+
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; returns the process's exit status: 1 when the port is taken, 2 for bad arguments."""
+    """Run one command; returns the process's exit status."""
     parsed = parser().parse_args(arguments)
     try:
-        return asyncio.run(serve(parsed))
-    except OSError as error:
-        print(f"python -m sim {parsed.command}: {error.strerror or error}", file=sys.stderr)
-        return EXIT_FAILED
+        status = run(parsed)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read our output has gone, as with `| head`: what is left in the buffer goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_PIPE
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    return status
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from config import Settings
 from events import SECOND
 from sim.market import Episode, Market
 from sim.pushover import LoopbackPushover, Message
+from sim.screen import framed
 from sim.server import LoopbackMarket
 from utils import Clock, ScaledClock, clock_text, session_on, span_text
 
@@ -66,9 +67,7 @@ class Phone:
     def show(self, message: Message) -> None:
         """A push has arrived."""
         self.titles.append(message.title)
-        edge = "─" * 46
-        lines = "\n".join(f"  │ {line}".rstrip() for line in message.shown.splitlines())
-        print(f"  ┌{edge}\n{lines}\n  └{edge}", flush=True)
+        print(framed(message.title, message.text), flush=True)
         if "SELL" in message.title:
             self.sold.set()
 

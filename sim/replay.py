@@ -1,0 +1,376 @@
+"""A session once more, on the same engine, without waiting: from its record, or from plain bars.
+
+The facts go to a fresh engine in their order and with their times; what it decides is shown in the lines and the
+alerts of the live program, then summed up. A record's rules are used as they were, unless some are set anew.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import os
+import stat
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import IO, NamedTuple
+
+import alerts
+import logger
+from config import VERSION, ConfigError, Rules, load_rules
+from engine import Engine
+from events import SECOND, Bar, Decision, DeclineReason, Evaluation, Event, Session
+from journal import Damage, Entry, Header, Reader
+from sim import bars, fills
+from sim.screen import Progress, Screen
+from sim.trace import Trace
+from utils import clock_text, minute_text, option_price, signed_percent, span_text
+
+
+class Unusable(Exception):
+    """What was asked for cannot be done: why, in a line."""
+
+
+# --- Reading -----------------------------------------------------------------------------------------
+
+
+def check_file(path: Path) -> None:
+    """Raises Unusable for what is not a file that can be read."""
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        raise Unusable(f"{path}: {error.strerror}") from None
+    if stat.S_ISDIR(mode):
+        raise Unusable(f"{path}: is a folder, takes a file")
+    if not stat.S_ISREG(mode):
+        raise Unusable(f"{path}: is not an ordinary file")
+    if path.is_symlink():
+        raise Unusable(f"{path}: is a symbolic link; name the file that it points to")
+
+
+class Survey(NamedTuple):
+    """A record at a glance: its headers with their line numbers, its lines, and the bytes torn off at its end."""
+
+    headers: list[tuple[int, Header]]
+    lines: int
+    torn: int
+
+
+def survey(path: Path) -> Survey:
+    """Read a record through. Raises Unusable when it cannot be read, Damage for what is wrong but a torn end."""
+    check_file(path)
+    reader, headers, count = Reader(path), list[tuple[int, Header]](), 0
+    try:
+        for count, line in enumerate(reader, start=1):
+            if isinstance(line, Header):
+                headers.append((count, line))
+    except OSError as error:
+        raise Unusable(f"{path}: {error.strerror}") from None
+    if not headers:
+        raise Damage(path, 1, "empty, or not a record: no header")
+    return Survey(headers, count, reader.torn)
+
+
+# --- Rules -------------------------------------------------------------------------------------------
+
+
+def parse_sets(texts: Iterable[str]) -> dict[str, str]:
+    """``NAME=VALUE`` texts as a mapping. Raises ConfigError, with a line for each that names no rule."""
+    names = [name.upper() for name in Rules.model_fields]
+    faults: list[str] = []
+    found: dict[str, str] = {}
+    for text in texts:
+        name, separator, value = text.partition("=")
+        name, value = name.strip().upper(), value.strip()
+        if not separator:
+            faults.append(f"--set {name}: takes NAME=VALUE")
+        elif name not in names:
+            near = difflib.get_close_matches(name, names, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            faults.append(f"--set {name}: no such rule{hint}")
+        elif not value and name != "BENCHMARK":
+            faults.append(f"--set {name}: takes a value")
+        else:
+            found[name] = value
+    if faults:
+        raise ConfigError(faults)
+    return found
+
+
+def recorded_rules(header: Header, sets: Mapping[str, str]) -> tuple[Rules, list[str]]:
+    """The rules of a header with ``sets`` on top, and what is odd about the header's. Raises ConfigError."""
+    known = {name: value for name, value in header.rules.items() if name in Rules.model_fields}
+    texts = {name.upper(): str(value) for name, value in known.items()}
+    odd = [
+        f"rule {name.upper()} is unknown to version {VERSION}" for name in header.rules.keys() - known.keys()
+    ]
+    odd += [
+        f"rule {name.upper()} is missing; its default is used"
+        for name in Rules.model_fields.keys() - known.keys()
+    ]
+    rules = load_rules(texts, env_file=None)
+    if not odd and rules.digest() != header.rules_hash:
+        odd.append(f"the rules' hash is {rules.digest()}, the header says {header.rules_hash}")
+    if header.version != VERSION:
+        odd.insert(0, f"written by version {header.version}, this is {VERSION}")
+    return (load_rules({**texts, **sets}, env_file=None) if sets else rules), sorted(odd)
+
+
+# --- The loop ----------------------------------------------------------------------------------------
+
+
+class Start(NamedTuple):
+    """A header: a new engine stands there, with what was before folded into it."""
+
+    number: int
+    header: Header
+    engine: Engine
+    odd: list[str]
+    before: Entry | None
+
+
+class Step(NamedTuple):
+    """A fact that the engine has handled: the record's line, and what was decided and evaluated now."""
+
+    number: int
+    entry: Entry
+    decisions: list[Decision]
+    evaluation: Evaluation | None
+
+
+def play(path: Path, sets: Mapping[str, str] | None = None) -> Iterator[Start | Step]:
+    """Every line of a record through engines, as the live program did: a new one at each header.
+
+    Raises Damage where something is wrong with the record, ConfigError for rules that cannot be.
+    """
+    decided: dict[int, list[Decision]] = {}
+    engine: Engine | None = None
+    last: Entry | None = None
+    for number, line in enumerate(Reader(path), start=1):
+        if isinstance(line, Header):
+            rules, odd = recorded_rules(line, sets or {})
+            engine = Engine(rules, line.session)
+            # Read again, not remembered: a session's facts would fill the memory.
+            for entry in islice(Reader(path), number - 1):
+                if isinstance(entry, Entry):
+                    engine.restore(entry.now, entry.event, decided.get(entry.number, ()))
+            yield Start(number, line, engine, odd, last)
+            continue
+        assert engine is not None, "a record begins with a header"
+        _follows(path, number, line, last)
+        before = engine.evaluation
+        made = engine.handle(line.now, line.event)
+        if made:
+            decided[line.number] = made
+        last = line
+        yield Step(number, line, made, engine.evaluation if engine.evaluation is not before else None)
+
+
+def _follows(path: Path, number: int, entry: Entry, last: Entry | None) -> None:
+    """Raises Damage for an entry that does not come right after the last."""
+    if entry.number != (last.number + 1 if last is not None else 1):
+        after = "at the beginning" if last is None else f"after {last.number}"
+        raise Damage(path, number, f"arrival number {entry.number} {after}: lines are missing or moved")
+    if last is not None and entry.now < last.now:
+        raise Damage(
+            path, number, f"time goes back, from {clock_text(last.now)} to {clock_text(entry.now)} ET"
+        )
+
+
+# --- Summing up --------------------------------------------------------------------------------------
+
+
+class Summary:
+    """What a session came to."""
+
+    def __init__(self) -> None:
+        self.trades = fills.Trades()
+        self._evaluations = 0
+        self._signals: Counter[DeclineReason | None] = Counter()
+        self._free: list[int] = []
+
+    def step(
+        self, now: int, event: Event, decisions: Sequence[Decision], evaluation: Evaluation | None
+    ) -> None:
+        """A fact has been handled."""
+        self.trades.learn(now, event, decisions)
+        if evaluation is None:
+            return
+        self._evaluations += 1
+        if evaluation.holds:
+            self._signals[evaluation.gate] += 1
+            if evaluation.gate is None:
+                self._free.append(evaluation.start)
+
+    def signal_lines(self, rules: Rules) -> list[str]:
+        """How often all conditions held, by the gate that was closed, and how often with a rest between."""
+        gates = [f"{self._signals[None]} with every gate open"]
+        gates += [f"{self._signals[gate]} {gate}" for gate in DeclineReason if self._signals[gate]]
+        rest = rules.entry_cooldown_seconds
+        spaced: list[int] = []
+        for start in self._free:
+            if not spaced or start - spaced[-1] >= rest * SECOND:
+                spaced.append(start)
+        return [
+            f"{self._evaluations:,} evaluations; all conditions held in {self._signals.total()}: {', '.join(gates)}",
+            f"With every gate open and at least {rest} s apart: {len(spaced)}",
+        ]
+
+    def trade_lines(self, rules: Rules) -> list[str]:
+        """Every trade, then what following it by hand would have brought."""
+        trades = self.trades.all
+        if not trades:
+            return ["No trades."]
+        lines = [
+            "Trades (told: mark against entry, as the SELL says; ask→bid: in at the BUY's ask, out at the SELL's bid):"
+        ]
+        for trade in trades:
+            lines += _trade_lines(trade, rules)
+        told = [value for trade in self.trades.told if (value := fills.dollars(trade)) is not None]
+        if told:
+            lines.append(f"  {len(told)} closed, one contract each, ask→bid: {_signed_dollars(sum(told))}")
+        return [*lines, "", *fills.table(self.trades)] if self.trades.told else lines
+
+
+def _trade_lines(trade: fills.Trade, rules: Rules) -> list[str]:
+    opened, closed = trade.opened, trade.closed
+    head = f"  #{opened.id}  {opened.contract}  {clock_text(trade.opened_at)} {option_price(opened.entry)}"
+    if trade.is_withdrawn:
+        return [f"{head}  withdrawn, nobody was told"]
+    if closed is None or trade.closed_at is None:
+        return [f"{head}  still open"]
+    result = fills.dollars(trade)
+    return [
+        f"{head} → {clock_text(trade.closed_at)} {option_price(closed.mark)} "
+        f"({span_text(trade.closed_at - trade.opened_at)})  peak {option_price(closed.peak)}  "
+        f"{alerts.reason_text(closed, rules)}",
+        f"           P&L told {signed_percent(trade.told_percent)}, mid→mid {signed_percent(trade.mid_percent)}, "
+        f"ask→bid {signed_percent(trade.crossed_percent)}"
+        + ("" if result is None else f" ({_signed_dollars(result)} a contract)"),
+    ]
+
+
+def _signed_dollars(value: float) -> str:
+    return f"{'-' if value < 0 else '+'}${abs(value):,.2f}"
+
+
+# --- The command -------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _shown(
+    trace: Path | None, sources: Sequence[Path], progress: Progress, *, verbose: bool, with_contracts: bool
+) -> Iterator[tuple[Screen, Trace | None]]:
+    """A screen, with the log's lines on it, and the trace file. Raises Unusable when that cannot be written."""
+    screen = Screen(progress, verbose=verbose, with_contracts=with_contracts)
+    with contextlib.ExitStack() as stack:
+        table: Trace | None = None
+        if trace is not None:
+            table = Trace(stack.enter_context(_open_trace(trace, sources)))
+        logger.setup(level="INFO", log_format="console", log_file=None, secrets=(), clock=screen.clock)
+        stack.callback(logger.close)
+        stack.callback(progress.clear)
+        yield screen, table
+
+
+def _open_trace(path: Path, sources: Sequence[Path]) -> IO[str]:
+    if any(path.exists() and path.samefile(source) for source in sources):
+        raise Unusable(f"--trace {path}: is what is to be replayed")
+    try:
+        return path.open("w", encoding="utf-8", newline="")
+    except OSError as error:
+        raise Unusable(f"--trace {path}: {error.strerror}") from None
+
+
+def replay_record(path: Path, sets: Mapping[str, str], trace: Path | None, *, verbose: bool) -> None:
+    """Replay a record. Raises Unusable, Damage or ConfigError."""
+    record = survey(path)
+    for _, header in record.headers:
+        recorded_rules(header, sets)  # every fault before the first line
+    summary = Summary()
+    progress = Progress("Replaying", record.lines)
+    engine: Engine | None = None
+    with _shown(trace, [path], progress, verbose=verbose, with_contracts=True) as (screen, table):
+        for item in play(path, sets):
+            progress.tell(item.number)
+            if isinstance(item, Start):
+                engine = item.engine
+                screen.begin(item.header.now, engine, _start_text(item, sets), item.odd)
+                if item.before is not None:
+                    screen.watch_again(item.before.now)
+                continue
+            screen.step(item.entry.now, item.entry.event, item.decisions)
+            summary.step(item.entry.now, item.entry.event, item.decisions, item.evaluation)
+            if table is not None and item.evaluation is not None:
+                table.write(item.evaluation, item.decisions)
+    assert engine is not None, "a record that was read has a header"
+    if record.torn:
+        print(
+            f"\n{path}: the last line is torn ({record.torn} bytes): the program was killed while writing it."
+        )
+    _print_all(["", *summary.signal_lines(engine.rules), "", *summary.trade_lines(engine.rules)])
+
+
+def _start_text(start: Start, sets: Mapping[str, str]) -> str:
+    session, rules = start.header.session, start.engine.rules
+    changed = "".join(f", {name}={value}" for name, value in sets.items())
+    if start.before is None:
+        hours = f"{minute_text(session.open)}–{minute_text(session.close)} ET"
+        return f"🔁 Session {session.date}, {hours}: version {start.header.version}, rules {rules.digest()}{changed}"
+    gap = span_text(start.header.now - start.before.now)
+    return f"🔁 The program started again: gap {gap}, version {start.header.version}, rules {rules.digest()}{changed}"
+
+
+def replay_bars(paths: Sequence[Path], sets: Mapping[str, str], trace: Path | None, *, verbose: bool) -> None:
+    """Replay plain bars under the environment's rules. Raises Unusable or ConfigError."""
+    rules = load_rules({**os.environ, **sets})
+    for path in paths:
+        check_file(path)
+    reading = Progress("Reading", sum(path.stat().st_size for path in paths))
+    try:
+        loaded = bars.load(paths, rules.symbols, reading.tell)
+    except bars.BadFile as error:
+        raise Unusable(str(error)) from None
+    except OSError as error:
+        raise Unusable(f"{error.filename}: {error.strerror}") from None
+    finally:
+        reading.clear()
+    _print_all(loaded.notes())
+    if not loaded.sessions:
+        raise Unusable(f"no bars of {' and '.join(rules.symbols)} inside a session: nothing to replay")
+    with contextlib.ExitStack() as stack:
+        progress = Progress("Replaying", sum(len(found) for _, found in loaded.sessions.values()))
+        screen, table = stack.enter_context(
+            _shown(trace, paths, progress, verbose=verbose, with_contracts=False)
+        )
+        done = 0
+        for session, found in loaded.sessions.values():
+            engine, summary = Engine(rules, session), Summary()
+            screen.begin(session.open, engine, _session_text(session, rules, sets, len(found)), [])
+            for now, event in bars.facts(session, found):
+                before = engine.evaluation
+                decisions = engine.handle(now, event)
+                evaluation = engine.evaluation if engine.evaluation is not before else None
+                screen.step(now, event, decisions)
+                summary.step(now, event, decisions, evaluation)
+                if table is not None and evaluation is not None:
+                    table.write(evaluation, decisions)
+                if isinstance(event, Bar):
+                    done += 1
+                    progress.tell(done)
+            progress.clear()
+            _print_all(["", *summary.signal_lines(rules), ""])
+
+
+def _session_text(session: Session, rules: Rules, sets: Mapping[str, str], count: int) -> str:
+    changed = "".join(f", {name}={value}" for name, value in sets.items())
+    hours = f"{minute_text(session.open)}–{minute_text(session.close)} ET"
+    return (
+        f"🔁 Session {session.date}, {hours}: {count:,} bars without a chain, rules {rules.digest()}{changed}"
+    )
+
+
+def _print_all(lines: Iterable[str]) -> None:
+    for line in lines:
+        print(line, flush=True)

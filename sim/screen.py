@@ -1,0 +1,186 @@
+"""What a replay shows: the log's lines, each push as the phone shows it, and how far long work has come."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from typing import IO
+
+import structlog
+
+import alerts
+import logger
+from config import VERSION
+from desk import Journalist
+from engine import Engine
+from events import (
+    SECOND,
+    AlertKind,
+    AlertOutcome,
+    Decision,
+    Declined,
+    DeclineReason,
+    Event,
+    FeedRestored,
+    Hold,
+    HoldReason,
+    Outcome,
+    Shutdown,
+    Tick,
+)
+
+log = structlog.get_logger("replay")
+
+DECLINE_SPACING_S = 60
+"""A decline that repeats the one before is shown again after this long."""
+
+EDGE = "─" * 46
+FULL = 100
+
+
+def framed(title: str, message: str) -> str:
+    """A push in the phone's frame: the title, an empty line, the message."""
+    lines = "\n".join(f"  │ {line}".rstrip() for line in f"{title}\n\n{message}".splitlines())
+    return f"  ┌{EDGE}\n{lines}\n  └{EDGE}"
+
+
+class Progress:
+    """A percentage on one line of standard error, if that is a terminal; else nothing."""
+
+    def __init__(self, what: str, total: int, stream: IO[str] | None = None) -> None:
+        self._what = what
+        self._total = max(1, total)
+        self._stream = sys.stderr if stream is None else stream
+        self._is_shown = self._stream.isatty()
+        self._percent = -1
+
+    def tell(self, done: int) -> None:
+        """So many of the total are done."""
+        percent = done * FULL // self._total
+        if self._is_shown and percent != self._percent:
+            self._percent = percent
+            self._stream.write(f"\r{self._what} {percent:3d} %")
+            self._stream.flush()
+
+    def clear(self) -> None:
+        """Take the line away, so that another can be written there."""
+        if self._is_shown and self._percent >= 0:
+            self._percent = -1
+            self._stream.write("\r\x1b[K")
+            self._stream.flush()
+
+
+class Screen:
+    """Shows a replay as the log and the phone would: by default without the lines of every minute."""
+
+    def __init__(self, progress: Progress, *, verbose: bool, with_contracts: bool = True) -> None:
+        self.now = 0
+        self._progress = progress
+        self._verbose = verbose
+        self._with_contracts = with_contracts
+        self._engine: Engine | None = None
+        self._journalist: Journalist | None = None
+        self._declined: tuple[DeclineReason, HoldReason | None] | None = None
+        self._declined_at = 0
+        self._is_armed = self._is_cap_told = False
+
+    def clock(self) -> int:
+        """The replay's now, µs: what its lines carry."""
+        return self.now
+
+    def begin(self, now: int, engine: Engine, text: str, odd: Sequence[str]) -> None:
+        """An engine begins: at the session's beginning, or at a restart. ``odd`` is what is odd about its rules."""
+        self.now, self._engine = now, engine
+        self._journalist = Journalist(engine.rules, engine)
+        self._declined = None
+        self._progress.clear()
+        log.info("replay_started", text=text)
+        for item in odd:
+            log.warning("replay_doubtful", text=f"⚠️ {item}")
+
+    def watch_again(self, since: int) -> None:
+        """The program has started again; nothing is known from ``since`` (µs) until now."""
+        assert self._engine is not None
+        self._is_armed = True
+        if self._engine.position is not None:
+            opened = self._engine.position.opened
+            self.push(
+                alerts.watching_again(
+                    self.now,
+                    self._engine.rules,
+                    position=opened.id,
+                    contract=opened.contract,
+                    since=since,
+                    time_stop=opened.time_stop,
+                )
+            )
+
+    def step(self, now: int, event: Event, decisions: Sequence[Decision]) -> None:
+        """A fact has been handled."""
+        assert self._journalist is not None and self._engine is not None
+        self.now = now
+        if not self._verbose and isinstance(event, Tick) and not decisions:
+            return
+        self._progress.clear()
+        if self._verbose or not isinstance(event, Tick):
+            self._journalist.fact(now, event)
+        for decision in decisions:
+            if isinstance(decision, Declined) and not self._verbose:
+                self._decline(now, decision)
+            else:
+                self._journalist.decision(now, decision)
+            self.push(alerts.alert_for(now, decision, self._engine.rules))
+        for alert in self._owed(now, event, self._engine):
+            self.push(alert)
+        if isinstance(event, AlertOutcome):
+            self._outcome(event)
+
+    def push(self, alert: alerts.Alert | None) -> None:
+        """Show an alert as the phone does."""
+        if alert is not None:
+            print(framed(alert.title, alert.message), flush=True)
+
+    def _decline(self, now: int, declined: Declined) -> None:
+        """A signal without an entry: when the reason changes, and once a minute."""
+        assert self._engine is not None and self._engine.evaluation is not None
+        reason = declined.reason, declined.hold
+        if reason == self._declined and now - self._declined_at < DECLINE_SPACING_S * SECOND:
+            return
+        self._declined, self._declined_at = reason, now
+        log.info("signal", text=logger.signal_line(self._engine.evaluation))
+        if declined.considered:
+            log.info("contract_declined", text=logger.selection_line(declined))
+        if self._with_contracts or declined.reason is not DeclineReason.CHAIN_TOO_OLD:
+            log.info("gate_closed", text=logger.gate_line(*reason))
+
+    def _outcome(self, event: AlertOutcome) -> None:
+        detail = f" ({event.detail})" if event.detail else ""
+        name = f"{event.kind.value.upper()} {event.id}"
+        log.info("alert_outcome", text=f"📨 Alert {name}: {event.outcome.value}{detail}")
+
+    def _owed(self, now: int, event: Event, engine: Engine) -> Iterator[alerts.Alert]:
+        """The pushes that are owed to a fact and not to a decision."""
+        rules, session = engine.rules, engine.session
+        held = None if engine.position is None else engine.position.opened
+        position = None if held is None else held.id
+        match event:
+            case FeedRestored() if not self._is_armed and self._with_contracts:
+                self._is_armed = True
+                yield alerts.armed(now, rules, version=VERSION, session=session)
+            case Hold(reason=HoldReason.MARKET_CLOSED, on=True):
+                yield alerts.market_closed(now, rules, session=session, position=position)
+            case AlertOutcome(kind=AlertKind.BUY, outcome=Outcome.ACCEPTED | Outcome.LOST):
+                if 0 < rules.max_entries_per_day <= engine.book.entries and not self._is_cap_told:
+                    self._is_cap_told = True
+                    yield alerts.cap_reached(now, rules, entries=engine.book.entries, position=position)
+            case Shutdown(close_position=False) if held is not None:
+                yield alerts.unwatched(
+                    now,
+                    rules,
+                    position=held.id,
+                    contract=held.contract,
+                    stop=held.stop,
+                    time_stop=held.time_stop,
+                )
+            case _:
+                pass

@@ -10,7 +10,16 @@ from decimal import Decimal
 import msgspec
 
 from config import Rules
-from events import OPTION_PRICE_UNIT, SECOND, STRIKE_UNIT, ChainRow, ContractRule, DeclineReason, QuoteSource
+from events import (
+    OPTION_PRICE_UNIT,
+    SECOND,
+    STRIKE_UNIT,
+    ChainRow,
+    ContractRule,
+    DeclineReason,
+    Quote,
+    QuoteSource,
+)
 
 CENT = OPTION_PRICE_UNIT // 100
 PERCENT = 100.0
@@ -91,17 +100,17 @@ class _Candidate(msgspec.Struct, frozen=True, kw_only=True):
     stop: int
 
 
-def price_of(row: ChainRow, arrived: int) -> Price:
-    """The quote that a chain row carries."""
+def price_of(quote: Quote | ChainRow, at: int, arrived: int) -> Price:
+    """The price that a quote, or a chain row's, gives."""
     return Price(
-        bid=row.bid,
-        ask=row.ask,
-        bid_size=row.bid_size,
-        ask_size=row.ask_size,
-        at=row.quoted_at,
+        bid=quote.bid,
+        ask=quote.ask,
+        bid_size=quote.bid_size,
+        ask_size=quote.ask_size,
+        at=at,
         arrived=arrived,
-        source=QuoteSource.POLL,
-        real_time=row.real_time,
+        source=QuoteSource.POLL if isinstance(quote, ChainRow) else quote.source,
+        real_time=quote.real_time if isinstance(quote, ChainRow) else True,
     )
 
 

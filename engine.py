@@ -12,7 +12,6 @@ import msgspec
 
 from config import Rules
 from contract_selector import (
-    Price,
     Refused,
     Selected,
     level_below,
@@ -85,7 +84,10 @@ class Feed:
         self._alarmed_at: int | None = None
         self._untold = 0
         self._uncovered: dict[str, list[tuple[int, int]]] = {symbol: [] for symbol in rules.symbols}
+        self._stall = rules.stall_seconds * SECOND
         self.cause: FeedCause | None = None
+        self.well_until = 0
+        """Until then (µs) nothing but a bar or a fact about the feed can make it blind: no need to `judge`."""
         self.blind_since = 0
         self.spells = 0
         self._recovered: FeedRecovered | None = None
@@ -109,6 +111,7 @@ class Feed:
 
     def learn(self, now: int, event: Covered | FeedLost | FeedRestored) -> None:
         """Take in what is said of the feed."""
+        self.well_until = 0
         match event:
             case Covered():
                 self._cover(event)
@@ -160,6 +163,7 @@ class Feed:
     def arrive(self, now: int, bar: Bar) -> None:
         """A live first print: the sign of life, its lag, and recovery when it is in time."""
         lag = max(0, now - bar.end)
+        self.well_until = 0
         self._lags.append(lag)
         insort(self._sorted_lags, lag)
         if len(self._lags) > self._rules.lag_bars:
@@ -196,6 +200,8 @@ class Feed:
             return
         cause = self._cause(now)
         if cause is None:
+            if self.cause is None:
+                self.well_until = min(now - self._silence(now) + self._stall, self._session.close)
             return
         if self.cause is None:
             self.blind_since = now
@@ -210,7 +216,7 @@ class Feed:
     def _cause(self, now: int) -> FeedCause | None:
         if not self._is_up:
             return self._lost_cause
-        if self._silence(now) >= self._rules.stall_seconds * SECOND:
+        if self._silence(now) >= self._stall:
             return FeedCause.SILENCE
         limit = self._rules.max_lag_seconds * SECOND
         count = len(self._sorted_lags)
@@ -265,7 +271,8 @@ class Engine:
         self._entry_end = session.close - rules.before_close(rules.no_entry_after) * SECOND
         self._time_stop = session.close - rules.before_close(rules.hard_time_stop) * SECOND
         self._holds: set[HoldReason] = set()
-        self._prices: dict[str, Price] = {}
+        self._quotes: dict[str, tuple[int, int, Quote | ChainRow]] = {}
+        """The newest quote of each contract: its own time, its arrival, and what it says."""
         self._chain: tuple[ChainRow, ...] = ()
         self._chain_at: int | None = None
         self._spells_seen = 0
@@ -327,8 +334,8 @@ class Engine:
 
     def ask_of(self, contract: str) -> int | None:
         """The newest ask of a contract, or None when it has none."""
-        price = self._prices.get(contract)
-        return price.ask or None if price is not None else None
+        known = self._quotes.get(contract)
+        return known[2].ask or None if known is not None else None
 
     def nearest(self, count: int) -> tuple[str, ...]:
         """The calls of the chain that are nearest the money."""
@@ -345,12 +352,14 @@ class Engine:
         if now < self._now:
             raise ValueError(f"time went back from {self._now} to {now}")
         self._now = now
-        if self.position is not None:
-            self.position.learn_time(now)  # what held until this fact
+        book, feed = self.book, self.feed
+        if book.position is not None:
+            book.position.learn_time(now)  # what held until this fact
         bar = self._take(now, event)
-        self.feed.judge(now)
-        if self.position is not None:
-            self.position.learn_time(now)
+        if now >= feed.well_until:
+            feed.judge(now)
+        if book.position is not None:
+            book.position.learn_time(now)
         if bar is not None:
             self._evaluate(now, bar)
         return bar is not None
@@ -358,21 +367,27 @@ class Engine:
     def _take(self, now: int, event: Event) -> Bar | None:
         """Store what a fact says. Returns the bar that is to be evaluated, if it is one."""
         match event:
+            case Quote():
+                self._learn_quote(
+                    now, event.contract, event.at, event, is_poll=event.source is QuoteSource.POLL
+                )
             case Bar():
                 return event if self._learn_bar(now, event) else None
+            case Tick() | AlertOutcome():
+                pass
+            case Chain():
+                self._chain = event.rows
+                self._chain_at = now
+                for row in event.rows:
+                    if row.quoted_at:
+                        self._learn_quote(now, row.contract, row.quoted_at, row, is_poll=True)
             case Covered() | FeedLost() | FeedRestored():
                 self.feed.learn(now, event)
-            case Chain():
-                self._learn_chain(now, event)
-            case Quote():
-                self._learn_quote(now, event)
             case Hold():
                 (self._holds.add if event.on else self._holds.discard)(event.reason)
             case Shutdown():
                 self._is_stopping = True
                 self._closes_on_stop = event.close_position
-            case Tick() | AlertOutcome():
-                pass
             case _:
                 assert_never(event)
         return None
@@ -385,38 +400,19 @@ class Engine:
         self.feed.arrive(now, bar)
         return is_newest and bar.symbol == self.rules.symbol
 
-    def _learn_chain(self, now: int, chain: Chain) -> None:
-        self._chain = chain.rows
-        self._chain_at = now
-        for row in chain.rows:
-            if row.quoted_at:
-                self._learn_price(row.contract, price_of(row, now))
-
-    def _learn_quote(self, now: int, quote: Quote) -> None:
-        price = Price(
-            bid=quote.bid,
-            ask=quote.ask,
-            bid_size=quote.bid_size,
-            ask_size=quote.ask_size,
-            at=quote.at,
-            arrived=now,
-            source=quote.source,
-            real_time=True,
-        )
-        self._learn_price(quote.contract, price)
-
-    def _learn_price(self, contract: str, price: Price) -> None:
-        """Keep the newest quote by its own time; an older one that says the same confirms it."""
-        known = self._prices.get(contract)
-        if known is not None and price.at < known.at:
-            if (price.bid, price.ask) != (known.bid, known.ask) or price.source is QuoteSource.STREAM:
+    def _learn_quote(
+        self, now: int, contract: str, made_at: int, quote: Quote | ChainRow, *, is_poll: bool
+    ) -> None:
+        """Keep the newest quote by its own time; an older one of a poll that says the same confirms it."""
+        known = self._quotes.get(contract)
+        if known is not None and made_at < known[0]:
+            if not is_poll or (quote.bid, quote.ask) != (known[2].bid, known[2].ask):
                 return
-            price = msgspec.structs.replace(price, at=known.at)
-        self._prices[contract] = price
-        position = self.position
+            made_at = known[0]
+        self._quotes[contract] = (made_at, now, quote)
+        position = self.book.position
         if position is not None and position.opened.contract == contract:
-            mark = Mark(bid=price.bid, ask=price.ask, bid_size=price.bid_size)
-            position.marks.learn(price.arrived, mark)
+            position.marks.learn(now, Mark(bid=quote.bid, ask=quote.ask, bid_size=quote.bid_size))
 
     def _evaluate(self, now: int, bar: Bar) -> None:
         gate, hold = self._gate(now, bar)
@@ -541,7 +537,10 @@ class Engine:
             close=self.session.close,
             spot=evaluation.price,
             rows=self._chain,
-            prices=self._prices,
+            prices={
+                contract: price_of(quote, at, arrived)
+                for contract, (at, arrived, quote) in self._quotes.items()
+            },
             chain_age=now - self._chain_at if self._chain_at is not None else now,
         )
         if isinstance(choice, Refused):

@@ -162,7 +162,9 @@ class Outcome(StrEnum):
 # --- Facts -------------------------------------------------------------------------------------------
 
 
-class Fact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag=str.lower):
+class Fact(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag_field="type", tag=str.lower
+):
     """Base of the facts; carries the codec's tag. In a record, what has its default is left out."""
 
 
@@ -193,7 +195,7 @@ class Covered(Fact, frozen=True, kw_only=True):
     end: int
 
 
-class ChainRow(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+class ChainRow(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     """One call of today's chain. In a record, its fields stand in their order without names.
 
     ``bid`` and ``ask`` are 0 where that side is absent; ``quoted_at`` is the quote's own time in µs (0: none);

@@ -30,7 +30,9 @@ log = structlog.get_logger("journal")
 SCHEMA = 1
 """Version of the record's format. A reader refuses what it does not know."""
 
-CRC_DIGITS = 8
+SEAL_BYTES = len(" 01234567\n")
+"""A line ends with a blank, its checksum in hexadecimal, and a newline."""
+
 FILE_MODE, FOLDER_MODE = 0o600, 0o700
 SUFFIX, PACKED_SUFFIX = ".jsonl", ".jsonl.gz"
 GZIP_MAGIC = b"\x1f\x8b"
@@ -60,6 +62,14 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
     decisions: tuple[Decision, ...] = ()
 
 
+class _Bare(msgspec.Struct, frozen=True, array_like=True):
+    """An `Entry` without decisions, as most are: written shorter, read as the same."""
+
+    now: int
+    number: int
+    event: Event
+
+
 class Damage(Exception):
     """A record that cannot be trusted: where, and what is wrong."""
 
@@ -84,16 +94,14 @@ _entry_decoder = msgspec.json.Decoder(Entry)
 def sealed(text: bytes, seed: int) -> tuple[bytes, int]:
     """A line of the record with its checksum, and that checksum: the seed of the next."""
     crc = zlib.crc32(text, seed)
-    return b"%s %0*x\n" % (text, CRC_DIGITS, crc), crc
+    return b"%s %08x\n" % (text, crc), crc
 
 
 def opened(line: bytes, seed: int) -> tuple[bytes, int] | None:
     """The text of a whole line and its checksum; None when it is not whole or does not follow ``seed``."""
-    text, separator, rest = line[:-1].rpartition(b" ")
-    if line[-1:] != b"\n" or not separator or len(rest) != CRC_DIGITS:
-        return None
+    text, rest = line[:-SEAL_BYTES], line[-SEAL_BYTES:]
     crc = zlib.crc32(text, seed)
-    return (text, crc) if rest == b"%0*x" % (CRC_DIGITS, crc) else None
+    return (text, crc) if rest == b" %08x\n" % crc else None
 
 
 # --- Reading -----------------------------------------------------------------------------------------
@@ -200,9 +208,8 @@ def decode(path: Path, number: int, text: bytes, *, is_first: bool) -> Line:
 def _judge_tail(path: Path, tail: Sequence[bytes], number: int) -> None:
     """Torn is what nothing whole follows. A later line that follows its own predecessor proves damage before it."""
     for previous, line in pairwise(tail):
-        written = previous[:-1].rpartition(b" ")[2]
         try:
-            seed = int(written, 16)
+            seed = int(previous[-SEAL_BYTES:], 16)
         except ValueError:
             continue
         if opened(line, seed) is not None:
@@ -316,7 +323,9 @@ class Journal:
             self._is_given_up = True
             return
         self._number += 1
-        self._hold(_encoder.encode(Entry(now, self._number, event, tuple(decisions))))
+        made = tuple(decisions)
+        line = Entry(now, self._number, event, made) if made else _Bare(now, self._number, event)
+        self._hold(_encoder.encode(line))
         if not self.is_off:
             self._flush()
 

@@ -609,7 +609,7 @@ def _snapshot_row(raw: bytes, expiry: str | None, now: int) -> tuple[ChainRow, f
             quoted_at=_time_us(updated, 1, NANOSECONDS, now) if updated else 0,
             real_time=quoted.timeframe == "REAL-TIME",
             iv=_implied_volatility(row.implied_volatility),
-            delta=delta,
+            delta=None if delta is None else round(delta, GREEK_DIGITS),
             open_interest=_amount(row.open_interest),
         ),
         _price(underlying.price) if underlying is not None and underlying.price else None,
@@ -633,12 +633,16 @@ def _contract_terms(details: _Details, expiry: str | None) -> tuple[str, int, fl
     return ticker[0], strike, _amount(shares)
 
 
+GREEK_DIGITS = 6
+"""Decimals of volatility and delta that are kept: no rule compares more, and the rest is noise."""
+
+
 def _implied_volatility(value: float | None) -> float | None:
     if not value:
         return None
     if not 0 < value <= IMPLIED_VOLATILITY_MAX:
         raise BadValue(BadReason.NUMBER)
-    return value
+    return round(value, GREEK_DIGITS) or None
 
 
 # --- REST --------------------------------------------------------------------------------------------

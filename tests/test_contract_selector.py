@@ -32,7 +32,7 @@ SPOT = 215.2
 
 def choose(*rows: ChainRow, rules: Rules | None = None, age: float = 0, **prices: Any) -> Selected | Refused:
     """Select among rows whose quotes arrived just now; ``prices`` replaces quotes by contract."""
-    known = {item.contract: price_of(item, NOW) for item in rows}
+    known = {item.contract: price_of(item, item.quoted_at, NOW) for item in rows}
     known.update(prices.get("prices", {}))
     return select(
         rules or Rules(),
@@ -160,8 +160,10 @@ def test_a_streamed_quote_ages_from_its_own_time(age: float, fresh: bool) -> Non
 
 def test_a_polled_quote_ages_from_its_arrival() -> None:
     item = row(quoted_at=NOW - 60 * SECOND)
-    assert isinstance(choose(item, prices={item.contract: price_of(item, NOW - 3 * SECOND)}), Selected)
-    old = choose(item, prices={item.contract: price_of(item, NOW - 3 * SECOND - 1)})
+    assert isinstance(
+        choose(item, prices={item.contract: price_of(item, item.quoted_at, NOW - 3 * SECOND)}), Selected
+    )
+    old = choose(item, prices={item.contract: price_of(item, item.quoted_at, NOW - 3 * SECOND - 1)})
     assert isinstance(old, Refused)
 
 

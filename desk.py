@@ -204,7 +204,6 @@ class Tally:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self.evaluations = 0
         self.signals = 0
         self.entries = 0
         self.withdrawn = 0
@@ -212,22 +211,20 @@ class Tally:
         self.blind_s = 0
         self.trades: dict[str, str] = {}
 
-    def fact(self, engine: Engine, now: int, event: Event, is_evaluation: bool) -> None:
-        """A fact has been handled."""
-        if isinstance(event, Tick) and self._session.open <= now < self._session.close:
-            if engine.feed.is_blind:
-                self.blind_s += 1
-            else:
-                self.seen_s += 1
-        if is_evaluation and engine.evaluation is not None:
-            self.evaluations += 1
-            self.signals += engine.evaluation.holds
+    def tick(self, now: int, is_blind: bool) -> None:
+        """A second has passed."""
+        if self._session.open <= now < self._session.close:
+            self.blind_s += is_blind
+            self.seen_s += not is_blind
 
     def decision(self, decision: Decision, reason: str) -> None:
         """A decision has been made; ``reason`` is the exit's in words."""
         match decision:
             case Opened():
+                self.signals += 1
                 self.entries += 1
+            case Declined():
+                self.signals += 1
             case Withdrawn():
                 self.withdrawn += 1
                 self.trades.pop(decision.id, None)
@@ -237,13 +234,13 @@ class Tally:
             case _:
                 pass
 
-    def lines(self) -> list[str]:
+    def lines(self, evaluations: int) -> list[str]:
         """The summary, a line each."""
         withdrawn = f", {self.withdrawn} withdrawn" if self.withdrawn else ""
         return [
             f"Seen {span_text(self.seen_s * SECOND)} of {span_text(self._session.close - self._session.open)}, "
             f"blind {span_text(self.blind_s * SECOND)}",
-            f"{self.evaluations} evaluations, {self.signals} signals, {self.entries} entries{withdrawn}",
+            f"{evaluations} evaluations, {self.signals} signals, {self.entries} entries{withdrawn}",
             *self.trades.values(),
         ]
 
@@ -323,11 +320,10 @@ class Desk:
         self._judge_record(now)
 
     def _fold(self, entry: Entry) -> None:
-        before = self.engine.evaluation
         self.engine.restore(entry.now, entry.event, entry.decisions)
-        is_evaluation = self.engine.evaluation is not before
-        self._count(entry.now, entry.event, entry.decisions, is_evaluation=is_evaluation)
-        self._owed.learn(entry)
+        if entry.decisions or isinstance(entry.event, Tick | AlertOutcome):
+            self._count(entry.now, entry.event, entry.decisions)
+            self._owed.learn(entry)
 
     def resume(self, now: int, past: Reader) -> None:
         """Go on from what was folded: the connection is another, and what was still owed is told now."""
@@ -374,12 +370,10 @@ class Desk:
 
     def take(self, now: int, event: Event) -> None:
         """Take a fact: the engine first, then the record, then whoever must be told. Never waits."""
-        engine = self.engine
-        before = engine.evaluation
-        decisions = engine.handle(now, event)
+        decisions = self.engine.handle(now, event)
         self._journal.append(now, event, decisions)
         self._judge_record(now)
-        self._count(now, event, decisions, is_evaluation=engine.evaluation is not before)
+        self._count(now, event, decisions)
         self._journalist.fact(now, event)
         is_weighty = isinstance(event, AlertOutcome) or any(
             isinstance(decision, Opened | Closed | Withdrawn) for decision in decisions
@@ -401,11 +395,17 @@ class Desk:
         task.add_done_callback(self._syncing.discard)
         return task
 
-    def _count(self, now: int, event: Event, decisions: Sequence[Decision], *, is_evaluation: bool) -> None:
-        self.tally.fact(self.engine, now, event, is_evaluation)
+    def _count(self, now: int, event: Event, decisions: Sequence[Decision]) -> None:
+        if isinstance(event, Tick):
+            self.tally.tick(now, self.engine.feed.is_blind)
         for decision in decisions:
             reason = alerts.reason_text(decision, self._rules) if isinstance(decision, Closed) else ""
             self.tally.decision(decision, reason)
+
+    @property
+    def summary(self) -> list[str]:
+        """The session in short, a line each."""
+        return self.tally.lines(self.engine.evaluations)
 
     def _tell_cap(self, now: int, position: str | None) -> None:
         """Once: with a BUY that counts, the day's entries are used up."""

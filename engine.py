@@ -268,6 +268,9 @@ class Engine:
         self.book = Book(rules)
         self.evaluation: Evaluation | None = None
         """The last evaluation: every value, pass and gate."""
+        self.evaluations = 0
+        """How many there were."""
+        self._evaluated_start = session.open
         self._entry_end = session.close - rules.before_close(rules.no_entry_after) * SECOND
         self._time_stop = session.close - rules.before_close(rules.hard_time_stop) * SECOND
         self._holds: set[HoldReason] = set()
@@ -288,7 +291,9 @@ class Engine:
         ``now`` is µs of UTC; it never goes back (ValueError). At most one decision opens, closes or withdraws
         a position.
         """
-        is_evaluation = self._learn(now, event)
+        bar = self._learn(now, event)
+        if bar is not None:
+            self._evaluate(now, bar)
         decisions: list[Decision] = []
 
         def made(decision: Decision | None) -> None:
@@ -303,13 +308,20 @@ class Engine:
         if self.position is not None:
             made(self._decide_mark(now, self.position))
             made(self._decide_exit(now, self.position))
-        if is_evaluation:
+        if bar is not None:
             made(self._decide_entry(now))
         return decisions
 
     def restore(self, now: int, event: Event, decisions: Iterable[Decision]) -> None:
-        """Learn a recorded fact and evolve by the recorded decisions: history is not decided again."""
-        self._learn(now, event)
+        """Learn a recorded fact and evolve by the recorded decisions: history is not decided again.
+
+        Nor is it evaluated: `evaluation` is None until the next live bar.
+        """
+        bar = self._learn(now, event)
+        if bar is not None:
+            was_blind = self._spell_passed()
+            self.signals.follow(bar, was_blind=was_blind)
+            self._follow(bar, was_blind)
         for decision in decisions:
             self._evolve(now, decision)
         if isinstance(event, Shutdown):
@@ -347,8 +359,8 @@ class Engine:
 
     # --- Learn ---
 
-    def _learn(self, now: int, event: Event) -> bool:
-        """Take a fact in. Returns whether it caused an evaluation."""
+    def _learn(self, now: int, event: Event) -> Bar | None:
+        """Take a fact in. Returns the bar that is to be evaluated, if it is one."""
         if now < self._now:
             raise ValueError(f"time went back from {self._now} to {now}")
         self._now = now
@@ -360,9 +372,7 @@ class Engine:
             feed.judge(now)
         if book.position is not None:
             book.position.learn_time(now)
-        if bar is not None:
-            self._evaluate(now, bar)
-        return bar is not None
+        return bar
 
     def _take(self, now: int, event: Event) -> Bar | None:
         """Store what a fact says. Returns the bar that is to be evaluated, if it is one."""
@@ -416,11 +426,24 @@ class Engine:
 
     def _evaluate(self, now: int, bar: Bar) -> None:
         gate, hold = self._gate(now, bar)
-        was_blind = self.feed.is_blind or self.feed.spells != self._spells_seen
-        self._spells_seen = self.feed.spells
+        was_blind = self._spell_passed()
         self.evaluation = self.signals.evaluate(bar, was_blind=was_blind, gate=gate, hold=hold)
+        self._follow(bar, was_blind)
+
+    def _spell_passed(self) -> bool:
+        """Whether there was a blind spell since the evaluation before."""
+        passed = self.feed.is_blind or self.feed.spells != self._spells_seen
+        self._spells_seen = self.feed.spells
+        return passed
+
+    def _follow(self, bar: Bar, was_blind: bool) -> None:
+        """What an evaluation leaves behind besides its values."""
+        self.evaluations += 1
+        self._evaluated_start = bar.start
         if self.position is not None:
-            self.position.persistence.learn(self.evaluation, was_blind)
+            vwap = self.signals.vwap
+            is_below = vwap is not None and bar.close < vwap
+            self.position.persistence.learn(bar.start, is_below=is_below, was_blind=was_blind)
 
     # --- Gates ---
 
@@ -596,7 +619,6 @@ class Engine:
 
     def _evolve(self, now: int, decision: Decision) -> None:
         """Move the state by a decision, whether just made or read from the record."""
-        start = now if self.evaluation is None else self.evaluation.start
-        self.book.evolve(now, decision, start)
+        self.book.evolve(now, decision, self._evaluated_start)
         if isinstance(decision, FeedAlarmed | FeedRecovered):
             self.feed.evolve(now, decision)

@@ -169,7 +169,7 @@ class Reader:
                 self.torn = sum(map(len, tail))
                 return
             text, self.seed = found
-            decoded = decode(self.path, number, text, is_first=number == 1)
+            decoded = decode(self.path, number, text)
             self.size += len(line)
             if isinstance(decoded, Entry):
                 self.number, self.now = decoded.number, decoded.now
@@ -190,19 +190,18 @@ def first_header(path: Path) -> Header | None:
     return first
 
 
-def decode(path: Path, number: int, text: bytes, *, is_first: bool) -> Line:
+def decode(path: Path, number: int, text: bytes) -> Line:
     """One line's fact or header. Raises Damage when it is neither, or of another schema."""
     try:
-        line = _header_decoder.decode(text) if text[:1] == b"{" else _entry_decoder.decode(text)
+        if number > 1 and text[:1] == b"[":
+            return _entry_decoder.decode(text)
+        header = _header_decoder.decode(text)
     except msgspec.MsgspecError as error:
         raise Damage(path, number, f"written by another version, or not a record ({error})") from error
-    if isinstance(line, Header) and line.schema != SCHEMA:
-        raise Damage(
-            path, number, f"schema {line.schema} of version {line.version}; this version reads {SCHEMA}"
-        )
-    if is_first and not isinstance(line, Header):
-        raise Damage(path, number, "a record begins with a header")
-    return line
+    if header.schema != SCHEMA:
+        reason = f"schema {header.schema} of version {header.version}; this version reads {SCHEMA}"
+        raise Damage(path, number, reason)
+    return header
 
 
 def _judge_tail(path: Path, tail: Sequence[bytes], number: int) -> None:

@@ -355,7 +355,7 @@ class Worker:
             return
         await self._sleep_until(session.close + EVENING_S * SECOND)
         if self.settings.daily_summary and not self._stopping.is_set():
-            lines = self.desk.tally.lines()
+            lines = self.desk.summary
             log.info("evening", text="🌙 " + "; ".join(lines))
             self._sender.submit(
                 alerts.evening(self._clock.now(), self.rules, date=session.date, summary=lines)

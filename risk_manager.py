@@ -15,7 +15,6 @@ from events import (
     Closed,
     Decision,
     Declined,
-    Evaluation,
     ExitReason,
     FeedAlarmed,
     FeedRecovered,
@@ -147,19 +146,19 @@ class Persistence:
         self._last_above: int | None = start
         self._below: deque[int] = deque()
 
-    def learn(self, evaluation: Evaluation, was_blind: bool) -> None:
-        """Count an evaluation; a blind spell starts the count anew."""
+    def learn(self, start: int, *, is_below: bool, was_blind: bool) -> None:
+        """Count the evaluation of a second; a blind spell starts the count anew."""
         if was_blind:
             self._last_above = None
             self._below.clear()
-        if evaluation.vwap_1m is None or evaluation.price >= evaluation.vwap_1m:
-            self._last_above = evaluation.start
+        if not is_below:
+            self._last_above = start
             self._below.clear()
             return
         if self._last_above is None:
-            self._last_above = evaluation.start - SECOND
-        self._below.append(evaluation.start)
-        while self._below[0] <= evaluation.start - PERSISTENCE_BLOCKS * self._block:
+            self._last_above = start - SECOND
+        self._below.append(start)
+        while self._below[0] <= start - PERSISTENCE_BLOCKS * self._block:
             self._below.popleft()
 
     @property

@@ -44,17 +44,19 @@ class Tape:
 
     def put(self, index: int, bar: Bar) -> bool:
         """Store a bar and mend every window that holds its second. Returns whether the second is new."""
+        shares = round(bar.volume * VOLUME_SCALE)
+        notional = shares * round(bar.vwap * PRICE_SCALE)
         is_new = self.close[index] is None
-        holders = [window for window in self.windows if window.end - window.width < index <= window.end]
+        # No window has reached a second that is newer than all before it.
+        holders = [] if index > self.newest else [window for window in self.windows if window.holds(index)]
         if not is_new:
             for window in holders:
                 window.remove(index)
-        shares = round(bar.volume * VOLUME_SCALE)
         self.total_shares += shares - self.shares[index]
         self.close[index] = bar.close
         self.price[index] = round(bar.close * PRICE_SCALE)
         self.shares[index] = shares
-        self.notional[index] = shares * round(bar.vwap * PRICE_SCALE)
+        self.notional[index] = notional
         for window in holders:
             window.add(index)
         self.newest = max(self.newest, index)
@@ -78,16 +80,20 @@ class Window:
         self.end = -1
         tape.windows.append(self)
 
+    def holds(self, index: int) -> bool:
+        """Whether a second lies in the window."""
+        return self.end - self.width < index <= self.end
+
     def advance(self, end: int) -> None:
         """Move the end, second by second: each bar enters once and leaves once."""
-        close = self.tape.close
+        close, width = self.tape.close, self.width
         for index in range(self.end + 1, end + 1):
-            leaving = index - self.width
+            leaving = index - width
             if leaving >= 0 and close[leaving] is not None:
                 self.remove(leaving)
             if close[index] is not None:
                 self.add(index)
-            self.end = index
+        self.end = max(self.end, end)
 
     def add(self, index: int) -> None:
         """Take a second of the tape in."""
@@ -115,6 +121,19 @@ class VolumeSums(Window):
         """Take a second out."""
         self.shares -= self.tape.shares[index]
         self.notional -= self.tape.notional[index]
+
+    def advance(self, end: int) -> None:
+        """Move the end. A second without a bar has no volume, so there is nothing to ask."""
+        shares, notional, width = self.tape.shares, self.tape.notional, self.width
+        for index in range(self.end + 1, end + 1):
+            leaving = index - width
+            if leaving >= 0:
+                self.shares += shares[index] - shares[leaving]
+                self.notional += notional[index] - notional[leaving]
+            else:
+                self.shares += shares[index]
+                self.notional += notional[index]
+        self.end = max(self.end, end)
 
     @property
     def vwap(self) -> float | None:
@@ -261,10 +280,9 @@ class Signals:
         """
         rules = self.rules
         second = (bar.start - self.open) // SECOND
-        vwap_before = self._short.vwap
+        rising_s = self.follow(bar, was_blind=was_blind)
         self._advance(second)
         vwap_1m, vwap_5m, earlier = self._short.vwap, self._long.vwap, self._long_earlier.vwap
-        rising_s = self._rising(second, vwap_before, vwap_1m, was_blind)
         p95, volume_z, surges = self._surge(second)
         slope = self._trend.slope if self._trend.count >= rules.momentum_min_bars else None
         momentum = None if slope is None else slope / PRICE_SCALE / bar.close
@@ -299,21 +317,27 @@ class Signals:
             hold=hold,
         )
 
-    def _advance(self, second: int) -> None:
-        for window in (self._long, self._short, self._recent, self._base, self._trend):
-            window.advance(second)
-        self._long_earlier.advance(second - self.rules.vwap_long_shift_seconds)
-        # The percentile is of the bars before this one: start in [s - W, s - 1].
-        self._volumes.advance(second - 1)
+    def follow(self, bar: Bar, *, was_blind: bool) -> int:
+        """What an evaluation leaves behind, without its values: seconds since the short VWAP last fell.
 
-    def _rising(self, second: int, before: float | None, now: float | None, was_blind: bool) -> int:
-        """Seconds since the short VWAP last fell between consecutive evaluations, or since the first of them."""
-        known = before is not None and now is not None and not was_blind
-        fell = not known or now < before * (1 - ROUNDING)  # type: ignore[operator]
+        Between consecutive evaluations, both windows from the bars as now known; or since the first evaluation.
+        """
+        second = (bar.start - self.open) // SECOND
+        before = self._short.vwap
+        self._short.advance(second)
+        now = self._short.vwap
+        fell = was_blind or before is None or now is None or now < before * (1 - ROUNDING)
         if self._evaluated < 0 or fell:
             self._rising_since = second
         self._evaluated = second
         return second - self._rising_since
+
+    def _advance(self, second: int) -> None:
+        for window in (self._long, self._recent, self._base, self._trend):
+            window.advance(second)
+        self._long_earlier.advance(second - self.rules.vwap_long_shift_seconds)
+        # The percentile is of the bars before this one: start in [s - W, s - 1].
+        self._volumes.advance(second - 1)
 
     def _surge(self, second: int) -> tuple[float | None, float | None, bool]:
         """The percentile, z, and whether this second's volume exceeds the percentile."""

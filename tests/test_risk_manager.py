@@ -13,7 +13,6 @@ from events import (
     Decision,
     Declined,
     DeclineReason,
-    Evaluation,
     ExitReason,
     FeedAlarmed,
     FeedCause,
@@ -227,31 +226,10 @@ def test_a_mark_is_lost_after_twenty_seconds() -> None:
 # --- Persistence ---
 
 
-def evaluation(second: int, *, below: bool) -> Evaluation:
-    return Evaluation(
-        start=at(second),
-        symbol="IWM",
-        price=214.0 if below else 216.0,
-        vwap_1m=215.0,
-        vwap_5m=None,
-        vwap_5m_change=None,
-        vwap_distance=None,
-        vwap_rising_s=0,
-        volume=1,
-        volume_p95=None,
-        volume_z=None,
-        momentum=None,
-        relative_volume=None,
-        roc5=None,
-        benchmark_roc5=None,
-        passes=(),
-    )
-
-
 def persists(seconds: list[int], *, above: int = 0, blind_at: int | None = None) -> bool:
     persistence = Persistence(RULES, at(above))
     for second in seconds:
-        persistence.learn(evaluation(second, below=True), was_blind=second == blind_at)
+        persistence.learn(at(second), is_below=True, was_blind=second == blind_at)
     return persistence.holds
 
 
@@ -273,7 +251,7 @@ def test_two_blocks_below_vwap_with_ten_evaluations_in_each(seconds: list[int], 
 def test_one_evaluation_at_vwap_starts_the_count_anew() -> None:
     persistence = Persistence(RULES, at(0))
     for second in range(1, 91):
-        persistence.learn(evaluation(second, below=second != 30), was_blind=False)
+        persistence.learn(at(second), is_below=second != 30, was_blind=False)
         assert persistence.holds is (second >= 90)
 
 

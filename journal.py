@@ -279,8 +279,9 @@ class Journal:
     A disk that takes nothing turns it ``off``; lines are then held back and written, in order, by `retry`.
     """
 
-    def __init__(self, path: Path, opener: Opener = DiskFile) -> None:
+    def __init__(self, path: Path, opener: Opener = DiskFile, held_back_max: int = HELD_BACK_MAX) -> None:
         self.path = path
+        self._held_back_max = held_back_max
         self.fault: str | None = None
         """Why nothing can be written at present, in words; None while all is well."""
         self._opener = opener
@@ -318,7 +319,7 @@ class Journal:
 
     def append(self, now: int, event: Event, decisions: Sequence[Decision]) -> None:
         """Write a fact and what it caused, in one write. Never raises OSError: see `fault`."""
-        if self._held_bytes > HELD_BACK_MAX:
+        if self._held_bytes > self._held_back_max:
             self._is_given_up = True
             return
         self._number += 1

@@ -9,6 +9,7 @@ every alert.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import fcntl
 import gzip
@@ -165,7 +166,7 @@ class Reader:
             found = opened(line, self.seed)
             if found is None:
                 tail = [line, *raw]
-                _judge_tail(self.path, tail, number)
+                _judge_tail(self.path, tail, number, self.seed)
                 self.torn = sum(map(len, tail))
                 return
             text, self.seed = found
@@ -204,14 +205,13 @@ def decode(path: Path, number: int, text: bytes) -> Line:
     return header
 
 
-def _judge_tail(path: Path, tail: Sequence[bytes], number: int) -> None:
+def _judge_tail(path: Path, tail: Sequence[bytes], number: int, seed: int) -> None:
     """Torn is what nothing whole follows. A later line that follows its own predecessor proves damage before it."""
     for previous, line in pairwise(tail):
-        try:
-            seed = int(previous[-SEAL_BYTES:], 16)
-        except ValueError:
-            continue
-        if opened(line, seed) is not None:
+        seeds = [zlib.crc32(previous[:-SEAL_BYTES], seed)]
+        with contextlib.suppress(ValueError):
+            seeds.append(int(previous[-SEAL_BYTES:], 16))
+        if any(opened(line, seed) is not None for seed in seeds):
             raise Damage(
                 path, number, "the line's checksum is wrong: it was changed, lines are missing, or moved"
             )

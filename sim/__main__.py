@@ -248,6 +248,11 @@ def replay(arguments: argparse.Namespace) -> int:
     except (Unusable, Damage) as error:
         print(f"python -m sim replay: {error}", file=sys.stderr)
         return EXIT_USAGE
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        print(f"python -m sim replay: {error.strerror or error}", file=sys.stderr)
+        return EXIT_FAILED
     return EXIT_OK
 
 

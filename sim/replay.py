@@ -61,15 +61,30 @@ def survey(path: Path) -> Survey:
     """Read a record through. Raises Unusable when it cannot be read, Damage for what is wrong but a torn end."""
     check_file(path)
     reader, headers, count = Reader(path), list[tuple[int, Header]](), 0
+    last: Entry | None = None
     try:
         for count, line in enumerate(reader, start=1):
             if isinstance(line, Header):
                 headers.append((count, line))
+            else:
+                _check_order(path, count, line, last)
+                last = line
     except OSError as error:
         raise Unusable(f"{path}: {error.strerror}") from None
     if not headers:
         raise Damage(path, 1, "empty, or not a record: no header")
     return Survey(headers, count, reader.torn)
+
+
+def _check_order(path: Path, number: int, entry: Entry, last: Entry | None) -> None:
+    """Raises Damage for an entry that does not come right after the last."""
+    if entry.number != (last.number + 1 if last is not None else 1):
+        after = "at the beginning" if last is None else f"after {last.number}"
+        raise Damage(path, number, f"arrival number {entry.number} {after}: lines are missing or moved")
+    if last is not None and entry.now < last.now:
+        raise Damage(
+            path, number, f"time goes back, from {clock_text(last.now)} to {clock_text(entry.now)} ET"
+        )
 
 
 # --- Rules -------------------------------------------------------------------------------------------
@@ -140,9 +155,9 @@ class Step(NamedTuple):
 
 
 def play(path: Path, sets: Mapping[str, str] | None = None) -> Iterator[Start | Step]:
-    """Every line of a record through engines, as the live program did: a new one at each header.
+    """Every line of a surveyed record through engines, as the live program did: a new one at each header.
 
-    Raises Damage where something is wrong with the record, ConfigError for rules that cannot be.
+    Raises ConfigError for rules that cannot be.
     """
     decided: dict[int, list[Decision]] = {}
     engine: Engine | None = None
@@ -158,24 +173,12 @@ def play(path: Path, sets: Mapping[str, str] | None = None) -> Iterator[Start | 
             yield Start(number, line, engine, odd, last)
             continue
         assert engine is not None, "a record begins with a header"
-        _follows(path, number, line, last)
         before = engine.evaluation
         made = engine.handle(line.now, line.event)
         if made:
             decided[line.number] = made
         last = line
         yield Step(number, line, made, engine.evaluation if engine.evaluation is not before else None)
-
-
-def _follows(path: Path, number: int, entry: Entry, last: Entry | None) -> None:
-    """Raises Damage for an entry that does not come right after the last."""
-    if entry.number != (last.number + 1 if last is not None else 1):
-        after = "at the beginning" if last is None else f"after {last.number}"
-        raise Damage(path, number, f"arrival number {entry.number} {after}: lines are missing or moved")
-    if last is not None and entry.now < last.now:
-        raise Damage(
-            path, number, f"time goes back, from {clock_text(last.now)} to {clock_text(entry.now)} ET"
-        )
 
 
 # --- Summing up --------------------------------------------------------------------------------------
@@ -289,7 +292,7 @@ def replay_record(path: Path, sets: Mapping[str, str], trace: Path | None, *, ve
     for _, header in record.headers:
         recorded_rules(header, sets)  # every fault before the first line
     summary = Summary()
-    progress = Progress("Replaying", record.lines)
+    progress = Progress("Replaying", record.lines, quiet=verbose)
     engine: Engine | None = None
     with _shown(trace, [path], progress, verbose=verbose, with_contracts=True) as (screen, table):
         for item in play(path, sets):
@@ -307,7 +310,7 @@ def replay_record(path: Path, sets: Mapping[str, str], trace: Path | None, *, ve
     assert engine is not None, "a record that was read has a header"
     if record.torn:
         print(
-            f"\n{path}: the last line is torn ({record.torn} bytes): the program was killed while writing it."
+            f"\nThe record's last line is torn ({record.torn} bytes): the program was killed as it wrote it."
         )
     _print_all(["", *summary.signal_lines(engine.rules), "", *summary.trade_lines(engine.rules)])
 
@@ -315,11 +318,13 @@ def replay_record(path: Path, sets: Mapping[str, str], trace: Path | None, *, ve
 def _start_text(start: Start, sets: Mapping[str, str]) -> str:
     session, rules = start.header.session, start.engine.rules
     changed = "".join(f", {name}={value}" for name, value in sets.items())
-    if start.before is None:
+    if start.number == 1:
         hours = f"{minute_text(session.open)}–{minute_text(session.close)} ET"
         return f"🔁 Session {session.date}, {hours}: version {start.header.version}, rules {rules.digest()}{changed}"
-    gap = span_text(start.header.now - start.before.now)
-    return f"🔁 The program started again: gap {gap}, version {start.header.version}, rules {rules.digest()}{changed}"
+    gap = (
+        "nothing before" if start.before is None else f"gap {span_text(start.header.now - start.before.now)}"
+    )
+    return f"🔁 The program started again: {gap}, version {start.header.version}, rules {rules.digest()}{changed}"
 
 
 def replay_bars(paths: Sequence[Path], sets: Mapping[str, str], trace: Path | None, *, verbose: bool) -> None:
@@ -339,12 +344,10 @@ def replay_bars(paths: Sequence[Path], sets: Mapping[str, str], trace: Path | No
     _print_all(loaded.notes())
     if not loaded.sessions:
         raise Unusable(f"no bars of {' and '.join(rules.symbols)} inside a session: nothing to replay")
-    with contextlib.ExitStack() as stack:
-        progress = Progress("Replaying", sum(len(found) for _, found in loaded.sessions.values()))
-        screen, table = stack.enter_context(
-            _shown(trace, paths, progress, verbose=verbose, with_contracts=False)
-        )
-        done = 0
+    total = sum(len(found) for _, found in loaded.sessions.values())
+    progress = Progress("Replaying", total, quiet=verbose)
+    done = 0
+    with _shown(trace, paths, progress, verbose=verbose, with_contracts=False) as (screen, table):
         for session, found in loaded.sessions.values():
             engine, summary = Engine(rules, session), Summary()
             screen.begin(session.open, engine, _session_text(session, rules, sets, len(found)), [])
@@ -356,9 +359,8 @@ def replay_bars(paths: Sequence[Path], sets: Mapping[str, str], trace: Path | No
                 summary.step(now, event, decisions, evaluation)
                 if table is not None and evaluation is not None:
                     table.write(evaluation, decisions)
-                if isinstance(event, Bar):
-                    done += 1
-                    progress.tell(done)
+                done += isinstance(event, Bar)
+                progress.tell(done)
             progress.clear()
             _print_all(["", *summary.signal_lines(rules), ""])
 

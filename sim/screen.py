@@ -31,6 +31,9 @@ from events import (
 
 log = structlog.get_logger("replay")
 
+SPOKEN = (FeedRestored, Hold, AlertOutcome, Shutdown)
+"""Facts that may be said even when nothing is decided; those of every minute are said only when asked for."""
+
 DECLINE_SPACING_S = 60
 """A decline that repeats the one before is shown again after this long."""
 
@@ -47,16 +50,16 @@ def framed(title: str, message: str) -> str:
 class Progress:
     """A percentage on one line of standard error, if that is a terminal; else nothing."""
 
-    def __init__(self, what: str, total: int, stream: IO[str] | None = None) -> None:
+    def __init__(self, what: str, total: int, stream: IO[str] | None = None, *, quiet: bool = False) -> None:
         self._what = what
         self._total = max(1, total)
         self._stream = sys.stderr if stream is None else stream
-        self._is_shown = self._stream.isatty()
+        self._is_shown = not quiet and self._stream.isatty()
         self._percent = -1
 
     def tell(self, done: int) -> None:
         """So many of the total are done."""
-        percent = done * FULL // self._total
+        percent = min(FULL, done * FULL // self._total)
         if self._is_shown and percent != self._percent:
             self._percent = percent
             self._stream.write(f"\r{self._what} {percent:3d} %")
@@ -119,9 +122,8 @@ class Screen:
         """A fact has been handled."""
         assert self._journalist is not None and self._engine is not None
         self.now = now
-        if not self._verbose and isinstance(event, Tick) and not decisions:
-            return
-        self._progress.clear()
+        if decisions or isinstance(event, SPOKEN):
+            self._progress.clear()
         if self._verbose or not isinstance(event, Tick):
             self._journalist.fact(now, event)
         for decision in decisions:

@@ -288,4 +288,3 @@ def test_signals_are_counted_by_gate_and_spaced() -> None:
         "With every gate open and at least 300 s apart: 3",
     ]
     assert summary.trade_lines(Rules()) == ["No trades."]
-    assert Rules().entry_cooldown_seconds * SECOND == SECOND * 300

@@ -15,6 +15,7 @@ from pydantic import SecretStr
 
 from config import Settings
 from events import SECOND, Session
+from journal import DiskFile, Opener
 from main import Worker
 from sim.demo import DAY, EPISODES, SEED, START_S
 from sim.market import Episode, Market
@@ -110,6 +111,7 @@ async def stage(
     speed: float = SPEED,
     episodes: tuple[Episode, ...] = EPISODES,
     plan: Plan | None = None,
+    opener: Opener = DiskFile,
     transport: httpx.AsyncBaseTransport | None = None,
     prepare: Callable[[LoopbackMarket, LoopbackPushover], None] | None = None,
     **changes: Any,
@@ -127,6 +129,7 @@ async def stage(
             settings(vendor, pushover, folder, **changes),
             clock=clock,
             random_source=random.Random(SEED),
+            opener=opener,
             transport=transport,
         )
         play = Stage(worker, vendor, pushover, clock)

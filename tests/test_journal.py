@@ -20,7 +20,6 @@ from config import Rules
 from events import AlertKind, AlertOutcome, Decision, Declined, DeclineReason, Event, Outcome, Tick
 from journal import (
     Damage,
-    DiskFile,
     Entry,
     Header,
     Journal,
@@ -36,6 +35,7 @@ from journal import (
     tidy,
 )
 from tests.builders import SESSION, at, bar, chain, quote, row
+from tests.disk import Disk
 from tests.test_risk_manager import opened
 
 RULES = Rules()
@@ -227,44 +227,6 @@ def test_files_are_the_owners_only_and_no_symlink_is_followed(tmp_path: Path, pa
     assert record.is_off
 
 
-class Disk:
-    """Opens real files whose writes fail while ``fault`` is set; ``short`` lets half of one write through."""
-
-    def __init__(self) -> None:
-        self.fault = 0
-        self.short = False
-        self.opened = 0
-
-    def __call__(self, path: Path) -> DiskFile:
-        if self.fault:
-            raise OSError(self.fault, os.strerror(self.fault))
-        self.opened += 1
-        return FailingFile(path, self)
-
-
-class FailingFile(DiskFile):
-    """A file on a disk that fails at times."""
-
-    def __init__(self, path: Path, disk: Disk) -> None:
-        super().__init__(path)
-        self._disk = disk
-
-    def write(self, data: bytes) -> int:
-        if self._disk.fault:
-            if self._disk.short:
-                super().write(data[: len(data) // 2])
-            raise OSError(self._disk.fault, os.strerror(self._disk.fault))
-        if self._disk.short:
-            self._disk.short = False
-            return super().write(data[: len(data) // 2])
-        return super().write(data)
-
-    def sync(self) -> None:
-        if self._disk.fault:
-            raise OSError(self._disk.fault, os.strerror(self._disk.fault))
-        super().sync()
-
-
 @pytest.mark.parametrize("fault", [errno.ENOSPC, errno.EIO, errno.EROFS])
 @pytest.mark.parametrize("short", [False, True])
 @pytest.mark.parametrize("first", range(6))
@@ -334,6 +296,7 @@ from pathlib import Path
 from config import Rules
 from events import Tick
 from journal import Journal, read
+from tests.disk import Disk
 from tests.builders import SESSION, at
 path = Path(sys.argv[1]) / "sessions" / "2025-10-02.jsonl"
 record = Journal(path)

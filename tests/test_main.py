@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import io
 import os
 import re
@@ -19,11 +20,13 @@ from websockets.frames import CloseCode
 
 import logger
 import main
-from events import SECOND, Bar, Chain, FeedCause, FeedLost, Quote, Tick
+from events import SECOND, Bar, Chain, FeedCause, FeedLost, HoldReason, Quote, Tick
+from journal import read, record_path
 from main import EXIT_CONFIG, EXIT_CRASHED, EXIT_OK, EXIT_REFUSED, INBOX_MAX, Inbox, Watchdog
 from sim.pushover import LoopbackPushover
 from sim.server import LoopbackMarket, Plan
 from tests.builders import bar, quote
+from tests.disk import Disk
 from tests.stage import KEY, TOKEN, USER, Stage, session, stage
 from utils import SystemClock
 
@@ -273,6 +276,48 @@ async def test_without_quotes_in_the_plan_the_chain_prices_everything(tmp_path: 
         await sold(play)
         await play.stop()
         check_one_of_each(play)
+
+
+async def test_a_disk_that_fails_holds_buys_and_lets_sells_out(tmp_path: Path) -> None:
+    disk = Disk()
+    async with stage(tmp_path, opener=disk) as play:
+        await bought(play)
+        disk.fault = errno.ENOSPC
+        await play.until(lambda: play.titles("record off"), 10, "record off")
+        await sold(play)
+        disk.fault = 0
+        await play.until(lambda: play.titles("record on"), 90, "record on")
+        await play.stop()
+        assert len(play.titles("record off")) == len(play.titles("record on")) == 1
+    record = read(record_path(tmp_path / "data", session().date))
+    kinds = [type(decision).__name__ for entry in record.entries for decision in entry.decisions]
+    assert [kind for kind in kinds if kind != "Declined"] == ["Opened", "Closed"]
+    numbers = [entry.number for entry in record.entries]
+    assert numbers == list(range(1, len(numbers) + 1)), "what came meanwhile was kept and written"
+
+
+async def test_no_buy_goes_out_while_the_record_is_off(tmp_path: Path) -> None:
+    disk = Disk()
+    disk.fault = errno.EROFS
+    async with stage(tmp_path, opener=disk) as play:
+        await play.until(lambda: play.titles("record off"), 30, "record off")
+        await play.wait(180)
+        assert play.titles("BUY") == []
+        engine = play.worker.engine
+        assert engine is not None
+        assert engine.holds == {HoldReason.RECORD_OFF}
+
+
+async def test_a_buy_whose_own_record_fails_is_withdrawn(tmp_path: Path) -> None:
+    disk = Disk()
+    disk.fails_at = b'"type":"opened"'
+    async with stage(tmp_path, opener=disk) as play:
+        await play.until(lambda: play.titles("record off"), 240, "record off")
+        engine = play.worker.engine
+        assert engine is not None
+        await play.until(lambda: engine.position is None, 10, "withdrawn")
+        assert engine.book.entries == 0
+        assert play.titles("BUY") == []
 
 
 async def test_eviction_is_told_and_not_fought(tmp_path: Path) -> None:

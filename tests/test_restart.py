@@ -29,7 +29,7 @@ from utils import ScaledClock
 
 ROOT = Path(main.__file__).parent
 
-KILLS = int(os.environ.get("RESTART_KILLS", "6"))
+KILLS = int(os.environ.get("RESTART_KILLS", "4"))
 """Random moments at which the worker is killed; by hand, 200."""
 
 
@@ -46,13 +46,14 @@ class Town:
         self.process: asyncio.subprocess.Process | None = None
         self.outputs: list[Path] = []
 
-    async def start(self, **changes: Any) -> None:
-        """Start the worker."""
+    async def start(self, death: tuple[str, str] = ("", ""), **changes: Any) -> None:
+        """Start the worker; ``death`` says at which moment of which push it ends."""
         told = {
             "start": self.clock.start,
             "speed": self.clock.speed,
             "origin_ns": self.clock.origin_ns,
             "seed": SEED,
+            "death": death,
             "settings": {
                 "polygon_api_key": KEY,
                 "pushover_token": TOKEN,
@@ -273,6 +274,53 @@ async def test_a_torn_record_is_cut_and_said(tmp_path: Path) -> None:
         await place.until(lambda: "Record resumed" in place.said(), 60, "resumed")
         assert "torn off" in place.said()
         await to_the_end(place)
+
+
+async def die(place: Town, moment: str, push: str) -> None:
+    """Let the worker come to its death, and start it again."""
+    await place.start(death=(moment, push))
+    assert place.process is not None
+    await asyncio.wait_for(place.process.wait(), 60)
+    assert place.process.returncode == -signal.SIGKILL, place.said()
+    await place.start()
+
+
+@pytest.mark.parametrize(
+    ("moment", "arrived"),
+    [("before fsync", 0), ("before send", 0), ("before answer", 1), ("before outcome", 1)],
+)
+async def test_a_crash_around_a_sell_repeats_it_marked(tmp_path: Path, moment: str, arrived: int) -> None:
+    async with town(tmp_path) as place:
+        await die(place, moment, "sell")
+        assert len(place.pushes("SELL")) == arrived
+        await place.until(lambda: len(place.pushes("SELL")) == arrived + 1, 120, "SELL repeated")
+        await place.clock.sleep(10)
+        assert await place.stop() == 0, place.said()
+        check(place)
+        assert [("Repeat of" in push.text) for push in place.pushes("SELL")] == [False] * arrived + [True]
+        assert len(place.pushes("BUY")) == 1
+
+
+@pytest.mark.parametrize(
+    ("moment", "arrived"),
+    [("before fsync", 0), ("before send", 0), ("before answer", 1), ("before outcome", 1)],
+)
+async def test_a_crash_around_a_buy_repeats_it_marked_or_counts_it_as_told(
+    tmp_path: Path, moment: str, arrived: int
+) -> None:
+    """Marked while it is under 30 s old; told when it is older: then there is a position, and its SELL."""
+    async with town(tmp_path) as place:
+        await die(place, moment, "buy")
+        await to_the_end(place)
+        repeated = [push for push in place.pushes("BUY") if "Repeat of" in push.text]
+        assert len(place.pushes("BUY")) == arrived + len(repeated)
+        assert len(place.pushes("SELL")) == 1
+        outcomes = [
+            entry.event.outcome
+            for entry in place.record().entries
+            if isinstance(entry.event, AlertOutcome) and entry.event.kind is AlertKind.BUY
+        ]
+        assert outcomes == [Outcome.ACCEPTED if repeated else Outcome.LOST]
 
 
 @pytest.mark.parametrize("seed", range(KILLS))

@@ -4,19 +4,74 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import random
 import signal
 import sys
 from typing import Any
 
+import httpx
 from pydantic import SecretStr
 
 import logger
 from config import Settings
+from journal import DiskFile
 from main import Worker
 from utils import ScaledClock
 
 SECRETS = ("polygon_api_key", "pushover_token", "pushover_user_key")
+
+
+MOMENTS = ("before fsync", "before send", "before answer", "before outcome")
+"""Between the write of a decision and its fsync, that and sending, sending and the answer, the answer and its record."""
+
+
+class Death:
+    """Ends the process, as a power cut would, at one of `MOMENTS` of one push (``buy`` or ``sell``)."""
+
+    def __init__(self, moment: str, push: str) -> None:
+        self._at = (moment, push)
+
+    def comes(self, moment: str, push: str) -> None:
+        """That moment is here for that push."""
+        if (moment, push) == self._at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+class DyingFile(DiskFile):
+    """A record's file; the process may end before a decision is synced, or before an outcome is written."""
+
+    death = Death("", "")
+    decided = ""
+
+    def write(self, data: bytes) -> int:
+        for push, decision in (("buy", b'"type":"opened"'), ("sell", b'"type":"closed"')):
+            if decision in data:
+                self.decided = push
+            if b'"type":"alertoutcome"' in data and f'"kind":"{push}"'.encode() in data:
+                self.death.comes("before outcome", push)
+        return super().write(data)
+
+    def sync(self) -> None:
+        self.death.comes("before fsync", self.decided)
+        super().sync()
+
+
+class DyingTransport(httpx.AsyncHTTPTransport):
+    """The ordinary transport; the process may end before a push is sent, or before its answer is seen."""
+
+    def __init__(self, death: Death) -> None:
+        super().__init__()
+        self._death = death
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if not request.url.path.endswith("messages.json"):
+            return await super().handle_async_request(request)
+        push = next((word for word in ("BUY", "SELL") if word.encode() in request.content), "").lower()
+        self._death.comes("before send", push)
+        response = await super().handle_async_request(request)
+        self._death.comes("before answer", push)
+        return response
 
 
 async def work(told: dict[str, Any]) -> int:
@@ -29,7 +84,14 @@ async def work(told: dict[str, Any]) -> int:
     logger.setup(
         level="DEBUG", log_format="console", log_file=None, secrets=settings.secrets(), clock=clock.now
     )
-    worker = Worker(settings, clock=clock, random_source=random.Random(told["seed"]))
+    death = DyingFile.death = Death(*told.get("death", ("", "")))
+    worker = Worker(
+        settings,
+        clock=clock,
+        random_source=random.Random(told["seed"]),
+        opener=DyingFile,
+        transport=DyingTransport(death),
+    )
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, worker.stop)
     return await worker.run()
 

@@ -506,7 +506,7 @@ class Engine:
             View(
                 now=now,
                 opened=opened,
-                highest=position.marks.span(now)[1],
+                highest=None if position.marks.is_lost(now) else position.marks.span(now)[1],
                 hard_level=level_below(position.peak, rules.max_giveback_percent),
                 vwap_level=level_below(position.peak, rules.tighten_giveback_percent),
                 below_vwap=None if evaluation is None or vwap is None else evaluation.price < vwap,

@@ -84,6 +84,8 @@ class Marks:
         self._held: deque[tuple[int, int]] = deque([(now, opened.mid)])
         self._wide_since: int | None = None
         self._newest: Mark | None = None
+        self._newest_at = now
+        self._stood_until: int | None = None
         self.usable = Mark(bid=opened.bid, ask=opened.ask, bid_size=opened.bid_size)
         """The newest mark that counted."""
         self.usable_at = now
@@ -94,6 +96,9 @@ class Marks:
     def learn(self, now: int, mark: Mark) -> None:
         """Take the newest quote in."""
         self._newest = mark
+        self._newest_at = now
+        if self._stood_until is None:
+            self._stood_until = now  # the mark before ends here; `_count` says when another stands
         if not mark.is_priced:
             self._wide_since = None
         elif self._is_wide(mark):
@@ -108,6 +113,8 @@ class Marks:
         mark = self._newest
         if mark is None or self._wide_since is None or (mark is self.usable and not is_fresh):
             return
+        if now - self._newest_at >= self._rules.mark_lost_seconds * SECOND:
+            return  # nobody has seen it for so long: whether its width was unbroken is not known
         unbroken = now - self._wide_since
         if unbroken >= self._rules.wide_quote_seconds * SECOND or mark.ask <= self._stop:
             self._count(now, mark)
@@ -120,13 +127,19 @@ class Marks:
     def _count(self, now: int, mark: Mark) -> None:
         self.usable = mark
         self.usable_at = now
+        self._stood_until = None
         if mark.mid != self._held[-1][1]:
             self._held.append((now, mark.mid))
 
     def span(self, now: int) -> tuple[int, int]:
-        """The lowest and the highest mark that held at any time in the last `MARK_HOLD_SECONDS`."""
+        """The lowest and the highest mark that held at any time in the last `MARK_HOLD_SECONDS`.
+
+        While no usable mark stands, of those before the last one ended: a tick does not grow older by what follows.
+        """
         held = self._held
-        start = now - round(self._rules.mark_hold_seconds * SECOND)
+        start = (now if self._stood_until is None else self._stood_until) - round(
+            self._rules.mark_hold_seconds * SECOND
+        )
         while len(held) > 1 and held[1][0] <= start:
             held.popleft()
         values = [value for _, value in held]
@@ -187,15 +200,19 @@ class Position:
     def learn_time(self, now: int) -> None:
         """What time alone brings: a wide quote that counts by now, and the peak."""
         self.marks.settle(now)
-        self.peak = max(self.peak, self.marks.span(now)[0])
+        if not self.marks.is_lost(now):
+            self.peak = max(self.peak, self.marks.span(now)[0])
 
 
 class View(msgspec.Struct, frozen=True, kw_only=True):
-    """What the exit rules see. ``below_vwap`` and ``persists`` are None while the feed is blind."""
+    """What the exit rules see. ``below_vwap`` and ``persists`` are None while the feed is blind.
+
+    ``highest`` is the mark that must have fallen, or None while there is no usable one.
+    """
 
     now: int
     opened: Opened
-    highest: int
+    highest: int | None
     hard_level: int
     vwap_level: int
     below_vwap: bool | None
@@ -210,17 +227,17 @@ def time_stop(view: View) -> ExitReason | None:
 
 def stop_loss(view: View) -> ExitReason | None:
     """mark ≤ the stop level fixed at entry."""
-    return ExitReason.STOP_LOSS if view.highest <= view.opened.stop else None
+    return ExitReason.STOP_LOSS if _is_at(view, view.opened.stop) else None
 
 
 def hard_giveback(view: View) -> ExitReason | None:
     """mark ≤ peak × (1 - MAX_GIVEBACK_PERCENT / 100)."""
-    return ExitReason.HARD_GIVEBACK if view.highest <= view.hard_level else None
+    return ExitReason.HARD_GIVEBACK if _is_at(view, view.hard_level) else None
 
 
 def vwap_giveback(view: View) -> ExitReason | None:
     """mark ≤ peak × (1 - TIGHTEN_GIVEBACK_PERCENT / 100) while close < short VWAP."""
-    return ExitReason.VWAP_GIVEBACK if view.below_vwap and view.highest <= view.vwap_level else None
+    return ExitReason.VWAP_GIVEBACK if view.below_vwap and _is_at(view, view.vwap_level) else None
 
 
 def vwap_persistence(view: View) -> ExitReason | None:
@@ -242,6 +259,11 @@ EXIT_RULES: tuple[Callable[[View], ExitReason | None], ...] = (
     shutdown,
 )
 """The policy: the first that holds sells."""
+
+
+def _is_at(view: View, level: int) -> bool:
+    """Whether the mark is at a level or under it; without a usable mark nobody can say so."""
+    return view.highest is not None and view.highest <= level
 
 
 def exit_reason(view: View) -> ExitReason | None:

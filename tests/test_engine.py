@@ -541,6 +541,29 @@ def test_a_lost_mark_is_told_once_and_its_return_once() -> None:
     assert lost[1].id == decision.id
 
 
+def test_without_a_usable_mark_givebacks_wait_for_one() -> None:
+    story, _, second = opened()
+    story.tell(second + 5, quote(second + 5, 1.99, 2.01))
+    story.tell(second + 8, quote(second + 8, 1.59, 1.61))  # 20 % under the peak, above VWAP
+    story.bars(second + 5, second + 40, 215.3)
+    assert any(isinstance(d, MarkLost) for _, d in story.decisions)
+    assert exits(story.tell(second + 43, bar(second + 40, 200.0))) == []
+    made = story.tell(second + 44, quote(second + 44, 1.59, 1.61))
+    assert [type(d) for d in made] == [MarkBack, Closed]
+    assert exits(made) == [ExitReason.VWAP_GIVEBACK]
+
+
+def test_a_dip_just_before_a_long_gap_does_not_sell() -> None:
+    story, decision, second = opened()
+    story.tell(second + 5, quote(second + 5, 0.50, 0.52))
+    assert exits(story.tell(second + 135, FeedLost(cause=FeedCause.NOT_CONNECTED))) == []
+    made = story.tell(second + 136, quote(second + 136, 1.39, 1.41))
+    assert [type(d) for d in made] == [MarkBack]
+    assert exits(story.tick(second + 137, second + 145)) == []
+    assert story.engine.position is not None
+    assert story.engine.position.peak == decision.mid
+
+
 def test_an_unchanged_quote_confirmed_by_a_poll_stands() -> None:
     story, _, second = opened()
     start = second

@@ -214,6 +214,27 @@ def test_a_wide_quote_counts_at_once_when_its_ask_is_at_the_stop() -> None:
     assert marks.usable_at == at(2)
 
 
+@pytest.mark.parametrize("after", [mark(1.00, 2.00), mark(1.00, 0.0), mark(1.10, 1.00)])
+def test_a_tick_does_not_grow_older_by_an_unusable_quote_after_it(after: Mark) -> None:
+    for tick, held in ((mark(0.99, 1.01), dollars(1.40)), (mark(1.99, 2.01), dollars(2.00))):
+        marks = Marks(RULES, opened(mid=1.40), at(0))
+        marks.learn(at(10), tick)
+        marks.learn(at(10) + 1, after)
+        assert marks.span(at(14)) == (min(tick.mid, dollars(1.40)), held)
+        marks.learn(at(14), tick)
+        assert marks.span(at(14)) == (tick.mid, tick.mid), "seen again, two seconds after it was seen first"
+
+
+def test_a_wide_quote_that_nobody_has_seen_for_long_does_not_count() -> None:
+    marks = Marks(RULES, opened(mid=1.40), at(0))
+    marks.learn(at(10), mark(1.00, 1.80))
+    marks.settle(at(30))
+    assert marks.usable_at == at(0)
+    marks.learn(at(10), mark(1.00, 1.80))
+    marks.settle(at(30) - 1)
+    assert marks.usable_at == at(30) - 1
+
+
 def test_a_mark_is_lost_after_twenty_seconds() -> None:
     marks = Marks(RULES, opened(), at(0))
     marks.learn(at(5), mark(1.39, 1.41))
@@ -284,6 +305,7 @@ def view(**changes: Any) -> View:
         ({"now": at(23_100) - 1}, None),
         ({"now": at(23_100)}, ExitReason.TIME_STOP),
         ({"highest": 2551}, None),
+        ({"highest": None, "hard_level": 9999, "vwap_level": 9999, "below_vwap": True}, None),
         ({"highest": 2550}, ExitReason.STOP_LOSS),  # 0.255 against 0.30 is -15 %; a float says it is not
         ({"hard_level": 2899}, None),
         ({"hard_level": 2900}, ExitReason.HARD_GIVEBACK),
@@ -347,3 +369,12 @@ def test_the_peak_rises_only_to_what_held() -> None:
     assert position.peak == dollars(1.50)
     position.learn_time(at(23) + SECOND)
     assert position.peak == dollars(1.50)
+
+
+def test_a_mark_that_is_lost_does_not_raise_the_peak() -> None:
+    """A tick just before the program was killed, and nothing for long: nobody knows that it held."""
+    position = book_in(Phase.OPEN).position
+    assert position is not None
+    position.marks.learn(at(20), mark(2.09, 2.11))
+    position.learn_time(at(40))
+    assert position.peak == dollars(1.40)

@@ -63,6 +63,9 @@ TOLD_AT_ONCE = frozenset(
 )
 """Causes that are certain as soon as they are known; a lost socket is given a moment to come back."""
 
+NAMED_BY_THE_VENDOR = frozenset({FeedCause.EVICTED, FeedCause.REFUSED})
+"""Causes that the owner alone can remove: told by name even when it is known that the feed is blind."""
+
 
 class Feed:
     """Whether bars arrive in time to act on, and what the owner was told of it."""
@@ -80,7 +83,7 @@ class Feed:
         self._lags: deque[int] = deque()
         self._sorted_lags: list[int] = []
         self._is_due = False
-        self._is_alarmed = False
+        self._told: set[FeedCause] = set()
         self._alarmed_at: int | None = None
         self._untold = 0
         self._uncovered: dict[str, list[tuple[int, int]]] = {symbol: [] for symbol in rules.symbols}
@@ -163,19 +166,21 @@ class Feed:
     def arrive(self, now: int, bar: Bar) -> None:
         """A live first print: the sign of life, its lag, and recovery when it is in time."""
         lag = max(0, now - bar.end)
+        is_in_time = lag <= self._rules.max_lag_seconds * SECOND
         self.well_until = 0
         self._lags.append(lag)
         insort(self._sorted_lags, lag)
         if len(self._lags) > self._rules.lag_bars:
             del self._sorted_lags[bisect_left(self._sorted_lags, self._lags.popleft())]
-        if self.cause is not None and self._is_up and lag <= self._rules.max_lag_seconds * SECOND:
+        if self.cause is not None and self._is_up and is_in_time:
             self._recover(self.cause, bar)
         self._live_at = now
-        self._live_end = max(self._live_end or 0, bar.end)
+        if is_in_time:
+            self._live_end = max(self._live_end or 0, bar.end)
         self._live_start[bar.symbol] = max(self._live_start.get(bar.symbol, 0), bar.start)
 
     def _recover(self, cause: FeedCause, bar: Bar) -> None:
-        if self._is_alarmed:
+        if self._told:
             start = self._blind_from
             end = max(start, bar.start)
             self._recovered = FeedRecovered(cause=cause, gap_start=start, gap_end=end, position=None)
@@ -188,7 +193,7 @@ class Feed:
 
     @property
     def _blind_from(self) -> int:
-        """The end of the last live bar, or when blindness began when there was none."""
+        """The end of the last live bar in time, or when blindness began when there was none."""
         return self.blind_since if self._live_end is None else self._live_end
 
     def judge(self, now: int) -> None:
@@ -238,7 +243,9 @@ class Feed:
         """The push that is due, if any: one pair in a while when flat, every one while a position is open."""
         if self._recovered is not None:
             return msgspec.structs.replace(self._recovered, position=position)
-        if self.cause is None or not self._is_due or self._is_alarmed:
+        if self.cause is None or not self._is_due:
+            return None
+        if self._told and (self.cause in self._told or self.cause not in NAMED_BY_THE_VENDOR):
             return None
         spacing = self._rules.alarm_spacing_seconds * SECOND
         if position is None and self._alarmed_at is not None and now - self._alarmed_at < spacing:
@@ -249,11 +256,11 @@ class Feed:
         """Remember what the owner was told."""
         match decision:
             case FeedAlarmed():
-                self._is_alarmed = True
+                self._told.add(decision.cause)
                 self._alarmed_at = now
                 self._untold = 0
             case FeedRecovered():
-                self._is_alarmed = False
+                self._told.clear()
                 self._recovered = None
 
 

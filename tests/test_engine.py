@@ -405,6 +405,38 @@ def test_delayed_bars_are_blind_by_the_median_lag_of_thirty(lag: float, is_blind
         assert not story.engine.feed.is_blind
 
 
+def test_the_gap_of_delayed_bars_runs_from_the_last_bar_in_time_to_the_first_after() -> None:
+    story = Story(quick())
+    story.connect()
+    for second in range(100):
+        story.tell(second + 1, bar(second))
+    for second in range(100, 400):
+        story.tell(second + 41, bar(second))
+    story.tell(442, bar(439))
+    alarm, end = [d for _, d in alarms(story)]
+    assert isinstance(alarm, FeedAlarmed)
+    assert isinstance(end, FeedRecovered)
+    assert (alarm.cause, alarm.since) == (FeedCause.LAG, at(100))
+    assert (end.gap_start, end.gap_end) == (at(100), at(439))
+
+
+@pytest.mark.parametrize("cause", [FeedCause.EVICTED, FeedCause.REFUSED])
+def test_a_cause_that_only_the_owner_can_remove_is_named_though_blindness_was_told(cause: FeedCause) -> None:
+    story = calm(Story(quick(alarm_spacing_seconds=30)))
+    story.tell(102, FeedLost(cause=FeedCause.DROPPED))
+    story.tick(103, 120)
+    story.tell(120, FeedLost(cause=cause))
+    story.tick(121, 200)
+    story.tell(200, FeedLost(cause=FeedCause.DROPPED))
+    story.tell(201, FeedLost(cause=cause))
+    story.tick(202, 260)
+    told = [(s, d.cause) for s, d in alarms(story) if isinstance(d, FeedAlarmed)]
+    assert told == [(112, FeedCause.DROPPED), (142, cause)], "named once, the spacing after the first"
+    story.tell(260, FeedRestored())
+    story.tell(262, bar(260))
+    assert [type(d) for _, d in alarms(story)] == [FeedAlarmed, FeedAlarmed, FeedRecovered]
+
+
 def test_at_most_one_pair_in_five_minutes_while_flat_and_the_rest_are_counted() -> None:
     story = calm(Story(quick()))
     second = QUIET_END + 2

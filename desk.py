@@ -294,6 +294,7 @@ class Desk:
         self._sender = sender
         self._hold = hold
         self._owed = Owed()
+        self._latest = 0
         self._off_since: int | None = None
         self._tried_at = 0
         self._syncing: set[asyncio.Task[bool]] = set()
@@ -316,6 +317,7 @@ class Desk:
                 text=f"✂️ The record's last {past.torn} bytes were torn off by a crash: cut ({past.path.name})",
                 bytes=past.torn,
             )
+        self._latest = 0 if past is None else past.now
         self._journal.begin(self._rules, self.engine.session, now, past)
         self._judge_record(now)
 
@@ -369,7 +371,11 @@ class Desk:
     # --- The one way in ---
 
     def take(self, now: int, event: Event) -> None:
-        """Take a fact: the engine first, then the record, then whoever must be told. Never waits."""
+        """Take a fact: the engine first, then the record, then whoever must be told. Never waits.
+
+        A clock that is behind the record, as after a restart on another machine, stands still until it has caught up.
+        """
+        now = self._latest = max(now, self._latest)
         decisions = self.engine.handle(now, event)
         self._journal.append(now, event, decisions)
         self._judge_record(now)

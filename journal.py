@@ -31,8 +31,10 @@ log = structlog.get_logger("journal")
 SCHEMA = 1
 """Version of the record's format. A reader refuses what it does not know."""
 
-SEAL_BYTES = len(" 01234567\n")
+SEAL = b" %08x\n"
 """A line ends with a blank, its checksum in hexadecimal, and a newline."""
+
+SEAL_BYTES = len(SEAL % 0)
 
 FILE_MODE, FOLDER_MODE = 0o600, 0o700
 SUFFIX, PACKED_SUFFIX = ".jsonl", ".jsonl.gz"
@@ -88,21 +90,19 @@ class LeaseHeld(Exception):
 Line = Header | Entry
 
 _encoder = msgspec.json.Encoder()
-_header_decoder = msgspec.json.Decoder(Header)
-_entry_decoder = msgspec.json.Decoder(Entry)
+_decode_header = msgspec.json.Decoder(Header).decode
+_decode_entry = msgspec.json.Decoder(Entry).decode
 
 
 def sealed(text: bytes, seed: int) -> tuple[bytes, int]:
     """A line of the record with its checksum, and that checksum: the seed of the next."""
     crc = zlib.crc32(text, seed)
-    return b"%s %08x\n" % (text, crc), crc
+    return text + SEAL % crc, crc
 
 
-def opened(line: bytes, seed: int) -> tuple[bytes, int] | None:
-    """The text of a whole line and its checksum; None when it is not whole or does not follow ``seed``."""
-    text, rest = line[:-SEAL_BYTES], line[-SEAL_BYTES:]
-    crc = zlib.crc32(text, seed)
-    return (text, crc) if rest == b" %08x\n" % crc else None
+def follows(line: bytes, seed: int) -> bool:
+    """Whether a line is whole and follows the checksum ``seed``."""
+    return line[-SEAL_BYTES:] == SEAL % zlib.crc32(line[:-SEAL_BYTES], seed)
 
 
 # --- Reading -----------------------------------------------------------------------------------------
@@ -162,19 +162,32 @@ class Reader:
 
     def __iter__(self) -> Iterator[Line]:
         raw = read_lines(self.path)
+        seed = 0
         for number, line in enumerate(raw, start=1):
-            found = opened(line, self.seed)
-            if found is None:
+            text = line[:-SEAL_BYTES]
+            crc = zlib.crc32(text, seed)
+            if line[-SEAL_BYTES:] != SEAL % crc:
                 tail = [line, *raw]
-                _judge_tail(self.path, tail, number, self.seed)
+                _judge_tail(self.path, tail, number, seed)
                 self.torn = sum(map(len, tail))
                 return
-            text, self.seed = found
-            decoded = decode(self.path, number, text)
+            seed = self.seed = crc
             self.size += len(line)
-            if isinstance(decoded, Entry):
-                self.number, self.now = decoded.number, decoded.now
-            yield decoded
+            try:
+                if number > 1 and text[:1] == b"[":
+                    entry = _decode_entry(text)
+                    self.number, self.now = entry.number, entry.now
+                    yield entry
+                    continue
+                header = _decode_header(text)
+            except msgspec.MsgspecError as error:
+                raise Damage(
+                    self.path, number, f"written by another version, or not a record ({error})"
+                ) from error
+            if header.schema != SCHEMA:
+                reason = f"schema {header.schema} of version {header.version}; this version reads {SCHEMA}"
+                raise Damage(self.path, number, reason)
+            yield header
 
 
 def read(path: Path) -> Record:
@@ -191,27 +204,13 @@ def first_header(path: Path) -> Header | None:
     return first
 
 
-def decode(path: Path, number: int, text: bytes) -> Line:
-    """One line's fact or header. Raises Damage when it is neither, or of another schema."""
-    try:
-        if number > 1 and text[:1] == b"[":
-            return _entry_decoder.decode(text)
-        header = _header_decoder.decode(text)
-    except msgspec.MsgspecError as error:
-        raise Damage(path, number, f"written by another version, or not a record ({error})") from error
-    if header.schema != SCHEMA:
-        reason = f"schema {header.schema} of version {header.version}; this version reads {SCHEMA}"
-        raise Damage(path, number, reason)
-    return header
-
-
 def _judge_tail(path: Path, tail: Sequence[bytes], number: int, seed: int) -> None:
     """Torn is what nothing whole follows. A later line that follows its own predecessor proves damage before it."""
     for previous, line in pairwise(tail):
         seeds = [zlib.crc32(previous[:-SEAL_BYTES], seed)]
         with contextlib.suppress(ValueError):
             seeds.append(int(previous[-SEAL_BYTES:], 16))
-        if any(opened(line, seed) is not None for seed in seeds):
+        if any(follows(line, seed) for seed in seeds):
             raise Damage(
                 path, number, "the line's checksum is wrong: it was changed, lines are missing, or moved"
             )

@@ -16,6 +16,8 @@ from pydantic import SecretStr
 import logger
 from config import Settings
 from events import SECOND
+from journal import records
+from sim import verify
 from sim.market import Episode, Market
 from sim.pushover import LoopbackPushover, Message
 from sim.screen import framed
@@ -116,12 +118,15 @@ async def play(speed: float, make_worker: MakeWorker) -> int:
             status = await _until_told(worker, phone, clock)
             logger.close()
         spent = clock.now() - start
+        proofs = [verify.check(path) for path in records(Path(folder) / "data")]
     buys, sells = phone.count("BUY"), phone.count("SELL")
     print(
         f"\n{span_text(spent)} of market time in {time.monotonic() - began:.0f} s: "
         f"{buys} BUY, {sells} SELL, {len(phone.titles) - buys - sells} other pushes.",
         flush=True,
     )
+    for proof in proofs:
+        print(f"The session's record: {proof}.")
     if status == 0 and buys == sells == 1:
         print("This is what your phone would have shown. Next: README.md, 'Running it for real'.")
         return 0

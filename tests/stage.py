@@ -15,8 +15,9 @@ from pydantic import SecretStr
 
 from config import Settings
 from events import SECOND, Session
-from journal import DiskFile, Opener
+from journal import DiskFile, Opener, records
 from main import Worker
+from sim import verify
 from sim.demo import DAY, EPISODES, SEED, START_S
 from sim.market import Episode, Market
 from sim.pushover import LoopbackPushover
@@ -140,3 +141,5 @@ async def stage(
                 play.worker.stop()
             await asyncio.wait([play.running], timeout=25)
             assert play.running.done(), "the worker did not stop"
+        for path in records(folder / "data"):
+            verify.check(path)  # raises at the first decision that is not derived again

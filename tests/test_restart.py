@@ -20,7 +20,8 @@ import main
 from config import Rules
 from engine import Engine
 from events import SECOND, AlertKind, AlertOutcome, Closed, Opened, Outcome, Withdrawn
-from journal import Header, Record, read, record_path
+from journal import Header, Record, read, record_path, records
+from sim import verify
 from sim.demo import SEED
 from sim.pushover import LoopbackPushover, Message
 from sim.server import LoopbackMarket
@@ -145,6 +146,8 @@ def decisions_of(record: Record, kind: type) -> list[Any]:
 
 def check(place: Town) -> None:
     """What must hold whenever the worker was killed: one position, one SELL, nothing told twice unmarked."""
+    for path in records(place.folder / "data"):
+        verify.check(path)  # raises at the first decision that is not derived again
     record = place.record()
     opened, closed = decisions_of(record, Opened), decisions_of(record, Closed)
     withdrawn = {decision.id for decision in decisions_of(record, Withdrawn)}

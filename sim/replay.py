@@ -61,9 +61,11 @@ def survey(path: Path) -> Survey:
     """Read a record through. Raises Unusable when it cannot be read, Damage for what is wrong but a torn end."""
     check_file(path)
     reader, headers, count = Reader(path), list[tuple[int, Header]](), 0
+    progress = Progress("Reading", path.stat().st_size)
     last: Entry | None = None
     try:
         for count, line in enumerate(reader, start=1):
+            progress.tell(reader.size)
             if isinstance(line, Header):
                 headers.append((count, line))
             else:
@@ -71,6 +73,8 @@ def survey(path: Path) -> Survey:
                 last = line
     except OSError as error:
         raise Unusable(f"{path}: {error.strerror}") from None
+    finally:
+        progress.clear()
     if not headers:
         raise Damage(path, 1, "empty, or not a record: no header")
     return Survey(headers, count, reader.torn)

@@ -130,6 +130,31 @@ def test_a_replay_decides_the_same(made: Made) -> None:
     assert [decision for each in derived(made.path) for decision in each] == made.decisions
 
 
+def test_any_number_of_restarts_is_replayed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Killed between two facts, right after a header, and in the middle of a line, before and after the BUY."""
+    story = Made(tmp_path / "record.jsonl")
+    known = BEGIN_S - 1_300
+    for begin, end in ((BEGIN_S, 2_170), (2_175, 2_230), (2_231, 2_232), (2_240, 2_300), (2_303, END_S)):
+        story.start(SESSION.open + begin * SECOND)
+        story.journal.close()
+        with story.path.open("ab") as file:
+            file.write(b'[1759413630000000,17,{"type":"ti')
+        story.start(SESSION.open + begin * SECOND)
+        story.go(known, begin, end)
+        story.journal.close()
+        known = end - 5
+    kinds = [type(decision) for decision in story.decisions]
+    assert kinds.count(Opened) == kinds.count(Closed) == 1
+    assert derived(story.path) == recorded(story.path)
+    assert main(["verify", str(story.path)]) == 0
+    assert ", 10 starts, " in capsys.readouterr().out
+    assert main(["replay", str(story.path)]) == 0
+    out = capsys.readouterr().out
+    assert out.count("The program started again") == 9
+    assert out.count("The program started again: nothing before") == 1
+    assert "The program started again: gap 8s" in out
+
+
 def test_a_replay_prints_lines_alerts_trades_and_fills(
     made: Made, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -312,7 +312,9 @@ def _secret_url(value: SecretStr) -> SecretStr:
         host, _ = parts.hostname, parts.port
     except ValueError:
         raise ValueError("takes an https:// address") from None
-    if not host or not (parts.scheme == "https" or (parts.scheme == "http" and host in LOOPBACK_HOSTS)):
+    is_plain = text.isprintable() and " " not in text
+    secure = parts.scheme == "https" or (parts.scheme == "http" and host in LOOPBACK_HOSTS)
+    if not host or not secure or not is_plain:
         raise ValueError("takes an https:// address")
     return SecretStr(text)
 

@@ -367,13 +367,13 @@ async def _check_key(rest: Rest, settings: Settings, clock: Clock) -> Check:
     """A cheap question that needs the key; its answer tells the exchange's state and the vendor's clock, too."""
 
     status = await rest.market_status()
-    found = f"key: accepted; the exchange says {status.market}"
+    found = f"key: accepted; the exchange says {status}"
     now = clock.now()
     expected_open = in_session(utils.session_at(now), now)
     if rest.skew is not None and abs(rest.skew) > settings.clock_doubt_seconds:
         text = f"{found}; this machine's clock is {abs(rest.skew):.0f} s off"
         return Check("Market data", Mark.FAIL, text, "set the clock (NTP): entries are held until then")
-    if expected_open and status.market != "open":
+    if expected_open and status != "open":
         return Check(
             "Market data", Mark.WARNING, f"{found}, the calendar says open", "no entries while it stays so"
         )

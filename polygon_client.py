@@ -22,7 +22,6 @@ import random
 import re
 import ssl
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Sequence
-from datetime import datetime
 from enum import StrEnum
 from typing import TypeVar
 from urllib.parse import quote, urlsplit
@@ -494,7 +493,6 @@ class _Exchanges(msgspec.Struct, frozen=True):
 class _MarketStatus(msgspec.Struct, frozen=True):
     market: str | None = None
     exchanges: _Exchanges | None = None
-    server_time: str | None = msgspec.field(default=None, name="serverTime")
 
 
 class _Refusal(msgspec.Struct, frozen=True):
@@ -502,13 +500,6 @@ class _Refusal(msgspec.Struct, frozen=True):
 
     error: str | None = None
     message: str | None = None
-
-
-class MarketStatus(msgspec.Struct, frozen=True):
-    """What the exchange says of itself: ``open``, ``closed`` or ``extended-hours``, and the vendor's time."""
-
-    market: str
-    server_time_us: int | None
 
 
 class RestErrorKind(StrEnum):
@@ -819,14 +810,14 @@ class Rest:
                 bars[bar.start] = bar
         return [bars[start] for start in sorted(bars)]
 
-    async def market_status(self) -> MarketStatus:
-        """Whether the exchange is open, by its own word."""
+    async def market_status(self) -> str:
+        """What the exchange says of itself: ``open``, ``closed`` or ``extended-hours``."""
         body = await self._get(httpx.URL(self._base + "/v1/marketstatus/now"))
         answer = _decode_body(body, _MarketStatus)
         market = (answer.exchanges or _Exchanges()).nyse or answer.market
         if not market:
             raise RestError(RestErrorKind.EMPTY, "no market status")
-        return MarketStatus(market=market, server_time_us=_iso_us(answer.server_time))
+        return market
 
     # One list, page by page
 
@@ -1000,13 +991,6 @@ def retry_after_s(text: str | None, now: int) -> float | None:
         return min(float(text), RETRY_AFTER_MAX_S)
     date = _http_date_us(text)
     return None if date is None else min(max(0.0, (date - now) / SECOND), RETRY_AFTER_MAX_S)
-
-
-def _iso_us(text: str | None) -> int | None:
-    try:
-        return None if text is None else int(datetime.fromisoformat(text).timestamp() * SECOND)
-    except (ValueError, OverflowError):
-        return None
 
 
 # --- Pacing ------------------------------------------------------------------------------------------
@@ -1364,7 +1348,11 @@ WAITING_MAX = 5_000
 async def _iterate(
     waiting: asyncio.Queue[Sequence[T]], work: Coroutine[object, object, None], name: str
 ) -> AsyncGenerator[T, None]:
-    """What ``work`` puts into ``waiting``, one by one; ends as ``work`` ends, and ends it when it is closed."""
+    """What ``work`` puts into ``waiting``, one by one; ends it when it is closed.
+
+    Raises what ``work`` raises, and RuntimeError when it ends in any other way: a task group takes a cancelled task
+    for a finished one, and whoever waits for facts would take a quiet end for a quiet market.
+    """
     task = asyncio.create_task(work, name=name)
     task.add_done_callback(lambda _: waiting.put_nowait(()))
     try:
@@ -1374,7 +1362,9 @@ async def _iterate(
     finally:
         task.cancel()
         await asyncio.wait({task})
-    task.result()
+    if not task.cancelled():
+        task.result()
+    raise RuntimeError(f"the {name} has ended, and nobody had asked it to")
 
 
 async def _apart(work: Coroutine[object, object, T]) -> T:
@@ -1517,7 +1507,8 @@ class StocksFeed(_Feed):
     """The bars of ``rules.symbols``, and whether they come. One connection; `events` is iterated once.
 
     ``position_open`` says whether a position is at stake; ``backfill_from`` (µs) is where the session's bars begin
-    to be missing at the start (None: at its open). ``step_s`` is real seconds for each step of connecting.
+    to be missing at the start (None: at its open). ``key_has_worked`` says whether the vendor has taken this key
+    earlier in this process: then a refusal is no reason to end. ``step_s`` is real seconds for each step of connecting.
     """
 
     def __init__(
@@ -1532,8 +1523,11 @@ class StocksFeed(_Feed):
         rng: random.Random,
         position_open: Callable[[], bool],
         backfill_from: int | None = None,
+        key_has_worked: bool = False,
         step_s: float = STEP_TIMEOUT_S,
     ) -> None:
+        self.key_has_worked = key_has_worked
+        """Whether the vendor has taken this key, in this connection or before."""
         super().__init__(
             "stocks",
             rest=rest,
@@ -1554,7 +1548,6 @@ class StocksFeed(_Feed):
         """Where each symbol's unfilled gap begins, µs; absent where nothing is missing."""
         self._newest: dict[str, int] = {}
         self._is_up = False
-        self._has_worked = False
         self._down_cause: FeedCause | None = None
         self._is_held = False
         self._silence_told = False
@@ -1630,7 +1623,7 @@ class StocksFeed(_Feed):
 
     def _go_up(self, socket: Socket) -> None:
         now = self._clock.now()
-        self._is_up = self._has_worked = True
+        self._is_up = self.key_has_worked = True
         self._down_cause = None
         self._acknowledged_at = now
         have, want = len(socket.acknowledged), len(self._rules.symbols)
@@ -1671,7 +1664,7 @@ class StocksFeed(_Feed):
         cause = lost.cause
         if cause is FeedCause.DROPPED and not was_up:
             cause = FeedCause.NOT_CONNECTED
-        if cause is FeedCause.REFUSED and not self._has_worked and not self._position_open():
+        if cause is FeedCause.REFUSED and not self.key_has_worked and not self._position_open():
             raise VendorRefused(lost.advice)
         if was_up:
             self._note_gap()
@@ -2303,7 +2296,7 @@ class ChainPoller:
         is_held = False
         while self._in_session():
             try:
-                market = (await self._rest.market_status()).market
+                market = await self._rest.market_status()
             except RestError as error:
                 log.debug("market_status_failed", text=f"Market status: {error}", reason=str(error))
                 await self._clock.sleep(max(MARKET_STATUS_EVERY_S, error.retry_after or 0.0))

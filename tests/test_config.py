@@ -165,6 +165,8 @@ def test_several_contradictions_are_reported_at_once() -> None:
         ("PUSHOVER_URL", "http://api.pushover.net"),
         ("HEARTBEAT_URL", "http://hc.example.com/uuid"),
         ("SECOND_CHANNEL_URL", "not an address"),
+        ("HEARTBEAT_URL", "https://hc.example.com/uuid\nx"),
+        ("SECOND_CHANNEL_URL", "https://hc.example .com/uuid"),
     ],
 )
 def test_an_address_without_tls_is_refused_off_this_machine(name: str, value: str) -> None:

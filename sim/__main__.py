@@ -56,7 +56,8 @@ examples:
   python -m sim replay data/sessions/2025-10-02.jsonl.gz --set STOP_LOSS_PERCENT=20 --trace rows.csv
   python -m sim replay --bars SPY.csv.gz --set SYMBOL=SPY --set BENCHMARK=
 
-Exit status: 0 done, 2 a file that cannot be used or is damaged, a rule that cannot be.
+Exit status: 0 done, 1 the trace cannot be written to its end, 2 a file that cannot be used or is damaged, a rule
+that cannot be.
 """
 
 VERIFY_TEXT = """\

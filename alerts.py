@@ -888,8 +888,7 @@ class Entry:
 class Outbox:
     """What is still to be told, and what became of the rest.
 
-    It lives in memory. Every change goes through `add`, `begin`, `postpone` and `settle`, which is where one that
-    outlives the process writes first.
+    It lives in memory; what outlives the process is the session's record.
     """
 
     def __init__(self) -> None:
@@ -1040,6 +1039,11 @@ class Sender:
     def healthy(self) -> bool:
         """Whether the last push or question was answered well; False until the first one was."""
         return self._healthy
+
+    @property
+    def holds(self) -> frozenset[HoldReason]:
+        """What holds entries here at present. It is reported once: an engine that begins later must be told."""
+        return frozenset(self._holds)
 
     @property
     def pending(self) -> list[Alert]:

@@ -742,10 +742,12 @@ async def test_bad_user_is_found_at_the_start() -> None:
         s.pushover.user_valid = False
         await s.until(lambda: s.holds)
         assert s.holds == [(HoldReason.PUSH_REFUSED, True)]
+        assert s.sender.holds == {HoldReason.PUSH_REFUSED}
         assert not s.pushover.asked("messages.json")
         s.pushover.user_valid = True
         await s.until(lambda: len(s.holds) == 2)
         assert s.holds[1] == (HoldReason.PUSH_REFUSED, False)
+        assert s.sender.holds == set()
 
 
 async def test_quota_used_up_holds_until_its_reset() -> None:

@@ -15,6 +15,7 @@ from events import (
     AlertKind,
     AlertOutcome,
     Bar,
+    Chain,
     Closed,
     Covered,
     Decision,
@@ -161,12 +162,13 @@ def test_a_closed_gate_declines_and_is_in_the_evaluation(
 
 def test_the_hold_is_named_and_lifted() -> None:
     story = calm(Story(quick()))
-    story.tell(QUIET_END + 2, Hold(reason=HoldReason.PUSH_REFUSED, on=True))
-    story.tell(QUIET_END + 2, Hold(reason=HoldReason.CLOCK_DOUBT, on=True))
+    for reason in reversed(HoldReason):
+        if reason is not HoldReason.RECORD_OFF:
+            story.tell(QUIET_END + 2, Hold(reason=reason, on=True))
     made = surge(story, seconds=5)
     assert {d.hold for d in made if isinstance(d, Declined)} == {HoldReason.CLOCK_DOUBT}
-    story.tell(QUIET_END + 8, Hold(reason=HoldReason.CLOCK_DOUBT, on=False))
-    story.tell(QUIET_END + 8, Hold(reason=HoldReason.PUSH_REFUSED, on=False))
+    for reason in HoldReason:
+        story.tell(QUIET_END + 8, Hold(reason=reason, on=False))
     assert any(isinstance(d, Opened) for d in surge(story, start=QUIET_END + 6, price=215.2))
 
 
@@ -290,6 +292,24 @@ def test_five_seconds_of_silence_are_blind_and_a_bar_ends_it_without_a_push() ->
     assert story.evaluation.vwap_rising_s == 0
 
 
+def test_corrections_are_no_sign_of_life() -> None:
+    story = calm(Story(quick()))
+    last = QUIET_END + 2
+    story.tell(last + 4, bar(QUIET_END - 1, 215.5))
+    story.tell(last + 4, bar(QUIET_END - 1, 660.5, symbol="SPY"))
+    story.tell(last + 5, Tick())
+    assert story.engine.feed.is_blind
+
+
+def test_silence_counts_from_the_open_at_the_earliest() -> None:
+    story = Story(quick())
+    story.connect(-120)
+    story.tell(5 - 1e-6, Tick())
+    assert not story.engine.feed.is_blind
+    story.tell(5, Tick())
+    assert story.engine.feed.is_blind
+
+
 def test_thirty_seconds_of_silence_are_told_once_and_their_end_once() -> None:
     story = calm(Story(quick()))
     last = QUIET_END + 2
@@ -334,6 +354,42 @@ def test_a_lost_socket_is_told_when_it_is_not_back_in_ten_seconds() -> None:
     assert alarms(story) == []
     story.tell(lost + 10, Tick())
     assert [type(d) for _, d in alarms(story)] == [FeedAlarmed]
+
+
+def test_a_second_word_of_the_same_loss_does_not_put_its_push_off() -> None:
+    story = calm(Story(quick()))
+    lost = QUIET_END + 2
+    story.tell(lost, FeedLost(cause=FeedCause.DROPPED))
+    story.tell(lost + 6, FeedLost(cause=FeedCause.NOT_CONNECTED))
+    story.tick(lost + 7, lost + 20)
+    assert [s for s, _ in alarms(story)] == [lost + 10]
+
+
+def test_where_bars_begin_to_be_unknown() -> None:
+    story = Story(quick())
+    assert story.engine.feed.unknown_from == at(0)
+    story.connect().bars(0, 50)
+    assert story.engine.feed.unknown_from == at(50)
+    story.tell(53, FeedLost(cause=FeedCause.DROPPED))
+    story.tell(60, FeedRestored())
+    story.bars(60, 70)
+    assert story.engine.feed.unknown_from == at(50)
+    story.tell(80, Covered(symbol="IWM", start=at(0), end=at(60)))
+    assert story.engine.feed.unknown_from == at(50)
+    story.tell(80, Covered(symbol="SPY", start=at(0), end=at(55)))
+    assert story.engine.feed.unknown_from == at(55)
+    story.tell(80, Covered(symbol="SPY", start=at(0), end=at(60)))
+    assert story.engine.feed.unknown_from == at(70)
+
+
+def test_the_median_of_an_even_number_of_lags_lies_between_the_middle_two() -> None:
+    story = Story(quick(benchmark=""))
+    story.connect(14)
+    for second in range(30):
+        story.tell(second + 1 + (14 if second < 15 else 16), bar(second))
+    assert not story.engine.feed.is_blind
+    story.tell(30 + 1 + 16, bar(30))
+    assert story.engine.feed.is_blind
 
 
 def test_a_socket_that_is_back_in_time_is_not_told() -> None:
@@ -454,6 +510,22 @@ def test_at_most_one_pair_in_five_minutes_while_flat_and_the_rest_are_counted() 
     assert last.untold == 2
 
 
+def test_what_was_told_of_untold_spells_is_not_told_again() -> None:
+    story = calm(Story(quick(alarm_spacing_seconds=30)))
+    second = QUIET_END + 2
+    for wait in (10, 40, 40):
+        story.tell(second, FeedLost(cause=FeedCause.STALL))
+        story.tell(second + 1, FeedRestored())
+        story.tell(second + 5, bar(second + 2))
+        second += wait
+    told = [d for _, d in alarms(story) if isinstance(d, FeedAlarmed)]
+    assert [d.untold for d in told] == [0, 1]
+    story.tell(second, FeedLost(cause=FeedCause.STALL))
+    last = alarms(story)[-1][1]
+    assert isinstance(last, FeedAlarmed)
+    assert last.untold == 0
+
+
 def test_every_pair_is_told_while_a_position_is_open() -> None:
     story, position, _ = opened()
     second = 120
@@ -520,6 +592,21 @@ def test_vwap_giveback_needs_a_price_below_vwap_and_a_feed_that_sees() -> None:
     story.tell(second + 12, FeedRestored())
     made = story.tell(second + 13, bar(second + 10, 199.0))
     assert exits(made) == [ExitReason.VWAP_GIVEBACK]
+
+
+def test_exits_that_need_bars_wait_for_one_of_the_symbol_after_a_blind_spell() -> None:
+    story, _, second = opened()
+    story.tell(second + 1, bar(second - 2, 214.0))  # below VWAP
+    story.tell(second + 1, quote(second + 1, 1.99, 2.01))
+    story.tell(second + 4, FeedLost(cause=FeedCause.DROPPED))
+    story.tell(second + 5, FeedRestored())
+    story.tell(second + 8, bar(second + 5, 660.0, symbol="SPY"))
+    assert not story.engine.feed.is_blind
+    story.tell(second + 8, quote(second + 8, 1.59, 1.61))  # 20 % under 2.00
+    story.tell(second + 9, bar(second + 6, 660.0, symbol="SPY"))
+    story.tell(second + 9, bar(second + 6, 214.0, backfilled=True))
+    assert exits(story.tick(second + 10, second + 13)) == []
+    assert exits(story.tell(second + 13, bar(second + 10, 200.0))) == [ExitReason.VWAP_GIVEBACK]
 
 
 def test_below_vwap_for_two_blocks_sells() -> None:
@@ -609,6 +696,46 @@ def test_an_unchanged_quote_confirmed_by_a_poll_stands() -> None:
     assert not any(isinstance(d, MarkLost) for _, d in story.decisions)
 
 
+@pytest.mark.parametrize(
+    ("ask", "source", "stands"),
+    [
+        (1.41, QuoteSource.POLL, True),
+        (1.42, QuoteSource.POLL, False),
+        (1.41, QuoteSource.STREAM, False),
+    ],
+)
+def test_only_a_poll_of_the_same_prices_confirms(ask: float, source: QuoteSource, stands: bool) -> None:
+    story, _, second = opened()
+    story.tell(second + 1, quote(second + 1, 1.39, 1.41))
+    story.tell(second + 16, quote(second, 1.39, ask, source=source))
+    story.tell(second + 21, Tick())
+    assert any(isinstance(d, MarkLost) for _, d in story.decisions) is not stands
+
+
+def test_a_confirmed_quote_keeps_its_own_time() -> None:
+    story, _, second = opened()
+    story.tell(second + 10, quote(second + 10, 1.39, 1.41))
+    story.tell(second + 11, quote(second + 1, 1.39, 1.41, source=QuoteSource.POLL))
+    story.tell(second + 12, quote(second + 5, 0.10, 0.12))  # older than what the poll has confirmed
+    assert exits(story.tick(second + 13, second + 20)) == []
+
+
+def test_a_row_without_a_quote_of_its_own_is_no_price() -> None:
+    story, _, second = opened()
+    story.tell(second + 1, quote(second + 1, 1.39, 1.41))
+    story.tell(second + 16, Chain(rows=(row(bid=1.39, ask=1.41, quoted_at=0),)))
+    story.tell(second + 21, Tick())
+    assert any(isinstance(d, MarkLost) for _, d in story.decisions)
+
+
+def test_a_wide_quote_that_counted_does_not_confirm_itself() -> None:
+    story, _, second = opened()
+    story.tell(second + 1, quote(second + 1, 1.20, 2.00))
+    story.tick(second + 2, second + 40)
+    (lost,) = [(s, d) for s, d in story.decisions if isinstance(d, MarkLost)]
+    assert lost[0] == second + 26, "it counted at 6"
+
+
 def test_an_older_quote_of_other_prices_changes_nothing() -> None:
     story, _, second = opened()
     story.tell(second + 10, quote(second + 10, 1.39, 1.41))
@@ -638,6 +765,16 @@ def test_a_buy_that_never_arrived_is_withdrawn(result: Outcome) -> None:
     assert (story.engine.position, story.engine.book.entries) == (None, 0)
     story.tick(second + 2, second + 20)
     assert "Closed" not in story.kinds()
+
+
+def test_a_withdrawn_second_entry_leaves_the_first_ones_cooldown_and_count() -> None:
+    story, second = sold(quick(entry_cooldown_seconds=60, alarm_spacing_seconds=0))
+    price = story.bars(second - 2, second + 60)
+    surge(story, start=second + 60, price=price)
+    again = [d for _, d in story.decisions if isinstance(d, Opened)][-1]
+    assert again.entry_number == 2
+    story.tell(second + 72, outcome(again, Outcome.UNSENT))
+    assert (story.engine.book.entries, story.engine.book.closed_at) == (1, at(second))
 
 
 @pytest.mark.parametrize("result", [Outcome.ACCEPTED, Outcome.LOST])
@@ -720,6 +857,20 @@ def test_a_restored_engine_goes_on_as_if_it_had_never_stopped(share: float) -> N
     for now, event, made in story.log[cut:]:
         assert engine.handle(now, event) == made
     assert engine.evaluation == story.engine.evaluation
+
+
+def test_a_stop_in_the_record_is_over_at_the_next_start() -> None:
+    story, decision, second = opened()
+    story.tell(second + 5, Shutdown(close_position=False))
+    engine = Engine(story.engine.rules, SESSION)
+    for now, event, made in story.log:
+        engine.restore(now, event, made)
+    assert engine.handle(at(second + 6), Tick()) == []
+    assert engine.position is not None
+    engine.handle(at(second + 6), bar(second + 3))
+    assert engine.evaluation is not None
+    assert engine.evaluation.gate is DeclineReason.POSITION_OPEN
+    assert engine.position.opened == decision
 
 
 def test_restoring_decides_nothing_itself() -> None:

@@ -226,6 +226,20 @@ def test_skew_is_left_out_of_an_old_chain() -> None:
     assert expensive.cost_percent == pytest.approx(0.01 / 1.005 * 100, abs=1e-6)
 
 
+@pytest.mark.parametrize(("age", "overpaid"), [(60.0, 0.4 / 0.6 * 100), (60.000001, 0.0)])
+def test_overpayment_counts_up_to_exactly_sixty_seconds(age: float, overpaid: float) -> None:
+    """The neighbours need no vendor's delta, and no place in the range, to hold the line."""
+    choice = choose(
+        row(213.0, 2.20, 2.22, delta=None, iv=0.20),
+        row(214.0, 1.00, 1.01, delta=0.44, iv=0.60),
+        row(215.0, 0.60, 0.62, delta=0.15, iv=0.20),
+        age=age,
+    )
+    assert isinstance(choice, Selected)
+    assert choice.row.strike == 214_000
+    assert choice.cost_percent == pytest.approx(0.01 / 1.005 * 100 + overpaid, abs=1e-5)
+
+
 def test_ties_go_to_size_then_to_the_nearer_strike_then_to_the_ticker() -> None:
     same: dict[str, Any] = {"bid": 1.0, "ask": 1.02, "delta": 0.4, "iv": 0.2}
     bigger = choose(row(214.0, **same), row(217.0, **same, bid_size=50, ask_size=60))

@@ -37,7 +37,7 @@ BUY = re.compile(
 Momentum \+0\.\d{3,}%/s \| Vol Z\d+\.\d
 
 📊 (?P<contract>O:IWM251002C\d{8}) 2025-10-02 \d+(\.5)?c
-Δ0\.\d\d\d?( \(outside 0\.30–0\.45\))? IV\d+\.\d%
+Δ0\.\d{2,6}( \(outside 0\.30–0\.45\))? IV\d+\.\d%
 
 💰 Entry ~\$\d\.\d\d \(mid \$\d\.\d\d5? \+\$0\.0\d5?\)
 Spread \d\.\d% \| Size \d+×\d+

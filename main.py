@@ -17,7 +17,8 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Sequence
+from typing import Any
 
 import httpx
 import structlog
@@ -93,14 +94,14 @@ INBOX_MAX = 10_000
 BREATH = 100
 """Facts handled before other tasks get a turn."""
 
-DRAIN_REAL_S = 15.0
+DRAIN_REAL_S = 12.0
 """How long a stop waits for pending alerts. With closing the sockets it stays under 25 s."""
 
 CRASH_DRAIN_REAL_S = 5.0
 """How long a crash does."""
 
 DEMO_SPEED = 20.0
-SPEED_MIN, SPEED_MAX = 1.0, 60.0
+SPEED_MIN, SPEED_MAX = 1.0, 40.0
 """Beyond the upper one, the machine's own delays look like the market's."""
 
 HEARTBEAT_S = 60
@@ -119,6 +120,7 @@ class Inbox:
 
     def __init__(self) -> None:
         self._queue: asyncio.Queue[Event] = asyncio.Queue()
+        self._arrived = asyncio.Event()
         self._has_room = asyncio.Event()
         self._has_room.set()
 
@@ -142,6 +144,7 @@ class Inbox:
     def put_now(self, event: Event) -> None:
         """Put a fact in that is never dropped: outcomes, holds, the shutdown."""
         self._queue.put_nowait(event)
+        self._arrived.set()
         if self.is_full:
             self._has_room.clear()
 
@@ -152,9 +155,23 @@ class Inbox:
             self._has_room.set()
         return event
 
+    async def get_within(self, nap: Coroutine[Any, Any, None]) -> Event | None:
+        """The oldest fact, or None when none has come before ``nap`` is over."""
+        waiting = (asyncio.ensure_future(nap), asyncio.ensure_future(self._arrived.wait()))
+        try:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in waiting:
+                task.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
+        return self.next()
+
     def next(self) -> Event | None:
         """The oldest fact, or None when there is none just now."""
-        return None if self._queue.empty() else self._queue.get_nowait()
+        if self._queue.empty():
+            self._arrived.clear()
+            return None
+        return self._queue.get_nowait()
 
 
 class Watchdog:
@@ -191,12 +208,14 @@ class Watchdog:
         while not self._stopped.wait(self._limit_s / 10):
             stood = time.monotonic() - self._turned_at
             if stood > self._limit_s:
-                log.critical(
-                    "watchdog_fired",
-                    text=f"🛑 The event loop has not turned for {stood:.0f} s: ending the process\n{self._stacks()}",
-                    seconds=round(stood),
-                )
-                self._end(EXIT_CRASHED)
+                try:
+                    log.critical(
+                        "watchdog_fired",
+                        text=f"🛑 The event loop has not turned for {stood:.0f} s: ending the process\n{self._stacks()}",
+                        seconds=round(stood),
+                    )
+                finally:
+                    self._end(EXIT_CRASHED)
                 return
 
     def _stacks(self) -> str:
@@ -288,16 +307,19 @@ class Worker:
                 await self._settle_newest()
                 await self._sessions()
             finally:
-                crashed = sys.exc_info()[0] is not None
-                await self._sender.drain(CRASH_DRAIN_REAL_S if crashed else DRAIN_REAL_S)
-                self._take_rest()
-                await self._close_desk()
-                for helper in helpers:
-                    helper.cancel()
+                is_crash = sys.exc_info()[0] is not None
+                try:
+                    await self._sender.drain(CRASH_DRAIN_REAL_S if is_crash else DRAIN_REAL_S)
+                    self._take_rest()
+                finally:
+                    await self._close_desk()
+                    for helper in helpers:
+                        helper.cancel()
 
     def _failed(self, error: Exception) -> int:
         """Log why the worker ends. Returns the exit status."""
-        first = _first(error)
+        refused = error.subgroup(VendorRefused) if isinstance(error, ExceptionGroup) else None
+        first = _first(error if refused is None else refused)
         if isinstance(first, VendorRefused):
             log.critical("vendor_refused", text=f"🛑 {first}")
             return EXIT_REFUSED
@@ -334,14 +356,9 @@ class Worker:
     async def _sleep_until(self, moment: int) -> None:
         """Handle what still comes in until a time (µs), or until asked to stop."""
         while (left := (moment - self._clock.now()) / SECOND) > 0 and not self._stopping.is_set():
-            nap = asyncio.ensure_future(self._clock.sleep(min(left, NAP_S)))
-            fact = asyncio.ensure_future(self._inbox.get())
-            done, pending = await asyncio.wait((nap, fact), return_when=asyncio.FIRST_COMPLETED)
-            for task in pending:
-                task.cancel()
-            await asyncio.gather(*pending, return_exceptions=True)
-            if fact in done and self.desk is not None:
-                self.desk.take(self._clock.now(), fact.result())
+            fact = await self._inbox.get_within(self._clock.sleep(min(left, NAP_S)))
+            if fact is not None and self.desk is not None:
+                self.desk.take(self._clock.now(), fact)
 
     def _take_rest(self) -> None:
         """Record what became of the last alerts, so that the next start does not send them again."""
@@ -427,6 +444,8 @@ class Worker:
             if past is not None:
                 await self._price_position(rest, desk)
                 desk.resume(clock.now(), past)
+            for reason in sorted(self._sender.holds):
+                desk.take(clock.now(), Hold(reason=reason, on=True))  # what began while no session was on
             async with asyncio.TaskGroup() as tasks:
                 sources = [
                     tasks.create_task(self._pump(source), name=name)
@@ -466,6 +485,7 @@ class Worker:
             session=session,
             rng=rng,
             position_open=lambda: self._position is not None,
+            key_has_worked=self._stocks is not None and self._stocks.key_has_worked,
             backfill_from=self.engine.feed.unknown_from if self.engine is not None else None,
         )
         options = OptionsFeed(
@@ -511,6 +531,7 @@ class Worker:
             async for event in events:
                 if not await self._inbox.put(event) and self._stocks is not None:
                     self._stocks.reopen(FeedCause.OVERFLOW)
+        raise RuntimeError("a source of facts has ended")  # they go on for ever: never a half-alive worker
 
     async def _ticks(self) -> AsyncGenerator[Event, None]:
         """A tick each second, on the second; the loop's own lag holds entries."""
@@ -562,7 +583,7 @@ class Worker:
         try:
             async with asyncio.timeout(HEARTBEAT_REAL_S):
                 answer = await client.get(url)
-        except (httpx.HTTPError, TimeoutError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
             log.warning("heartbeat_failed", text=f"💔 HEARTBEAT_URL not reached: {type(error).__name__}")
             return
         if answer.is_error:
@@ -642,6 +663,17 @@ def parser() -> argparse.ArgumentParser:
     return described
 
 
+def _demo(speed: float) -> int:
+    try:
+        return asyncio.run(demonstrate(speed))
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read it (`| head`) has seen enough. What is still buffered must not raise once more at the exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_OK
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run; returns the exit status."""
     described = parser()
@@ -649,9 +681,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if asked.speed is not None and not asked.demo:
         described.error("--speed goes with --demo")
     if asked.demo:
-        with contextlib.suppress(KeyboardInterrupt):
-            return asyncio.run(demonstrate(asked.speed or DEMO_SPEED))
-        return EXIT_INTERRUPTED
+        return _demo(asked.speed or DEMO_SPEED)
     try:
         if asked.version:
             print(f"IWM-5-VWAP {VERSION}, rules {load_rules().digest()}")

@@ -342,8 +342,8 @@ async def test_an_unscheduled_closing_is_told_and_gives_no_entry(tmp_path: Path)
 
 
 async def test_a_session_ends_with_its_summary_and_sleeps(tmp_path: Path) -> None:
-    async with stage(tmp_path, start_s=23_380, speed=60, daily_summary=True) as play:
-        await play.until(lambda: play.titles("armed"), 20, "armed")
+    async with stage(tmp_path, start_s=23_300, speed=60, daily_summary=True) as play:
+        await play.until(lambda: play.titles("armed"), 120, "armed")
         await play.until(
             lambda: play.vendor.open_connections("stocks") == 0 and play.vendor.ended, 120, "left"
         )
@@ -435,11 +435,11 @@ def test_version_and_help_need_no_keys(tmp_path: Path) -> None:
     assert "--demo" in described.stdout
 
 
-@pytest.mark.parametrize("speed", ["0", "61", "fast", "nan"])
+@pytest.mark.parametrize("speed", ["0", "41", "fast", "nan"])
 def test_a_speed_that_cannot_be_played_is_refused(tmp_path: Path, speed: str) -> None:
     result = run(tmp_path, "--demo", "--speed", speed)
     assert result.returncode == EXIT_CONFIG
-    assert "takes a number from 1 to 60" in result.stderr
+    assert "takes a number from 1 to 40" in result.stderr
 
 
 def test_a_speed_without_the_demo_is_refused(tmp_path: Path) -> None:

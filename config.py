@@ -12,7 +12,9 @@ import io
 import json
 import math
 import os
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 from urllib.parse import urlsplit
@@ -22,6 +24,7 @@ from pydantic import (
     AfterValidator,
     AliasChoices,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     SecretStr,
@@ -37,8 +40,13 @@ VERSION = "1.0.0"
 FULL_DAY_CLOSE_S = 16 * 3600
 """The close that `NO_ENTRY_AFTER` and `HARD_TIME_STOP` are written for, in seconds of the New York day."""
 
-_NAME_LENGTH = 20
-"""Length from which an unknown name in the file is not repeated, unless it looks like a name."""
+_KEY_LENGTH = 20
+"""Length from which a word may be a key that was pasted into the wrong place: the vendors' have 30 and more."""
+
+_KEY = re.compile(rf"[A-Za-z0-9_-]{{{_KEY_LENGTH},}}")
+
+_NAME_NEAR = 0.8
+"""How much a name of that length must be like a setting's to be repeated."""
 
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
 """The only hosts that may be spoken to without TLS."""
@@ -76,8 +84,24 @@ def _ticker(text: str) -> str:
     return text
 
 
+def _upper(value: object) -> object:
+    return value.strip().upper() if isinstance(value, str) else value
+
+
+def _lower(value: object) -> object:
+    return value.strip().lower() if isinstance(value, str) else value
+
+
+def _place(value: Path) -> Path:
+    try:
+        return value.expanduser()
+    except RuntimeError:
+        raise ValueError("takes a place; whose home ~ is cannot be told on this machine") from None
+
+
 SessionTime = Annotated[str, AfterValidator(_session_time)]
 Ticker = Annotated[str, AfterValidator(_ticker)]
+Place = Annotated[Path, AfterValidator(_place)]
 
 
 def _rule(default: Any, unit: str, description: str, **bounds: Any) -> Any:
@@ -233,28 +257,35 @@ class Rules(BaseModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        faults: list[str] = []
-        for lower, upper in (
-            ("delta_min", "delta_max"),
-            ("tighten_giveback_percent", "max_giveback_percent"),
-            ("chain_skew_seconds", "chain_max_seconds"),
-            ("stall_seconds", "silence_alarm_seconds"),
-        ):
-            if getattr(self, lower) > getattr(self, upper):
-                faults.append(f"{lower.upper()} must not exceed {upper.upper()}")
+        faults = [
+            f"{self._named(lower)} must not exceed {self._named(upper)}: set both"
+            for lower, upper in (
+                ("delta_min", "delta_max"),
+                ("tighten_giveback_percent", "max_giveback_percent"),
+                ("chain_skew_seconds", "chain_max_seconds"),
+                ("stall_seconds", "silence_alarm_seconds"),
+                ("volume_min_bars", "volume_window_seconds"),
+                ("momentum_min_bars", "momentum_seconds"),
+                ("relative_volume_seconds", "volume_window_seconds"),
+            )
+            if getattr(self, lower) > getattr(self, upper)
+        ]
         if seconds_of_day(self.no_entry_after) > seconds_of_day(self.hard_time_stop):
-            faults.append("NO_ENTRY_AFTER must not be later than HARD_TIME_STOP")
+            pair = self._named("no_entry_after"), self._named("hard_time_stop")
+            faults.append(f"{pair[0]} must not be later than {pair[1]}: set both")
         if self.symbol == self.benchmark:
-            faults.append("BENCHMARK must differ from SYMBOL (empty leaves it out)")
-        if self.volume_min_bars > self.volume_window_seconds:
-            faults.append("VOLUME_MIN_BARS must not exceed VOLUME_WINDOW_SECONDS")
-        if self.momentum_min_bars > self.momentum_seconds:
-            faults.append("MOMENTUM_MIN_BARS must not exceed MOMENTUM_SECONDS")
-        if self.relative_volume_seconds > self.volume_window_seconds:
-            faults.append("RELATIVE_VOLUME_SECONDS must not exceed VOLUME_WINDOW_SECONDS")
+            pair = self._named("benchmark"), self._named("symbol")
+            faults.append(
+                f"{pair[0]} must differ from {pair[1]}: set both (an empty BENCHMARK leaves it out)"
+            )
         if faults:
             raise ValueError("\n".join(faults))
         return self
+
+    def _named(self, name: str) -> str:
+        """A setting with its value, for a fault that concerns two."""
+        value = getattr(self, name)
+        return f"{name.upper()} ({value:g})" if isinstance(value, float) else f"{name.upper()} ({value})"
 
     @property
     def symbols(self) -> tuple[str, ...]:
@@ -371,14 +402,16 @@ class Settings(Rules, BaseSettings):
         "wss://socket.massive.com", "URL", "Socket address; `/stocks` and `/options` are added"
     )
     pushover_url: HttpUrl = _rule("https://api.pushover.net", "URL", "Address of Pushover")
-    data_dir: Path = _rule(
+    data_dir: Place = _rule(
         Path("data"), "folder", "Where session records are kept; on a disk that survives restarts"
     )
-    log_file: Path = _rule(Path("iwm_momentum.log"), "file", "The log, rotated at 10 MB, five kept")
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = _rule(
+    log_file: Place = _rule(Path("iwm_momentum.log"), "file", "The log, rotated at 10 MB, five kept")
+    log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)] = _rule(
         "INFO", "level", "Least level that is logged"
     )
-    log_format: Literal["console", "json"] = _rule("console", "format", "`json` for machines")
+    log_format: Annotated[Literal["console", "json"], BeforeValidator(_lower)] = _rule(
+        "console", "format", "`json` for machines"
+    )
     keep_sessions: int = _rule(60, "sessions", "Session records that are kept", ge=1, le=10_000)
     heartbeat_url: SecretUrl = _rule(
         SecretStr(""),
@@ -391,7 +424,7 @@ class Settings(Rules, BaseSettings):
         "SELL and safety pushes that Pushover does not take are posted here as text",
     )
     daily_summary: bool = _rule(True, "on/off", "A quiet push at the open and one in the evening")
-    on_shutdown: Literal["close", "keep"] = _rule(
+    on_shutdown: Annotated[Literal["close", "keep"], BeforeValidator(_lower)] = _rule(
         "close",
         "choice",
         "At a stop, an open position gets its SELL (`close`) or is left for the next start (`keep`)",
@@ -454,107 +487,139 @@ def load(
     Returns the settings and, for each variable, where its value came from: ``default``, ``file`` or ``environment``.
     Raises ConfigError with every fault at once.
     """
-    values, sources, faults = _read(environment, env_file)
-    settings = _validated(Settings, values, values, faults)
-    return settings, sources
+    found = _read(environment, env_file)
+    return _validated(Settings, found.values, found), found.sources
 
 
 def load_rules(environment: Mapping[str, str] | None = None, env_file: Path | None = Path(".env")) -> Rules:
     """Read the rules alone, where no keys are needed. Raises ConfigError with every fault at once."""
-    values, _, faults = _read(environment, env_file)
-    rules = {name: value for name, value in values.items() if name.lower() in Rules.model_fields}
-    return _validated(Rules, rules, values, faults)
+    found = _read(environment, env_file)
+    rules = {name: value for name, value in found.values.items() if name.lower() in Rules.model_fields}
+    return _validated(Rules, rules, found)
 
 
-def _validated(
-    model: type[Model], values: Mapping[str, str], shown: Mapping[str, str], faults: list[str]
-) -> Model:
+@dataclass
+class _Found:
+    """What was read: values and sources by variable, lines by variable of the file, and what is wrong with it."""
+
+    file: Path | None
+    values: dict[str, str] = field(default_factory=dict)
+    sources: dict[str, str] = field(default_factory=dict)
+    lines: dict[str, int] = field(default_factory=dict)
+    faults: list[str] = field(default_factory=list)
+
+    def missing_file(self) -> str | None:
+        """The line for somebody who has no file yet; None when there is one, or none is looked for."""
+        if self.file is None or self.file.is_file():
+            return None
+        return (
+            f"No {self.file.name} in {self.file.absolute().parent}: copy .env.example there, "
+            "fill in the three keys, then run diagnose.py"
+        )
+
+
+def _validated(model: type[Model], values: Mapping[str, str], found: _Found) -> Model:
     fields: dict[str, Any] = {name.lower(): value for name, value in values.items()}
+    faults = list(found.faults)
+    missing = False
     try:
         made = model(**fields)
     except ValidationError as error:
         for item in error.errors(include_url=False):
-            faults.extend(_fault(item["loc"], item["msg"], shown).splitlines())
+            missing = missing or item["type"] == "missing"
+            faults.extend(_fault(item["loc"], item["msg"], found).splitlines())
     if faults:
-        raise ConfigError(sorted(set(faults)))
+        last = found.missing_file() if missing else None
+        raise ConfigError([*sorted(set(faults)), *([last] if last else [])])
     return made
 
 
-def _read(
-    environment: Mapping[str, str] | None, env_file: Path | None
-) -> tuple[dict[str, str], dict[str, str], list[str]]:
-    """Values by variable, where each variable's came from, and what is wrong with the file."""
+def _read(environment: Mapping[str, str] | None, env_file: Path | None) -> _Found:
+    """Everything that is given in the file and the environment, judged by name only."""
     environment = os.environ if environment is None else environment
     names = {*variable_names(), *ALIASES}
-    faults: list[str] = []
-    values: dict[str, str] = {}
-    sources = dict.fromkeys(variable_names(), "default")
+    found = _Found(env_file, sources=dict.fromkeys(variable_names(), "default"))
 
-    def take(found: Mapping[str, str | None], source: str) -> None:
+    def take(given: Mapping[str, str | None], source: str, lines: Mapping[str, int]) -> None:
         # An alias first, so that the proper name wins within one source.
         for name in (*ALIASES, *variable_names()):
-            value = (found.get(name) or "").strip()
+            value = (given.get(name) or "").strip()
             # An empty variable counts as set where empty has a meaning, and as not set elsewhere.
-            if value or (name == "BENCHMARK" and name in found):
+            if value or (name == "BENCHMARK" and name in given):
                 variable = ALIASES.get(name, name)
-                values[variable] = value
-                sources[variable] = source
+                found.values[variable] = value
+                found.sources[variable] = source
+                found.lines.pop(variable, None)
+                if name in lines:
+                    found.lines[variable] = lines[name]
 
-    in_file = _read_env_file(env_file, faults)
+    in_file, lines = _read_env_file(env_file, found.faults)
     for name in in_file.keys() - names:
-        near = difflib.get_close_matches(name, names, n=1)
-        hint = f"; did you mean {near[0]}?" if near else "; remove it or see .env.example"
-        # A long word without an underscore may be a key that was pasted where its name belongs.
-        shown = name if near or "_" in name or len(name) < _NAME_LENGTH else "a name that is not shown"
-        faults.append(f"{shown}: no such setting in {env_file}{hint}")
-    take(in_file, "file")
-    take(environment, "environment")
-    return values, sources, faults
+        found.faults.append(_unknown(name, f"{env_file}, line {lines[name]}", names))
+    take(in_file, "file", lines)
+    take(environment, "environment", {})
+    return found
 
 
-def _read_env_file(path: Path | None, faults: list[str]) -> dict[str, str | None]:
-    """The variables of a file by upper-case name. A line that is no ``NAME=value`` is a fault; it is not shown."""
+def _unknown(name: str, where: str, names: set[str]) -> str:
+    """The fault of a name that is none. A long one may be a key that was pasted where its name belongs."""
+    is_long = len(name) >= _KEY_LENGTH or not name.replace("_", "").isalnum()
+    near = difflib.get_close_matches(name, names, n=1, cutoff=_NAME_NEAR if is_long else 0.6)
+    shown = "a name that is not shown (it looks like a key)" if is_long and not near else name
+    hint = f"did you mean {near[0]}?" if near else "remove it or see .env.example"
+    return f"{shown}: no such setting in {where}; {hint}"
+
+
+def _read_env_file(path: Path | None, faults: list[str]) -> tuple[dict[str, str | None], dict[str, int]]:
+    """The variables of a file by upper-case name, and their lines. A line that is no ``NAME=value`` is a fault; it is not shown."""
     if path is None or not path.is_file():
-        return {}
+        return {}, {}
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         faults.append(f"{path}: cannot be read as UTF-8 text ({type(error).__name__})")
-        return {}
-    found: dict[str, str | None] = {}
+        return {}, {}
+    values: dict[str, str | None] = {}
+    lines: dict[str, int] = {}
     for binding in parse_stream(io.StringIO(text)):
+        written = binding.original.string  # with the empty lines before it
+        line = binding.original.line + written[: -len(written.lstrip()) or None].count("\n")
         if binding.key is not None and binding.value is not None:
-            found[binding.key.upper()] = binding.value
+            values[binding.key.upper()] = binding.value
+            lines[binding.key.upper()] = line
         elif binding.key is not None or binding.error:
-            written = binding.original.string  # with the empty lines before it
-            line = binding.original.line + written[: -len(written.lstrip()) or None].count("\n")
             faults.append(f"{path}: line {line} takes NAME=value")
-    return found
+    return values, lines
 
 
-def _fault(location: tuple[int | str, ...], message: str, values: Mapping[str, str]) -> str:
-    """One line for one fault: the variable, what it got (never a secret's value), and what it takes."""
+def _fault(location: tuple[int | str, ...], message: str, found: _Found) -> str:
+    """One line for one fault: the variable, what it got (never a secret's value) and where, and what it takes."""
     message = message.removeprefix("Value error, ")
     if not location:
         return message
     variable = str(location[0]).upper()
     variable = ALIASES.get(variable, variable)
-    if variable not in values:
+    if variable not in found.values:
         return f"{variable}: missing; {_takes(variable)}"
-    got = "a value that is not shown" if _hidden(variable, values) else repr(values[variable])
+    got = _got(variable, found.values)
+    if variable in found.lines:
+        got += f" in {found.file}, line {found.lines[variable]}"
     detail = message if message.startswith("takes") else _takes(variable)
     return f"{variable}: got {got}; {detail}"
 
 
-def _hidden(variable: str, values: Mapping[str, str]) -> bool:
-    """Whether a value is a secret, or holds one: an address with a password or a query, a key in the wrong place."""
+def _got(variable: str, values: Mapping[str, str]) -> str:
+    """A refused value, unless it is a secret or may hold one: a key or an address in the wrong place."""
     value = values[variable]
     secrets = (values.get(name, "") for name in SECRET_NAMES)
-    return (
-        variable in SECRET_NAMES
-        or (variable.endswith("_URL") and any(mark in value for mark in "@?#"))
-        or any(secret in value for secret in secrets if len(secret) >= 8)
-    )
+    is_address = variable.endswith("_URL")
+    if variable in SECRET_NAMES or (is_address and any(mark in value for mark in "@?#")):
+        return "a value that is not shown"
+    if _KEY.search(value) or any(secret in value for secret in secrets if len(secret) >= 8):
+        return "a value that is not shown (it looks like a key)"
+    if "://" in value and not is_address:
+        return "a value that is not shown (it looks like an address)"
+    return repr(value)
 
 
 def _takes(variable: str) -> str:
@@ -562,7 +627,10 @@ def _takes(variable: str) -> str:
     info = Settings.model_fields[variable.lower()]
     extra = info.json_schema_extra
     unit = extra.get("unit") if isinstance(extra, dict) else None
-    return f"takes {kind(variable)} ({unit}), {limits(variable)}: {info.description}".replace(", :", ":")
+    description = info.description or ""
+    if unit == "key":
+        return f"takes your {description.partition(';')[0]}"
+    return f"takes {kind(variable)} ({unit}), {limits(variable)}: {description}".replace(", :", ":")
 
 
 def kind(variable: str) -> str:

@@ -61,7 +61,7 @@ def test_all_faults_are_reported_at_once() -> None:
         "POLYGON_API_KEY: got a value that is not shown; takes your Massive (Polygon.io) API key, without spaces",
         "POLYGON_WS_URL: got 'ws://example.com'; takes wss://; plain ws:// is for loopback only",
         "PUSHOVER_TOKEN: got a value that is not shown; takes the 30 letters or digits that pushover.net shows",
-        "PUSHOVER_USER_KEY: missing; takes text (key): Pushover user or group key",
+        "PUSHOVER_USER_KEY: missing; takes your Pushover user or group key",
         "STALL_SECONDS: got '2.5'; takes a whole number (s), 1 to 60: "
         "Silence over all symbols that makes the feed blind",
         "STOP_LOSS_PERCENT: got 'nan'; takes a number (% of entry), over 0 and under 100: Loss that sells",
@@ -123,20 +123,39 @@ def test_what_is_no_session_time_is_refused(value: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "fault"),
     [
-        ({"DELTA_MIN": "0.5"}, "DELTA_MIN must not exceed DELTA_MAX"),
+        ({"DELTA_MIN": "0.5"}, "DELTA_MIN (0.5) must not exceed DELTA_MAX (0.45): set both"),
         (
             {"TIGHTEN_GIVEBACK_PERCENT": "31"},
-            "TIGHTEN_GIVEBACK_PERCENT must not exceed MAX_GIVEBACK_PERCENT",
+            "TIGHTEN_GIVEBACK_PERCENT (31) must not exceed MAX_GIVEBACK_PERCENT (30): set both",
         ),
-        ({"CHAIN_MAX_SECONDS": "59"}, "CHAIN_SKEW_SECONDS must not exceed CHAIN_MAX_SECONDS"),
-        ({"STALL_SECONDS": "31"}, "STALL_SECONDS must not exceed SILENCE_ALARM_SECONDS"),
-        ({"NO_ENTRY_AFTER": "15:55:01"}, "NO_ENTRY_AFTER must not be later than HARD_TIME_STOP"),
-        ({"BENCHMARK": "iwm"}, "BENCHMARK must differ from SYMBOL (empty leaves it out)"),
-        ({"VOLUME_MIN_BARS": "1201"}, "VOLUME_MIN_BARS must not exceed VOLUME_WINDOW_SECONDS"),
-        ({"MOMENTUM_MIN_BARS": "31"}, "MOMENTUM_MIN_BARS must not exceed MOMENTUM_SECONDS"),
+        (
+            {"CHAIN_MAX_SECONDS": "59"},
+            "CHAIN_SKEW_SECONDS (60) must not exceed CHAIN_MAX_SECONDS (59): set both",
+        ),
+        ({"STALL_SECONDS": "31"}, "STALL_SECONDS (31) must not exceed SILENCE_ALARM_SECONDS (30): set both"),
+        (
+            {"HARD_TIME_STOP": "15:00"},
+            "NO_ENTRY_AFTER (15:30) must not be later than HARD_TIME_STOP (15:00): set both",
+        ),
+        (
+            {"NO_ENTRY_AFTER": "15:55:01"},
+            "NO_ENTRY_AFTER (15:55:01) must not be later than HARD_TIME_STOP (15:55): set both",
+        ),
+        (
+            {"BENCHMARK": "iwm"},
+            "BENCHMARK (IWM) must differ from SYMBOL (IWM): set both (an empty BENCHMARK leaves it out)",
+        ),
+        (
+            {"VOLUME_MIN_BARS": "1201"},
+            "VOLUME_MIN_BARS (1201) must not exceed VOLUME_WINDOW_SECONDS (1200): set both",
+        ),
+        (
+            {"MOMENTUM_MIN_BARS": "31"},
+            "MOMENTUM_MIN_BARS (31) must not exceed MOMENTUM_SECONDS (30): set both",
+        ),
         (
             {"RELATIVE_VOLUME_SECONDS": "1201"},
-            "RELATIVE_VOLUME_SECONDS must not exceed VOLUME_WINDOW_SECONDS",
+            "RELATIVE_VOLUME_SECONDS (1201) must not exceed VOLUME_WINDOW_SECONDS (1200): set both",
         ),
     ],
 )
@@ -206,6 +225,102 @@ def test_no_fault_shows_a_secret(changes: dict[str, str]) -> None:
     assert "got a value that is not shown" in fault
 
 
+MADE_KEYS = (
+    "azCANARYq7Rt2Yw9Lk4Mn8Bv3Xc6Zd1P",
+    "az_CANARY-q7Rt2Yw9Lk4_Mn8Bv3Xc6Zd",
+    "aCANARYq7rt2yw9lk4mn8bv3xc6zd1",
+)
+
+
+@pytest.mark.parametrize("key", MADE_KEYS)
+@pytest.mark.parametrize(
+    "name", ["LOG_LEVEL", "SYMBOL", "STALL_SECONDS", "HARD_TIME_STOP", "POLYGON_REST_URL"]
+)
+def test_a_key_behind_the_wrong_name_is_not_shown(tmp_path: Path, name: str, key: str) -> None:
+    (fault,) = faults(**{name: key})
+    assert fault.startswith(f"{name}: got a value that is not shown (it looks like a key); takes ")
+    path = write(tmp_path, f"# a comment\n\n{name}={key}\n")
+    with pytest.raises(config.ConfigError) as caught:
+        config.load(KEYS, path)
+    (fault,) = caught.value.faults
+    assert fault.startswith(
+        f"{name}: got a value that is not shown (it looks like a key) in {path}, line 3; takes "
+    )
+    assert "CANARY" not in fault
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["https://hooks.example.com/CANARY", "https://hc.example.com/0f3aCANARY-4b6d-11ee-be56-0242ac120002"],
+)
+def test_an_address_behind_the_wrong_name_is_not_shown(address: str) -> None:
+    (fault,) = faults(LOG_FORMAT=address)
+    assert fault.startswith("LOG_FORMAT: got a value that is not shown (it looks like ")
+    assert "CANARY" not in fault
+
+
+@pytest.mark.parametrize(
+    "key", [*MADE_KEYS, "https://hooks.example.com/CANARY", "POLYGON_API_KEY_azCANARYq7Rt2Yw9"]
+)
+def test_a_key_where_a_name_belongs_is_not_shown(tmp_path: Path, key: str) -> None:
+    path = write(tmp_path, f"SYMBOL=IWM\n{key}=1\n")
+    with pytest.raises(config.ConfigError) as caught:
+        config.load(KEYS, path)
+    assert caught.value.faults == [
+        f"a name that is not shown (it looks like a key): no such setting in {path}, line 2; "
+        "remove it or see .env.example"
+    ]
+
+
+def test_a_value_that_the_environment_overrules_has_no_line(tmp_path: Path) -> None:
+    path = write(tmp_path, "STALL_SECONDS=fast\nLAG_BARS=many\n")
+    with pytest.raises(config.ConfigError) as caught:
+        config.load({**KEYS, "STALL_SECONDS": "slow"}, path)
+    assert [fault.partition("; takes")[0] for fault in caught.value.faults] == [
+        f"LAG_BARS: got 'many' in {path}, line 2",
+        "STALL_SECONDS: got 'slow'",
+    ]
+
+
+def test_somebody_without_a_file_is_told_where_it_belongs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    missing = f"No .env in {tmp_path}: copy .env.example there, fill in the three keys, then run diagnose.py"
+    with pytest.raises(config.ConfigError) as caught:
+        config.load({})
+    assert caught.value.faults == [
+        "POLYGON_API_KEY: missing; takes your Massive (Polygon.io) API key",
+        "PUSHOVER_TOKEN: missing; takes your Pushover application token",
+        "PUSHOVER_USER_KEY: missing; takes your Pushover user or group key",
+        missing,
+    ]
+    assert str(caught.value).splitlines() == caught.value.faults
+    # With the keys in the environment no file is needed, and with a file it is not the place that is wrong.
+    with pytest.raises(config.ConfigError) as caught:
+        config.load({**KEYS, "STALL_SECONDS": "0"})
+    assert missing not in caught.value.faults
+    write(tmp_path, "STALL_SECONDS=5\n")
+    with pytest.raises(config.ConfigError) as caught:
+        config.load({})
+    assert len(caught.value.faults) == 3
+
+
+def test_home_stands_for_itself_in_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/made/home")
+    settings = load(DATA_DIR="~/records", LOG_FILE="~/logs/iwm.log")
+    assert settings.data_dir == Path("/made/home/records")
+    assert settings.log_file == Path("/made/home/logs/iwm.log")
+    (fault,) = faults(DATA_DIR="~nobody_has_this_name/x")
+    assert fault.startswith("DATA_DIR: got ")
+    assert "whose home ~ is cannot be told" in fault
+
+
+def test_choices_are_taken_in_any_case() -> None:
+    settings = load(LOG_LEVEL="info", LOG_FORMAT="JSON", ON_SHUTDOWN="Keep")
+    assert (settings.log_level, settings.log_format, settings.on_shutdown) == ("INFO", "json", "keep")
+
+
 def test_no_representation_shows_a_secret() -> None:
     settings = load(HEARTBEAT_URL="https://hc.example.com/CanaryPath")
     for text in (repr(settings), str(settings), repr(settings.model_dump()), settings.model_dump_json()):
@@ -270,8 +385,8 @@ def test_an_unknown_name_in_the_file_is_refused_with_a_suggestion(tmp_path: Path
     with pytest.raises(config.ConfigError) as caught:
         config.load(KEYS, path)
     assert caught.value.faults == [
-        f"STOP_LOSS_PERCENTAGE: no such setting in {path}; did you mean STOP_LOSS_PERCENT?",
-        f"UTTERLY_OTHER_THING: no such setting in {path}; remove it or see .env.example",
+        f"STOP_LOSS_PERCENTAGE: no such setting in {path}, line 1; did you mean STOP_LOSS_PERCENT?",
+        f"UTTERLY_OTHER_THING: no such setting in {path}, line 2; remove it or see .env.example",
     ]
     # The environment belongs to others, too: unknown names there are none of our business.
     assert load(STOP_LOSS_PERCENTAGE="15").stop_loss_percent == 15
@@ -284,7 +399,7 @@ def test_a_line_that_sets_nothing_is_refused_and_not_shown(tmp_path: Path) -> No
     assert caught.value.faults == [
         f"{path}: line 2 takes NAME=value",
         f"{path}: line 4 takes NAME=value",
-        f"a name that is not shown: no such setting in {path}; remove it or see .env.example",
+        f"a name that is not shown (it looks like a key): no such setting in {path}, line 3; remove it or see .env.example",
     ]
 
 

@@ -30,12 +30,17 @@ try:
     from alerts import Answer, Pushover, Result
     from config import Settings
     from events import SECOND, Chain, Session
+    from journal import Lease, LeaseHeld
     from polygon_client import Rest, RestError, RestErrorKind
     from utils import Clock
 except (ImportError, SyntaxError) as error:  # an old Python, or a package that is missing: `main` says which
     _import_error = error
+except KeyboardInterrupt:  # loading takes a moment, and Ctrl-C does not wait for it
+    sys.exit(130)
 
 EXIT_OK, EXIT_FAILS, EXIT_CONFIGURATION = 0, 1, 2
+EXIT_INTERRUPTED = 130
+"""What a shell expects of a program that Ctrl-C ended."""
 
 FOLDER = Path(__file__).resolve().parent
 
@@ -76,6 +81,7 @@ exit status:
   0  all well (warnings allowed)
   1  something fails: every line with a cross says what to do
   2  bad configuration: one line for each fault
+  130  ended by Ctrl-C
 
 Keys are never printed. Nothing is sent to the phone, and no streaming connection is opened: a worker that runs
 elsewhere on the same account is not disturbed.
@@ -163,18 +169,18 @@ def setting_text(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def check_settings(settings: Settings, sources: Mapping[str, str]) -> list[Check]:
-    """Each setting, its value and where that came from."""
+def check_settings(settings: Settings, sources: Mapping[str, str], *, verbose: bool = False) -> list[Check]:
+    """Each setting that was given, its value and where that came from; with ``verbose`` the defaults, too."""
     file = Path(".env").absolute()
     read = f"{file} is read" if file.is_file() else f"there is no {file}: environment and defaults only"
-    return [Check("Settings", Mark.OK, read)] + [
-        Check(
-            "Settings",
-            Mark.OK,
-            f"{name} = {setting_text(getattr(settings, name.lower())) or '(empty)'} ({source})",
-        )
-        for name, source in sources.items()
+    shown = {name: source for name, source in sources.items() if verbose or source != "default"}
+    lines = [read] + [
+        f"{name} = {setting_text(getattr(settings, name.lower())) or '(empty)'} ({source})"
+        for name, source in shown.items()
     ]
+    if others := len(sources) - len(shown):
+        lines.append(f"{others} others at their default (--verbose shows them)")
+    return [Check("Settings", Mark.OK, line) for line in lines]
 
 
 ODD: tuple[tuple[Callable[[Settings], bool], str, str], ...] = (
@@ -255,19 +261,68 @@ def check_oddities(settings: Settings, environment: Mapping[str, str]) -> list[C
 
 
 def check_places(settings: Settings, environment: Mapping[str, str]) -> list[Check]:
-    """Whether records and log can be written where they shall be."""
-    checks = []
-    for name, folder in (("DATA_DIR", settings.data_dir), ("LOG_FILE", settings.log_file.parent)):
-        nearest = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
-        if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
-            text = f"{name}: {folder.absolute()} cannot be written"
-            checks.append(Check("Places", Mark.FAIL, text, f"give this user the right to write {nearest}"))
-        elif environment.get("RENDER") and not os.path.ismount(nearest) and not _on_disk(nearest):
-            text = f"{name}: {folder.absolute()} is not on a disk: it is lost at every deploy"
-            checks.append(Check("Places", Mark.WARNING, text, "attach a disk at /var/data and point there"))
-        else:
-            checks.append(Check("Places", Mark.OK, f"{name}: {folder.absolute()} can be written"))
+    """Whether records and log can be written where they shall be, and whether a copy is at work there."""
+    checks = [_check_folder("DATA_DIR", settings.data_dir, settings.data_dir, environment)]
+    if checks[0].mark is not Mark.FAIL:
+        checks += _check_lease(settings.data_dir)
+    fault = _log_file_fault(settings.log_file)
+    if fault is None:
+        checks.append(_check_folder("LOG_FILE", settings.log_file, settings.log_file.parent, environment))
+    else:
+        text = f"LOG_FILE: {settings.log_file.absolute()} {fault}"
+        checks.append(Check("Places", Mark.FAIL, text, "name a plain file that this user may write"))
     return checks
+
+
+def _check_folder(name: str, place: Path, folder: Path, environment: Mapping[str, str]) -> Check:
+    """Whether ``folder``, which ``place`` needs, is there or can be made, and can be written."""
+    shown = place.absolute()
+    nearest = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    if not nearest.is_dir():
+        text = f"{name}: {shown} cannot be used: {nearest} is a file, not a folder"
+        return Check("Places", Mark.FAIL, text, "name a folder that is one, or can be made")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        text = f"{name}: {shown} cannot be written"
+        return Check("Places", Mark.FAIL, text, f"give this user the right to write {nearest}")
+    if environment.get("RENDER") and not os.path.ismount(nearest) and not _on_disk(nearest):
+        text = f"{name}: {shown} is not on a disk: it is lost at every deploy"
+        return Check("Places", Mark.WARNING, text, "attach a disk at /var/data and point there")
+    return Check("Places", Mark.OK, f"{name}: {shown} can be written")
+
+
+def _log_file_fault(path: Path) -> str | None:
+    """Why a log that is there cannot be written; None when it can, or is still to be made."""
+    try:
+        # As the log opens it, a symbolic link included, but nothing is made; a pipe does not keep us waiting.
+        os.close(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC))
+    except (FileNotFoundError, NotADirectoryError):
+        return None  # its folder is looked at on its own
+    except OSError as error:
+        if path.is_symlink():
+            return "is a symbolic link, which the log refuses"
+        return "is a folder, not a file" if path.is_dir() else f"cannot be opened ({error.strerror})"
+    return None
+
+
+def _check_lease(folder: Path) -> list[Check]:
+    """Whether a copy of the worker is running on ``folder``. Takes its lease for a moment when there is one."""
+    if not (folder / "lease").exists():
+        return []  # no copy has ever run there, and this one makes nothing
+    lease = Lease(folder)
+    try:
+        lease.take(f"{utils.day_text(utils.utc_now())} by diagnose.py")
+    except LeaseHeld as held:
+        text = f"DATA_DIR: a copy is running there ({held})"
+        return [Check("Places", Mark.WARNING, text, "well if it is the one you mean: a second ends with 4")]
+    except OSError as error:
+        text = f"DATA_DIR: its lease cannot be taken ({error.strerror})"
+        return [
+            Check(
+                "Places", Mark.WARNING, text, f"give this user the right to write {folder.absolute()}/lease"
+            )
+        ]
+    lease.release()
+    return []
 
 
 def _on_disk(path: Path) -> bool:
@@ -528,6 +583,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--offline", action="store_true", help="ask nobody: leave market data and push out")
+    parser.add_argument("--verbose", action="store_true", help="show every setting, its default included")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of lines")
     return parser.parse_args(arguments)
 
@@ -551,11 +607,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings, sources = config.load()
     except config.ConfigError as error:
+        # One remedy for all: said once, with the last.
         do = "see .env.example and the README's table of settings"
-        checks += [Check("Settings", Mark.FAIL, fault, do) for fault in error.faults]
+        *others, last = error.faults
+        checks += [Check("Settings", Mark.FAIL, fault) for fault in others]
+        checks.append(Check("Settings", Mark.FAIL, last, do))
         print(report_json(checks) if options.json else report_text(checks))
         return EXIT_CONFIGURATION
-    checks += _check_program(settings, sources, offline=options.offline)
+    checks += _check_program(
+        settings, sources, offline=options.offline, verbose=options.verbose or options.json
+    )
     report = report_json(checks) if options.json else report_text(checks)
     print(logger.redactor(settings.secrets())(report))
     return EXIT_FAILS if _fails(checks) else EXIT_OK
@@ -565,7 +626,9 @@ def _fails(checks: Sequence[Check]) -> bool:
     return any(check.mark is Mark.FAIL for check in checks)
 
 
-def _check_program(settings: Settings, sources: Mapping[str, str], *, offline: bool) -> list[Check]:
+def _check_program(
+    settings: Settings, sources: Mapping[str, str], *, offline: bool, verbose: bool
+) -> list[Check]:
     """What needs settings: themselves, places, calendar, and the vendors."""
     clock = utils.SystemClock()
     # What the edges log goes to standard error, without secrets, so that the report stays one.
@@ -578,7 +641,7 @@ def _check_program(settings: Settings, sources: Mapping[str, str], *, offline: b
         stream=sys.stderr,
     )
     try:
-        checks = check_settings(settings, sources)
+        checks = check_settings(settings, sources, verbose=verbose)
         checks += check_oddities(settings, os.environ)
         checks += check_places(settings, os.environ)
         checks += check_calendar(settings, clock.now())
@@ -590,4 +653,7 @@ def _check_program(settings: Settings, sources: Mapping[str, str], *, offline: b
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(EXIT_INTERRUPTED)

@@ -6,6 +6,7 @@ import asyncio
 import importlib.metadata
 import json
 import os
+import signal
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
@@ -20,6 +21,7 @@ import diagnose
 import utils
 from diagnose import Check, Mark
 from events import SECOND, Chain, ChainRow, Session
+from journal import Lease
 from sim.market import Market
 from sim.pushover import LoopbackPushover
 from sim.server import LoopbackMarket, Plan
@@ -301,7 +303,8 @@ def test_modules_that_cannot_be_imported_are_named() -> None:
 def test_each_setting_and_where_it_came_from() -> None:
     environment = {**SECRETS, "STOP_LOSS_PERCENT": "20", "HEARTBEAT_URL": "https://hc.example.com/Canary"}
     settings, sources = config.load(environment, None)
-    lines = [check.line().strip() for check in diagnose.check_settings(settings, sources)][1:]
+    checks = diagnose.check_settings(settings, sources, verbose=True)
+    lines = [check.line().strip() for check in checks][1:]
     assert len(lines) == len(config.variable_names())
     assert "✓ POLYGON_API_KEY = set (environment)" in lines
     assert "✓ HEARTBEAT_URL = set (environment)" in lines
@@ -309,6 +312,12 @@ def test_each_setting_and_where_it_came_from() -> None:
     assert "✓ STOP_LOSS_PERCENT = 20 (environment)" in lines
     assert "✓ DAILY_SUMMARY = on (default)" in lines
     assert not [line for line in lines if "Canary" in line]
+    # Without being asked for all, only what was given, and how many were not.
+    short = [check.line().strip() for check in diagnose.check_settings(settings, sources)][1:]
+    assert short == [
+        *(line for line in lines if line.endswith("(environment)")),
+        f"✓ {len(lines) - 5} others at their default (--verbose shows them)",
+    ]
 
 
 def odd(environment: Mapping[str, str] = MappingProxyType({}), /, **changes: str) -> list[str]:
@@ -362,8 +371,49 @@ def test_places_that_can_and_cannot_be_written(tmp_path: Path) -> None:
         settings_of(DATA_DIR=str(file / "data"), LOG_FILE=str(tmp_path / "l")), {}
     )
     assert data.mark is Mark.FAIL
-    assert data.found == f"DATA_DIR: {file / 'data'} cannot be written"
+    assert data.found == f"DATA_DIR: {file / 'data'} cannot be used: {file} is a file, not a folder"
     assert log.mark is Mark.OK
+    data, _ = diagnose.check_places(settings_of(DATA_DIR=str(file), LOG_FILE=str(tmp_path / "l")), {})
+    assert data.mark is Mark.FAIL
+    assert data.found == f"DATA_DIR: {file} cannot be used: {file} is a file, not a folder"
+
+
+def test_a_log_that_cannot_be_written(tmp_path: Path) -> None:
+    def log(path: Path) -> Check:
+        _, check = diagnose.check_places(settings_of(DATA_DIR=str(tmp_path), LOG_FILE=str(path)), {})
+        return check
+
+    written = tmp_path / "iwm.log"
+    written.write_text("kept\n")
+    assert log(written).found == f"LOG_FILE: {written} can be written"
+    assert written.read_text() == "kept\n"
+    assert log(tmp_path).found == f"LOG_FILE: {tmp_path} is a folder, not a file"
+    link = tmp_path / "link"
+    link.symlink_to(written)
+    assert log(link).found == f"LOG_FILE: {link} is a symbolic link, which the log refuses"
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    assert log(pipe).found.startswith(f"LOG_FILE: {pipe} cannot be opened (")
+    below = written / "below.log"
+    assert log(below).found == f"LOG_FILE: {below} cannot be used: {written} is a file, not a folder"
+    assert {log(path).mark for path in (tmp_path, link, pipe, below)} == {Mark.FAIL}
+
+
+def test_a_copy_that_is_running_is_told(tmp_path: Path) -> None:
+    settings = settings_of(DATA_DIR=str(tmp_path), LOG_FILE=str(tmp_path / "iwm.log"))
+    lease = Lease(tmp_path)
+    lease.take("2025-10-02T13:25:00Z")
+    _, check, _ = diagnose.check_places(settings, {})
+    assert check.mark is Mark.WARNING
+    assert check.found == (
+        f"DATA_DIR: a copy is running there (pid {os.getpid()}, started 2025-10-02T13:25:00Z)"
+    )
+    lease.release()
+    # The file stays; nobody holds it, and the preflight does not keep it either.
+    for _ in range(2):
+        assert {check.mark for check in diagnose.check_places(settings, {})} == {Mark.OK}
+    lease.take("2025-10-02T13:26:00Z")
+    lease.release()
 
 
 @pytest.mark.parametrize(
@@ -438,6 +488,11 @@ async def test_offline_all_is_well(tmp_path: Path) -> None:
     assert "there is no" in text
     assert text.splitlines()[-1].startswith("Ready: ")
     assert os.listdir(tmp_path) == []
+    others = len(config.variable_names()) - len(SECRETS)
+    assert f"✓ {others} others at their default (--verbose shows them)" in text
+    assert "STOP_LOSS_PERCENT" not in text
+    status, text = await run(tmp_path, "--offline", "--verbose", **SECRETS)
+    assert "✓ STOP_LOSS_PERCENT = 15 (default)" in text
 
 
 async def test_json_is_one_object(tmp_path: Path) -> None:
@@ -457,6 +512,7 @@ async def test_bad_configuration_prints_every_fault(tmp_path: Path) -> None:
     assert status == diagnose.EXIT_CONFIGURATION
     for start in ("PUSHOVER_TOKEN: got a value that", "STOP_LOSS_PERCENT: got 'nan'", "SYMBOL: got '?'"):
         assert f"  ✗ {start}" in text
+    assert text.count("see .env.example") == 1
     status, text = await run(tmp_path, "--json", **environment)
     assert status == diagnose.EXIT_CONFIGURATION
     assert json.loads(text)["ready"] is False
@@ -480,6 +536,38 @@ async def test_no_network_ends_with_1(tmp_path: Path) -> None:
     status, text = await run(tmp_path, **SECRETS, POLYGON_REST_URL=NOWHERE, PUSHOVER_URL=NOWHERE)
     assert status == diagnose.EXIT_FAILS
     assert text.count("check this machine's network") == 5
+
+
+async def test_ctrl_c_ends_without_a_traceback(tmp_path: Path) -> None:
+    asked = asyncio.Event()
+
+    async def never_answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.set()
+        while await reader.read(1024):
+            pass
+        writer.close()
+
+    async with await asyncio.start_server(never_answer, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        nobody = f"http://127.0.0.1:{port}"
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            str(ROOT / "diagnose.py"),
+            cwd=tmp_path,
+            env={
+                "PATH": os.environ["PATH"],
+                **SECRETS,
+                "POLYGON_REST_URL": nobody,
+                "PUSHOVER_URL": nobody,
+            },
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        async with asyncio.timeout(60):
+            await asked.wait()
+            process.send_signal(signal.SIGINT)
+            output, _ = await process.communicate()
+    assert (process.returncode, output.decode()) == (diagnose.EXIT_INTERRUPTED, "")
 
 
 async def test_help_needs_nothing_and_tells_the_statuses(tmp_path: Path) -> None:

@@ -34,7 +34,10 @@ Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 SERVE_TEXT = """\
 Start a made trading day on loopback ports: the market's REST and sockets, and the push service. Prints the
-environment that points a worker at it, and runs until Ctrl-C.
+environment that points a worker at it and the title of each push that it receives, and runs until Ctrl-C.
+
+A worker goes by the machine's clock: it only sees a session on a weekday from 09:30 to 16:00 New York, holidays
+left out. At any other time, use python main.py --demo.
 
 Without --date, --start and --speed it keeps the machine's time: today's session, or the next one. With any of
 them it keeps a clock of its own, which a worker on the machine's clock cannot follow: its bars would be of
@@ -207,7 +210,13 @@ async def serve(arguments: argparse.Namespace) -> int:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with (
         LoopbackMarket(market, clock, MADE_API_KEY, port=arguments.port) as server,
-        LoopbackPushover(clock, MADE_PUSHOVER_TOKEN, MADE_PUSHOVER_USER_KEY) as pushover,
+        LoopbackPushover(
+            clock,
+            MADE_PUSHOVER_TOKEN,
+            MADE_PUSHOVER_USER_KEY,
+            # A comment, as all lines but the environment's are: the output can be read by a shell.
+            on_message=lambda message: print(f"# Push: {message.title}", flush=True),
+        ) as pushover,
     ):
         shifted = not isinstance(clock, utils.SystemClock)
         print(f"# A made {session.date}, seed {arguments.seed}; it is {utils.day_text(clock.now())} there.")

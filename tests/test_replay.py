@@ -7,12 +7,14 @@ import gzip
 import io
 import itertools
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import msgspec
 import pytest
 from msgspec.structs import replace
@@ -664,3 +666,31 @@ def test_progress_is_shown_on_a_terminal_only() -> None:
     assert shown.getvalue().count("\r") == 102
     assert shown.getvalue().endswith("Replaying 100 %\r\x1b[K")
     assert not hidden.getvalue()
+
+
+def test_the_served_push_service_shows_the_title_of_each_push() -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "sim", "serve", "--date", "2025-10-02", "--seconds", "60"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    try:
+        lines = list(itertools.takewhile(lambda line: "Ctrl-C" not in line, process.stdout))
+        exported = dict(line.split()[1].split("=", 1) for line in lines if line.startswith("export "))
+        answer = httpx.post(
+            f"{exported['PUSHOVER_URL']}/1/messages.json",
+            data={
+                "token": exported["PUSHOVER_TOKEN"],
+                "user": exported["PUSHOVER_USER_KEY"],
+                "title": "✅ IWM: armed",
+                "message": "text",
+            },
+            timeout=30,
+        )
+        assert answer.status_code == 200
+        assert process.stdout.readline() == "# Push: ✅ IWM: armed\n"
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=30)

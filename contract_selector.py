@@ -281,7 +281,12 @@ def _has_room(rules: Rules, item: _Candidate) -> bool:
 
 def _iv(row: ChainRow, price: Price, spot: float, years: float) -> float | None:
     """The vendor's IV, else the one that the mid implies."""
-    iv = row.iv or implied_volatility(price.mid / OPTION_PRICE_UNIT, spot, row.strike / STRIKE_UNIT, years)
+    has_iv = row.iv is not None and row.iv > 0
+    iv = (
+        row.iv
+        if has_iv
+        else implied_volatility(price.mid / OPTION_PRICE_UNIT, spot, row.strike / STRIKE_UNIT, years)
+    )
     return None if iv is None else round(iv, COMPARED_DIGITS)
 
 

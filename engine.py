@@ -139,6 +139,7 @@ class Feed:
             start = max(self._session.open, self._live_start.get(symbol, 0) + SECOND)
             end = min(now, self._session.close)
             if start < end:
+                gaps[:] = [gap for gap in gaps if gap[0] < start]  # the others lie within this one
                 gaps.append((start, end))
 
     def _cover(self, covered: Covered) -> None:
@@ -232,6 +233,8 @@ class Feed:
         return None
 
     def _must_be_told(self, now: int, cause: FeedCause) -> bool:
+        if now - self.blind_since >= self._rules.silence_alarm_seconds * SECOND:
+            return True  # whatever comes and goes meanwhile: there was no bar to act on
         if not self._is_up:
             since = max(self._lost_at or now, self._session.open)
             return cause in TOLD_AT_ONCE or now - since >= self._rules.socket_alarm_seconds * SECOND
@@ -423,7 +426,8 @@ class Engine:
         """Keep the newest quote by its own time; an older one of a poll that says the same confirms it."""
         known = self._quotes.get(contract)
         if known is not None and made_at < known[0]:
-            if not is_poll or (quote.bid, quote.ask) != (known[2].bid, known[2].ask):
+            is_delayed = isinstance(quote, ChainRow) and not quote.real_time
+            if not is_poll or is_delayed or (quote.bid, quote.ask) != (known[2].bid, known[2].ask):
                 return
             made_at = known[0]
         self._quotes[contract] = (made_at, now, quote)

@@ -55,7 +55,16 @@ from journal import (
     records,
     tidy,
 )
-from polygon_client import ChainPoller, OptionsFeed, Rest, RestError, StocksFeed, VendorRefused, Wanted
+from polygon_client import (
+    ChainPoller,
+    OptionsFeed,
+    Rest,
+    RestError,
+    RestErrorKind,
+    StocksFeed,
+    VendorRefused,
+    Wanted,
+)
 from risk_manager import Position
 from utils import (
     Clock,
@@ -280,13 +289,17 @@ class Worker:
         try:
             lease.take(utc_iso(self._clock.now()))
         except LeaseHeld as error:
-            log.critical(
-                "lease_held", text=f"🛑 Another copy is running on {self.settings.data_dir}: {error}"
-            )
+            folder = self.settings.data_dir.absolute()
+            text = f"🛑 Another copy is running on {folder}: {error}. Stop that one, or leave it at that."
+            log.critical("lease_held", text=text)
             return EXIT_LEASE
         except OSError as error:
             # A disk that takes nothing must not keep an open position from being watched.
-            log.error("lease_failed", text=f"⚠️ No lease on {self.settings.data_dir}: {error.strerror}")
+            folder = self.settings.data_dir.absolute()
+            text = (
+                f"⚠️ DATA_DIR {folder} cannot be used ({error.strerror}): no entries until it can be written"
+            )
+            log.error("lease_failed", text=text)
         try:
             await self._run()
         except Exception as error:  # noqa: BLE001 - the border: whatever crashed ends the process, with its reason
@@ -305,6 +318,7 @@ class Worker:
             ]
             try:
                 await self._settle_newest()
+                await self._try_key()
                 await self._sessions()
             finally:
                 is_crash = sys.exc_info()[0] is not None
@@ -343,6 +357,22 @@ class Worker:
             await self._watch(session)
             await self._sum_up(session)
             await self._sleep_until(session.close)
+
+    async def _try_key(self) -> None:
+        """Ask the vendor once at the start: a wrong key should be known now, not five minutes before the open."""
+        settings = self.settings
+        key = settings.polygon_api_key.get_secret_value()
+        rest = Rest(settings.polygon_rest_url, key, self._clock, self._transport)
+        try:
+            await rest.market_status()
+        except RestError as error:
+            if error.kind is RestErrorKind.UNAUTHORIZED and self._resumable is None:
+                raise VendorRefused(
+                    "The vendor refuses the key: set POLYGON_API_KEY to the one its dashboard shows."
+                ) from error
+            log.warning("key_not_tried", text=f"⚠️ The key could not be tried at the start: {error}")
+        finally:
+            await rest.aclose()
 
     def _say_asleep(self, session: Session) -> None:
         wait = span_text(session.open - self._clock.now())
@@ -457,7 +487,7 @@ class Worker:
         finally:
             self._sender.in_session(False)
             await rest.aclose()
-        log.info("session_ended", text=f"🔕 Session {session.date} is over", date=session.date)
+        log.info("session_ended", text=f"🔕 Left the feeds of session {session.date}", date=session.date)
 
     async def _price_position(self, rest: Rest, desk: Desk) -> None:
         """After a restart an open position is priced before anything is decided on a price of before."""

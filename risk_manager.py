@@ -121,7 +121,8 @@ class Marks:
 
     def _is_wide(self, mark: Mark) -> bool:
         rules = self._rules
-        limit = max(mark.mid * rules.wide_quote_percent / 100, rules.wide_quote_min * OPTION_PRICE_UNIT)
+        least = round(rules.wide_quote_min * OPTION_PRICE_UNIT)
+        limit = max(mark.mid * rules.wide_quote_percent / 100, least)
         return mark.ask - mark.bid > limit
 
     def _count(self, now: int, mark: Mark) -> None:

@@ -526,6 +526,24 @@ def test_what_was_told_of_untold_spells_is_not_told_again() -> None:
     assert last.untold == 0
 
 
+def test_a_socket_that_comes_and_goes_without_a_bar_is_told() -> None:
+    story = calm(Story(quick()))
+    start = QUIET_END + 2
+    for second in range(start, start + 60):
+        story.tell(second, FeedLost(cause=FeedCause.DROPPED) if second % 6 == 0 else FeedRestored())
+    told = [second for second, d in alarms(story) if isinstance(d, FeedAlarmed)]
+    assert len(told) == 1
+    assert told[0] <= start + 36
+
+
+def test_a_delayed_row_does_not_confirm_a_streamed_quote() -> None:
+    story = calm(Story(quick()))
+    story.tell(QUIET_END + 3, quote(QUIET_END + 3, 1.39, 1.41))
+    story.tell(QUIET_END + 4, chain(QUIET_END + 4, row(real_time=False, quoted_at=at(QUIET_END - 900))))
+    made = story.engine._quotes[CALL]
+    assert made[2] == quote(QUIET_END + 3, 1.39, 1.41)
+
+
 def test_every_pair_is_told_while_a_position_is_open() -> None:
     story, position, _ = opened()
     second = 120

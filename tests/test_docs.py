@@ -15,7 +15,7 @@ import yaml
 
 import config
 import diagnose
-from events import ContractRule, DeclineReason, ExitReason, HoldReason
+from events import ContractRule, DeclineReason, ExitReason, FeedCause, HoldReason
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -177,17 +177,70 @@ def test_the_layout_names_what_is_there() -> None:
     assert {f"{path.stem}.py" for path in ROOT.glob("*.py")} <= set(named)
 
 
-def test_links_inside_the_repository_lead_somewhere() -> None:
-    for text in (README, LOGGING):
-        anchors = {
-            re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
-            for title in re.findall(r"(?m)^#+ (.+)$", text)
-        }
-        for target in re.findall(r"\]\(([^)]+)\)", text):
-            if target.startswith("#"):
-                assert target[1:] in anchors, target
-            elif not target.startswith("https://"):
-                assert (ROOT / target).exists(), target
+def anchors(text: str) -> set[str]:
+    """The names that the titles of a document can be linked by."""
+    titles = re.findall(r"(?m)^#+ (.+)$", text)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("name", ["README.md", "DIAGNOSTIC_LOGGING.md"])
+def test_links_inside_the_repository_lead_somewhere(name: str) -> None:
+    for target in re.findall(r"\]\(([^)]+)\)", (ROOT / name).read_text(encoding="utf-8")):
+        if target.startswith("https://"):
+            continue
+        path, _, anchor = target.partition("#")
+        linked = ROOT / (path or name)
+        assert linked.exists(), target
+        assert not anchor or anchor in anchors(linked.read_text(encoding="utf-8")), target
+
+
+def push_titles() -> set[str]:
+    """The title of every push as far as it does not change, from the source of the texts."""
+    source = (ROOT / "alerts.py").read_text(encoding="utf-8")
+    found = re.findall(r'f?"([^"\\]*\{(?:rules\.)?symbol\}[^"\\]*)"', source)
+    titles = {re.sub(r"\{(rules\.)?symbol\}", "IWM", text).partition("{")[0] for text in found}
+    return {title for title in titles if re.match(r"\W+ IWM(:| 0DTE)", title)}
+
+
+def test_every_push_is_explained() -> None:
+    section = README[README.index("## What the phone shows") : README.index("## If you are not seeing")]
+    documented = re.findall(r"(?m)^\| `([^`]+)` \|", section)
+    titles = push_titles()
+    assert len(titles) > 12
+    for title in titles:
+        assert [row for row in documented if row.startswith(title)], title
+    for row in documented:
+        assert [title for title in titles if row.startswith(title)], row
+    for added in ("`Late 12 s`", "`Repeat of #"):
+        assert added in section
+
+
+def test_every_cause_of_a_blind_feed_is_explained() -> None:
+    section = LOGGING[LOGGING.index("## Why the feed is blind") : LOGGING.index("## By symptom")]
+    assert re.findall(r"(?m)^\| `([^`]+)` \|", section) == [str(cause) for cause in FeedCause]
+
+
+def test_the_examples_are_one_story() -> None:
+    """The BUY, the SELL and the lines of the log speak of one position, and their figures follow from each other."""
+    assert len(set(re.findall(r"#[0-9a-f]{6}\b", README + LOGGING))) == 1
+    assert len(set(re.findall(r"O:IWM\d{6}C\d{8}", README + LOGGING))) == 1
+    exits = re.findall(
+        r"@ \$([\d.]+) \(bid \$([\d.]+)\), entry \$([\d.]+), peak \$([\d.]+), Giveback ([\d.]+)% .*P&L \+([\d.]+)%",
+        README + LOGGING,
+    )
+    assert len(exits) == 2
+    assert len(set(exits)) == 1
+    now, bid, entry, peak = map(float, exits[0][:4])
+    assert exits[0][4] == f"{(1 - now / peak) * 100:.1f}"
+    assert exits[0][5] == f"{(now / entry - 1) * 100:.1f}"
+    for text in (
+        f"Peak ${exits[0][3]} → Now ${exits[0][0]}",
+        f"P&L: +{exits[0][5]}%",
+        f"Bid ${exits[0][1]}×52 (+{(bid / entry - 1) * 100:.1f}%)",
+        f"Entry ~${exits[0][2]} (",
+        f"Entry ${exits[0][2]} at",
+    ):
+        assert text in README
 
 
 @pytest.mark.parametrize(

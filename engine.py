@@ -374,14 +374,11 @@ class Engine:
         if now < self._now:
             raise ValueError(f"time went back from {self._now} to {now}")
         self._now = now
-        book, feed = self.book, self.feed
-        if book.position is not None:
-            book.position.learn_time(now)  # what held until this fact
         bar = self._take(now, event)
-        if now >= feed.well_until:
-            feed.judge(now)
-        if book.position is not None:
-            book.position.learn_time(now)
+        if now >= self.feed.well_until:
+            self.feed.judge(now)
+        if self.book.position is not None:
+            self.book.position.learn_time(now)
         return bar
 
     def _take(self, now: int, event: Event) -> Bar | None:
@@ -433,6 +430,7 @@ class Engine:
         self._quotes[contract] = (made_at, now, quote)
         position = self.book.position
         if position is not None and position.opened.contract == contract:
+            position.learn_time(now)  # what held until this quote
             position.marks.learn(now, Mark(bid=quote.bid, ask=quote.ask, bid_size=quote.bid_size))
 
     def _evaluate(self, now: int, bar: Bar) -> None:

@@ -607,8 +607,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings, sources = config.load()
     except config.ConfigError as error:
-        # One remedy for all: said once, with the last.
-        do = "see .env.example and the README's table of settings"
+        # One remedy for all: said once, with the last, unless a fault has said it itself.
+        is_said = any(".env.example" in fault for fault in error.faults)
+        do = "" if is_said else "see .env.example and the README's table of settings"
         *others, last = error.faults
         checks += [Check("Settings", Mark.FAIL, fault) for fault in others]
         checks.append(Check("Settings", Mark.FAIL, last, do))

@@ -513,6 +513,10 @@ async def test_bad_configuration_prints_every_fault(tmp_path: Path) -> None:
     for start in ("PUSHOVER_TOKEN: got a value that", "STOP_LOSS_PERCENT: got 'nan'", "SYMBOL: got '?'"):
         assert f"  ✗ {start}" in text
     assert text.count("see .env.example") == 1
+    status, text = await run(tmp_path, "--offline")
+    assert status == diagnose.EXIT_CONFIGURATION
+    assert f"  ✗ No .env in {tmp_path}: copy .env.example there" in text
+    assert text.count(".env.example") == 1
     status, text = await run(tmp_path, "--json", **environment)
     assert status == diagnose.EXIT_CONFIGURATION
     assert json.loads(text)["ready"] is False

@@ -262,7 +262,7 @@ def test_after_a_restart_the_replay_goes_on_from_its_own_decisions(made: Made) -
         ("STOP_LOSS_PERCENT=", "--set STOP_LOSS_PERCENT: takes a value"),
         ("STOP_LOSS_PERCENT=many", "STOP_LOSS_PERCENT: got 'many'; takes a number (% of entry)"),
         ("STOP_LOSS_PERCENT=100", "STOP_LOSS_PERCENT: got '100'; takes a number (% of entry)"),
-        ("BENCHMARK=IWM", "BENCHMARK must differ from SYMBOL"),
+        ("BENCHMARK=IWM", "BENCHMARK (IWM) must differ from SYMBOL (IWM)"),
         ("NO_ENTRY_AFTER=noon", "NO_ENTRY_AFTER: got 'noon'; takes a New York time"),
     ],
 )

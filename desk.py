@@ -7,7 +7,7 @@ start of the same session has recorded is folded by `Desk.resume`, on the same p
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import structlog
 
@@ -245,6 +245,56 @@ class Tally:
         ]
 
 
+class Duties:
+    """The pushes that are owed to a fact and not to a decision. ``arms``: the session's first connection is told."""
+
+    def __init__(self, *, arms: bool) -> None:
+        self._arms = arms
+        self._is_cap_told = False
+
+    def watching_again(self, now: int, engine: Engine, *, since: int) -> Iterator[alerts.Alert]:
+        """The program has started again; nothing is known from ``since`` (µs) until now."""
+        self._arms = False
+        if engine.position is not None:
+            opened = engine.position.opened
+            yield alerts.watching_again(
+                now,
+                engine.rules,
+                position=opened.id,
+                contract=opened.contract,
+                since=since,
+                time_stop=opened.time_stop,
+            )
+
+    def owed(self, now: int, event: Event, engine: Engine) -> Iterator[alerts.Alert]:
+        """What is owed to a fact that has been handled."""
+        rules, session = engine.rules, engine.session
+        held = None if engine.position is None else engine.position.opened
+        position = None if held is None else held.id
+        match event:
+            case FeedRestored() if self._arms:
+                self._arms = False
+                yield alerts.armed(now, rules, version=VERSION, session=session)
+            case Hold(reason=HoldReason.MARKET_CLOSED, on=True):
+                yield alerts.market_closed(now, rules, session=session, position=position)
+            case AlertOutcome(kind=AlertKind.BUY, outcome=Outcome.ACCEPTED | Outcome.LOST):
+                # With a BUY that counts, the day's entries may be used up.
+                if 0 < rules.max_entries_per_day <= engine.book.entries and not self._is_cap_told:
+                    self._is_cap_told = True
+                    yield alerts.cap_reached(now, rules, entries=engine.book.entries, position=position)
+            case Shutdown(close_position=False) if held is not None:
+                yield alerts.unwatched(
+                    now,
+                    rules,
+                    position=held.id,
+                    contract=held.contract,
+                    stop=held.stop,
+                    time_stop=held.time_stop,
+                )
+            case _:
+                pass
+
+
 class Owed:
     """The alerts for a position that a record holds without an outcome."""
 
@@ -298,8 +348,7 @@ class Desk:
         self._off_since: int | None = None
         self._tried_at = 0
         self._syncing: set[asyncio.Task[bool]] = set()
-        self._is_armed = False
-        self._is_cap_told = False
+        self._duties = Duties(arms=settings.daily_summary)
 
     # --- Start ---
 
@@ -336,23 +385,12 @@ class Desk:
             text=f"📼 Record resumed: {past.number:,} facts, gap {span_text(now - past.now)}",
             facts=past.number,
         )
-        self._is_armed = True
         # What held entries, and the connection, were the earlier process's.
         for reason in sorted(self.engine.holds):
             self.take(now, Hold(reason=reason, on=False))
         self.take(now, FeedLost(cause=FeedCause.NOT_CONNECTED))
-        position = self.engine.position
-        if position is not None:
-            self._sender.submit(
-                alerts.watching_again(
-                    now,
-                    self._rules,
-                    position=position.opened.id,
-                    contract=position.opened.contract,
-                    since=past.now,
-                    time_stop=position.opened.time_stop,
-                )
-            )
+        for alert in self._duties.watching_again(now, self.engine, since=past.now):
+            self._sender.submit(alert)
         self._settle(now)
 
     def _settle(self, now: int) -> None:
@@ -390,7 +428,8 @@ class Desk:
             alert = alerts.alert_for(now, decision, self._rules, self._settings.sell_priority)
             if alert is not None:
                 self._sender.submit(alert, written)
-        self._tell(now, event)
+        for alert in self._duties.owed(now, event, self.engine):
+            self._sender.submit(alert)
         if isinstance(event, Tick):
             self._retry(now)
 
@@ -412,42 +451,6 @@ class Desk:
     def summary(self) -> list[str]:
         """The session in short, a line each."""
         return self.tally.lines(self.engine.evaluations)
-
-    def _tell_cap(self, now: int, position: str | None) -> None:
-        """Once: with a BUY that counts, the day's entries are used up."""
-        entries = self.engine.book.entries
-        if 0 < self._rules.max_entries_per_day <= entries and not self._is_cap_told:
-            self._is_cap_told = True
-            self._sender.submit(alerts.cap_reached(now, self._rules, entries=entries, position=position))
-
-    def _tell(self, now: int, event: Event) -> None:
-        """The pushes that are owed to a fact and not to a decision."""
-        position = None if self.engine.position is None else self.engine.position.opened
-        held = None if position is None else position.id
-        match event:
-            case FeedRestored() if self._settings.daily_summary and not self._is_armed:
-                self._is_armed = True
-                self._sender.submit(
-                    alerts.armed(now, self._rules, version=VERSION, session=self.engine.session)
-                )
-            case Hold(reason=HoldReason.MARKET_CLOSED, on=True):
-                session = self.engine.session
-                self._sender.submit(alerts.market_closed(now, self._rules, session=session, position=held))
-            case AlertOutcome(kind=AlertKind.BUY, outcome=Outcome.ACCEPTED | Outcome.LOST):
-                self._tell_cap(now, held)
-            case Shutdown(close_position=False) if position is not None:
-                self._sender.submit(
-                    alerts.unwatched(
-                        now,
-                        self._rules,
-                        position=position.id,
-                        contract=position.contract,
-                        stop=position.stop,
-                        time_stop=position.time_stop,
-                    )
-                )
-            case _:
-                pass
 
     # --- The record ---
 

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import IO
 
 import structlog
 
 import alerts
 import logger
-from config import VERSION
-from desk import Journalist
+from desk import Duties, Journalist
 from engine import Engine
 from events import (
     SECOND,
-    AlertKind,
     AlertOutcome,
     Decision,
     Declined,
@@ -24,7 +22,6 @@ from events import (
     FeedRestored,
     Hold,
     HoldReason,
-    Outcome,
     Shutdown,
     Tick,
 )
@@ -85,7 +82,7 @@ class Screen:
         self._journalist: Journalist | None = None
         self._declined: tuple[DeclineReason, HoldReason | None] | None = None
         self._declined_at = 0
-        self._is_armed = self._is_cap_told = False
+        self._duties = Duties(arms=with_contracts)
 
     def clock(self) -> int:
         """The replay's now, µs: what its lines carry."""
@@ -104,19 +101,8 @@ class Screen:
     def watch_again(self, since: int) -> None:
         """The program has started again; nothing is known from ``since`` (µs) until now."""
         assert self._engine is not None
-        self._is_armed = True
-        if self._engine.position is not None:
-            opened = self._engine.position.opened
-            self.push(
-                alerts.watching_again(
-                    self.now,
-                    self._engine.rules,
-                    position=opened.id,
-                    contract=opened.contract,
-                    since=since,
-                    time_stop=opened.time_stop,
-                )
-            )
+        for alert in self._duties.watching_again(self.now, self._engine, since=since):
+            self.push(alert)
 
     def step(self, now: int, event: Event, decisions: Sequence[Decision]) -> None:
         """A fact has been handled."""
@@ -132,7 +118,7 @@ class Screen:
             else:
                 self._journalist.decision(now, decision)
             self.push(alerts.alert_for(now, decision, self._engine.rules))
-        for alert in self._owed(now, event, self._engine):
+        for alert in self._duties.owed(now, event, self._engine):
             self.push(alert)
         if isinstance(event, AlertOutcome):
             self._outcome(event)
@@ -159,30 +145,3 @@ class Screen:
         detail = f" ({event.detail})" if event.detail else ""
         name = f"{event.kind.value.upper()} {event.id}"
         log.info("alert_outcome", text=f"📨 Alert {name}: {event.outcome.value}{detail}")
-
-    def _owed(self, now: int, event: Event, engine: Engine) -> Iterator[alerts.Alert]:
-        """The pushes that are owed to a fact and not to a decision."""
-        rules, session = engine.rules, engine.session
-        held = None if engine.position is None else engine.position.opened
-        position = None if held is None else held.id
-        match event:
-            case FeedRestored() if not self._is_armed and self._with_contracts:
-                self._is_armed = True
-                yield alerts.armed(now, rules, version=VERSION, session=session)
-            case Hold(reason=HoldReason.MARKET_CLOSED, on=True):
-                yield alerts.market_closed(now, rules, session=session, position=position)
-            case AlertOutcome(kind=AlertKind.BUY, outcome=Outcome.ACCEPTED | Outcome.LOST):
-                if 0 < rules.max_entries_per_day <= engine.book.entries and not self._is_cap_told:
-                    self._is_cap_told = True
-                    yield alerts.cap_reached(now, rules, entries=engine.book.entries, position=position)
-            case Shutdown(close_position=False) if held is not None:
-                yield alerts.unwatched(
-                    now,
-                    rules,
-                    position=held.id,
-                    contract=held.contract,
-                    stop=held.stop,
-                    time_stop=held.time_stop,
-                )
-            case _:
-                pass

@@ -318,7 +318,8 @@ class Worker:
             ]
             try:
                 await self._settle_newest()
-                await self._try_key()
+                if self._resumable is None:  # else there may be a position to watch, and no time to lose
+                    await self._try_key()
                 await self._sessions()
             finally:
                 is_crash = sys.exc_info()[0] is not None
@@ -366,7 +367,7 @@ class Worker:
         try:
             await rest.market_status()
         except RestError as error:
-            if error.kind is RestErrorKind.UNAUTHORIZED and self._resumable is None:
+            if error.kind is RestErrorKind.UNAUTHORIZED:
                 raise VendorRefused(
                     "The vendor refuses the key: set POLYGON_API_KEY to the one its dashboard shows."
                 ) from error

@@ -205,6 +205,26 @@ async def test_a_wrong_key_ends_the_program_with_what_to_do(
     assert "POLYGON_API_KEY" in stream.getvalue()
 
 
+async def test_a_wrong_key_is_known_at_the_start_and_not_before_the_open(tmp_path: Path) -> None:
+    def prepare(vendor: LoopbackMarket, _: LoopbackPushover) -> None:
+        vendor.faults.add("rest_401")
+
+    async with stage(tmp_path, start_s=-7200, prepare=prepare) as play:
+        assert await asyncio.wait_for(play.running, 20) == EXIT_REFUSED
+        assert play.vendor.connects == {"stocks": [], "options": []}
+
+
+async def test_a_hold_that_began_in_the_night_holds_in_the_session(tmp_path: Path) -> None:
+    def prepare(_: LoopbackMarket, pushover: LoopbackPushover) -> None:
+        pushover.user_valid = False
+
+    async with stage(tmp_path, start_s=-420, speed=40, prepare=prepare) as play:
+        await play.until(lambda: play.worker.engine, 300, "the session")
+        engine = play.worker.engine
+        assert engine is not None
+        assert engine.holds == {HoldReason.PUSH_REFUSED}
+
+
 class Broken(httpx.AsyncBaseTransport):
     """A transport with a programming error in it."""
 

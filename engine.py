@@ -166,9 +166,10 @@ class Feed:
 
     def arrive(self, now: int, bar: Bar) -> None:
         """A live first print: the sign of life, its lag, and recovery when it is in time."""
-        lag = max(0, now - bar.end)
+        end = bar.start + SECOND
+        lag = max(0, now - end)
         is_in_time = lag <= self._rules.max_lag_seconds * SECOND
-        self.well_until = 0
+        was_full = len(self._lags) == self._rules.lag_bars
         self._lags.append(lag)
         insort(self._sorted_lags, lag)
         if len(self._lags) > self._rules.lag_bars:
@@ -177,8 +178,13 @@ class Feed:
             self._recover(self.cause, bar)
         self._live_at = now
         if is_in_time:
-            self._live_end = max(self._live_end or 0, bar.end)
+            self._live_end = max(self._live_end or 0, end)
         self._live_start[bar.symbol] = max(self._live_start.get(bar.symbol, 0), bar.start)
+        # One more bar in time makes no median late, but for the first that there is: who sees goes on seeing until
+        # there is silence.
+        sees = self.cause is None and self._is_up and is_in_time and now >= self._session.open
+        sees = sees and (was_full or len(self._lags) < self._rules.lag_bars)
+        self.well_until = min(now + self._stall, self._session.close) if sees else 0
 
     def _recover(self, cause: FeedCause, bar: Bar) -> None:
         if self._told:

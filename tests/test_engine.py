@@ -493,6 +493,16 @@ def test_a_cause_that_only_the_owner_can_remove_is_named_though_blindness_was_to
     assert [type(d) for _, d in alarms(story)] == [FeedAlarmed, FeedAlarmed, FeedRecovered]
 
 
+def test_the_thirtieth_bar_makes_a_late_median_known_even_when_it_is_in_time() -> None:
+    story = Story(quick())
+    story.connect(900)
+    for second in range(29):
+        story.tell(second + 901, bar(second))
+    assert not story.engine.feed.is_blind
+    story.tell(931, bar(928))
+    assert story.engine.feed.is_blind
+
+
 def test_at_most_one_pair_in_five_minutes_while_flat_and_the_rest_are_counted() -> None:
     story = calm(Story(quick()))
     second = QUIET_END + 2

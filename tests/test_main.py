@@ -372,6 +372,10 @@ async def test_a_session_ends_with_its_summary_and_sleeps(tmp_path: Path) -> Non
         assert re.search(r"^Seen \d+s of 6h30m, blind \d+s$", text, re.M), text
         assert re.search(r"^\d+ evaluations, 0 signals, 0 entries$", text, re.M), text
         assert play.pushover.messages[-1].fields["priority"] == "-1"
+        folder = tmp_path / "data" / "sessions"
+        await play.until(
+            lambda: [path.name for path in folder.iterdir()] == ["2025-10-02.jsonl.gz"], 900, "packed"
+        )
         began = time.monotonic()
         assert await play.stop() == EXIT_OK
         assert time.monotonic() - began < 5

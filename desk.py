@@ -51,6 +51,9 @@ REPORT_S = 60
 FIRST_REPORT_S = 10
 """When the first report is due: the feeds have been connected by then, or something is wrong."""
 
+COUNTED = (Tick, AlertOutcome)
+"""Facts that count in the day's summary, or settle an alert, whatever was decided."""
+
 RECORD_RETRY_S = 60
 """Pause between two attempts at a record that cannot be written."""
 
@@ -357,9 +360,13 @@ class Desk:
 
         Raises Damage or OSError when that cannot be read.
         """
+        restore = self.engine.restore
         for line in past or ():
             if isinstance(line, Entry):
-                self._fold(line)
+                restore(line.now, line.event, line.decisions)
+                if line.decisions or isinstance(line.event, COUNTED):
+                    self._count(line.now, line.event, line.decisions)
+                    self._owed.learn(line)
         if past is not None and past.torn:
             log.warning(
                 "record_torn",
@@ -369,12 +376,6 @@ class Desk:
         self._latest = 0 if past is None else past.now
         self._journal.begin(self._rules, self.engine.session, now, past)
         self._judge_record(now)
-
-    def _fold(self, entry: Entry) -> None:
-        self.engine.restore(entry.now, entry.event, entry.decisions)
-        if entry.decisions or isinstance(entry.event, Tick | AlertOutcome):
-            self._count(entry.now, entry.event, entry.decisions)
-            self._owed.learn(entry)
 
     def resume(self, now: int, past: Reader) -> None:
         """Go on from what was folded: the connection is another, and what was still owed is told now."""

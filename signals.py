@@ -232,24 +232,19 @@ class Signals:
         self._evaluated = -1
         self._rising_since = -1
 
-    def index(self, start: int) -> int | None:
-        """The second's index from the open; None outside the session."""
-        index = (start - self.open) // SECOND
-        return index if 0 <= index < self._tape.seconds else None
-
     def learn(self, bar: Bar) -> tuple[bool, bool]:
         """Store a bar. Returns whether its second is seen for the first time, and whether it is the newest of its
         symbol inside the session. A bar outside the session is in no window; it is new when none later was seen."""
-        index = self.index(bar.start)
         tape = self.tapes.get(bar.symbol)
         if tape is None:
             return False, False
-        if index is None:
-            is_new = bar.start > self._newest_outside.get(bar.symbol, 0)
-            self._newest_outside[bar.symbol] = max(bar.start, self._newest_outside.get(bar.symbol, 0))
-            return is_new, False
-        is_newest = index > tape.newest
-        return tape.put(index, bar), is_newest
+        index = (bar.start - self.open) // SECOND
+        if 0 <= index < tape.seconds:
+            is_newest = index > tape.newest
+            return tape.put(index, bar), is_newest
+        newest = self._newest_outside.get(bar.symbol, 0)
+        self._newest_outside[bar.symbol] = max(bar.start, newest)
+        return bar.start > newest, False
 
     @property
     def price(self) -> float | None:

@@ -15,10 +15,10 @@ import fcntl
 import gzip
 import os
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import pairwise
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain, pairwise
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Any, Protocol, cast
 
 import msgspec
 import structlog
@@ -38,6 +38,12 @@ SEAL_BYTES = len(SEAL % 0)
 
 FILE_MODE, FOLDER_MODE = 0o600, 0o700
 SUFFIX, PACKED_SUFFIX = ".jsonl", ".jsonl.gz"
+ARRAY = ord("[")
+"""What a fact's line begins with; a header's does not."""
+
+BLOCK_BYTES = 1024 * 1024
+"""About how much of a record is read at a time."""
+
 GZIP_MAGIC = b"\x1f\x8b"
 
 HELD_BACK_MAX = 64 * 1024 * 1024
@@ -126,18 +132,22 @@ class Record(msgspec.Struct, kw_only=True):
         return [line for line in self.lines if isinstance(line, Entry)]
 
 
-def read_lines(path: Path) -> Iterator[bytes]:
-    """The raw lines of a record, packed or not, whatever its name. Raises OSError, or Damage for a broken archive."""
+def read_blocks(path: Path) -> Iterator[list[bytes]]:
+    """The raw lines of a record, some at a time; packed or not, whatever its name.
+
+    Raises OSError, or Damage for a broken archive.
+    """
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     with open(descriptor, "rb") as raw:
         is_packed = raw.peek(2)[:2] == GZIP_MAGIC
-        stream: Iterable[bytes] = gzip.GzipFile(fileobj=raw) if is_packed else raw
-        number = 0
+        stream: IO[bytes] = cast(IO[bytes], gzip.GzipFile(fileobj=raw)) if is_packed else raw
+        lines = 0
         try:
-            for number, line in enumerate(stream, start=1):  # noqa: B007 - told when the archive breaks off
-                yield line
+            while block := stream.readlines(BLOCK_BYTES):
+                lines += len(block)
+                yield block
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise Damage(path, number + 1, f"the archive is broken ({error})") from error
+            raise Damage(path, lines + 1, f"the archive is broken ({error})") from error
 
 
 class Reader:
@@ -159,35 +169,48 @@ class Reader:
         self.now = 0
         """When that was, µs of UTC; 0 without a fact."""
         self.torn = 0
+        self._lines = 0
 
     def __iter__(self) -> Iterator[Line]:
-        raw = read_lines(self.path)
-        seed = 0
-        for number, line in enumerate(raw, start=1):
-            text = line[:-SEAL_BYTES]
-            crc = zlib.crc32(text, seed)
-            if line[-SEAL_BYTES:] != SEAL % crc:
-                tail = [line, *raw]
-                _judge_tail(self.path, tail, number, seed)
-                self.torn = sum(map(len, tail))
-                return
-            seed = self.seed = crc
-            self.size += len(line)
-            try:
-                if number > 1 and text[:1] == b"[":
-                    entry = _decode_entry(text)
-                    self.number, self.now = entry.number, entry.now
-                    yield entry
-                    continue
-                header = _decode_header(text)
-            except msgspec.MsgspecError as error:
-                raise Damage(
-                    self.path, number, f"written by another version, or not a record ({error})"
-                ) from error
-            if header.schema != SCHEMA:
-                reason = f"schema {header.schema} of version {header.version}; this version reads {SCHEMA}"
-                raise Damage(self.path, number, reason)
-            yield header
+        blocks = read_blocks(self.path)
+        number, seed, entry = 0, 0, None
+        for block in blocks:
+            for line in block:
+                number += 1
+                text = line[:-SEAL_BYTES]
+                crc = zlib.crc32(text, seed)
+                if line[-SEAL_BYTES:] != SEAL % crc:
+                    before = len(block) - (number - self._lines - 1)
+                    tail = [*block[-before:], *chain.from_iterable(blocks)]
+                    _judge_tail(self.path, tail, number, seed)
+                    self._know(block[:-before], seed, entry)
+                    self.torn = sum(map(len, tail))
+                    return
+                seed = crc
+                try:
+                    if line[0] == ARRAY and number > 1:
+                        entry = _decode_entry(text)
+                        yield entry
+                        continue
+                    header = _decode_header(text)
+                except msgspec.MsgspecError as error:
+                    reason = f"written by another version, or not a record ({error})"
+                    raise Damage(self.path, number, reason) from error
+                if header.schema != SCHEMA:
+                    reason = (
+                        f"schema {header.schema} of version {header.version}; this version reads {SCHEMA}"
+                    )
+                    raise Damage(self.path, number, reason)
+                yield header
+            self._know(block, seed, entry)
+
+    def _know(self, lines: Sequence[bytes], seed: int, entry: Entry | None) -> None:
+        """These lines were good; the last fact so far was ``entry``."""
+        self._lines += len(lines)
+        self.size += sum(map(len, lines))
+        self.seed = seed
+        if entry is not None:
+            self.number, self.now = entry.number, entry.now
 
 
 def read(path: Path) -> Record:
@@ -423,8 +446,8 @@ def pack(path: Path) -> Path:
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
     with open(os.open(part, flags, FILE_MODE), "wb") as raw:
         with gzip.GzipFile(fileobj=raw, mode="wb", filename="", mtime=0) as stream:
-            for line in read_lines(path):
-                stream.write(line)
+            for block in read_blocks(path):
+                stream.writelines(block)
         raw.flush()
         os.fsync(raw.fileno())
     part.replace(packed)

@@ -27,7 +27,7 @@ try:
     import config
     import logger
     import utils
-    from alerts import Answer, Pushover, Result
+    from alerts import QUOTA_LOW, Answer, Pushover, Result
     from config import Settings
     from events import SECOND, Chain, Session
     from journal import Lease, LeaseHeld
@@ -69,9 +69,6 @@ STOCKS_LAG_SECONDS = 120
 
 QUOTE_AGE_SECONDS = 120
 """Age of the newest quote of a whole chain, during a session, from which something is wrong."""
-
-QUOTA_LOW = 200
-"""Pushes left in the month from which the owner should know."""
 
 CALENDAR_DAYS = 40
 """How far ahead an early close is looked for."""

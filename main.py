@@ -91,8 +91,8 @@ LEAVE_LATE_S = 30
 EVENING_S = 300
 """How long after the close the day is summed up."""
 
-RECORD_OPEN_S = 16 * 60
-"""How long after the close its record stays open: undelivered SELLs are tried for 15 minutes."""
+RECORD_OPEN_S = alerts.AFTER_CLOSE_S + 60
+"""How long after the close its record stays open: as long as undelivered SELLs are tried, and a minute."""
 
 NAP_S = 30
 """The longest sleep at a time outside sessions: a machine that was suspended wakes up in time."""

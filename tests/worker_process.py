@@ -22,12 +22,12 @@ from utils import ScaledClock
 SECRETS = ("polygon_api_key", "pushover_token", "pushover_user_key")
 
 
-MOMENTS = ("before fsync", "before send", "before answer", "before outcome")
-"""Between the write of a decision and its fsync, that and sending, sending and the answer, the answer and its record."""
-
-
 class Death:
-    """Ends the process, as a power cut would, at one of `MOMENTS` of one push (``buy`` or ``sell``)."""
+    """Ends the process, as a power cut would, at one moment of one push (``buy`` or ``sell``).
+
+    The moments: ``before fsync`` of the decision just written, ``before send``, ``before answer`` to what was sent,
+    ``before outcome`` is written.
+    """
 
     def __init__(self, moment: str, push: str) -> None:
         self._at = (moment, push)

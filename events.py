@@ -433,3 +433,23 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     def holds(self) -> bool:
         """Whether every condition that is not left out holds."""
         return False not in self.passes
+
+    @property
+    def sole_failure(self) -> Condition | None:
+        """The one condition that did not hold when every other that is not left out did; None with no or several."""
+        failing = [
+            condition for condition, passed in zip(Condition, self.passes, strict=True) if passed is False
+        ]
+        return failing[0] if len(failing) == 1 else None
+
+
+class Shortfall(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a condition was from holding. ``value`` and ``threshold`` in the condition's own unit.
+
+    ``ratio`` compares conditions: 0 just missed, 1 as far as if there had been no volume at all.
+    """
+
+    condition: Condition
+    value: float
+    threshold: float
+    ratio: float

@@ -21,7 +21,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Literal
+from typing import IO, Any, Literal, assert_never
 from urllib.parse import quote, quote_plus, urlsplit
 
 import structlog
@@ -36,6 +36,7 @@ from events import (
     Evaluation,
     HoldReason,
     Opened,
+    Shortfall,
 )
 
 LogFormat = Literal["console", "json"]
@@ -455,6 +456,39 @@ def signal_line(evaluation: Evaluation) -> str:
         f"VWAP {utils.share_price(evaluation.vwap_1m)} ({utils.signed_percent(evaluation.vwap_distance, 2)}), "
         f"Vol Z={_one_decimal(evaluation.volume_z)}, Momentum={_momentum(evaluation.momentum)}"
     )
+
+
+def miss_text(missed: Shortfall, benchmark: str = "SPY") -> str:
+    """What a condition that alone failed had, what it needed, and the distance in its own unit."""
+    value, threshold = missed.value, missed.threshold
+    short = abs(threshold - value)
+    match missed.condition:
+        case Condition.FIVE_MINUTE_VWAP if threshold:  # else it is the rise that lacked, whose threshold is 0
+            return f"price ${value:,.3f}, needed above the 5m VWAP ${threshold:,.3f}: ${short:.3f} short"
+        case Condition.FIVE_MINUTE_VWAP:
+            return f"5m VWAP {utils.signed_percent(value, 4)}, needed a rise: {short:.4f}% short"
+        case Condition.ABOVE_VWAP:
+            return f"price ${value:,.3f}, needed above the VWAP ${threshold:,.3f}: ${short:.3f} short"
+        case Condition.VWAP_RISING:
+            return f"VWAP rising for {value:.0f} s, needed {threshold:.0f} s: {short:.0f} s short"
+        case Condition.VOLUME_SURGE:
+            return f"volume {value:,.0f}, needed {threshold:,.0f}: {_percent_of(short, threshold)} short"
+        case Condition.MOMENTUM:
+            return f"momentum {utils.momentum_text(value)}%/s, needed above 0"
+        case Condition.RELATIVE_VOLUME:
+            return (
+                f"relative volume {value:.2f}, needed {threshold:.2f}: {_percent_of(short, threshold)} short"
+            )
+        case Condition.SPY_LAG:
+            return f"{benchmark} ahead by {value:.3f} points, allowed {threshold:.3f}: {short:.3f} too far"
+        case other:
+            assert_never(other)
+
+
+def _percent_of(part: float, whole: float) -> str:
+    """A share in percent, whole from 1 % up."""
+    percent = part / whole * 100 if whole else 0.0
+    return f"{percent:.0f} %" if percent >= 1 else f"{percent:.2g} %"
 
 
 def selection_line(decision: Opened | Declined) -> str:

@@ -12,7 +12,7 @@ import math
 from bisect import bisect_left, insort
 
 from config import Rules
-from events import SECOND, Bar, DeclineReason, Evaluation, HoldReason, Session
+from events import SECOND, Bar, Condition, DeclineReason, Evaluation, HoldReason, Session, Shortfall
 
 PRICE_SCALE = 10**9
 """Steps in a dollar: finer than any price or VWAP the vendor prints."""
@@ -27,6 +27,9 @@ ROUNDING = 1e-9
 """Differences of ratios up to this are rounding, not movement."""
 
 PERCENT = 100.0
+
+FAR_PERCENT = 0.10
+"""A distance in price that counts as far as a second without any volume: what IWM does in a strong minute."""
 
 
 class Tape:
@@ -381,3 +384,56 @@ def _change(value: float | None, base: float | None) -> float | None:
     if value is None or base is None:
         return None
     return (value / base - 1.0) * PERCENT
+
+
+# --- Near misses -------------------------------------------------------------------------------------
+
+
+def near_miss(rules: Rules, evaluation: Evaluation) -> Shortfall | None:
+    """What alone stood between an evaluation and a signal: every gate open and every condition but this one held."""
+    condition = evaluation.sole_failure
+    if condition is None or evaluation.gate is not None:
+        return None
+    return shortfall(rules, evaluation, condition)
+
+
+def shortfall(rules: Rules, evaluation: Evaluation, condition: Condition) -> Shortfall | None:
+    """How far ``condition`` was from holding, or past it (ratio below 0); None where its value is undefined."""
+    value, threshold, scale = _measured(rules, evaluation, condition)
+    if value is None or threshold is None:
+        return None
+    lacking = threshold - value
+    if condition is Condition.SPY_LAG:  # the only one whose threshold is a ceiling
+        lacking = -lacking
+    return Shortfall(
+        condition=condition, value=value, threshold=threshold, ratio=lacking / scale if scale else 0.0
+    )
+
+
+def _measured(
+    rules: Rules, evaluation: Evaluation, condition: Condition
+) -> tuple[float | None, float | None, float]:
+    """A condition's value, its threshold, and the distance between them that counts as 1."""
+    price = evaluation.price
+    far = price * FAR_PERCENT / PERCENT
+    match condition:
+        case Condition.FIVE_MINUTE_VWAP:
+            # Two demands in one. The price comes first: as long as it is below, the rise is not asked for.
+            above = evaluation.vwap_5m is None or price > evaluation.vwap_5m
+            return (
+                (evaluation.vwap_5m_change, 0.0, FAR_PERCENT) if above else (price, evaluation.vwap_5m, far)
+            )
+        case Condition.ABOVE_VWAP:
+            return price, evaluation.vwap_1m, far
+        case Condition.VWAP_RISING:
+            return evaluation.vwap_rising_s, rules.vwap_rising_seconds, rules.vwap_rising_seconds
+        case Condition.VOLUME_SURGE:
+            return evaluation.volume, evaluation.volume_p95, evaluation.volume_p95 or 0.0
+        case Condition.MOMENTUM:
+            return evaluation.momentum, 0.0, FAR_PERCENT / rules.momentum_seconds
+        case Condition.RELATIVE_VOLUME:
+            return evaluation.relative_volume, rules.relative_volume_min, rules.relative_volume_min
+        case Condition.SPY_LAG:
+            own, benchmark = evaluation.roc5, evaluation.benchmark_roc5
+            lag = None if own is None or benchmark is None else benchmark - own
+            return lag, rules.spy_iwm_lag_threshold, FAR_PERCENT

@@ -33,6 +33,7 @@ from events import (
     ExitReason,
     HoldReason,
     Opened,
+    Shortfall,
 )
 
 NOW = 1_759_416_052 * SECOND
@@ -453,6 +454,30 @@ def test_the_signal_line() -> None:
         "🚀 MOMENTUM SIGNAL: IWM $220.50 > VWAP $220.30 (+0.09%), Vol Z=2.8, Momentum=+0.087"
     )
     assert "Vol Z=0.0, Momentum=+0.00081" in logger.signal_line(evaluation(volume_z=-0.01, momentum=0.00081))
+
+
+@pytest.mark.parametrize(
+    ("condition", "value", "threshold", "text"),
+    [
+        (
+            "five_minute_vwap",
+            220.3,
+            220.312,
+            "price $220.300, needed above the 5m VWAP $220.312: $0.012 short",
+        ),
+        ("five_minute_vwap", -0.0012, 0.0, "5m VWAP -0.0012%, needed a rise: 0.0012% short"),
+        ("above_vwap", 220.3, 220.304, "price $220.300, needed above the VWAP $220.304: $0.004 short"),
+        ("vwap_rising", 27, 30, "VWAP rising for 27 s, needed 30 s: 3 s short"),
+        ("volume_surge", 3912, 4105, "volume 3,912, needed 4,105: 5 % short"),
+        ("volume_surge", 4100, 4105, "volume 4,100, needed 4,105: 0.12 % short"),
+        ("momentum", -0.00081, 0.0, "momentum -0.00081%/s, needed above 0"),
+        ("relative_volume", 1.42, 1.5, "relative volume 1.42, needed 1.50: 5 % short"),
+        ("spy_lag", 0.243, 0.2, "QQQ ahead by 0.243 points, allowed 0.200: 0.043 too far"),
+    ],
+)
+def test_a_near_miss_in_words(condition: str, value: float, threshold: float, text: str) -> None:
+    missed = Shortfall(condition=Condition(condition), value=value, threshold=threshold, ratio=0.1)
+    assert logger.miss_text(missed, "QQQ") == text
 
 
 def opened(**changes: object) -> Opened:

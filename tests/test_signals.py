@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from config import Rules
-from events import Bar, Condition, Evaluation
-from signals import Signals
+from events import Bar, Condition, DeclineReason, Evaluation
+from signals import FAR_PERCENT, Signals, near_miss, shortfall
 from tests.builders import SESSION, bar
 from tests.reference import Reference
 
@@ -318,3 +318,94 @@ def test_a_correction_mends_exactly_the_windows_that_hold_its_second(back: int) 
     assert (after.momentum != other.momentum) is (back + 1 < 30)
     assert (after.relative_volume != other.relative_volume) is (back + 1 < 1200)
     assert (after.volume_z != other.volume_z) is (back < 1200)
+
+
+# --- Near misses -------------------------------------------------------------------------------------
+
+
+def missing(condition: Condition, **values: object) -> Evaluation:
+    """An evaluation in which ``condition`` alone failed."""
+    base: dict[str, object] = {
+        "start": SESSION.open,
+        "symbol": "IWM",
+        "price": 220.0,
+        "vwap_1m": 219.0,
+        "vwap_5m": 218.0,
+        "vwap_5m_change": 0.01,
+        "vwap_distance": 0.1,
+        "vwap_rising_s": 40,
+        "volume": 5000.0,
+        "volume_p95": 4000.0,
+        "volume_z": 2.0,
+        "momentum": 0.01,
+        "relative_volume": 2.0,
+        "roc5": 0.1,
+        "benchmark_roc5": 0.2,
+        "passes": tuple(each is not condition for each in Condition),
+    }
+    return Evaluation(**{**base, **values})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("condition", "values", "value", "threshold", "ratio"),
+    [
+        # A tenth of a percent of the price counts as far as a second without volume.
+        (Condition.FIVE_MINUTE_VWAP, {"vwap_5m": 220.11}, 220.0, 220.11, 0.5),
+        (Condition.FIVE_MINUTE_VWAP, {"vwap_5m": 220.0}, 220.0, 220.0, 0.0),
+        (Condition.FIVE_MINUTE_VWAP, {"vwap_5m_change": -0.02}, -0.02, 0.0, 0.2),
+        (Condition.ABOVE_VWAP, {"vwap_1m": 220.22}, 220.0, 220.22, 1.0),
+        (Condition.VWAP_RISING, {"vwap_rising_s": 27}, 27, 30, 0.1),
+        (Condition.VOLUME_SURGE, {"volume": 3000.0}, 3000.0, 4000.0, 0.25),
+        (Condition.VOLUME_SURGE, {"volume": 0.0, "volume_p95": 0.0}, 0.0, 0.0, 0.0),
+        # The same distance in price, that of the whole window of 30 s.
+        (Condition.MOMENTUM, {"momentum": -FAR_PERCENT / 60}, -FAR_PERCENT / 60, 0.0, 0.5),
+        (Condition.RELATIVE_VOLUME, {"relative_volume": 0.75}, 0.75, 1.5, 0.5),
+        (Condition.SPY_LAG, {"benchmark_roc5": 0.35}, 0.25, 0.2, 0.5),
+    ],
+)
+def test_how_far_a_near_miss_was(
+    condition: Condition, values: dict[str, object], value: float, threshold: float, ratio: float
+) -> None:
+    missed = near_miss(Rules(), missing(condition, **values))
+    assert missed is not None
+    assert missed.condition is condition
+    assert (missed.value, missed.threshold) == (pytest.approx(value), pytest.approx(threshold))
+    assert missed.ratio == pytest.approx(ratio)
+
+
+@pytest.mark.parametrize(
+    ("condition", "values"),
+    [
+        (Condition.FIVE_MINUTE_VWAP, {"vwap_5m": None, "vwap_5m_change": None}),
+        (Condition.FIVE_MINUTE_VWAP, {"vwap_5m_change": None}),
+        (Condition.ABOVE_VWAP, {"vwap_1m": None}),
+        (Condition.VOLUME_SURGE, {"volume_p95": None, "volume_z": None}),
+        (Condition.MOMENTUM, {"momentum": None}),
+        (Condition.RELATIVE_VOLUME, {"relative_volume": None}),
+        (Condition.SPY_LAG, {"benchmark_roc5": None}),
+        (Condition.SPY_LAG, {"roc5": None}),
+    ],
+)
+def test_what_is_undefined_was_not_near(condition: Condition, values: dict[str, object]) -> None:
+    evaluation = missing(condition, **values)
+    assert evaluation.sole_failure is condition
+    assert near_miss(Rules(), evaluation) is None
+
+
+def test_a_near_miss_is_one_condition_and_nothing_else() -> None:
+    near = missing(Condition.VOLUME_SURGE, volume=3000.0)
+    assert near_miss(Rules(), near) is not None
+    assert near_miss(Rules(), missing(Condition.VOLUME_SURGE, gate=DeclineReason.COOLDOWN)) is None
+    assert near_miss(Rules(), missing(Condition.VOLUME_SURGE, passes=(True,) * 7)) is None
+    two = (False, False, True, True, True, True, True)
+    assert near_miss(Rules(), missing(Condition.VOLUME_SURGE, passes=two)) is None
+    left_out = (True, True, True, False, True, None, None)
+    assert missing(Condition.VOLUME_SURGE, passes=left_out).sole_failure is Condition.VOLUME_SURGE
+
+
+def test_what_holds_is_not_short() -> None:
+    evaluation = missing(Condition.VOLUME_SURGE, volume=3000.0)
+    for condition in Condition:
+        measured = shortfall(Rules(), evaluation, condition)
+        assert measured is not None
+        assert (measured.ratio > 0) is (condition is Condition.VOLUME_SURGE)

@@ -586,8 +586,11 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the checks, print the report, return the exit status."""
-    options = parse(arguments)
+    """Run the checks, print the report, return the exit status. ``why`` as the first word is another command."""
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    if words[:1] == ["why"]:
+        return _why(words[1:])
+    options = parse(words)
     reconfigure = getattr(sys.stdout, "reconfigure", None)
     if reconfigure is not None:
         reconfigure(encoding="utf-8", errors="backslashreplace")
@@ -618,6 +621,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     report = report_json(checks) if options.json else report_text(checks)
     print(logger.redactor(settings.secrets())(report))
     return EXIT_FAILS if _fails(checks) else EXIT_OK
+
+
+def _why(arguments: Sequence[str]) -> int:
+    """Why there was no alert, from a session's record: a report that the worker does without."""
+    try:
+        why = importlib.import_module("sim.why")  # only here: the worker runs without sim/
+    except ImportError as error:
+        print(f"diagnose.py why needs sim/ and all of requirements.txt ({error}).", file=sys.stderr)
+        return EXIT_FAILS
+    status: int = why.main(arguments)
+    return status
 
 
 def _fails(checks: Sequence[Check]) -> bool:

@@ -593,3 +593,19 @@ def test_the_report_groups_and_counts() -> None:
         "A\n  ✓ one\n  ✗ three — do that\n\nB\n  ⚠ two — do this\n\n"
         "Not ready: 1 well, 1 to look at, 1 failing"
     )
+
+
+async def test_why_without_the_simulation_says_what_is_missing(tmp_path: Path) -> None:
+    """The two files alone, as on a machine that has only the worker: another command, so no check is printed."""
+    for name in ("diagnose.py", "requirements.txt"):
+        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, str(tmp_path / "diagnose.py"), "why", "2025-10-02"),
+        cwd=tmp_path,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    async with asyncio.timeout(60):
+        output, errors = await process.communicate()
+    assert (process.returncode, output) == (diagnose.EXIT_FAILS, b"")
+    assert errors.decode().startswith("diagnose.py why needs sim/ and all of requirements.txt (")

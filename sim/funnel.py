@@ -1,0 +1,230 @@
+"""What stood in the way of entries, counted: how many seconds got how far, which condition failed, how near it was.
+
+Every count can be had again from the rows of a trace (`sim.trace`): what each one counts is said where it is made.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import NamedTuple
+
+import logger
+from events import SECOND, Condition, DeclineReason, Shortfall
+from signals import near_miss
+from sim.study import Seen, Study
+
+EPISODE_GAP_S = 5
+"""Seconds without a trade between two misses of one kind that still make them one miss."""
+
+MISSES_SHOWN = 10
+
+BEFORE_CONDITIONS = (DeclineReason.BLIND, DeclineReason.WARM_UP)
+"""Gates that the funnel asks before the conditions: behind them no second could have been a signal."""
+
+PERCENT = 100.0
+
+
+class Kind(StrEnum):
+    """What a row of the funnel asks."""
+
+    SECOND = "second"
+    CONDITION = "condition"
+    GATE = "gate"
+    RESULT = "result"
+
+
+class Row(NamedTuple):
+    """One row of the funnel: what it asks, how many seconds are left, of how many in the row before and in the first.
+
+    ``kind`` says what ``name`` is: seconds of the session, an evaluation, a condition, a gate (with what a contract is
+    declined for), or what came of it. ``is_left_out``: the rules do without this condition.
+    """
+
+    kind: Kind
+    name: str
+    left: int
+    before: int
+    all: int
+    is_left_out: bool = False
+
+    @property
+    def lost(self) -> int:
+        """How many seconds ended here."""
+        return self.before - self.left
+
+    @property
+    def of_before(self) -> float:
+        """Share of the row before, percent."""
+        return share(self.left, self.before)
+
+    @property
+    def of_all(self) -> float:
+        """Share of the first row, percent."""
+        return share(self.left, self.all)
+
+
+def share(part: int, whole: int) -> float:
+    """A share in percent; 0 of nothing."""
+    return part / whole * PERCENT if whole else 0.0
+
+
+def stopped_by(row: Seen) -> DeclineReason | None:
+    """The gate that was closed at an evaluation, or what its contract was declined for."""
+    return row.evaluation.gate or row.declined
+
+
+def counted(study: Study) -> list[Seen]:
+    """The evaluations that could have been a signal: neither blind nor in the warm-up, as their gate says."""
+    return [row for row in study.seen if row.evaluation.gate not in BEFORE_CONDITIONS]
+
+
+def signals(study: Study) -> list[Seen]:
+    """The evaluations at which all conditions held, whatever the gates."""
+    return [row for row in study.seen if row.evaluation.holds]
+
+
+def funnel(study: Study) -> list[Row]:
+    """The seconds of the session so far, and how many of them each step leaves.
+
+    ``session``, ``with a bar`` and ``evaluated`` count seconds; ``not blind`` leaves out rows whose gate is blind,
+    ``warm`` those whose gate is warm-up; each condition leaves out the rows left at which it is false; each further
+    gate, in their order, the rows left at which it was the closed one, or what the contract was declined for.
+    """
+    left: Sequence[Seen] = study.seen
+    rows = [
+        (Kind.SECOND, "session", study.seconds),
+        (Kind.SECOND, "with a bar", study.bar_seconds),
+        (Kind.SECOND, "evaluated", len(left)),
+    ]
+    for name, gate in (("not blind", DeclineReason.BLIND), ("warm", DeclineReason.WARM_UP)):
+        left = [row for row in left if row.evaluation.gate is not gate]
+        rows.append((Kind.SECOND, name, len(left)))
+    left_out: set[str] = set()
+    for index, condition in enumerate(Condition):
+        if left and all(row.evaluation.passes[index] is None for row in left):
+            left_out.add(condition.value)
+        left = [row for row in left if row.evaluation.passes[index] is not False]
+        rows.append((Kind.CONDITION, condition.value, len(left)))
+    for gate in DeclineReason:
+        if gate not in BEFORE_CONDITIONS:
+            left = [row for row in left if stopped_by(row) is not gate]
+            rows.append((Kind.GATE, gate.value, len(left)))
+    rows.append((Kind.RESULT, "fired", sum(row.is_fired for row in left)))
+    before = [rows[0][2], *(count for _, _, count in rows)]
+    return [
+        Row(kind, name, count, earlier, before[0], name in left_out)
+        for (kind, name, count), earlier in zip(rows, before, strict=False)
+    ]
+
+
+class Failing(NamedTuple):
+    """How often a condition failed among the counted evaluations.
+
+    ``alone``: every other one held. ``alone_open``: and every gate was open, so that it alone cost an entry.
+    """
+
+    condition: Condition
+    failed: int
+    alone: int
+    alone_open: int
+    of: int
+    is_left_out: bool
+
+
+def failing(study: Study) -> list[Failing]:
+    """For each condition, how often it failed at all and as the only one; blind and warm-up left out."""
+    rows = counted(study)
+    alone = Counter(row.evaluation.sole_failure for row in rows)
+    alone_open = Counter(row.evaluation.sole_failure for row in rows if row.evaluation.gate is None)
+    found: list[Failing] = []
+    for index, condition in enumerate(Condition):
+        passes = [row.evaluation.passes[index] for row in rows]
+        is_left_out = bool(passes) and all(passed is None for passed in passes)
+        found.append(
+            Failing(
+                condition,
+                passes.count(False),
+                alone[condition],
+                alone_open[condition],
+                len(rows),
+                is_left_out,
+            )
+        )
+    return found
+
+
+class Miss(NamedTuple):
+    """Adjacent seconds at which the same condition alone failed while every gate was open.
+
+    ``start`` and ``end`` (µs) are the episode's; ``nearest`` its second that came nearest, and ``missed`` how far that
+    was, None where the condition's value is undefined.
+    """
+
+    start: int
+    end: int
+    nearest: Seen
+    condition: Condition
+    missed: Shortfall | None
+    text: str
+
+    @property
+    def nearness(self) -> float:
+        """What misses are ordered by: comparable between conditions, least first."""
+        return float("inf") if self.missed is None else self.missed.ratio
+
+
+def misses(study: Study) -> list[Miss]:
+    """Every near miss, the nearest first."""
+    found: list[Miss] = []
+    episode: list[Seen] = []
+    for row in study.seen:
+        condition = row.evaluation.sole_failure if row.evaluation.gate is None else None
+        if episode and not _goes_on(episode[-1], row, condition):
+            found.append(_miss(study, episode))
+            episode = []
+        if condition is not None:
+            episode.append(row)
+    if episode:
+        found.append(_miss(study, episode))
+    return sorted(found, key=lambda miss: (miss.nearness, miss.start))
+
+
+def _goes_on(last: Seen, row: Seen, condition: Condition | None) -> bool:
+    """Whether an evaluation belongs to the same miss as the one before."""
+    pause = row.evaluation.start - last.evaluation.start - SECOND
+    return last.evaluation.sole_failure is condition and pause <= EPISODE_GAP_S * SECOND
+
+
+def _miss(study: Study, episode: Sequence[Seen]) -> Miss:
+    def distance(row: Seen) -> float:
+        missed = near_miss(study.rules_at(row.now), row.evaluation)
+        return float("inf") if missed is None else missed.ratio
+
+    nearest = min(episode, key=distance)
+    condition = nearest.evaluation.sole_failure
+    assert condition is not None, "an episode is made of near misses"
+    rules = study.rules_at(nearest.now)
+    missed = near_miss(rules, nearest.evaluation)
+    return Miss(
+        start=episode[0].evaluation.start,
+        end=episode[-1].evaluation.start + SECOND,
+        nearest=nearest,
+        condition=condition,
+        missed=missed,
+        text=undefined_text(condition, rules.benchmark)
+        if missed is None
+        else logger.miss_text(missed, rules.benchmark),
+    )
+
+
+def undefined_text(condition: Condition, benchmark: str) -> str:
+    """Why a condition has no value."""
+    match condition:
+        case Condition.SPY_LAG:
+            return f"no {benchmark}, or no price of either long enough ago"
+        case Condition.VOLUME_SURGE | Condition.MOMENTUM:
+            return "too few bars in its window"
+        case _:
+            return "no volume in its window"

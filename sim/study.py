@@ -33,11 +33,15 @@ from events import (
     QuoteSource,
     Session,
     Shutdown,
+    Withdrawn,
 )
 from sim import fills
 from sim.replay import Start, Step, Survey, play, survey
 from sim.screen import Progress
 from sim.trace import decision_name
+
+ALIVE_S = 30
+"""A running program writes every second; a record that is older than this is not being written."""
 
 # --- What is kept ------------------------------------------------------------------------------------
 
@@ -126,6 +130,8 @@ class Study:
     """Bytes torn off at the record's end: it is being written, or the program was killed as it wrote."""
     until: int
     """When the last fact was handled. The session may be in progress."""
+    asked_at: int = 0
+    """When the question was asked."""
     is_stopped: bool = False
     """Whether the program was asked to stop before the record ends."""
     seen: list[Seen] = field(default_factory=list)
@@ -142,15 +148,37 @@ class Study:
     """By the position's id; a point wherever something moved."""
     streamed: Counter[str] = field(default_factory=Counter)
     """How many quotes from the stream the record has of each position's contract while it was open, by its id."""
+    withdrawn: dict[str, str] = field(default_factory=dict)
+    """Why each position that never was did not reach its owner, by its id."""
     differing: int = 0
     """Facts whose decisions are not those that were recorded. With rules set anew, that is the point."""
 
     @property
+    def is_over(self) -> bool:
+        """Whether the session was over when the question was asked."""
+        return self.asked_at >= self.session.close
+
+    @property
+    def end(self) -> int:
+        """Where the session so far ends: at its close, or where the record or the program has got to."""
+        last_down = self.down[-1].end if self.down else 0
+        return min(max(self.until, last_down), self.session.close)
+
+    @property
     def seconds(self) -> int:
-        """Seconds of the session so far, those after the record's end left out."""
+        """Seconds of the session so far."""
         newest = next((index for index in reversed(range(len(self.closes))) if self.closes[index]), -1)
-        passed = (min(self.until, self.session.close) - self.session.open) // SECOND
-        return max(0, passed, newest + 1)
+        return max(0, (self.end - self.session.open) // SECOND, newest + 1)
+
+    @property
+    def down_us(self) -> int:
+        """How long the program was not running, in the session, µs."""
+        return sum(span.end - span.start for span in self.down)
+
+    @property
+    def blind_us(self) -> int:
+        """How long the feed was blind, µs."""
+        return sum(span.end - span.start for span in self.blind)
 
     @property
     def bar_seconds(self) -> int:
@@ -202,10 +230,17 @@ class KeptTrades(fills.Trades):
 
 
 def read(
-    path: Path, sets: Mapping[str, str] | None = None, *, surveyed: Survey | None = None, quiet: bool = False
+    path: Path,
+    sets: Mapping[str, str] | None = None,
+    *,
+    now: int | None = None,
+    surveyed: Survey | None = None,
+    quiet: bool = False,
 ) -> Study:
     """Read a record through once, under its own rules or with ``sets`` on top.
 
+    ``now`` is when the question is asked (µs; default: at the record's end). A record that ends well before it and
+    before the close says that the program was not running from then on.
     ``surveyed``: what `sim.replay.survey` found, where that was asked before. Shows how far it is on a terminal.
     Raises Unusable when the record cannot be read, Damage for what is wrong but a torn end, ConfigError for rules
     that cannot be, and OSError.
@@ -226,7 +261,7 @@ def read(
         progress.clear()
     assert keeper is not None, "a surveyed record has a header"
     keeper.study.torn = found.torn
-    return keeper.finish()
+    return keeper.finish(now)
 
 
 class _Keeper:
@@ -292,6 +327,8 @@ class _Keeper:
         for decision in made:
             if isinstance(decision, Declined):
                 self._decline(decision)
+            elif isinstance(decision, Withdrawn):
+                study.withdrawn[decision.id] = decision.detail
         self._follow_position(now, event, made)
 
     def _see(self, now: int, evaluation: Evaluation, made: Sequence[Decision]) -> None:
@@ -354,10 +391,14 @@ class _Keeper:
         if not points or points[-1][1:] != point[1:]:
             points.append(point)
 
-    def finish(self) -> Study:
+    def finish(self, now: int | None) -> Study:
         """The record has ended."""
         study = self.study
         self._end_blind(study.until)
+        study.asked_at = study.until if now is None else now
+        if study.asked_at - study.until > ALIVE_S * SECOND:
+            cause = DownCause.STOPPED if study.is_stopped else DownCause.KILLED
+            self._add_down(study.until, study.asked_at, cause)
         study.held += [Held(since, study.until, reason) for reason, since in self._holds.items()]
         study.held.sort()
         tape = self._engine.signals.tapes[study.rules.symbol]

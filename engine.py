@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Iterable
 from typing import assert_never
@@ -81,13 +80,14 @@ class Feed:
         self._live_end: int | None = None
         self._live_start: dict[str, int] = {}
         self._lags: deque[int] = deque()
-        self._sorted_lags: list[int] = []
+        self._late = 0
         self._is_due = False
         self._told: set[FeedCause] = set()
         self._alarmed_at: int | None = None
         self._untold = 0
         self._uncovered: dict[str, list[tuple[int, int]]] = {symbol: [] for symbol in rules.symbols}
         self._stall = rules.stall_seconds * SECOND
+        self._lag_limit = rules.max_lag_seconds * SECOND
         self.cause: FeedCause | None = None
         self.well_until = 0
         """Until then (µs) nothing but a bar or a fact about the feed can make it blind: no need to `judge`."""
@@ -167,19 +167,21 @@ class Feed:
     def arrive(self, now: int, bar: Bar) -> None:
         """A live first print: the sign of life, its lag, and recovery when it is in time."""
         end = bar.start + SECOND
-        lag = max(0, now - end)
-        is_in_time = lag <= self._rules.max_lag_seconds * SECOND
+        lag, limit = max(0, now - end), self._lag_limit
+        is_in_time = lag <= limit
         was_full = len(self._lags) == self._rules.lag_bars
+        if was_full:
+            self._late -= self._lags.popleft() > limit
         self._lags.append(lag)
-        insort(self._sorted_lags, lag)
-        if len(self._lags) > self._rules.lag_bars:
-            del self._sorted_lags[bisect_left(self._sorted_lags, self._lags.popleft())]
-        if self.cause is not None and self._is_up and is_in_time:
-            self._recover(self.cause, bar)
-        self._live_at = now
+        self._late += not is_in_time
         if is_in_time:
-            self._live_end = max(self._live_end or 0, end)
-        self._live_start[bar.symbol] = max(self._live_start.get(bar.symbol, 0), bar.start)
+            if self.cause is not None and self._is_up:
+                self._recover(self.cause, bar)
+            if self._live_end is None or end > self._live_end:
+                self._live_end = end
+        self._live_at = now
+        if bar.start > self._live_start.get(bar.symbol, 0):
+            self._live_start[bar.symbol] = bar.start
         # One more bar in time makes no median late, but for the first that there is: who sees goes on seeing until
         # there is silence.
         sees = self.cause is None and self._is_up and is_in_time and now >= self._session.open
@@ -196,7 +198,7 @@ class Feed:
         self.cause = None
         self._is_due = False
         self._lags.clear()
-        self._sorted_lags.clear()
+        self._late = 0
 
     @property
     def _blind_from(self) -> int:
@@ -230,11 +232,11 @@ class Feed:
             return self._lost_cause
         if self._silence(now) >= self._stall:
             return FeedCause.SILENCE
-        limit = self._rules.max_lag_seconds * SECOND
-        count = len(self._sorted_lags)
-        if count == self._rules.lag_bars:
-            median_twice = self._sorted_lags[(count - 1) // 2] + self._sorted_lags[count // 2]
-            if median_twice > 2 * limit:
+        count = len(self._lags)
+        # With fewer than half of them late, the median is in time.
+        if count == self._rules.lag_bars and 2 * self._late >= count:
+            lags = sorted(self._lags)
+            if lags[(count - 1) // 2] + lags[count // 2] > 2 * self._lag_limit:
                 return FeedCause.LAG
         return None
 
@@ -340,7 +342,7 @@ class Engine:
             self._follow(bar, was_blind)
         for decision in decisions:
             self._evolve(now, decision)
-        if isinstance(event, Shutdown):
+        if self._is_stopping:
             self._is_stopping = self._closes_on_stop = False  # that stop is over: this is another start
 
     # --- What the shell reads ---
@@ -391,9 +393,12 @@ class Engine:
         """Store what a fact says. Returns the bar that is to be evaluated, if it is one."""
         match event:
             case Quote():
-                self._learn_quote(
-                    now, event.contract, event.at, event, is_poll=event.source is QuoteSource.POLL
-                )
+                # Most facts by far are quotes that nothing but the next entry asks for.
+                known = self._quotes.get(event.contract)
+                if self.book.position is None and (known is None or event.at >= known[0]):
+                    self._quotes[event.contract] = (event.at, now, event)
+                else:
+                    self._learn_quote(now, event.contract, event.at, event, event.source is QuoteSource.POLL)
             case Bar():
                 return event if self._learn_bar(now, event) else None
             case Tick() | AlertOutcome():
@@ -403,7 +408,7 @@ class Engine:
                 self._chain_at = now
                 for row in event.rows:
                     if row.quoted_at:
-                        self._learn_quote(now, row.contract, row.quoted_at, row, is_poll=True)
+                        self._learn_quote(now, row.contract, row.quoted_at, row, True)
             case Covered() | FeedLost() | FeedRestored():
                 self.feed.learn(now, event)
             case Hold():
@@ -424,7 +429,7 @@ class Engine:
         return is_newest and bar.symbol == self.rules.symbol
 
     def _learn_quote(
-        self, now: int, contract: str, made_at: int, quote: Quote | ChainRow, *, is_poll: bool
+        self, now: int, contract: str, made_at: int, quote: Quote | ChainRow, is_poll: bool
     ) -> None:
         """Keep the newest quote by its own time; an older one of a poll that says the same confirms it."""
         known = self._quotes.get(contract)

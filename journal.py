@@ -62,7 +62,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True, tag="header"):
     pid: int
 
 
-class Entry(msgspec.Struct, frozen=True, array_like=True):
+class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One fact: when it was handled (µs of UTC), its arrival number, the fact, and the decisions it caused."""
 
     now: int
@@ -174,12 +174,13 @@ class Reader:
     def __iter__(self) -> Iterator[Line]:
         blocks = read_blocks(self.path)
         number, seed, entry = 0, 0, None
+        crc32, decode = zlib.crc32, _decode_entry
         for block in blocks:
             for line in block:
                 number += 1
                 text = line[:-SEAL_BYTES]
-                crc = zlib.crc32(text, seed)
-                if line[-SEAL_BYTES:] != SEAL % crc:
+                crc = crc32(text, seed)
+                if not line.endswith(SEAL % crc):
                     before = len(block) - (number - self._lines - 1)
                     tail = [*block[-before:], *chain.from_iterable(blocks)]
                     _judge_tail(self.path, tail, number, seed)
@@ -189,7 +190,7 @@ class Reader:
                 seed = crc
                 try:
                     if line[0] == ARRAY and number > 1:
-                        entry = _decode_entry(text)
+                        entry = decode(text)
                         yield entry
                         continue
                     header = _decode_header(text)

@@ -79,7 +79,11 @@ class Marks:
     """The held contract's marks: which count, and the highest and lowest that held lately."""
 
     def __init__(self, rules: Rules, opened: Opened, now: int) -> None:
-        self._rules = rules
+        self._hold = round(rules.mark_hold_seconds * SECOND)
+        self._lost_after = rules.mark_lost_seconds * SECOND
+        self._wide_after = rules.wide_quote_seconds * SECOND
+        self._wide_percent = rules.wide_quote_percent
+        self._wide_least = round(rules.wide_quote_min * OPTION_PRICE_UNIT)
         self._stop = opened.stop
         self._held: deque[tuple[int, int]] = deque([(now, opened.mid)])
         self._wide_since: int | None = None
@@ -111,19 +115,16 @@ class Marks:
     def settle(self, now: int, *, is_fresh: bool = False) -> None:
         """Let a wide quote count once its width is unbroken for long enough, or its ask is at the stop."""
         mark = self._newest
-        if mark is None or self._wide_since is None or (mark is self.usable and not is_fresh):
+        if self._wide_since is None or mark is None or (mark is self.usable and not is_fresh):
             return
-        if now - self._newest_at >= self._rules.mark_lost_seconds * SECOND:
+        if now - self._newest_at >= self._lost_after:
             return  # nobody has seen it for so long: whether its width was unbroken is not known
         unbroken = now - self._wide_since
-        if unbroken >= self._rules.wide_quote_seconds * SECOND or mark.ask <= self._stop:
+        if unbroken >= self._wide_after or mark.ask <= self._stop:
             self._count(now, mark)
 
     def _is_wide(self, mark: Mark) -> bool:
-        rules = self._rules
-        least = round(rules.wide_quote_min * OPTION_PRICE_UNIT)
-        limit = max(mark.mid * rules.wide_quote_percent / 100, least)
-        return mark.ask - mark.bid > limit
+        return mark.ask - mark.bid > max(mark.mid * self._wide_percent / 100, self._wide_least)
 
     def _count(self, now: int, mark: Mark) -> None:
         self.usable = mark
@@ -138,17 +139,17 @@ class Marks:
         While no usable mark stands, of those before the last one ended: a tick does not grow older by what follows.
         """
         held = self._held
-        start = (now if self._stood_until is None else self._stood_until) - round(
-            self._rules.mark_hold_seconds * SECOND
-        )
+        start = (now if self._stood_until is None else self._stood_until) - self._hold
         while len(held) > 1 and held[1][0] <= start:
             held.popleft()
+        if len(held) == 1:
+            return held[0][1], held[0][1]
         values = [value for _, value in held]
         return min(values), max(values)
 
     def is_lost(self, now: int) -> bool:
         """Whether there was no usable mark for too long."""
-        return now - self.usable_at >= self._rules.mark_lost_seconds * SECOND
+        return now - self.usable_at >= self._lost_after
 
 
 class Persistence:

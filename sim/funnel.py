@@ -68,7 +68,7 @@ class Row(NamedTuple):
         return share(self.left, self.all)
 
 
-def share(part: int, whole: int) -> float:
+def share(part: float, whole: float) -> float:
     """A share in percent; 0 of nothing."""
     return part / whole * PERCENT if whole else 0.0
 

@@ -1,0 +1,246 @@
+"""One second of a session in full: every condition and gate, and what the next minutes brought."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections import Counter
+from typing import Any, NamedTuple
+
+import utils
+from config import Rules
+from events import SECOND, Condition, Evaluation
+from sim.funnel import share, stopped_by
+from sim.study import Seen, Study
+from utils import clock_text, momentum_text, share_price, signed_percent, span_text
+
+AHEAD_S = 600
+"""How far the look ahead goes."""
+
+OPEN_S = utils.OPEN.hour * 3600 + utils.OPEN.minute * 60
+"""The open in seconds of the New York day."""
+
+MARKS = {True: "✓", False: "✗", None: "–"}
+
+
+class Shown(NamedTuple):
+    """A second as lines of text and as data."""
+
+    lines: list[str]
+    data: dict[str, Any]
+
+
+def at_of(study: Study, second_of_day: int) -> int:
+    """A New York time of day on the session's date, µs."""
+    return study.session.open + (second_of_day - OPEN_S) * SECOND
+
+
+def show(study: Study, at: int) -> Shown:
+    """The second that starts at ``at`` (µs): its evaluation, or why there was none and the one before."""
+    starts = [row.evaluation.start for row in study.seen]
+    index = bisect_right(starts, at) - 1
+    row = study.seen[index] if index >= 0 else None
+    lines: list[str] = []
+    missing = None
+    if row is None or row.evaluation.start != at:
+        missing = why_not(study, at)
+        lines.append(f"{clock_text(at)} ET was not evaluated: {missing}.")
+        if row is None:
+            lines.append("There was no evaluation before it.")
+        else:
+            ago = span_text(at - row.evaluation.start)
+            lines += [f"The last one before, {ago} earlier:", ""]
+    table: list[tuple[Condition, str, str, bool | None]] = []
+    if row is not None:
+        table = conditions(study.rules_at(row.now), row.evaluation)
+        lines += _table_lines(study, row, table)
+    ahead, data = _ahead(study, at)
+    lines += ["", *ahead]
+    return Shown(
+        lines,
+        {
+            "second": utils.utc_iso(at),
+            "not_evaluated": missing,
+            "evaluation": None if row is None else _data(row, table),
+            "next_10_minutes": data,
+        },
+    )
+
+
+def why_not(study: Study, at: int) -> str:
+    """Why a second has no evaluation, in words."""
+    session = study.session
+    if at < session.open:
+        return f"it is before the open ({utils.minute_text(session.open)})"
+    if at >= session.close:
+        return f"it is after the close ({utils.minute_text(session.close)})"
+    if at >= study.end:
+        return f"the record goes until {clock_text(study.end)} only, so far"
+    for down in study.down:
+        if down.start < at + SECOND and at < down.end:
+            return (
+                f"the program was not running ({down.cause}), {clock_text(down.start)}–{clock_text(down.end)}"
+            )
+    blind = next((span for span in study.blind if span.start < at + SECOND and at < span.end), None)
+    spell = (
+        ""
+        if blind is None
+        else f"; the feed was blind ({blind.cause}), {clock_text(blind.start)}–{clock_text(blind.end)}"
+    )
+    symbol = study.rules.symbol
+    if study.closes[study.index_of(at)] is None:
+        return f"no bar of {symbol} is known of it" + (spell or ": nothing was traded in that second")
+    return f"its bar of {symbol} came late: filled in afterwards, or out of order{spell}"
+
+
+def conditions(rules: Rules, evaluation: Evaluation) -> list[tuple[Condition, str, str, bool | None]]:
+    """Every condition with its value, what it takes, and whether it held (None: left out by the rules)."""
+    seen = evaluation
+    change = "n/a" if seen.vwap_5m_change is None else f"{seen.vwap_5m_change:+.4f}%"
+    volume = f"{seen.volume:,.0f}" + ("" if seen.volume_z is None else f" (Z {seen.volume_z:.1f})")
+    p95 = "n/a" if seen.volume_p95 is None else f"{seen.volume_p95:,.0f}"
+    lag = None if seen.roc5 is None or seen.benchmark_roc5 is None else seen.benchmark_roc5 - seen.roc5
+    momentum = "n/a" if seen.momentum is None else f"{momentum_text(seen.momentum)}%/s"
+    ratio = "n/a" if seen.relative_volume is None else f"{seen.relative_volume:.2f}"
+    price = _price(seen.price)
+    texts = {
+        Condition.FIVE_MINUTE_VWAP: (
+            f"{price}, 5m VWAP {change}",
+            f"over {_price(seen.vwap_5m)}, and rising",
+        ),
+        Condition.ABOVE_VWAP: (price, f"over {_price(seen.vwap_1m)}"),
+        Condition.VWAP_RISING: (f"{seen.vwap_rising_s} s", f"at least {rules.vwap_rising_seconds} s"),
+        Condition.VOLUME_SURGE: (volume, f"over {p95}"),
+        Condition.MOMENTUM: (momentum, "over 0"),
+        Condition.RELATIVE_VOLUME: (ratio, f"at least {rules.relative_volume_min:g}"),
+        Condition.SPY_LAG: (
+            f"no {rules.benchmark}, or no price long enough ago" if lag is None else f"{lag:+.3f} points",
+            f"at most {rules.spy_iwm_lag_threshold:g}",
+        ),
+    }
+    return [
+        (condition, *texts[condition], passed)
+        for condition, passed in zip(Condition, seen.passes, strict=True)
+    ]
+
+
+def _price(value: float | None) -> str:
+    """A share price to a tenth of a cent: VWAPs are compared finer than cents."""
+    return "n/a" if value is None else f"${value:,.3f}"
+
+
+def _table_lines(study: Study, row: Seen, table: list[tuple[Condition, str, str, bool | None]]) -> list[str]:
+    evaluation = row.evaluation
+    late = max(0, row.now - evaluation.start - SECOND) / SECOND
+    lines = [
+        f"{clock_text(evaluation.start)} ET: {evaluation.symbol} {_price(evaluation.price)}; "
+        f"seen at {clock_text(row.now)}, {late:.1f} s after the second's end",
+        f"    {'condition':<18}{'value':<36}needed",
+    ]
+    for condition, value, needed, passed in table:
+        takes = "left out by the rules" if passed is None else needed
+        lines.append(f"  {MARKS[passed]} {condition:<18}{value:<36}{takes}")
+    gate = "open" if evaluation.gate is None else f"closed: {evaluation.gate}"
+    if evaluation.hold is not None:
+        gate += f" ({evaluation.hold})"
+    held = next(
+        (
+            trade
+            for trade in study.trades.all
+            if trade.opened_at < row.now and (trade.closed_at is None or row.now <= trade.closed_at)
+        ),
+        None,
+    )
+    position = "none" if held is None else f"#{held.opened.id} {held.opened.contract}"
+    decision = row.decision or "none"
+    if row.declined is not None and row.declined is not evaluation.gate:
+        decision += f" ({row.declined})"
+    return [
+        *lines,
+        f"  Gate {gate}. Feed {'blind' if row.is_blind else 'well'}. Position {position}. Decision: {decision.lower()}.",
+    ]
+
+
+def _data(row: Seen, table: list[tuple[Condition, str, str, bool | None]]) -> dict[str, Any]:
+    return {
+        "start": utils.utc_iso(row.evaluation.start),
+        "seen": utils.utc_iso(row.now),
+        "conditions": [
+            {"condition": condition, "value": value, "needed": needed, "holds": passed}
+            for condition, value, needed, passed in table
+        ],
+        "gate": row.evaluation.gate,
+        "hold": row.evaluation.hold,
+        "blind": row.is_blind,
+        "decision": row.decision or None,
+        "declined": row.declined,
+    }
+
+
+# --- What came after ---------------------------------------------------------------------------------
+
+
+def _ahead(study: Study, at: int) -> tuple[list[str], dict[str, Any]]:
+    """What the next minutes brought: signals, entries, and how far the price went."""
+    end = at + AHEAD_S * SECOND
+    starts = [row.evaluation.start for row in study.seen]
+    rows = study.seen[bisect_right(starts, at) : bisect_left(starts, end + SECOND)]
+    held = [row for row in rows if row.evaluation.holds]
+    stops = Counter(gate.value for row in held if (gate := stopped_by(row)) is not None)
+    entries = [trade for trade in study.trades.told if at < trade.opened_at <= end]
+    lines = [f"The next 10 minutes, until {clock_text(end)}:"]
+    text = f"  Signals: {len(held)}"
+    if held:
+        text += f", the first at {clock_text(held[0].evaluation.start)}"
+    if stops:
+        text += " (" + ", ".join(f"{gate} {count}" for gate, count in stops.most_common()) + ")"
+    lines.append(text)
+    lines.append(
+        "  Entries: "
+        + (", ".join(f"{clock_text(trade.opened_at)} {trade.opened.contract}" for trade in entries) or "none")
+    )
+    best, worst = _extremes(study, at)
+    if best is None or worst is None:
+        lines.append(f"  {study.rules.symbol}: no prices")
+    else:
+        lines.append(
+            f"  {study.rules.symbol}: at best {_move(best)}, at worst {_move(worst)}, from {_price(best.base)}"
+        )
+    return lines, {
+        "signals": len(held),
+        "stopped": dict(stops),
+        "entries": [trade.opened.id for trade in entries],
+        "best_percent": None if best is None else best.percent,
+        "worst_percent": None if worst is None else worst.percent,
+    }
+
+
+class Move(NamedTuple):
+    """The price at a second against that of an earlier one."""
+
+    at: int
+    price: float
+    base: float
+
+    @property
+    def percent(self) -> float:
+        """The change in percent of the earlier price."""
+        return share(self.price - self.base, self.base)
+
+
+def _move(move: Move) -> str:
+    return f"{signed_percent(move.percent, 2)} ({share_price(move.price)} at {clock_text(move.at)})"
+
+
+def _extremes(study: Study, at: int) -> tuple[Move | None, Move | None]:
+    """The highest and the lowest close of the next minutes, against the last one up to ``at``."""
+    first = min(max(0, study.index_of(at) + 1), len(study.closes))
+    base = next((close for close in reversed(study.closes[:first]) if close is not None), None)
+    ahead = [
+        (close, index)
+        for index, close in enumerate(study.closes[first : first + AHEAD_S], first)
+        if close is not None
+    ]
+    if base is None or not ahead:
+        return None, None
+    moves = [Move(study.session.open + index * SECOND, close, base) for close, index in ahead]
+    return max(moves, key=lambda move: move.price), min(moves, key=lambda move: move.price)

@@ -1,0 +1,237 @@
+"""A session once more under another rule: which entries would have come, and what each would have paid.
+
+One day proves nothing, and the more settings are tried on it, the better the best of them looks by chance: how many
+were tried is kept beside the record.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from config import ConfigError
+from journal import PACKED_SUFFIX, SUFFIX
+from sim import fills
+from sim.funnel import dollars_text
+from sim.replay import Survey, recorded_rules
+from sim.study import Study
+from utils import clock_text, option_price, signed_percent
+
+OUTSIDE = frozenset(
+    {
+        *("CHAIN_POLL_SECONDS", "CHAIN_FALLBACK_POLL_SECONDS", "CHAIN_SPOT_PERCENT", "STREAM_CONTRACTS"),
+        *("STREAM_SILENCE_SECONDS", "QUOTE_CONFIRM_SECONDS", "CLOCK_DOUBT_SECONDS", "LOOP_LAG_SECONDS"),
+        *("PUSH_CAP_COUNT", "PUSH_CAP_SECONDS"),
+    }
+)
+"""Rules that say what is asked of the vendors and what is measured outside the engine: a record has the answers that
+came then, so that they change nothing in it."""
+
+FILE_MODE = 0o600
+CELL = 34
+
+
+class Tried(msgspec.Struct, kw_only=True):
+    """The settings tried on one record: the rules' hash and the settings in words."""
+
+    tried: dict[str, str] = {}
+
+
+class Tally(NamedTuple):
+    """How many settings were tried on a record so far, this one included, and why that is not kept, if it is not."""
+
+    settings: int
+    fault: str = ""
+
+
+def check(record: Survey, sets: Mapping[str, str]) -> None:
+    """Raises ConfigError for settings that cannot be, or that the record has no facts for."""
+    for _, header in record.headers:
+        before, _ = recorded_rules(header, {})
+        after, _ = recorded_rules(header, sets)
+        faults: list[str] = []
+        if after.symbol != before.symbol:
+            faults.append(
+                f"SYMBOL: the record has the options of {before.symbol}, and none of {after.symbol}"
+            )
+        if after.benchmark not in ("", *before.symbols):
+            faults.append(f"BENCHMARK: the record has no bars of {after.benchmark}")
+        if faults:
+            raise ConfigError(faults)
+
+
+# --- How many were tried -----------------------------------------------------------------------------
+
+
+def tried_path(record: Path) -> Path:
+    """Where the count of a record is kept, packed or not."""
+    name = record.name
+    for suffix in (PACKED_SUFFIX, SUFFIX):
+        name = name.removesuffix(suffix)
+    return record.with_name(f"{name}.tried.json")
+
+
+def tally(record: Path, digest: str, words: str) -> Tally:
+    """Count a setting, unless it was counted before. A file that cannot be read or written is no error, but said."""
+    path = tried_path(record)
+    fault = ""
+    try:
+        book = msgspec.json.decode(_read(path), type=Tried)
+    except FileNotFoundError:
+        book = Tried()
+    except msgspec.MsgspecError:
+        book, fault = Tried(), f"{path.name} was damaged: the count begins anew"
+    except OSError as error:
+        return Tally(1, f"{path.name} cannot be read ({error.strerror})")
+    if digest not in book.tried:
+        book.tried[digest] = words
+        try:
+            _write(path, msgspec.json.format(msgspec.json.encode(book)) + b"\n")
+        except OSError as error:
+            fault = f"{path.name} cannot be written ({error.strerror}): this one is not kept"
+    return Tally(len(book.tried), fault)
+
+
+def _read(path: Path) -> bytes:
+    with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb") as file:
+        return file.read()
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Replace the file whole, for its owner only: who reads it sees the old or the new one. Raises OSError."""
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        with open(os.open(part, flags, FILE_MODE), "wb") as file:
+            file.write(data)
+        part.replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            part.unlink()
+        raise
+
+
+# --- The two side by side ----------------------------------------------------------------------------
+
+
+class Result(NamedTuple):
+    """What one entry came to: in at the ask of its BUY, out at the bid of its SELL.
+
+    ``percent`` and ``dollars`` (one contract) are None where it is still open or could not be priced.
+    """
+
+    trade: fills.Trade
+    percent: float | None
+    dollars: float | None
+    is_priced: bool
+    is_streamed: bool
+
+
+def results(study: Study) -> list[Result]:
+    """Every entry that was told, or would have been."""
+    found: list[Result] = []
+    for trade in study.trades.told:
+        is_priced = trade.closed is None or (trade.bought is not None and trade.sold is not None)
+        found.append(
+            Result(
+                trade,
+                trade.crossed_percent if is_priced else None,
+                fills.dollars(trade) if is_priced else None,
+                is_priced,
+                study.streamed[trade.opened.id] > 0,
+            )
+        )
+    return found
+
+
+def changed(study: Study, other: Study) -> bool:
+    """Whether the two differ in any rule."""
+    return [rules.digest() for rules in study.rules_by_start] != [
+        rules.digest() for rules in other.rules_by_start
+    ]
+
+
+def lines(study: Study, other: Study, sets: Mapping[str, str], counted: Tally | None) -> list[str]:
+    """The comparison as text: the entries as they were and as they would have been, then what it is worth."""
+    words = settings_text(sets)
+    if not changed(study, other):
+        return [f"What if {words}? These are the rules that were used: nothing changes."]
+    before, after = results(study), results(other)
+    out = [f"What if {words}?", ""]
+    out += [_sum_text("As it was", before), _sum_text("With it", after)]
+    if before or after:
+        out += ["", *_table(before, after)]
+    return [*out, "", *_caveats(after, sets, counted)]
+
+
+def settings_text(sets: Mapping[str, str]) -> str:
+    """The settings in words, in a fixed order."""
+    return ", ".join(f"{name}={value}" for name, value in sorted(sets.items()))
+
+
+def _sum_text(name: str, found: Sequence[Result]) -> str:
+    known = [result.dollars for result in found if result.dollars is not None]
+    text = f"  {name + ':':<11}{len(found)} entr{'y' if len(found) == 1 else 'ies'}"
+    if known:
+        text += f"; in at the ask, out at the bid, one contract each: {dollars_text(sum(known))}"
+    missing = sum(1 for result in found if not result.is_priced)
+    return text + (f" ({missing} could not be priced)" if missing else "")
+
+
+def _table(before: Sequence[Result], after: Sequence[Result]) -> list[str]:
+    was = {result.trade.opened.id: result for result in before}
+    would = {result.trade.opened.id: result for result in after}
+    every = sorted({**was, **would}.values(), key=lambda result: result.trade.opened_at)
+    out = [f"  {'BUY':<29}  {'as it was':<{CELL}}with it"]
+    for result in every:
+        opened = result.trade.opened
+        cells = [cell(found.get(opened.id)) for found in (was, would)]
+        same = cells[0] == cells[1]
+        out.append(
+            f"  {clock_text(result.trade.opened_at)} {opened.contract:<20}  {cells[0]:<{CELL}}"
+            + ("the same" if same else cells[1])
+        )
+    return out
+
+
+def cell(result: Result | None) -> str:
+    """An entry in a few words: ``10:44:15 $0.45→$0.54 +20.0% +$9.00``."""
+    if result is None:
+        return "no entry"
+    trade = result.trade
+    if trade.closed is None or trade.closed_at is None:
+        return f"{option_price(trade.opened.ask)}, still open"
+    if not result.is_priced or result.dollars is None:
+        return f"{clock_text(trade.closed_at)} not priced"
+    return (
+        f"{clock_text(trade.closed_at)} {option_price(trade.opened.ask)}→{option_price(trade.closed.bid)} "
+        f"{signed_percent(result.percent)} {dollars_text(result.dollars)}"
+    )
+
+
+def _caveats(after: Sequence[Result], sets: Mapping[str, str], counted: Tally | None) -> list[str]:
+    """What the comparison is worth."""
+    out: list[str] = []
+    for name in sorted(OUTSIDE & sets.keys()):
+        out.append(f"{name} changes nothing here: it says what is asked or measured outside, and the record")
+        out.append("holds what was answered then.")
+    for result in after:
+        name, contract = clock_text(result.trade.opened_at), result.trade.opened.contract
+        if not result.is_priced:
+            out.append(f"The entry of {name} could not be priced: no quote of {contract} was recorded then.")
+        elif not result.is_streamed:
+            out.append(f"The entry of {name} has no streamed quotes of {contract}, only the chain's polls:")
+            out.append("the live program would have seen its price more often, and may have sold at another.")
+    out.append("One day proves nothing: a rule that would have been better on it may be worse on the next.")
+    if counted is not None:
+        number = f"{counted.settings} setting{'' if counted.settings == 1 else 's'}"
+        out.append(f"Tried on this record so far: {number}. The more are tried, the better the best of them")
+        out.append("looks by chance alone.")
+        if counted.fault:
+            out.append(f"({counted.fault})")
+    return out

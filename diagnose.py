@@ -1,6 +1,7 @@
-"""Preflight: is everything there that the worker needs, and if not, what to do. Changes nothing and sends nothing.
+"""Preflight: is everything there that the worker needs, and if not, what to do. ``why``: why there was no alert.
 
-It starts even where packages are missing or Python is too old, to say so.
+It starts even where packages are missing or Python is too old, to say so. What only the vendors can tell is asked in
+`preflight`; here is everything that this machine knows, and the report.
 """
 
 from __future__ import annotations
@@ -12,29 +13,26 @@ import importlib
 import importlib.metadata
 import json
 import os
+import shutil
 import sys
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, timedelta
-from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
-_import_error: Exception | None = None
 try:
-    import httpx
+    # Loads what it can: where a package is missing, `import_error` says so, and `main` says which.
+    from preflight import Asked, Check, Mark, check_network, import_error, in_session, may_be_connected
 
-    import config
-    import logger
-    import utils
-    from alerts import QUOTA_LOW, Answer, Pushover, Result
-    from config import Settings
-    from events import SECOND, Chain, Session
-    from journal import Lease, LeaseHeld
-    from polygon_client import Rest, RestError, RestErrorKind
-    from utils import Clock
-except (ImportError, SyntaxError) as error:  # an old Python, or a package that is missing: `main` says which
-    _import_error = error
+    if import_error is None:
+        import config
+        import journal
+        import logger
+        import utils
+        from config import Settings
+        from events import SECOND
+        from journal import DiskFile, Lease, LeaseHeld, Opener
+        from utils import Clock
 except KeyboardInterrupt:  # loading takes a moment, and Ctrl-C does not wait for it
     sys.exit(130)
 
@@ -55,56 +53,41 @@ LAG_ODD_SECONDS = 60
 
 MODULES = (
     *("events", "config", "utils", "signals", "contract_selector", "risk_manager", "engine"),
-    *("polygon_client", "alerts", "journal", "logger", "desk", "main"),
+    *("polygon_client", "alerts", "journal", "logger", "desk", "main", "preflight"),
 )
 
-DEMO_ONLY = frozenset({"numpy", "aiohttp"})
+DEMO_ONLY = frozenset({"numpy", "aiohttp", "plotly"})
 """Packages that the worker does without."""
 
-CHECK_SECONDS = 20.0
-"""Real seconds for one question to a vendor, its own retry included."""
+MEGABYTE = 1_000_000
 
-STOCKS_LAG_SECONDS = 120
-"""Age of the newest second, during a session, from which a plan must be a delayed one: those are 900 s late."""
+SESSION_BYTES = 60 * MEGABYTE
+"""The most that the record of one session takes while it is written."""
 
-QUOTE_AGE_SECONDS = 120
-"""Age of the newest quote of a whole chain, during a session, from which something is wrong."""
+PACKED_BYTES = 8 * MEGABYTE
+"""The most that it takes once it is packed, after the close."""
+
+PROBE_BYTES = 64 * 1024
+"""What is written to see whether a folder can be: more than fits into a file system's spare corners."""
+
+PROBE_NAME = ".preflight"
 
 CALENDAR_DAYS = 40
 """How far ahead an early close is looked for."""
 
 EPILOG = """\
+python diagnose.py why [DATE] tells afterwards why there was no alert (python diagnose.py why --help).
+
 exit status:
   0  all well (warnings allowed)
   1  something fails: every line with a cross says what to do
   2  bad configuration: one line for each fault
   130  ended by Ctrl-C
 
-Keys are never printed. Nothing is sent to the phone, and no streaming connection is opened: a worker that runs
-elsewhere on the same account is not disturbed.
+Keys are never printed, and without --send-test nothing is sent to the phone. The vendor allows one streaming connection
+per account and kind of market, so a copy that runs elsewhere would lose its own to this check: the sockets are tried
+only while no copy runs on DATA_DIR and, from 10 minutes before a session to its end, only with --sockets.
 """
-
-
-class Mark(Enum):
-    """How a check came out."""
-
-    OK = "✓"
-    WARNING = "⚠"
-    FAIL = "✗"
-
-
-@dataclass(frozen=True)
-class Check:
-    """One line: what was looked at, what was found, and what to do about it."""
-
-    group: str
-    mark: Mark
-    found: str
-    do: str = ""
-
-    def line(self) -> str:
-        """The line as it is printed."""
-        return f"  {self.mark.value} {self.found}" + (f" — {self.do}" if self.do else "")
 
 
 # --- Without the network: the machine ----------------------------------------------------------------
@@ -131,7 +114,7 @@ def check_packages(
             found = installed(name)
         except importlib.metadata.PackageNotFoundError:
             demo = name in DEMO_ONLY
-            mark, text = (Mark.WARNING, "only the demo needs it") if demo else (Mark.FAIL, "missing")
+            mark, text = (Mark.WARNING, "only the demo and reports need it") if demo else (Mark.FAIL, "missing")
             checks.append(Check("Packages", mark, f"{name}: {text}", "pip install -r requirements.txt"))
             continue
         if found == pinned:
@@ -257,34 +240,114 @@ def check_oddities(settings: Settings, environment: Mapping[str, str]) -> list[C
     return found
 
 
-def check_places(settings: Settings, environment: Mapping[str, str]) -> list[Check]:
-    """Whether records and log can be written where they shall be, and whether a copy is at work there."""
-    checks = [_check_folder("DATA_DIR", settings.data_dir, settings.data_dir, environment)]
-    if checks[0].mark is not Mark.FAIL:
-        checks += _check_lease(settings.data_dir)
+def free_bytes(folder: Path) -> int:
+    """Bytes that are free on the disk of ``folder`` for this user."""
+    return shutil.disk_usage(folder).free
+
+
+def check_places(
+    settings: Settings,
+    environment: Mapping[str, str],
+    *,
+    opener: Opener | None = None,
+    free: Callable[[Path], int] = free_bytes,
+    is_mount: Callable[[Path], bool] = os.path.ismount,
+) -> list[Check]:
+    """Whether records and log can be written where they shall be, and whether there is room for them.
+
+    ``opener`` opens the file that is written as a trial (None: as the record's own is opened).
+    """
+    folder = settings.data_dir
+    found = [_check_folder("DATA_DIR", folder, folder)]
+    if found[0].mark is not Mark.FAIL:
+        fault = _write_fault(folder, DiskFile if opener is None else opener)
+        if fault is not None:
+            text = f"DATA_DIR: {folder.absolute()} cannot be written ({fault})"
+            found = [Check("Places", Mark.FAIL, text, "make room, or repair the disk: no entries until then")]
+        found.append(_check_room(settings, free))
+    if environment.get("RENDER"):
+        found.append(_check_disk(folder, is_mount))
     fault = _log_file_fault(settings.log_file)
     if fault is None:
-        checks.append(_check_folder("LOG_FILE", settings.log_file, settings.log_file.parent, environment))
+        found.append(_check_folder("LOG_FILE", settings.log_file, settings.log_file.parent))
     else:
         text = f"LOG_FILE: {settings.log_file.absolute()} {fault}"
-        checks.append(Check("Places", Mark.FAIL, text, "name a plain file that this user may write"))
-    return checks
+        found.append(Check("Places", Mark.FAIL, text, "name a plain file that this user may write"))
+    return found
 
 
-def _check_folder(name: str, place: Path, folder: Path, environment: Mapping[str, str]) -> Check:
-    """Whether ``folder``, which ``place`` needs, is there or can be made, and can be written."""
+def _nearest(folder: Path) -> Path:
+    """The folder itself, or the nearest one above it that exists."""
+    return next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+
+
+def _check_folder(name: str, place: Path, folder: Path) -> Check:
+    """Whether ``folder``, which ``place`` needs, is there or can be made, and may be written."""
     shown = place.absolute()
-    nearest = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    nearest = _nearest(folder)
     if not nearest.is_dir():
         text = f"{name}: {shown} cannot be used: {nearest} is a file, not a folder"
         return Check("Places", Mark.FAIL, text, "name a folder that is one, or can be made")
     if not os.access(nearest, os.W_OK | os.X_OK):
         text = f"{name}: {shown} cannot be written"
         return Check("Places", Mark.FAIL, text, f"give this user the right to write {nearest}")
-    if environment.get("RENDER") and not os.path.ismount(nearest) and not _on_disk(nearest):
-        text = f"{name}: {shown} is not on a disk: it is lost at every deploy"
-        return Check("Places", Mark.WARNING, text, "attach a disk at /var/data and point there")
-    return Check("Places", Mark.OK, f"{name}: {shown} can be written")
+    if nearest == folder.absolute():
+        return Check("Places", Mark.OK, f"{name}: {shown} can be written")
+    return Check("Places", Mark.OK, f"{name}: {shown} can be made")
+
+
+def _write_fault(folder: Path, opener: Opener) -> str | None:
+    """Why a file cannot be written where records go; None when it can. The file is removed; no folder is made."""
+    for place in (folder, journal.record_path(folder, "").parent):
+        if not place.is_dir():
+            continue
+        path = place / f"{PROBE_NAME}-{os.getpid()}"
+        try:
+            try:
+                file = opener(path)
+                try:
+                    taken = file.write(bytes(PROBE_BYTES))
+                    file.sync()
+                finally:
+                    file.close()
+            finally:
+                path.unlink(missing_ok=True)
+        except OSError as error:
+            return error.strerror or type(error).__name__
+        if taken < PROBE_BYTES:
+            return "No space left on device"
+    return None
+
+
+def _check_room(settings: Settings, free: Callable[[Path], int]) -> Check:
+    """Whether today's record fits on the disk, and those that are to be kept."""
+    try:
+        room = free(_nearest(settings.data_dir))
+    except OSError as error:
+        text = f"DATA_DIR: its free space cannot be read ({error.strerror})"
+        return Check("Places", Mark.WARNING, text, f"a session needs up to {SESSION_BYTES // MEGABYTE} MB")
+    found = f"DATA_DIR: {room // MEGABYTE:,} MB free"
+    if room < SESSION_BYTES + PACKED_BYTES:
+        need = f"a session needs up to {(SESSION_BYTES + PACKED_BYTES) // MEGABYTE} MB"
+        return Check("Places", Mark.FAIL, f"{found}, {need}", "make room: a full disk holds entries")
+    sessions = (room - SESSION_BYTES) // PACKED_BYTES
+    if sessions < settings.keep_sessions - len(journal.records(settings.data_dir)):
+        text = (
+            f"{found}, enough for about {sessions} more sessions; KEEP_SESSIONS is {settings.keep_sessions}"
+        )
+        return Check("Places", Mark.WARNING, text, "a bigger disk, or a smaller KEEP_SESSIONS")
+    return Check("Places", Mark.OK, found)
+
+
+def _check_disk(folder: Path, is_mount: Callable[[Path], bool]) -> Check:
+    """On Render, where everything outside a mounted disk is lost: whether the folder is on one."""
+    absolute = folder.absolute()
+    mount = next((path for path in (absolute, *absolute.parents[:-1]) if is_mount(path)), None)
+    if mount is None:
+        text = f"DATA_DIR: {absolute} is not on a disk: a deploy loses it, and forgets an open position"
+        do = "attach a disk at /var/data, and set DATA_DIR to it"
+        return Check("Places", Mark.FAIL, text, do)
+    return Check("Places", Mark.OK, f"DATA_DIR: on the disk that is mounted at {mount}")
 
 
 def _log_file_fault(path: Path) -> str | None:
@@ -301,30 +364,27 @@ def _log_file_fault(path: Path) -> str | None:
     return None
 
 
-def _check_lease(folder: Path) -> list[Check]:
-    """Whether a copy of the worker is running on ``folder``. Takes its lease for a moment when there is one."""
+def check_lease(folder: Path) -> tuple[Check, bool]:
+    """Whether a copy of the worker runs on ``folder``: the line about it, and whether it does.
+
+    Takes its lease for a moment when there is one.
+    """
     if not (folder / "lease").exists():
-        return []  # no copy has ever run there, and this one makes nothing
+        return Check("Places", Mark.OK, "lease: free, no copy has run on DATA_DIR yet"), False
     lease = Lease(folder)
     try:
-        lease.take(f"{utils.day_text(utils.utc_now())} by diagnose.py")
+        lease.take(f"{utils.utc_iso(utils.utc_now())} by diagnose.py")
     except LeaseHeld as held:
-        text = f"DATA_DIR: a copy is running there ({held})"
-        return [Check("Places", Mark.WARNING, text, "well if it is the one you mean: a second ends with 4")]
+        text = f"lease: a copy is running on DATA_DIR ({held})"
+        return Check(
+            "Places", Mark.WARNING, text, "well if it is the one you mean: a second ends with 4"
+        ), True
     except OSError as error:
-        text = f"DATA_DIR: its lease cannot be taken ({error.strerror})"
-        return [
-            Check(
-                "Places", Mark.WARNING, text, f"give this user the right to write {folder.absolute()}/lease"
-            )
-        ]
+        text = f"lease: cannot be taken ({error.strerror})"
+        do = f"give this user the right to write {folder.absolute()}/lease"
+        return Check("Places", Mark.FAIL, text, do), False
     lease.release()
-    return []
-
-
-def _on_disk(path: Path) -> bool:
-    """Whether a folder is below a mounted disk other than the root."""
-    return any(os.path.ismount(parent) for parent in path.parents if parent != Path(path.anchor))
+    return Check("Places", Mark.OK, "lease: free, no copy runs on DATA_DIR"), False
 
 
 # --- Without the network: the calendar ---------------------------------------------------------------
@@ -359,191 +419,47 @@ def check_calendar(settings: Settings, now: int) -> list[Check]:
     return checks
 
 
-def in_session(session: Session, now: int) -> bool:
-    """Whether ``session`` is in progress."""
-    return session.open <= now < session.close
-
-
 # --- With the network --------------------------------------------------------------------------------
 
 
-async def check_network(
-    settings: Settings, clock: Clock, transport: httpx.AsyncBaseTransport | None = None
-) -> list[Check]:
-    """Ask both vendors, side by side. Never raises for what a vendor or the network did."""
-    rest = Rest(settings.polygon_rest_url, settings.polygon_api_key.get_secret_value(), clock, transport)
-    pushover = Pushover(
-        settings.pushover_url, settings.pushover_token, settings.pushover_user_key, transport=transport
-    )
-
-    async def market(subject: str, ask: Callable[[], Awaitable[Check]]) -> Check:
-        try:
-            async with asyncio.timeout(CHECK_SECONDS):
-                return await ask()
-        except RestError as error:
-            return Check("Market data", Mark.FAIL, f"{subject}: {error}", _rest_remedy(error.kind))
-        except TimeoutError:
-            text = f"{subject}: no answer within {CHECK_SECONDS:g} s"
-            return Check("Market data", Mark.FAIL, text, _rest_remedy(RestErrorKind.TIMEOUT))
-
-    try:
-        return list(
-            await asyncio.gather(
-                market("key", lambda: _check_key(rest, settings, clock)),
-                market("option chain", lambda: _check_chain(rest, settings, clock)),
-                market("stock bars", lambda: _check_stocks(rest, settings, clock)),
-                _check_user(pushover),
-                _check_quota(pushover, clock),
-            )
-        )
-    finally:
-        await rest.aclose()
-        await pushover.close()
+def what_to_ask(options: argparse.Namespace, *, is_running: bool, now: int) -> Asked:
+    """What the vendors are asked. A socket of ours would take the account's only connection from a running copy."""
+    if is_running:
+        why = "because a copy is running on DATA_DIR and would lose its connection"
+        return Asked(no_sockets=why, do="its log says whether bars come", send_test=options.send_test)
+    if may_be_connected(utils.session_at(now), now) and not options.sockets:
+        why = "because a copy that runs elsewhere would be blind for a minute"
+        do = "if there is none: python diagnose.py --sockets"
+        return Asked(no_sockets=why, do=do, send_test=options.send_test)
+    return Asked(sockets=True, send_test=options.send_test)
 
 
-def _rest_remedy(kind: RestErrorKind) -> str:
-    """What to do about a request that gave nothing."""
-    remedies = {
-        RestErrorKind.UNAUTHORIZED: "check POLYGON_API_KEY against the dashboard at massive.com",
-        RestErrorKind.FORBIDDEN: "the plan does not include it: Stocks Advanced and Options Advanced are needed",
-        RestErrorKind.RATE_LIMITED: "a free plan allows 5 requests a minute: wait, or check the plan",
-        RestErrorKind.CERTIFICATE: "check POLYGON_REST_URL, or the proxy and certificates of this machine",
-        RestErrorKind.TRANSPORT: "check this machine's network, and POLYGON_REST_URL",
-        RestErrorKind.TIMEOUT: "check this machine's network, then the vendor's status page",
-        RestErrorKind.SERVER: "the vendor has trouble: see its status page, then ask again",
-    }
-    return remedies.get(kind, "ask again; if it stays, check POLYGON_REST_URL")
+class Screen:
+    """Says on a terminal what is being asked, in one line that is wiped in the end. Elsewhere it says nothing."""
 
+    WIPE = "\r\x1b[K"
 
-async def _check_key(rest: Rest, settings: Settings, clock: Clock) -> Check:
-    """A cheap question that needs the key; its answer tells the exchange's state and the vendor's clock, too."""
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._is_on = stream.isatty()
+        self._open: list[str] = []
 
-    status = await rest.market_status()
-    found = f"key: accepted; the exchange says {status}"
-    now = clock.now()
-    expected_open = in_session(utils.session_at(now), now)
-    if rest.skew is not None and abs(rest.skew) > settings.clock_doubt_seconds:
-        text = f"{found}; this machine's clock is {abs(rest.skew):.0f} s off"
-        return Check("Market data", Mark.FAIL, text, "set the clock (NTP): entries are held until then")
-    if expected_open and status != "open":
-        return Check(
-            "Market data", Mark.WARNING, f"{found}, the calendar says open", "no entries while it stays so"
-        )
-    return Check("Market data", Mark.OK, found)
+    def begin(self, subject: str) -> None:
+        """It is asked from now on."""
+        self._open.append(subject)
+        self._draw()
 
+    def end(self, subject: str) -> None:
+        """It has been answered, or given up."""
+        self._open.remove(subject)
+        self._draw()
 
-async def _check_chain(rest: Rest, settings: Settings, clock: Clock) -> Check:
-    """Whether the plan gives real-time option quotes."""
-
-    now = clock.now()
-    session = utils.session_at(now)
-    chain = await rest.chain(settings.symbol, session.date, None, settings.chain_spot_percent)
-    return judge_chain(chain, session, settings.symbol, now)
-
-
-def judge_chain(chain: Chain, session: Session, symbol: str, now: int) -> Check:
-    """What a session's chain says about the plan, and what only an open market can prove."""
-
-    subject = f"option chain: {symbol} calls of {session.date}"
-    if not chain.rows:
-        if in_session(session, now):
-            do = f"nothing expires today, or SYMBOL is wrong: {symbol} needs daily expirations"
-            return Check("Market data", Mark.FAIL, f"{subject}: none", do)
-        do = "ask again in the morning of that day"
-        return Check("Market data", Mark.WARNING, f"{subject}: none listed yet", do)
-    quoted = [row for row in chain.rows if row.quoted_at and (row.bid or row.ask)]
-    found = f"{subject}: {len(chain.rows)} strikes, {len(quoted)} quoted"
-    if not quoted:
-        do = "the plan has no option quotes: Options Advanced is needed"
-        return Check("Market data", Mark.FAIL, f"{found}, no last_quote", do)
-    if not all(row.real_time for row in quoted):
-        do = "a delayed plan: Options Advanced is needed"
-        return Check("Market data", Mark.FAIL, f"{found}, timeframe is not REAL-TIME", do)
-    found += ", REAL-TIME"
-    age = now - max(row.quoted_at for row in quoted)
-    if not in_session(session, now):
-        return Check("Market data", Mark.OK, f"{found}; that quotes are fresh shows only after the open")
-    if age > QUOTE_AGE_SECONDS * SECOND and now - session.open > QUOTE_AGE_SECONDS * SECOND:
-        text = f"{found}, the newest {utils.span_text(age)} old"
-        return Check("Market data", Mark.WARNING, text, "halted, or the vendor has trouble")
-    greeks = sum(row.delta is not None for row in quoted)
-    return Check(
-        "Market data", Mark.OK, f"{found}, the newest {utils.span_text(age)} old, {greeks} with delta"
-    )
-
-
-async def _check_stocks(rest: Rest, settings: Settings, clock: Clock) -> Check:
-    """Whether the plan gives seconds of the stock, and in a session whether they are in time."""
-
-    now = clock.now()
-    session = utils.session_at(now)
-    minute = 60 * SECOND
-    proving = in_session(session, now) and now - session.open > STOCKS_LAG_SECONDS * SECOND
-    end = now if proving else last_close(now)
-    bars = await rest.second_bars(
-        settings.symbol, max(session.open, end - 30 * minute) if proving else end - 30 * minute, end
-    )
-    found = f"stock bars: {len(bars)} seconds of {settings.symbol} in the last half hour of the session"
-    if not proving:
-        if not bars:
-            return Check("Market data", Mark.WARNING, found, "ask again during a session")
-        return Check(
-            "Market data", Mark.OK, f"{found}; that they come in real time shows only after the open"
-        )
-    age = now - bars[-1].end if bars else now - session.open
-    if age > STOCKS_LAG_SECONDS * SECOND:
-        text = f"{found}, the newest {utils.span_text(age)} old"
-        return Check("Market data", Mark.FAIL, text, "a delayed plan, or a halt: Stocks Advanced is needed")
-    return Check("Market data", Mark.OK, f"{found}, the newest {utils.span_text(age)} old")
-
-
-def last_close(now: int) -> int:
-    """The latest close before ``now``, µs. Raises LookupError when there was none in 30 days."""
-
-    today = date.fromisoformat(utils.new_york_date(now))
-    for days in range(31):
-        session = utils.session_on(today - timedelta(days=days))
-        if session is not None and session.close <= now:
-            return session.close
-    raise LookupError("no session within the last 30 days: the calendar must be wrong")
-
-
-async def _check_user(pushover: Pushover) -> Check:
-    """Whether token and user key are good, and which devices there are."""
-    answer = await pushover.validate()
-    if answer.result is not Result.OK:
-        return _push_failure("user", answer)
-    if not answer.devices:
-        do = "install the Pushover app, or make sure that the group has members"
-        return Check("Push", Mark.WARNING, "user: valid, and no device is named", do)
-    return Check("Push", Mark.OK, f"user: valid; devices: {', '.join(answer.devices)}")
-
-
-async def _check_quota(pushover: Pushover, clock: Clock) -> Check:
-    """How many pushes are left this month."""
-
-    answer = await pushover.limits()
-    if answer.result is not Result.OK:
-        return _push_failure("quota", answer)
-    if answer.remaining is None:
-        return Check("Push", Mark.WARNING, "quota: not told")
-    reset = "" if answer.reset is None else f" until {utils.day_text(answer.reset * SECOND)}"
-    found = f"quota: {answer.remaining} of {answer.limit} pushes left{reset}"
-    if answer.remaining == 0:
-        return Check("Push", Mark.FAIL, found, "no alert can arrive until then: buy more at pushover.net")
-    if answer.remaining < QUOTA_LOW:
-        return Check("Push", Mark.WARNING, found, "they may not last: buy more at pushover.net")
-    return Check("Push", Mark.OK, found)
-
-
-def _push_failure(subject: str, answer: Answer) -> Check:
-    if answer.result is Result.REFUSED:
-        wrong = "PUSHOVER_USER_KEY" if "user" in " ".join(answer.errors) else "PUSHOVER_TOKEN"
-        return Check(
-            "Push", Mark.FAIL, f"{subject}: refused, {answer.reason}", f"check {wrong} at pushover.net"
-        )
-    do = "check this machine's network, and PUSHOVER_URL"
-    return Check("Push", Mark.FAIL, f"{subject}: {answer.reason}", do)
+    def _draw(self) -> None:
+        if self._is_on:
+            text = f"Asking: {', '.join(self._open)} …" if self._open else ""
+            width = shutil.get_terminal_size().columns - 1
+            self._stream.write(self.WIPE + text[:width])
+            self._stream.flush()
 
 
 # --- The report --------------------------------------------------------------------------------------
@@ -580,13 +496,25 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--offline", action="store_true", help="ask nobody: leave market data and push out")
+    parser.add_argument("--send-test", action="store_true", help="send one real push, as loud as a BUY")
+    parser.add_argument(
+        "--sockets",
+        action="store_true",
+        help="try the sockets in a session, too: a copy that runs elsewhere is blind for a minute",
+    )
     parser.add_argument("--verbose", action="store_true", help="show every setting, its default included")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of lines")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if options.offline and (options.send_test or options.sockets):
+        parser.error("--offline asks nobody: leave it, or --send-test and --sockets, out")
+    return options
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the checks, print the report, return the exit status. ``why`` as the first word is another command."""
+def main(arguments: Sequence[str] | None = None, clock: Clock | None = None) -> int:
+    """Run the checks, print the report, return the exit status. ``why`` as the first word is another command.
+
+    ``clock`` is what the checks go by (None: the machine's).
+    """
     words = sys.argv[1:] if arguments is None else list(arguments)
     if words[:1] == ["why"]:
         return _why(words[1:])
@@ -601,7 +529,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         checks += check_packages(requirements)
     if not _fails(checks):
         checks += check_modules()
-    if _import_error is not None:
+    if import_error is not None:
         print(report_json(checks) if options.json else report_text(checks))
         return EXIT_FAILS
     try:
@@ -615,9 +543,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         checks.append(Check("Settings", Mark.FAIL, last, do))
         print(report_json(checks) if options.json else report_text(checks))
         return EXIT_CONFIGURATION
-    checks += _check_program(
-        settings, sources, offline=options.offline, verbose=options.verbose or options.json
-    )
+    checks += _check_program(settings, sources, options, clock or utils.SystemClock())
     report = report_json(checks) if options.json else report_text(checks)
     print(logger.redactor(settings.secrets())(report))
     return EXIT_FAILS if _fails(checks) else EXIT_OK
@@ -639,13 +565,12 @@ def _fails(checks: Sequence[Check]) -> bool:
 
 
 def _check_program(
-    settings: Settings, sources: Mapping[str, str], *, offline: bool, verbose: bool
+    settings: Settings, sources: Mapping[str, str], options: argparse.Namespace, clock: Clock
 ) -> list[Check]:
     """What needs settings: themselves, places, calendar, and the vendors."""
-    clock = utils.SystemClock()
-    # What the edges log goes to standard error, without secrets, so that the report stays one.
+    # What the edges log is in the lines already. What crashes goes to standard error, without secrets.
     logger.setup(
-        level="ERROR",
+        level="CRITICAL",
         log_format="console",
         log_file=None,
         secrets=settings.secrets(),
@@ -653,15 +578,22 @@ def _check_program(
         stream=sys.stderr,
     )
     try:
-        checks = check_settings(settings, sources, verbose=verbose)
+        checks = check_settings(settings, sources, verbose=options.verbose or options.json)
         checks += check_oddities(settings, os.environ)
         checks += check_places(settings, os.environ)
-        checks += check_calendar(settings, clock.now())
-        if not offline:
-            checks += asyncio.run(check_network(settings, clock))
+        lease, is_running = check_lease(settings.data_dir)
+        checks += [lease, *check_calendar(settings, clock.now())]
+        if not options.offline:
+            asked = what_to_ask(options, is_running=is_running, now=clock.now())
+            if asked.sockets and options.sockets:
+                print(SOCKETS_WARNING, file=sys.stderr)
+            checks += asyncio.run(check_network(settings, clock, asked, progress=Screen(sys.stderr)))
     finally:
         logger.close()
     return checks
+
+
+SOCKETS_WARNING = "Opening both sockets: a copy that runs elsewhere on this account is blind for a minute."
 
 
 if __name__ == "__main__":

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import importlib.metadata
 import json
 import os
 import signal
+import subprocess
 import sys
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 from types import MappingProxyType
@@ -19,12 +20,10 @@ import pytest
 import config
 import diagnose
 import utils
-from diagnose import Check, Mark
-from events import SECOND, Chain, ChainRow, Session
+from events import SECOND, Session
 from journal import Lease
-from sim.market import Market
-from sim.pushover import LoopbackPushover
-from sim.server import LoopbackMarket, Plan
+from preflight import Check, Mark
+from tests.disk import Disk
 
 KEY = "CanaryPolygonKey0123456789"
 TOKEN = "CanaryTokenaaaaaaaaaaaaaaaaaaa"
@@ -50,215 +49,8 @@ def settings_of(**changes: str) -> config.Settings:
     return config.load({**SECRETS, **changes}, None)[0]
 
 
-class Vendors:
-    """Both vendors on loopback at one moment of the made day, and what the preflight finds there."""
-
-    def __init__(self, market: LoopbackMarket, pushover: LoopbackPushover, clock: utils.Clock) -> None:
-        self.market, self.pushover, self._clock = market, pushover, clock
-
-    async def lines(self, **changes: str) -> list[str]:
-        """The lines of the checks that need the network."""
-        addresses = {"POLYGON_REST_URL": self.market.rest_url, "PUSHOVER_URL": self.pushover.url}
-        checks = await diagnose.check_network(settings_of(**{**addresses, **changes}), self._clock)
-        lines = [check.line().strip() for check in checks]
-        assert not [line for line in lines if "Canary" in line]
-        return lines
-
-
-class Open:
-    """Opens `Vendors` at a moment; all are closed when the test ends."""
-
-    def __init__(self, market: Market, stack: AsyncExitStack) -> None:
-        self._market, self._stack = market, stack
-
-    async def __call__(self, at: int, plan: Plan | None = None) -> Vendors:
-        clock = utils.ScaledClock(at, 1.0)
-        market = await self._stack.enter_async_context(LoopbackMarket(self._market, clock, KEY, plan=plan))
-        pushover = await self._stack.enter_async_context(LoopbackPushover(clock, TOKEN, USER))
-        return Vendors(market, pushover, clock)
-
-
-@pytest.fixture(scope="module")
-def market() -> Market:
-    return Market(7, SESSION)
-
-
-@pytest.fixture
-async def vendors_at(market: Market) -> AsyncIterator[Open]:
-    async with AsyncExitStack() as stack:
-        yield Open(market, stack)
-
-
 IN_SESSION = SESSION.open + 70 * MINUTE
 BEFORE = SESSION.open - 60 * MINUTE
-
-
-# --- With the vendors --------------------------------------------------------------------------------
-
-
-async def test_all_is_well_in_a_session(vendors_at: Open) -> None:
-    vendors = await vendors_at(IN_SESSION)
-    key, chain, stocks, user, quota = await vendors.lines()
-    assert key == "✓ key: accepted; the exchange says open"
-    assert chain.startswith("✓ option chain: IWM calls of 2025-10-02: ")
-    assert ", REAL-TIME, the newest " in chain
-    assert "with delta" in chain
-    assert stocks.startswith("✓ stock bars: ")
-    assert "s old" in stocks
-    assert user == "✓ user: valid; devices: phone"
-    assert quota.startswith("✓ quota: 10000 of 10000 pushes left until ")
-    # A cheap question each: nothing is sent and no socket is opened.
-    assert not vendors.pushover.messages
-    assert vendors.market.connects == {"stocks": [], "options": []}
-
-
-async def test_what_cannot_be_proven_before_the_open_is_said(vendors_at: Open) -> None:
-    vendors = await vendors_at(BEFORE)
-    key, chain, stocks, *_ = await vendors.lines()
-    assert key == "✓ key: accepted; the exchange says extended-hours"
-    assert chain.endswith("that quotes are fresh shows only after the open")
-    # The day before the made one has no bars: that, too, is no failure before the open.
-    assert stocks == (
-        "⚠ stock bars: 0 seconds of IWM in the last half hour of the session — ask again during a session"
-    )
-
-
-async def test_a_bad_key(vendors_at: Open) -> None:
-    vendors = await vendors_at(IN_SESSION)
-    key, chain, stocks, user, quota = await vendors.lines(POLYGON_API_KEY="CanaryOtherKey")
-    remedy = "— check POLYGON_API_KEY against the dashboard at massive.com"
-    assert key == f"✗ key: key refused (401): Unknown API Key {remedy}"
-    assert chain == f"✗ option chain: key refused (401): Unknown API Key {remedy}"
-    assert stocks == f"✗ stock bars: key refused (401): Unknown API Key {remedy}"
-    assert user.startswith("✓")
-    assert quota.startswith("✓")
-
-
-async def test_a_plan_without_option_quotes(vendors_at: Open) -> None:
-    vendors = await vendors_at(IN_SESSION)
-    vendors.market.faults.add("no_quotes")
-    _, chain, *_ = await vendors.lines()
-    assert chain.startswith("✗ option chain: ")
-    assert chain.endswith(
-        "0 quoted, no last_quote — the plan has no option quotes: Options Advanced is needed"
-    )
-
-
-async def test_a_delayed_plan(vendors_at: Open) -> None:
-    vendors = await vendors_at(IN_SESSION)
-    vendors.market.faults.add("delayed_quotes")
-    vendors.market.faults.add("aggregates_lag", by=900)
-    _, chain, stocks, *_ = await vendors.lines()
-    assert chain.startswith("✗ option chain: ")
-    assert chain.endswith("timeframe is not REAL-TIME — a delayed plan: Options Advanced is needed")
-    assert stocks.startswith("✗ stock bars: ")
-    assert "the newest 15m" in stocks
-    assert stocks.endswith("a delayed plan, or a halt: Stocks Advanced is needed")
-
-
-async def test_a_plan_without_chain_or_bars(vendors_at: Open) -> None:
-    vendors = await vendors_at(IN_SESSION, Plan(chain=False, aggregates=False))
-    _, chain, stocks, *_ = await vendors.lines()
-    remedy = "the plan does not include it: Stocks Advanced and Options Advanced are needed"
-    assert chain.startswith("✗ option chain: not in the plan (403): ")
-    assert chain.endswith(remedy)
-    assert stocks.startswith("✗ stock bars: not in the plan (403): ")
-
-
-async def test_a_clock_that_is_off_and_an_unscheduled_closing(vendors_at: Open) -> None:
-    vendors = await vendors_at(IN_SESSION)
-    fault = vendors.market.faults.add("skewed_date", by=-45)
-    key, *_ = await vendors.lines()
-    assert "this machine's clock is 45 s off — set the clock" in key or "clock is 44 s off" in key
-    assert key.startswith("✗ key: accepted")
-    vendors.market.faults.clear(fault.name)
-    vendors.market.faults.add("market_closed")
-    key, *_ = await vendors.lines()
-    assert key == (
-        "⚠ key: accepted; the exchange says closed, the calendar says open — no entries while it stays so"
-    )
-
-
-async def test_wrong_push_keys(vendors_at: Open) -> None:
-    vendors = await vendors_at(IN_SESSION)
-    *_, user, quota = await vendors.lines(PUSHOVER_USER_KEY="CanaryUserxxxxxxxxxxxxxxxxxxxx")
-    assert user == (
-        "✗ user: refused, 400: user identifier is not a valid user, group, or subscribed user key "
-        "— check PUSHOVER_USER_KEY at pushover.net"
-    )
-    assert quota.startswith("✓")
-    *_, user, quota = await vendors.lines(PUSHOVER_TOKEN="CanaryTokenxxxxxxxxxxxxxxxxxxx")
-    assert user == "✗ user: refused, 400: application token is invalid — check PUSHOVER_TOKEN at pushover.net"
-    assert quota.startswith("✗ quota: refused, 400: application token is invalid")
-
-
-@pytest.mark.parametrize(("remaining", "mark"), [(200, "✓"), (199, "⚠"), (0, "✗")])
-async def test_a_quota_that_runs_out(vendors_at: Open, remaining: int, mark: str) -> None:
-    vendors = await vendors_at(IN_SESSION)
-    vendors.pushover.remaining = remaining
-    *_, quota = await vendors.lines()
-    assert quota.startswith(f"{mark} quota: {remaining} of 10000 pushes left until ")
-
-
-async def test_no_network(vendors_at: Open) -> None:
-    vendors = await vendors_at(IN_SESSION)
-    lines = await vendors.lines(POLYGON_REST_URL=NOWHERE, PUSHOVER_URL=NOWHERE)
-    assert [line.split(" — ")[1] for line in lines] == [
-        *["check this machine's network, and POLYGON_REST_URL"] * 3,
-        *["check this machine's network, and PUSHOVER_URL"] * 2,
-    ]
-    assert all(line.startswith("✗") for line in lines)
-
-
-@pytest.mark.parametrize("fault", ["rest_html", "rest_bad_json", "rest_429", "rest_reset"])
-async def test_a_vendor_in_trouble_costs_its_own_line_only(vendors_at: Open, fault: str) -> None:
-    vendors = await vendors_at(IN_SESSION)
-    vendors.market.faults.add(fault, times=4, path="/v3/snapshot/")
-    key, chain, stocks, *_ = await vendors.lines()
-    assert key.startswith("✓")
-    assert chain.startswith("✗ option chain: ")
-    assert " — " in chain
-    assert stocks.startswith("✓")
-
-
-# --- What a chain says -------------------------------------------------------------------------------
-
-
-def row(**changes: object) -> ChainRow:
-    values: dict[str, object] = {
-        **{"contract": "O:IWM251002C00215000", "strike": 215_000, "shares": 100.0},
-        **{
-            "bid": 13_900,
-            "ask": 14_100,
-            "bid_size": 35.0,
-            "ask_size": 40.0,
-            "quoted_at": IN_SESSION - SECOND,
-        },
-        **{"real_time": True, "iv": 0.28, "delta": 0.42, "open_interest": 1000.0},
-    }
-    return ChainRow(**{**values, **changes})  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize(
-    ("rows", "now", "mark", "words"),
-    [
-        ((), IN_SESSION, Mark.FAIL, "none"),
-        ((), BEFORE, Mark.WARNING, "none listed yet"),
-        ((row(),), IN_SESSION, Mark.OK, "1 strikes, 1 quoted, REAL-TIME, the newest 1s old, 1 with delta"),
-        ((row(), row(quoted_at=0)), IN_SESSION, Mark.OK, "2 strikes, 1 quoted"),
-        ((row(bid=0, ask=0),), IN_SESSION, Mark.FAIL, "no last_quote"),
-        ((row(real_time=False), row()), IN_SESSION, Mark.FAIL, "not REAL-TIME"),
-        ((row(quoted_at=IN_SESSION - 5 * MINUTE),), IN_SESSION, Mark.WARNING, "the newest 5m00s old"),
-        ((row(quoted_at=BEFORE - 17 * 60 * MINUTE),), BEFORE, Mark.OK, "shows only after the open"),
-        # In the first minutes, yesterday's quotes are still what there is.
-        ((row(quoted_at=BEFORE - 17 * 60 * MINUTE),), SESSION.open + MINUTE, Mark.OK, "REAL-TIME"),
-    ],
-)
-def test_what_a_chain_says(rows: tuple[ChainRow, ...], now: int, mark: Mark, words: str) -> None:
-    check = diagnose.judge_chain(Chain(rows=rows), SESSION, "IWM", now)
-    assert check.mark is mark
-    assert words in check.found
-    assert bool(check.do) is (mark is not Mark.OK)
 
 
 # --- Without the vendors -----------------------------------------------------------------------------
@@ -279,7 +71,7 @@ def test_python_and_packages() -> None:
         "✓ httpx 0.28.1",
         "⚠ structlog 1.0 — tested with 26.1.0: pip install -r requirements.txt",
         "✗ msgspec: missing — pip install -r requirements.txt",
-        "⚠ numpy: only the demo needs it — pip install -r requirements.txt",
+        "⚠ numpy: only the demo and reports need it — pip install -r requirements.txt",
     ]
 
 
@@ -361,27 +153,119 @@ def test_a_slip_of_the_pen_in_the_environment() -> None:
     ]
 
 
+def places(folder: Path, disk: Disk | None = None, free: int = 10**9, /, **changes: str) -> list[str]:
+    """What is found about the places: a writable log, and ``free`` bytes, unless it is said otherwise."""
+    settings = settings_of(**{"DATA_DIR": str(folder), "LOG_FILE": str(folder.parent / "iwm.log"), **changes})
+    checks = diagnose.check_places(settings, {}, opener=disk, free=lambda _: free)
+    return [check.line().strip() for check in checks]
+
+
 def test_places_that_can_and_cannot_be_written(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.touch()
-    good = settings_of(DATA_DIR=str(tmp_path / "new" / "data"), LOG_FILE=str(tmp_path / "iwm.log"))
-    assert {check.mark for check in diagnose.check_places(good, {})} == {Mark.OK}
+    new = tmp_path / "new" / "data"
+    log = f"✓ LOG_FILE: {tmp_path}/iwm.log can be written"
+    room = "✓ DATA_DIR: 1,000 MB free"
+    assert places(new, LOG_FILE=f"{tmp_path}/iwm.log") == [f"✓ DATA_DIR: {new} can be made", room, log]
     assert not (tmp_path / "new").exists()
-    data, log = diagnose.check_places(
-        settings_of(DATA_DIR=str(file / "data"), LOG_FILE=str(tmp_path / "l")), {}
+    data = tmp_path / "data"
+    (data / "sessions").mkdir(parents=True)
+    assert places(data) == [f"✓ DATA_DIR: {data} can be written", room, log]
+    for place in (file, file / "data"):
+        assert places(place, LOG_FILE=f"{tmp_path}/iwm.log") == [
+            f"✗ DATA_DIR: {place} cannot be used: {file} is a file, not a folder "
+            "— name a folder that is one, or can be made",
+            log,
+        ]
+    # What was written as a trial is gone.
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["file"]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EIO])
+def test_a_disk_that_takes_nothing(tmp_path: Path, number: int) -> None:
+    disk = Disk()
+    disk.fault = number
+    first, *_ = places(tmp_path, disk, LOG_FILE=f"{tmp_path}/iwm.log")
+    assert first == (
+        f"✗ DATA_DIR: {tmp_path} cannot be written ({os.strerror(number)}) "
+        "— make room, or repair the disk: no entries until then"
     )
-    assert data.mark is Mark.FAIL
-    assert data.found == f"DATA_DIR: {file / 'data'} cannot be used: {file} is a file, not a folder"
-    assert log.mark is Mark.OK
-    data, _ = diagnose.check_places(settings_of(DATA_DIR=str(file), LOG_FILE=str(tmp_path / "l")), {})
-    assert data.mark is Mark.FAIL
-    assert data.found == f"DATA_DIR: {file} cannot be used: {file} is a file, not a folder"
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_disk_that_takes_only_a_part(tmp_path: Path) -> None:
+    disk = Disk()
+    disk.short = True
+    first, *_ = places(tmp_path, disk, LOG_FILE=f"{tmp_path}/iwm.log")
+    assert first.startswith(f"✗ DATA_DIR: {tmp_path} cannot be written (No space left on device)")
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_disk_that_is_really_full(tmp_path: Path) -> None:
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=32k", "tmpfs", str(tmp_path)],
+        capture_output=True,
+        timeout=30,
+        check=False,
+    )
+    if mounted.returncode != 0:
+        pytest.skip("needs the right to mount")
+    try:
+        settings = settings_of(DATA_DIR=str(tmp_path), LOG_FILE=f"{tmp_path}/iwm.log")
+        first, room, _ = (check.line().strip() for check in diagnose.check_places(settings, {}))
+    finally:
+        subprocess.run(["umount", str(tmp_path)], timeout=30, check=True)
+    assert first.startswith(f"✗ DATA_DIR: {tmp_path} cannot be written (No space left on device)")
+    assert room.startswith("✗ DATA_DIR: 0 MB free, a session needs up to 68 MB — make room")
+
+
+@pytest.mark.parametrize(
+    ("free", "keep", "line"),
+    [
+        (67_999_999, 60, "✗ DATA_DIR: 67 MB free, a session needs up to 68 MB — "),
+        (68_000_000, 2, "✗"),
+        (68_000_000, 1, "✓ DATA_DIR: 68 MB free"),
+        (539_999_999, 60, "⚠ DATA_DIR: 539 MB free, enough for about 59 more sessions; KEEP_SESSIONS is 60"),
+        (540_000_000, 60, "✓ DATA_DIR: 540 MB free"),
+    ],
+)
+def test_room_for_the_records(tmp_path: Path, free: int, keep: int, line: str) -> None:
+    found = places(tmp_path, None, free, KEEP_SESSIONS=str(keep), LOG_FILE=f"{tmp_path}/iwm.log")[1]
+    if line == "✗":
+        line = "⚠ DATA_DIR: 68 MB free, enough for about 1 more sessions; KEEP_SESSIONS is 2"
+    assert found.startswith(line)
+
+
+def test_records_that_are_there_need_no_more_room(tmp_path: Path) -> None:
+    (tmp_path / "sessions").mkdir()
+    for day in (1, 2):
+        (tmp_path / "sessions" / f"2025-10-0{day}.jsonl.gz").touch()
+    log = f"{tmp_path}/iwm.log"
+    assert places(tmp_path, None, 69_000_000, KEEP_SESSIONS="3", LOG_FILE=log)[1].startswith("✓")
+    assert places(tmp_path, None, 69_000_000, KEEP_SESSIONS="4", LOG_FILE=log)[1].startswith("⚠")
+
+
+def test_on_render_only_a_mounted_disk_outlives_a_deploy(tmp_path: Path) -> None:
+    settings = settings_of(DATA_DIR=str(tmp_path / "data"), LOG_FILE=f"{tmp_path}/iwm.log")
+
+    def line(mount: Path) -> Check:
+        checks = diagnose.check_places(
+            settings, {"RENDER": "true"}, free=lambda _: 10**9, is_mount=lambda path: path == mount
+        )
+        return checks[2]
+
+    assert line(tmp_path).line().strip() == f"✓ DATA_DIR: on the disk that is mounted at {tmp_path}"
+    # The root of the container is mounted, too, and is lost.
+    assert line(Path("/")).mark is Mark.FAIL
+    assert line(Path("/")).found == (
+        f"DATA_DIR: {tmp_path}/data is not on a disk: a deploy loses it, and forgets an open position"
+    )
 
 
 def test_a_log_that_cannot_be_written(tmp_path: Path) -> None:
     def log(path: Path) -> Check:
-        _, check = diagnose.check_places(settings_of(DATA_DIR=str(tmp_path), LOG_FILE=str(path)), {})
-        return check
+        settings = settings_of(DATA_DIR=str(tmp_path), LOG_FILE=str(path))
+        return diagnose.check_places(settings, {})[-1]
 
     written = tmp_path / "iwm.log"
     written.write_text("kept\n")
@@ -400,20 +284,27 @@ def test_a_log_that_cannot_be_written(tmp_path: Path) -> None:
 
 
 def test_a_copy_that_is_running_is_told(tmp_path: Path) -> None:
-    settings = settings_of(DATA_DIR=str(tmp_path), LOG_FILE=str(tmp_path / "iwm.log"))
+    check, is_running = diagnose.check_lease(tmp_path / "none")
+    assert (check.mark, is_running) == (Mark.OK, False)
+    assert not (tmp_path / "none").exists()
     lease = Lease(tmp_path)
     lease.take("2025-10-02T13:25:00Z")
-    _, check, _ = diagnose.check_places(settings, {})
-    assert check.mark is Mark.WARNING
+    check, is_running = diagnose.check_lease(tmp_path)
+    assert (check.mark, is_running) == (Mark.WARNING, True)
     assert check.found == (
-        f"DATA_DIR: a copy is running there (pid {os.getpid()}, started 2025-10-02T13:25:00Z)"
+        f"lease: a copy is running on DATA_DIR (pid {os.getpid()}, started 2025-10-02T13:25:00Z)"
     )
     lease.release()
     # The file stays; nobody holds it, and the preflight does not keep it either.
     for _ in range(2):
-        assert {check.mark for check in diagnose.check_places(settings, {})} == {Mark.OK}
+        assert diagnose.check_lease(tmp_path)[0].line().strip() == "✓ lease: free, no copy runs on DATA_DIR"
     lease.take("2025-10-02T13:26:00Z")
     lease.release()
+    (tmp_path / "lease").unlink()
+    (tmp_path / "lease").mkdir()
+    check, is_running = diagnose.check_lease(tmp_path)
+    assert (check.mark, is_running) == (Mark.FAIL, False)
+    assert check.found == f"lease: cannot be taken ({os.strerror(errno.EISDIR)})"
 
 
 @pytest.mark.parametrize(
@@ -450,12 +341,6 @@ def test_the_calendar(now: int, lines: list[str]) -> None:
     checks = diagnose.check_calendar(settings_of(), now)
     assert [check.found for check in checks] == lines
     assert {check.mark for check in checks} == {Mark.OK}
-
-
-def test_the_last_close_is_found_over_a_holiday() -> None:
-    monday = session_of("2025-12-01")
-    assert diagnose.last_close(monday.open) == session_of("2025-11-28").close
-    assert diagnose.last_close(monday.close) == monday.close
 
 
 # --- The command -------------------------------------------------------------------------------------
@@ -522,26 +407,6 @@ async def test_bad_configuration_prints_every_fault(tmp_path: Path) -> None:
     assert json.loads(text)["ready"] is False
 
 
-async def test_the_whole_command_against_the_vendors(tmp_path: Path, vendors_at: Open) -> None:
-    """On today's real date: the made chain is another day's, and that is a line of its own."""
-    vendors = await vendors_at(IN_SESSION)
-    addresses = {"POLYGON_REST_URL": vendors.market.rest_url, "PUSHOVER_URL": vendors.pushover.url}
-    status, text = await run(tmp_path, **SECRETS, **addresses)
-    assert "key: accepted" in text
-    assert "✓ user: valid; devices: phone" in text
-    assert status == diagnose.EXIT_FAILS  # the made vendor's clock shows 2025
-    assert "this machine's clock is" in text
-    status, text = await run(tmp_path, **{**SECRETS, **addresses, "POLYGON_API_KEY": "CanaryOther"})
-    assert status == diagnose.EXIT_FAILS
-    assert "✗ key: key refused (401)" in text
-
-
-async def test_no_network_ends_with_1(tmp_path: Path) -> None:
-    status, text = await run(tmp_path, **SECRETS, POLYGON_REST_URL=NOWHERE, PUSHOVER_URL=NOWHERE)
-    assert status == diagnose.EXIT_FAILS
-    assert text.count("check this machine's network") == 5
-
-
 async def test_ctrl_c_ends_without_a_traceback(tmp_path: Path) -> None:
     asked = asyncio.Event()
 
@@ -597,7 +462,7 @@ def test_the_report_groups_and_counts() -> None:
 
 async def test_why_without_the_simulation_says_what_is_missing(tmp_path: Path) -> None:
     """The two files alone, as on a machine that has only the worker: another command, so no check is printed."""
-    for name in ("diagnose.py", "requirements.txt"):
+    for name in ("diagnose.py", "preflight.py"):
         (tmp_path / name).write_bytes((ROOT / name).read_bytes())
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, str(tmp_path / "diagnose.py"), "why", "2025-10-02"),

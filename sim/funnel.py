@@ -252,8 +252,8 @@ def answer(study: Study) -> str:
     if study.trades.told:
         first = _entries_text(study)
     else:
-        so_far = "" if study.is_over else f" so far, until {clock_text(study.end)} ET,"
-        first = f"No entry{so_far} on {day_text(study)}: {_obstacle(study)}."
+        so_far = "" if study.is_over else f" so far (until {clock_text(study.end)} ET)"
+        first = f"No entry on {day_text(study)}{so_far}: {_obstacle(study)}."
     return " ".join([first, *_shortcomings(study, first)])
 
 
@@ -307,9 +307,8 @@ def _obstacle(study: Study) -> str:
         return "the program was not running in the session"
     seeing = [row for row in study.seen if not row.is_blind]
     if not seeing and study.blind:
-        return (
-            f"blind all day ({study.blind[0].cause})" if study.is_over else f"blind ({study.blind[0].cause})"
-        )
+        when = "whenever the program ran" if study.down else "all day" if study.is_over else "all the time"
+        return f"blind {when} ({study.blind[0].cause})"
     if study.down_us > HALF * span:
         return f"the program was not running for {span_text(study.down_us)} of {span_text(span)}; {_unmet(study)}"
     if study.blind_us > HALF * span:

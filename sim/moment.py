@@ -53,7 +53,8 @@ def show(study: Study, at: int) -> Shown:
     if row is not None:
         table = conditions(study.rules_at(row.now), row.evaluation)
         lines += _table_lines(study, row, table)
-    ahead, data = _ahead(study, at)
+    is_own = row is not None and row.evaluation.start == at
+    ahead, data = _ahead(study, at, decided_at=row.now if row is not None and is_own else at)
     lines += ["", *ahead]
     return Shown(
         lines,
@@ -179,14 +180,14 @@ def _data(row: Seen, table: list[tuple[Condition, str, str, bool | None]]) -> di
 # --- What came after ---------------------------------------------------------------------------------
 
 
-def _ahead(study: Study, at: int) -> tuple[list[str], dict[str, Any]]:
-    """What the next minutes brought: signals, entries, and how far the price went."""
+def _ahead(study: Study, at: int, *, decided_at: int) -> tuple[list[str], dict[str, Any]]:
+    """What the minutes after a second, and after what was decided with it, brought: signals, entries, prices."""
     end = at + AHEAD_S * SECOND
     starts = [row.evaluation.start for row in study.seen]
     rows = study.seen[bisect_right(starts, at) : bisect_left(starts, end + SECOND)]
     held = [row for row in rows if row.evaluation.holds]
     stops = Counter(gate.value for row in held if (gate := stopped_by(row)) is not None)
-    entries = [trade for trade in study.trades.told if at < trade.opened_at <= end]
+    entries = [trade for trade in study.trades.told if decided_at < trade.opened_at <= end]
     lines = [f"The next 10 minutes, until {clock_text(end)}:"]
     text = f"  Signals: {len(held)}"
     if held:

@@ -84,6 +84,7 @@ class DownCause(StrEnum):
     NOT_STARTED = "not started yet"
     STOPPED = "stopped on request"
     KILLED = "killed or crashed"
+    SILENT = "nothing recorded: killed, crashed, or the record could not be written"
 
 
 class Down(NamedTuple):
@@ -397,7 +398,7 @@ class _Keeper:
         self._end_blind(study.until)
         study.asked_at = study.until if now is None else now
         if study.asked_at - study.until > ALIVE_S * SECOND:
-            cause = DownCause.STOPPED if study.is_stopped else DownCause.KILLED
+            cause = DownCause.STOPPED if study.is_stopped else DownCause.SILENT
             self._add_down(study.until, study.asked_at, cause)
         study.held += [Held(since, study.until, reason) for reason, since in self._holds.items()]
         study.held.sort()

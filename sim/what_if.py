@@ -20,7 +20,7 @@ from sim import fills
 from sim.funnel import dollars_text
 from sim.replay import Survey, recorded_rules
 from sim.study import Study
-from utils import clock_text, option_price, signed_percent
+from utils import clock_text, option_price, signed_percent, strike_text
 
 OUTSIDE = frozenset(
     {
@@ -33,7 +33,7 @@ OUTSIDE = frozenset(
 came then, so that they change nothing in it."""
 
 FILE_MODE = 0o600
-CELL = 34
+CELL = 39
 
 
 class Tried(msgspec.Struct, kw_only=True):
@@ -187,13 +187,13 @@ def _table(before: Sequence[Result], after: Sequence[Result]) -> list[str]:
     was = {result.trade.opened.id: result for result in before}
     would = {result.trade.opened.id: result for result in after}
     every = sorted({**was, **would}.values(), key=lambda result: result.trade.opened_at)
-    out = [f"  {'BUY':<29}  {'as it was':<{CELL}}with it"]
+    out = [f"  {'BUY':<17}{'as it was':<{CELL}}with it"]
     for result in every:
         opened = result.trade.opened
         cells = [cell(found.get(opened.id)) for found in (was, would)]
         same = cells[0] == cells[1]
         out.append(
-            f"  {clock_text(result.trade.opened_at)} {opened.contract:<20}  {cells[0]:<{CELL}}"
+            f"  {clock_text(result.trade.opened_at)} {strike_text(opened.strike):>5}c  {cells[0]:<{CELL}}"
             + ("the same" if same else cells[1])
         )
     return out

@@ -114,7 +114,9 @@ def check_packages(
             found = installed(name)
         except importlib.metadata.PackageNotFoundError:
             demo = name in DEMO_ONLY
-            mark, text = (Mark.WARNING, "only the demo and reports need it") if demo else (Mark.FAIL, "missing")
+            mark, text = (
+                (Mark.WARNING, "only the demo and reports need it") if demo else (Mark.FAIL, "missing")
+            )
             checks.append(Check("Packages", mark, f"{name}: {text}", "pip install -r requirements.txt"))
             continue
         if found == pinned:
@@ -123,6 +125,15 @@ def check_packages(
             do = f"tested with {pinned}: pip install -r requirements.txt"
             checks.append(Check("Packages", Mark.WARNING, f"{name} {found}", do))
     return checks
+
+
+def _shortened(checks: list[Check], verbose: bool) -> list[Check]:
+    """Packages that are as they should be in one line, unless each is asked for."""
+    good = sum(check.mark is Mark.OK for check in checks)
+    if verbose or not good:
+        return checks
+    line = Check("Packages", Mark.OK, f"{good} as tested (--verbose shows them)")
+    return [line, *(check for check in checks if check.mark is not Mark.OK)]
 
 
 def check_modules(names: Sequence[str] = MODULES) -> list[Check]:
@@ -526,7 +537,7 @@ def main(arguments: Sequence[str] | None = None, clock: Clock | None = None) -> 
     checks = [check_python()]
     # What follows from a fault is not said as another one.
     if not _fails(checks):
-        checks += check_packages(requirements)
+        checks += _shortened(check_packages(requirements), options.verbose or options.json)
     if not _fails(checks):
         checks += check_modules()
     if import_error is not None:
@@ -585,7 +596,7 @@ def _check_program(
         checks += [lease, *check_calendar(settings, clock.now())]
         if not options.offline:
             asked = what_to_ask(options, is_running=is_running, now=clock.now())
-            if asked.sockets and options.sockets:
+            if asked.sockets and may_be_connected(utils.session_at(clock.now()), clock.now()):
                 print(SOCKETS_WARNING, file=sys.stderr)
             checks += asyncio.run(check_network(settings, clock, asked, progress=Screen(sys.stderr)))
     finally:
@@ -597,6 +608,8 @@ SOCKETS_WARNING = "Opening both sockets: a copy that runs elsewhere on this acco
 
 
 if __name__ == "__main__":
+    # Names are looked up in threads that cannot be ended: a name server that does not answer would hold the end up.
+    os.environ.setdefault("RES_OPTIONS", "timeout:1 attempts:3")
     try:
         sys.exit(main())
     except KeyboardInterrupt:

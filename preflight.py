@@ -87,9 +87,11 @@ QUOTES_WANTED = 20
 DATE_STEP_SECONDS = 1
 """The resolution of a ``Date`` header, and so of what is measured with it."""
 
-HTTP_FAULT = 500
+HTTP_REFUSAL, HTTP_FAULT = 400, 500
 HTTP_UNKNOWN = frozenset({401, 403, 404, 410})
 """Answers that an address gives which is not (any more) the right one."""
+
+COMPARE = "compare it with the address that its service shows"
 
 TEST_TITLE = "🔔 {symbol}: test"
 TEST_TEXT = (
@@ -287,7 +289,7 @@ class _Questions:
             found = Check(group, Mark.FAIL, f"{subject}: {error}", _rest_remedy(error.kind))
         except TimeoutError:
             text = f"{subject}: no answer within {self._limit_s:g} s"
-            found = Check(group, Mark.FAIL, text, "check this machine's network, then the status page")
+            found = Check(group, Mark.FAIL, text, "check this machine's network; else that server is down")
         finally:
             self._progress.end(subject)
         return [] if found is None else [found]
@@ -473,9 +475,11 @@ class _Questions:
         if not url:
             return None
         status, failure = await self._answer_of("GET", url)
-        if failure or status >= min(HTTP_UNKNOWN):
-            text = f"HEARTBEAT_URL: {failure or f'answered {status}'}"
-            return Check(OUTSIDE, Mark.FAIL, text, "compare it with the address that its service shows")
+        if failure:
+            do = "check this machine's network, and HEARTBEAT_URL"
+            return Check(OUTSIDE, Mark.FAIL, f"HEARTBEAT_URL: {failure}", do)
+        if status >= HTTP_REFUSAL:
+            return Check(OUTSIDE, Mark.FAIL, f"HEARTBEAT_URL: answered {status}", COMPARE)
         return Check(OUTSIDE, Mark.OK, f"HEARTBEAT_URL: answered {status}, and has counted this as a beat")
 
     async def _knock(self, url: str) -> Check | None:
@@ -483,12 +487,13 @@ class _Questions:
         if not url:
             return None
         status, failure = await self._answer_of("HEAD", url)
-        do = "compare it with the address that its service shows"
         if failure:
+            do = "check this machine's network, and SECOND_CHANNEL_URL"
             return Check(OUTSIDE, Mark.FAIL, f"SECOND_CHANNEL_URL: {failure}", do)
         text = f"SECOND_CHANNEL_URL: its server answers ({status}); nothing was posted, so more is not known"
-        odd = status >= HTTP_FAULT or status in HTTP_UNKNOWN
-        return Check(OUTSIDE, Mark.WARNING if odd else Mark.OK, text, do if odd else "")
+        if status >= HTTP_FAULT or status in HTTP_UNKNOWN:
+            return Check(OUTSIDE, Mark.WARNING, text, COMPARE)
+        return Check(OUTSIDE, Mark.OK, text)
 
     async def _answer_of(self, method: str, url: str) -> tuple[int, str]:
         """The status of an answer, or in words why there was none: never the error's own text."""

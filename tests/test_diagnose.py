@@ -474,3 +474,59 @@ async def test_why_without_the_simulation_says_what_is_missing(tmp_path: Path) -
         output, errors = await process.communicate()
     assert (process.returncode, output) == (diagnose.EXIT_FAILS, b"")
     assert errors.decode().startswith("diagnose.py why needs sim/ and all of requirements.txt (")
+
+
+async def test_packages_are_one_line_unless_asked_for(tmp_path: Path) -> None:
+    pinned = len(diagnose.check_packages((ROOT / "requirements.txt").read_text(encoding="utf-8")))
+    _, text = await run(tmp_path, "--offline", **SECRETS)
+    assert f"Packages\n  ✓ {pinned} as tested (--verbose shows them)\n\n" in text
+    _, text = await run(tmp_path, "--offline", "--verbose", **SECRETS)
+    assert text.count("\n  ✓ httpx ") == 1
+
+
+@pytest.mark.parametrize("option", ["--send-test", "--sockets"])
+async def test_to_ask_nobody_and_somebody_is_refused(tmp_path: Path, option: str) -> None:
+    status, text = await run(tmp_path, "--offline", option, **SECRETS)
+    assert status == diagnose.EXIT_CONFIGURATION
+    assert "--offline asks nobody" in text
+
+
+def addresses(place: str) -> dict[str, str]:
+    return {
+        **SECRETS,
+        **{"POLYGON_REST_URL": f"http://{place}", "POLYGON_WS_URL": f"ws://{place}"},
+        **{"PUSHOVER_URL": f"http://{place}", "HEARTBEAT_URL": f"http://{place}/CanaryBeat"},
+    }
+
+
+async def test_no_network_in_a_pipe_prints_the_report_and_nothing_else(tmp_path: Path) -> None:
+    status, text = await run(tmp_path, **addresses("127.0.0.1:9"))
+    assert status == diagnose.EXIT_FAILS
+    assert "Asking" not in text
+    assert "\r" not in text
+    assert text.startswith("Machine\n")
+    assert text.splitlines()[-1].startswith("Not ready: ")
+
+
+async def test_on_a_terminal_it_says_what_it_waits_for(tmp_path: Path) -> None:
+    terminal, side = os.openpty()
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, str(ROOT / "diagnose.py"), "--json"),
+            cwd=tmp_path,
+            env={"PATH": os.environ["PATH"], **addresses("127.0.0.1:9")},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=side,
+        )
+        async with asyncio.timeout(60):
+            output, _ = await process.communicate()
+        shown = os.read(terminal, 65_536).decode()
+    finally:
+        os.close(side)
+        os.close(terminal)
+    wipe = diagnose.Screen.WIPE
+    assert f"{wipe}Asking: key, option chain, stock bars" in shown
+    assert shown.endswith(wipe)
+    assert "Canary" not in shown
+    # What goes to a pipe meanwhile is the report alone.
+    assert json.loads(output)["ready"] is False

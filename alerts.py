@@ -11,7 +11,7 @@ import functools
 import hashlib
 import ssl
 from collections import OrderedDict, deque
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from enum import IntEnum, StrEnum
 from types import TracebackType
 from typing import Any, Self, assert_never
@@ -593,18 +593,36 @@ def market_closed(now: int, rules: Rules, *, session: Session, position: str | N
     return _system(AlertKind.MARKET_CLOSED, now, session.date, title=title, lines=lines, position=position)
 
 
-def armed(now: int, rules: Rules, *, version: str, session: Session) -> Alert:
-    """The program watches ``session``."""
+def armed(
+    now: int,
+    rules: Rules,
+    *,
+    version: str,
+    session: Session,
+    well: Sequence[str],
+    lacking: Sequence[str],
+) -> Alert:
+    """The program watches ``session``. ``well`` and ``lacking`` say what an entry needs and has, or has not."""
     early = ", early close" if session.early else ""
-    lines = (
-        f"Watching {rules.symbol} since {clock_text(now)} ET, session {session.date} "
+    lines = [
+        f"Watching {rules.symbol} at {clock_text(now)} ET, session {session.date} "
         f"{minute_text(session.open)}–{minute_text(session.close)} ET{early}.",
+        f"Well: {'; '.join(well)}." if well else "",
+        f"Not well: {'; '.join(lacking)}. No entry before it is." if lacking else "",
         f"Version {version}, rules {rules.digest()}.",
-        "You: nothing to do. No such push on a trading day? The program is not running.",
-    )
-    title = f"✅ {rules.symbol}: armed"
+        "You: run python diagnose.py, which says what to do."
+        if lacking
+        else "You: nothing to do. No such push on a trading day? The program is not running.",
+    ]
+    title = f"⚠️ {rules.symbol}: armed, not all well" if lacking else f"✅ {rules.symbol}: armed"
     return _system(
-        AlertKind.ARMED, now, session.date, title=title, lines=lines, position=None, priority=QUIET
+        AlertKind.ARMED,
+        now,
+        session.date,
+        title=title,
+        lines=filter(None, lines),
+        position=None,
+        priority=QUIET,
     )
 
 

@@ -23,12 +23,12 @@ from events import (
     Decision,
     Declined,
     DeclineReason,
+    Evaluation,
     Event,
     FeedAlarmed,
     FeedCause,
     FeedLost,
     FeedRecovered,
-    FeedRestored,
     Hold,
     HoldReason,
     MarkBack,
@@ -36,12 +36,14 @@ from events import (
     Opened,
     Outcome,
     Session,
+    Shortfall,
     Shutdown,
     Tick,
     Withdrawn,
 )
 from journal import Entry, Journal, Reader
-from utils import option_price, signed_percent, span_text
+from signals import near_miss
+from utils import clock_text, option_price, signed_percent, span_text
 
 log = structlog.get_logger("desk")
 
@@ -53,6 +55,9 @@ FIRST_REPORT_S = 10
 
 COUNTED = (Tick, AlertOutcome)
 """Facts that count in the day's summary, or settle an alert, whatever was decided."""
+
+ARMED_WITHIN_S = 60
+"""How long after the open, or the start, the push that says "armed" waits for everything to be well."""
 
 RECORD_RETRY_S = 60
 """Pause between two attempts at a record that cannot be written."""
@@ -213,12 +218,21 @@ class Tally:
         self.seen_s = 0
         self.blind_s = 0
         self.trades: dict[str, str] = {}
+        self.resumed_at: int | None = None
+        """When the program last started again, µs: near misses of before are not known."""
+        self._nearest: tuple[int, Shortfall] | None = None
 
     def tick(self, now: int, is_blind: bool) -> None:
         """A second has passed."""
         if self._session.open <= now < self._session.close:
             self.blind_s += is_blind
             self.seen_s += not is_blind
+
+    def evaluation(self, rules: Rules, evaluation: Evaluation) -> None:
+        """A second has been evaluated."""
+        missed = near_miss(rules, evaluation)
+        if missed is not None and (self._nearest is None or missed.ratio < self._nearest[1].ratio):
+            self._nearest = evaluation.start, missed
 
     def decision(self, decision: Decision, reason: str) -> None:
         """A decision has been made; ``reason`` is the exit's in words."""
@@ -237,27 +251,72 @@ class Tally:
             case _:
                 pass
 
-    def lines(self, evaluations: int) -> list[str]:
-        """The summary, a line each."""
+    def lines(self, rules: Rules, evaluations: int) -> list[str]:
+        """The summary, a line each: what was seen, what came of it, what nearly did, each trade."""
         withdrawn = f", {self.withdrawn} withdrawn" if self.withdrawn else ""
         return [
             f"Seen {span_text(self.seen_s * SECOND)} of {span_text(self._session.close - self._session.open)}, "
             f"blind {span_text(self.blind_s * SECOND)}",
             f"{evaluations} evaluations, {self.signals} signals, {self.entries} entries{withdrawn}",
+            self._nearest_line(rules),
             *self.trades.values(),
         ]
 
+    def _nearest_line(self, rules: Rules) -> str:
+        since = "" if self.resumed_at is None else f" since the restart at {clock_text(self.resumed_at)}"
+        if self._nearest is None:
+            return f"No near miss{since}: no second lacked one condition alone"
+        start, missed = self._nearest
+        return f"Nearest miss{since}: {clock_text(start)}, {logger.miss_text(missed, rules.benchmark)}"
+
+
+def readiness(now: int, engine: Engine) -> tuple[list[str], list[str]]:
+    """What an entry needs: what of it is well, and what is not, in words."""
+    rules, feed = engine.rules, engine.feed
+    well: list[str] = []
+    lacking: list[str] = []
+    silent = [symbol for symbol in rules.symbols if (feed.newest(symbol) or 0) < engine.session.open]
+    if feed.cause is not None:
+        lacking.append(f"feed blind ({feed.cause})")
+    elif silent:
+        lacking.append(f"no bar of {' and '.join(silent)} yet")
+    else:
+        late = "" if feed.lag is None else f", {feed.lag / SECOND:.1f} s late"
+        well.append(f"bars of {' and '.join(rules.symbols)} arrive{late}")
+    quoted = sum(row.real_time and row.quoted_at > 0 for row in engine.chain)
+    if engine.chain_at is None or now - engine.chain_at > rules.chain_skew_seconds * SECOND:
+        lacking.append("no option chain yet" if engine.chain_at is None else "option chain too old")
+    elif not quoted:
+        lacking.append(f"no real-time quote in {len(engine.chain)} calls")
+    else:
+        well.append(f"{quoted} calls with real-time quotes")
+    if engine.holds:
+        lacking.append(f"entries held ({', '.join(sorted(engine.holds))})")
+    else:
+        well.append("the record is written, nothing holds entries")
+    return well, lacking
+
 
 class Duties:
-    """The pushes that are owed to a fact and not to a decision. ``arms``: the session's first connection is told."""
+    """The pushes that are owed to a fact and not to a decision. ``arms``: the session's beginning is told."""
 
     def __init__(self, *, arms: bool) -> None:
         self._arms = arms
+        self._arms_by: int | None = None
+        self._is_armed_told = False
         self._is_cap_told = False
+        self.is_summed_up = False
+        """Whether the evening's message has been told."""
+
+    def learn(self, event: Event) -> None:
+        """A fact that was handled before a restart."""
+        if isinstance(event, AlertOutcome):
+            self._is_armed_told = self._is_armed_told or event.kind is AlertKind.ARMED
+            self.is_summed_up = self.is_summed_up or event.kind is AlertKind.EVENING
 
     def watching_again(self, now: int, engine: Engine, *, since: int) -> Iterator[alerts.Alert]:
         """The program has started again; nothing is known from ``since`` (µs) until now."""
-        self._arms = False
+        self._arms_by = None
         if engine.position is not None:
             opened = engine.position.opened
             yield alerts.watching_again(
@@ -274,10 +333,10 @@ class Duties:
         rules, session = engine.rules, engine.session
         held = None if engine.position is None else engine.position.opened
         position = None if held is None else held.id
+        self.learn(event)
         match event:
-            case FeedRestored() if self._arms:
-                self._arms = False
-                yield alerts.armed(now, rules, version=VERSION, session=session)
+            case Tick():
+                yield from self._armed(now, engine)
             case Hold(reason=HoldReason.MARKET_CLOSED, on=True):
                 yield alerts.market_closed(now, rules, session=session, position=position)
             case AlertOutcome(kind=AlertKind.BUY, outcome=Outcome.ACCEPTED | Outcome.LOST):
@@ -296,6 +355,20 @@ class Duties:
                 )
             case _:
                 pass
+
+    def _armed(self, now: int, engine: Engine) -> Iterator[alerts.Alert]:
+        """Once a session, from the open on: as soon as all is well, or after a while with what is not."""
+        session = engine.session
+        if not self._arms or self._is_armed_told or not session.open <= now < session.close:
+            return
+        if self._arms_by is None:
+            self._arms_by = now + ARMED_WITHIN_S * SECOND
+        well, lacking = readiness(now, engine)
+        if not lacking or now >= self._arms_by:
+            self._is_armed_told = True
+            yield alerts.armed(
+                now, engine.rules, version=VERSION, session=session, well=well, lacking=lacking
+            )
 
 
 class Owed:
@@ -367,6 +440,7 @@ class Desk:
                 if line.decisions or isinstance(line.event, COUNTED):
                     self._count(line.now, line.event, line.decisions)
                     self._owed.learn(line)
+                    self._duties.learn(line.event)
         if past is not None and past.torn:
             log.warning(
                 "record_torn",
@@ -386,6 +460,7 @@ class Desk:
             text=f"📼 Record resumed: {past.number:,} facts, gap {span_text(now - past.now)}",
             facts=past.number,
         )
+        self.tally.resumed_at = now
         # What held entries, and the connection, were the earlier process's.
         for reason in sorted(self.engine.holds):
             self.take(now, Hold(reason=reason, on=False))
@@ -415,7 +490,10 @@ class Desk:
         A clock that is behind the record, as after a restart on another machine, stands still until it has caught up.
         """
         now = self._latest = max(now, self._latest)
+        evaluation = self.engine.evaluation
         decisions = self.engine.handle(now, event)
+        if self.engine.evaluation is not None and self.engine.evaluation is not evaluation:
+            self.tally.evaluation(self._rules, self.engine.evaluation)
         self._journal.append(now, event, decisions)
         self._judge_record(now)
         self._count(now, event, decisions)
@@ -448,10 +526,18 @@ class Desk:
             reason = alerts.reason_text(decision, self._rules) if isinstance(decision, Closed) else ""
             self.tally.decision(decision, reason)
 
+    def sum_up(self, now: int) -> None:
+        """The day in short, to the log and, when it is wanted and was not yet told, to the phone."""
+        lines = self.summary
+        log.info("evening", text="🌙 " + "; ".join(lines))
+        if self._settings.daily_summary and not self._duties.is_summed_up:
+            date = self.engine.session.date
+            self._sender.submit(alerts.evening(now, self._rules, date=date, summary=lines))
+
     @property
     def summary(self) -> list[str]:
         """The session in short, a line each."""
-        return self.tally.lines(self.engine.evaluations)
+        return self.tally.lines(self._rules, self.engine.evaluations)
 
     # --- The record ---
 

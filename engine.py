@@ -106,6 +106,15 @@ class Feed:
         return self.cause is not None
 
     @property
+    def lag(self) -> int | None:
+        """Median time from the end of a second to its bar's arrival, of the last bars, µs; None without one."""
+        return sorted(self._lags)[len(self._lags) // 2] if self._lags else None
+
+    def newest(self, symbol: str) -> int | None:
+        """Start of the newest live bar of a symbol, µs."""
+        return self._live_start.get(symbol)
+
+    @property
     def unknown_from(self) -> int:
         """Where the first second lies that some symbol may lack, µs: a gap, or what comes after its last live bar."""
         gaps = [start for pieces in self._uncovered.values() for start, _ in pieces]
@@ -294,8 +303,10 @@ class Engine:
         self._holds: set[HoldReason] = set()
         self._quotes: dict[str, tuple[int, int, Quote | ChainRow]] = {}
         """The newest quote of each contract: its own time, its arrival, and what it says."""
-        self._chain: tuple[ChainRow, ...] = ()
-        self._chain_at: int | None = None
+        self.chain: tuple[ChainRow, ...] = ()
+        """Today's calls, as the last poll had them."""
+        self.chain_at: int | None = None
+        """When that poll was answered, µs."""
         self._spells_seen = 0
         self._is_stopping = False
         self._closes_on_stop = False
@@ -372,7 +383,7 @@ class Engine:
         spot = self.signals.price
         if spot is None:
             return ()
-        rows = sorted(self._chain, key=lambda row: (abs(row.strike / STRIKE_UNIT - spot), row.contract))
+        rows = sorted(self.chain, key=lambda row: (abs(row.strike / STRIKE_UNIT - spot), row.contract))
         return tuple(row.contract for row in rows[:count])
 
     # --- Learn ---
@@ -404,8 +415,8 @@ class Engine:
             case Tick() | AlertOutcome():
                 pass
             case Chain():
-                self._chain = event.rows
-                self._chain_at = now
+                self.chain = event.rows
+                self.chain_at = now
                 for row in event.rows:
                     if row.quoted_at:
                         self._learn_quote(now, row.contract, row.quoted_at, row, True)
@@ -579,12 +590,12 @@ class Engine:
             now=now,
             close=self.session.close,
             spot=evaluation.price,
-            rows=self._chain,
+            rows=self.chain,
             prices={
                 contract: price_of(quote, at, arrived)
                 for contract, (at, arrived, quote) in self._quotes.items()
             },
-            chain_age=now - self._chain_at if self._chain_at is not None else now,
+            chain_age=now - self.chain_at if self.chain_at is not None else now,
         )
         if isinstance(choice, Refused):
             return self._declined(evaluation, evaluation.vwap_1m, evaluation.momentum, choice)

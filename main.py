@@ -402,12 +402,8 @@ class Worker:
         if self.desk is None or self._stopping.is_set():
             return
         await self._sleep_until(session.close + EVENING_S * SECOND)
-        if self.settings.daily_summary and not self._stopping.is_set():
-            lines = self.desk.summary
-            log.info("evening", text="🌙 " + "; ".join(lines))
-            self._sender.submit(
-                alerts.evening(self._clock.now(), self.rules, date=session.date, summary=lines)
-            )
+        if not self._stopping.is_set():
+            self.desk.sum_up(self._clock.now())
         # Outcomes of the day's last alerts belong into its record: it stays open until nobody tries any more.
         await self._sleep_until(session.close + RECORD_OPEN_S * SECOND)
         await self._close_desk()
@@ -427,6 +423,7 @@ class Worker:
             self.desk.begin(now, past)
             self.desk.resume(now, past)
             self.desk.take(self._clock.now(), Tick())
+            self.desk.sum_up(self._clock.now())
             end = min(now + RECORD_OPEN_S * SECOND, current.open - CONNECT_EARLY_S * SECOND)
             while self._sender.pending and self._clock.now() < end and not self._stopping.is_set():
                 await self._sleep_until(min(end, self._clock.now() + SECOND))

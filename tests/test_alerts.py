@@ -294,7 +294,7 @@ def test_late_and_repeat_stand_above_the_id() -> None:
     lines = text_at(alert, CLOSED_AT + 12 * SECOND, repeat=True).splitlines()
     assert lines[-3:] == ["Late 12 s", "Repeat of #7f3a91", "#7f3a91"]
     assert "\n".join([*lines[:-3], lines[-1]]) == alert.message
-    quiet = alerts.armed(DECIDED, RULES, version="1.0.0", session=SESSION)
+    quiet = alerts.armed(DECIDED, RULES, version="1.0.0", session=SESSION, well=["bars"], lacking=[])
     assert text_at(quiet, DECIDED + 7 * SECOND, repeat=False) == f"{quiet.message}\nLate 7 s"
 
 
@@ -422,16 +422,34 @@ def test_watching_again_and_unwatched_texts() -> None:
 
 
 def test_armed_and_evening_are_quiet() -> None:
-    armed = alerts.armed(time_of("09:25:00"), RULES, version="1.0.0", session=SESSION)
+    armed = alerts.armed(
+        time_of("09:30:02"),
+        RULES,
+        version="1.0.0",
+        session=SESSION,
+        well=["bars arrive", "14 calls"],
+        lacking=[],
+    )
     assert armed.title == "✅ IWM: armed"
     assert armed.message == (
-        "Watching IWM since 09:25:00 ET, session 2025-10-02 09:30–16:00 ET.\n"
+        "Watching IWM at 09:30:02 ET, session 2025-10-02 09:30–16:00 ET.\n"
+        "Well: bars arrive; 14 calls.\n"
         f"Version 1.0.0, rules {RULES.digest()}.\n"
         "You: nothing to do. No such push on a trading day? The program is not running."
     )
+    lame = alerts.armed(
+        time_of("09:31:02"), RULES, version="1.0.0", session=SESSION, well=[], lacking=["no option chain yet"]
+    )
+    assert lame.title == "⚠️ IWM: armed, not all well"
+    assert lame.message == (
+        "Watching IWM at 09:31:02 ET, session 2025-10-02 09:30–16:00 ET.\n"
+        "Not well: no option chain yet. No entry before it is.\n"
+        f"Version 1.0.0, rules {RULES.digest()}.\n"
+        "You: run python diagnose.py, which says what to do."
+    )
     evening = alerts.evening(DECIDED, RULES, date="2025-10-02", summary=["2 entries", "P&L +3.1%"])
     assert (evening.title, evening.message) == ("🌙 IWM: 2025-10-02", "2 entries\nP&L +3.1%")
-    assert (armed.priority, evening.priority) == (-1, -1)
+    assert (armed.priority, lame.priority, evening.priority) == (-1, -1, -1)
 
 
 def test_evening_that_is_too_long_says_what_it_leaves_out() -> None:

@@ -1,17 +1,34 @@
-"""A session's desk: what it makes of a record that an earlier start has left."""
+"""A session's desk: what it makes of a record that an earlier start has left, and what it tells of the day."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
+import pytest
 from pydantic import SecretStr
 
 import alerts
-from config import Settings
-from desk import Desk
-from events import Event, FeedRestored, Tick
+from config import Rules, Settings
+from desk import Desk, Duties, Tally
+from engine import Engine
+from events import (
+    AlertKind,
+    AlertOutcome,
+    Condition,
+    DeclineReason,
+    Evaluation,
+    Event,
+    FeedCause,
+    FeedLost,
+    FeedRestored,
+    Hold,
+    HoldReason,
+    Outcome,
+    Tick,
+)
 from journal import Entry, Journal, Reader, record_path
-from tests.builders import SESSION, at
+from tests.builders import SESSION, at, bar, chain, row
 from utils import ScaledClock
 
 
@@ -42,3 +59,129 @@ async def test_a_clock_behind_the_record_stands_still_until_it_has_caught_up(tmp
     times = [line.now for line in Reader(path) if isinstance(line, Entry)]
     assert times == [at(10), at(20), at(20), at(20), at(20.25)]
     assert held == []
+
+
+# --- Armed -------------------------------------------------------------------------------------------
+
+OPENED: list[tuple[float, Event]] = [
+    (-200, FeedRestored()),
+    (-100, Tick()),
+    (0, Tick()),
+    (1.5, bar(0)),
+    (1.6, bar(0, symbol="SPY")),
+    (1.7, chain(1.7, row(215), row(216))),
+    (2, Tick()),
+]
+"""The minutes around an open at which all goes well."""
+
+
+def told(
+    facts: Iterable[tuple[float, Event]], duties: Duties | None = None
+) -> list[tuple[float, alerts.Alert]]:
+    """When what was pushed while these facts came in."""
+    engine, found = Engine(Rules(), SESSION), list[tuple[float, alerts.Alert]]()
+    duties = Duties(arms=True) if duties is None else duties
+    for second, event in facts:
+        engine.handle(at(second), event)
+        found += [(second, alert) for alert in duties.owed(at(second), event, engine)]
+    return found
+
+
+def test_armed_is_told_at_the_open_once_all_is_well() -> None:
+    [(second, alert)] = told([*OPENED, *((float(s), Tick()) for s in range(3, 100))])
+    assert (second, alert.title, alert.priority) == (2, "✅ IWM: armed", -1)
+    assert alert.message.splitlines()[1] == (
+        "Well: bars of IWM and SPY arrive, 0.6 s late; 2 calls with real-time quotes; "
+        "the record is written, nothing holds entries."
+    )
+
+
+@pytest.mark.parametrize(
+    ("left_out", "added", "lacking"),
+    [
+        ((3,), [], "no bar of IWM yet"),
+        ((3, 4), [], "feed blind (unexplained silence)"),
+        ((0,), [], "feed blind (not connected)"),
+        ((5,), [], "no option chain yet"),
+        ((5,), [(1.7, chain(1.7, row(215, real_time=False)))], "no real-time quote in 1 calls"),
+        ((), [(1.8, Hold(reason=HoldReason.CLOCK_DOUBT, on=True))], "entries held (clock doubt)"),
+        ((), [(1.8, FeedLost(cause=FeedCause.EVICTED))], "feed blind (connection taken by another copy)"),
+    ],
+)
+def test_armed_says_after_a_minute_what_is_not_well(
+    left_out: tuple[int, ...], added: list[tuple[float, Event]], lacking: str
+) -> None:
+    facts = [fact for index, fact in enumerate(OPENED) if index not in left_out]
+    later: list[tuple[float, Event]] = [(float(s), Tick()) for s in range(3, 100)]
+    if 3 not in left_out:
+        later += [(s + 1.5, bar(s)) for s in range(1, 98)]
+    later += [(s + 1.6, bar(s, symbol="SPY")) for s in range(1, 98) if 4 not in left_out]
+    [(second, alert)] = told(sorted([*facts, *added, *later], key=lambda fact: fact[0]))
+    assert (second, alert.title, alert.priority) == (60, "⚠️ IWM: armed, not all well", -1)
+    assert f"Not well: {lacking}. No entry before it is." in alert.message.splitlines()
+
+
+def test_armed_is_told_once_a_session_whatever_restarts() -> None:
+    outcome = AlertOutcome(kind=AlertKind.ARMED, id=SESSION.date, outcome=Outcome.ACCEPTED, attempts=1)
+    duties = Duties(arms=True)
+    duties.learn(outcome)
+    assert told(OPENED, duties) == []
+    untold = Duties(arms=True)
+    untold.learn(Tick())
+    assert len(told(OPENED, untold)) == 1
+    assert told(OPENED, Duties(arms=False)) == []
+
+
+# --- The evening -------------------------------------------------------------------------------------
+
+
+def evaluation(second: int, failing: Condition, **values: object) -> Evaluation:
+    base: dict[str, object] = {
+        "start": at(second),
+        "symbol": "IWM",
+        "price": 220.0,
+        "vwap_1m": 219.9,
+        "vwap_5m": 219.8,
+        "vwap_5m_change": 0.01,
+        "vwap_distance": 0.05,
+        "vwap_rising_s": 40,
+        "volume": 5000.0,
+        "volume_p95": 4000.0,
+        "volume_z": 2.0,
+        "momentum": 0.01,
+        "relative_volume": 2.0,
+        "roc5": 0.1,
+        "benchmark_roc5": 0.2,
+        "passes": tuple(condition is not failing for condition in Condition),
+    }
+    return Evaluation(**{**base, **values})  # type: ignore[arg-type]
+
+
+def test_the_evening_names_the_nearest_miss() -> None:
+    tally, rules = Tally(SESSION), Rules()
+    assert tally.lines(rules, 0)[2] == "No near miss: no second lacked one condition alone"
+    tally.evaluation(rules, evaluation(700, Condition.VOLUME_SURGE, volume=3000.0))
+    tally.evaluation(rules, evaluation(4333, Condition.VOLUME_SURGE, volume=3912.0, volume_p95=4105.0))
+    tally.evaluation(rules, evaluation(5000, Condition.RELATIVE_VOLUME, relative_volume=1.0))
+    tally.evaluation(
+        rules,
+        evaluation(5001, Condition.RELATIVE_VOLUME, relative_volume=1.49, gate=DeclineReason.COOLDOWN),
+    )
+    nearest = "10:42:13, volume 3,912, needed 4,105: 5 % short"
+    assert tally.lines(rules, 4)[2] == f"Nearest miss: {nearest}"
+    tally.resumed_at = at(600)
+    assert tally.lines(rules, 4)[2] == f"Nearest miss since the restart at 09:40:00: {nearest}"
+
+
+async def test_what_a_restart_forgets_is_said(tmp_path: Path) -> None:
+    path, held = record_path(tmp_path, SESSION.date), list[Event]()
+    first = desk(tmp_path, held)
+    first.begin(at(0), None)
+    first.take(at(10), Tick())
+    assert first.summary[2].startswith("No near miss: ")
+    await first.end()
+    second, past = desk(tmp_path, held), Reader(path)
+    second.begin(at(60), past)
+    second.resume(at(60), past)
+    assert second.summary[2].startswith("No near miss since the restart at 09:31:00: ")
+    await second.end()

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import random
+import re
 import signal
 import sys
 from collections import Counter
@@ -233,11 +234,28 @@ async def test_a_time_stop_that_passed_while_down_is_told_at_the_next_start(tmp_
     late = session().close - session().open + 120 * SECOND
     async with town(tmp_path, start_s=late / SECOND) as place:
         await place.start()
-        await place.until(lambda: place.pushes("SELL"), 60, "SELL")
+        await place.until(lambda: place.pushes("SELL"), 600, "SELL")
         (sell,) = place.pushes("SELL")
-        assert sell.text.startswith("Reason: Time stop 15:55 ET\n7m")
+        assert re.match(r"Reason: Time stop 15:55 ET\n\d+m", sell.text), sell.text
         await place.until(lambda: "😴" in place.said(), 1200, "asleep")
         assert await place.stop() == 0
+
+
+async def test_a_day_whose_evening_was_missed_is_summed_up_once_at_the_next_start(tmp_path: Path) -> None:
+    async with town(tmp_path) as place:
+        await place.start(daily_summary="on")
+        await place.until(lambda: place.pushes("armed"), 120, "armed")
+        await place.kill()
+    late = session().close - session().open + 120 * SECOND
+    async with town(tmp_path, start_s=late / SECOND) as place:
+        for _ in range(2):
+            await place.start(daily_summary="on")
+            await place.until(lambda: "😴" in place.outputs[-1].read_text(encoding="utf-8"), 1200, "asleep")
+            assert await place.stop() == 0
+        (evening,) = place.pushes("🌙")
+        assert evening.title == f"🌙 IWM: {session().date}"
+        assert evening.text.startswith("Seen ")
+        assert " of 6h30m, blind " in evening.text
 
 
 async def test_a_second_copy_is_refused_and_named(tmp_path: Path) -> None:

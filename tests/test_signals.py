@@ -369,7 +369,8 @@ def test_how_far_a_near_miss_was(
     missed = near_miss(Rules(), missing(condition, **values))
     assert missed is not None
     assert missed.condition is condition
-    assert (missed.value, missed.threshold) == (pytest.approx(value), pytest.approx(threshold))
+    assert missed.value == pytest.approx(value)
+    assert missed.threshold == pytest.approx(threshold)
     assert missed.ratio == pytest.approx(ratio)
 
 

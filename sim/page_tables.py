@@ -1,0 +1,297 @@
+"""The page's tables and the parts that they are made of: plain HTML, which needs no script.
+
+Whatever comes from a record is escaped where it enters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from html import escape
+
+import alerts
+from events import Condition
+from sim import fills, funnel
+from sim.page_data import LABELS, seconds_after_open
+from sim.study import Study
+from utils import clock_text, option_price, signed_percent, span_text, strike_text
+
+CELL_NAMES = {
+    Condition.FIVE_MINUTE_VWAP: "5-minute VWAP: price above it, and it rises",
+    Condition.ABOVE_VWAP: "Price above the 1-minute VWAP",
+    Condition.VWAP_RISING: "1-minute VWAP rising",
+    Condition.VOLUME_SURGE: "Volume surge",
+    Condition.MOMENTUM: "Momentum up",
+    Condition.RELATIVE_VOLUME: "Relative volume",
+    Condition.SPY_LAG: "SPY not far ahead",
+}
+
+
+# --- Parts of a page ---------------------------------------------------------------------------------
+
+
+def table(
+    caption: str,
+    heads: Sequence[str],
+    rows: Iterable[str],
+    numbers: Iterable[int] = (),
+    *,
+    is_wide: bool = False,
+) -> str:
+    """A table. ``heads`` are plain text, ``rows`` finished rows; ``numbers`` says which columns are on the right.
+
+    A wide one is not squeezed on a phone: it moves sideways, its first column stays.
+    """
+    right = set(numbers)
+    cells = "".join(
+        f'<th scope="col"{_right(place in right)}>{escape(head)}</th>' for place, head in enumerate(heads)
+    )
+    return (
+        f'<p class="note">{escape(caption)}.</p>'
+        f'<div class="scroll{" wide" * is_wide}" tabindex="0" role="group" aria-label="{escape(caption)}">'
+        f'<table aria-label="{escape(caption)}"><thead><tr>{cells}</tr></thead>'
+        f"<tbody>{''.join(rows)}</tbody></table></div>"
+    )
+
+
+def _right(is_number: bool) -> str:
+    return ' class="n"' if is_number else ""
+
+
+def row(cells: Iterable[str], numbers: Iterable[int] = ()) -> str:
+    """A row of finished cells; the first names it."""
+    right = set(numbers)
+    found = [
+        f'<th scope="row">{cell}</th>' if place == 0 else f"<td{_right(place in right)}>{cell}</td>"
+        for place, cell in enumerate(cells)
+    ]
+    return f"<tr>{''.join(found)}</tr>"
+
+
+def moment(study: Study, at: int) -> str:
+    """A time of day that leads to its second in the chart."""
+    second = seconds_after_open(study, at)
+    return f'<a href="#session" data-second="{second:g}">{clock_text(at)}</a>'
+
+
+def key(*items: tuple[str, str, str]) -> str:
+    """What colours and marks mean: (class of the sample, its style variable, words)."""
+    return f'<ul class="key">{"".join(f"<li><i{_sample(kind, name)}></i>{escape(text)}</li>" for kind, name, text in items)}</ul>'
+
+
+def _sample(kind: str, name: str) -> str:
+    look = {"": f"background:var(--{name})"}.get(kind, f"border-color:var(--{name})" if name else "")
+    return (f' class="{kind}"' if kind else "") + (f' style="{look}"' if look else "")
+
+
+def result(value: float | None) -> str:
+    """A result in percent, coloured."""
+    if value is None:
+        return "n/a"
+    return f'<span class="{"loss" if value < 0 else "gain"}">{signed_percent(value)}</span>'
+
+
+def trades_section(study: Study) -> str:
+    trades = study.trades.all
+    if not trades:
+        return '<section id="trades"><h2>Trades</h2><p class="note">No BUY was announced.</p></section>'
+    charts = "".join(_trade_figure(study, trade) for trade in trades if study.marks.get(trade.opened.id))
+    return (
+        '<section id="trades"><h2>Trades</h2>'
+        '<p class="note">The option while its position was open: its mark, and the levels that sell.</p>'
+        + key(
+            ("rule", "price", "Mark"),
+            ("rule", "peak", "Peak"),
+            ("rule", "stop", "Stop"),
+            ("dash", "hard", "Hard giveback"),
+            ("dot", "tight", "Giveback while below VWAP"),
+        )
+        + f'<div class="trades">{charts}</div>{_trades_table(study)}{_fills_table(study)}</section>'
+    )
+
+
+def _trade_figure(study: Study, trade: fills.Trade) -> str:
+    opened, closed = trade.opened, trade.closed
+    end = "still open" if trade.closed_at is None else clock_text(trade.closed_at)
+    end = "withdrawn, nobody was told" if trade.is_withdrawn else end
+    label = (
+        f"The option's mark from {clock_text(trade.opened_at)}, entry {option_price(opened.entry)}, {end}"
+        + ("" if closed is None else f", peak {option_price(closed.peak)}, last {option_price(closed.mark)}")
+    )
+    name = escape(opened.id)
+    return (
+        f"<figure><h3>{escape(strike_text(opened.strike))}c {moment(study, trade.opened_at)} "
+        f"→ {escape(end)} {result(trade.told_percent) if closed is not None else ''}"
+        f"<small>#{name} {escape(opened.contract)}</small></h3>"
+        f'<div class="chart" id="trade-{name}"><div role="img" aria-label="{escape(label)}"></div></div>'
+        f'<figcaption class="line" id="told-{name}"></figcaption></figure>'
+    )
+
+
+def _trades_table(study: Study) -> str:
+    rows = []
+    for trade in study.trades.all:
+        opened, closed, closed_at = trade.opened, trade.closed, trade.closed_at
+        head = f"#{escape(opened.id)}<small>{escape(strike_text(opened.strike))}c</small>"
+        bought = f"{moment(study, trade.opened_at)}<small>{option_price(opened.entry)}</small>"
+        if closed is None or closed_at is None:
+            state = "withdrawn, nobody was told" if trade.is_withdrawn else "still open"
+            rows.append(row((head, bought, state, "", "", "", "", ""), (3, 4, 5, 6, 7)))
+            continue
+        reason = alerts.reason_text(closed, study.rules_at(closed_at))
+        dollars = fills.dollars(trade)
+        rows.append(
+            row(
+                (
+                    head,
+                    bought,
+                    f"{moment(study, closed_at)} {escape(reason)}<small>{option_price(closed.mark)}</small>",
+                    span_text(closed_at - trade.opened_at),
+                    option_price(closed.peak),
+                    result(trade.told_percent),
+                    result(trade.crossed_percent),
+                    "n/a" if dollars is None else funnel.dollars_text(dollars),
+                ),
+                (3, 4, 5, 6, 7),
+            )
+        )
+    caption = "As announced. Told: the mark against the entry price; ask to bid: what one contract would really have paid"
+    heads = ("Trade", "Bought", "Sold", "Held", "Peak", "Told", "Ask to bid", "A contract")
+    return table(caption, heads, rows, (3, 4, 5, 6, 7), is_wide=True)
+
+
+def _fills_table(study: Study) -> str:
+    """What following each push by hand, some seconds late, would have paid."""
+    told = study.trades.told
+    if not told:
+        return ""
+    found = [(trade, fills.fills(trade, study.trades.quotes)) for trade in told]
+    numbers = range(1, len(fills.DELAYS_S) + 1)
+    rows = [row((f"#{escape(trade.opened.id)}", *map(_fill, made)), numbers) for trade, made in found]
+    means = []
+    for place in range(len(fills.DELAYS_S)):
+        known = [made[place].percent for _, made in found if made[place].percent is not None]
+        values = [value for value in known if value is not None]
+        means.append(result(sum(values) / len(values)) if values else fills.MISSING)
+    rows.append(row(("Mean", *means), numbers))
+    every = [fill for _, made in found for fill in made]
+    notes = ["* above what the BUY said to pay at most"] * any(fill.is_over_limit for fill in every)
+    if any(fill.paid is None or fill.got is None for fill in every):
+        notes.append(f"{fills.MISSING} no quote was recorded in the {fills.OLDEST_S} s before, or still open")
+    return table(
+        "Followed by hand, in at the ask and out at the bid, so many seconds after each push",
+        ("Trade", *(f"{delay} s" for delay in fills.DELAYS_S)),
+        rows,
+        numbers,
+        is_wide=True,
+    ) + (f'<p class="note">{escape("; ".join(notes))}.</p>' if notes else "")
+
+
+def _fill(fill: fills.Fill) -> str:
+    paid = fills.MISSING if fill.paid is None else option_price(fill.paid) + "*" * fill.is_over_limit
+    got = fills.MISSING if fill.got is None else option_price(fill.got)
+    return f"{'' if fill.percent is None else result(fill.percent)}<small>{paid} → {got}</small>"
+
+
+ROW_NAMES = {
+    "session": "Seconds of the session so far",
+    "with a bar": "with a bar",
+    "evaluated": "evaluated as they came",
+    "not blind": "not blind",
+    "warm": "after the warm-up",
+    "fired": "BUY",
+    **{condition.value: name for condition, name in CELL_NAMES.items()},
+}
+
+
+def funnel_section(study: Study) -> str:
+    rows: list[str] = []
+    idle: list[str] = []
+    for row in funnel.funnel(study):
+        if row.kind is funnel.Kind.GATE and not row.lost:
+            idle.append(row.name)
+            continue
+        name = ROW_NAMES.get(row.name, row.name)
+        if row.kind is funnel.Kind.GATE:
+            name = f"not stopped by: {name}"
+        if row.is_left_out:
+            name += " (left out)"
+        look = {funnel.Kind.GATE: "gate", funnel.Kind.RESULT: "last"}.get(row.kind, "")
+        rows.append(
+            f'<tr><th scope="row">{escape(name)}</th><td class="n">{row.left:,}</td>'
+            f'<td class="n">{signed_percent(row.of_before)[1:]}</td><td class="n">{_share(row.of_all)}</td>'
+            f'<td class="bar"><span class="{look}" style="width:{row.of_before:.1f}%"></span></td></tr>'
+        )
+    note = f'<p class="note">Gates that stopped no signal: {escape(", ".join(idle))}.</p>' if idle else ""
+    shown = table(
+        "Each row counts what is left of the row before; the bar is that share",
+        ("Seconds", "Left", "Of before", "Of all", ""),
+        rows,
+        (1, 2, 3),
+    )
+    return f'<section id="funnel"><h2>Funnel</h2>{shown}{note}{_failing_table(study)}</section>'
+
+
+def _share(percent: float) -> str:
+    """A share that may be tiny."""
+    return f"{percent:.1f}%" if percent >= 1 or not percent else f"{percent:.2g}%"
+
+
+def _failing_table(study: Study) -> str:
+    found = funnel.failing(study)
+    rows = [
+        row(
+            (
+                escape(CELL_NAMES[item.condition]),
+                *(
+                    ("left out", "", "")
+                    if item.is_left_out
+                    else (f"{item.failed:,}", f"{item.alone:,}", f"{item.alone_open:,}")
+                ),
+            ),
+            (1, 2, 3),
+        )
+        for item in found
+    ]
+    count = found[0].of if found else 0
+    caption = f"How often each condition failed, of {count:,} seconds neither blind nor in the warm-up"
+    return table(caption, ("Condition", "Failed", "Alone", "Alone, gate open"), rows, (1, 2, 3))
+
+
+def misses_section(study: Study, missed: Sequence[funnel.Miss]) -> str:
+    if not missed:
+        return '<section id="misses"><h2>Nearest misses</h2><p class="note">No second failed at one condition alone while the gate was open.</p></section>'
+    rows = [
+        row(
+            (
+                moment(study, miss.nearest.evaluation.start),
+                f"{escape(LABELS[miss.condition])}<small>{escape(miss.text)}</small>",
+                span_text(miss.end - miss.start),
+            ),
+            (2,),
+        )
+        for miss in missed
+    ]
+    shown = table("The gate open, and all conditions but one", ("Time", "Failed", "Lasted"), rows, (2,))
+    return f'<section id="misses"><h2>Nearest misses</h2>{shown}</section>'
+
+
+def gaps_section(study: Study) -> str:
+    spans = [(span.start, span.end, f"Blind: {span.cause}") for span in study.blind]
+    spans += [(span.start, span.end, f"Not running: {span.cause}") for span in study.down]
+    spans += [(span.start, span.end, f"Entries held: {span.reason}") for span in study.held]
+    if not spans:
+        return '<section id="gaps"><h2>Gaps</h2><p class="note">Never blind, never held, never down.</p></section>'
+    rows = [
+        row((moment(study, start), clock_text(end), span_text(end - start), escape(text)), (2,))
+        for start, end, text in sorted(spans)
+    ]
+    shown = table("When no entry was possible", ("From", "Until", "Length", "Cause"), rows, (2,))
+    return f'<section id="gaps"><h2>Gaps</h2>{shown}</section>'
+
+
+def declined_section(study: Study) -> str:
+    if not study.fallen:
+        return ""
+    rows = [row((escape(rule.value), f"{count:,}"), (1,)) for rule, count in study.fallen.most_common()]
+    shown = table("Contracts that fell to each rule, over all signals", ("Rule", "Contracts"), rows, (1,))
+    return f'<section id="declined"><h2>Declined contracts</h2>{shown}</section>'

@@ -5,8 +5,10 @@ from __future__ import annotations
 import ast
 import os
 import re
+import shlex
 import stat
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -384,3 +386,38 @@ def test_no_secret_file_can_be_committed() -> None:
     if ignored.returncode == 128:
         pytest.skip("not a git checkout")
     assert len(ignored.stdout.splitlines()) == 5
+
+
+# --- By symptom --------------------------------------------------------------------------------------
+
+SYMPTOMS = re.split(r"(?m)^### ", LOGGING[LOGGING.index("## By symptom") :])[1:]
+
+
+@pytest.mark.parametrize("symptom", SYMPTOMS, ids=[text.splitlines()[0] for text in SYMPTOMS])
+def test_every_symptom_ends_in_a_command_that_there_is(symptom: str) -> None:
+    blocks = re.findall(r"(?s)```\n(.+?)\n```\s*", symptom)
+    assert len(blocks) == 1, "one command"
+    assert symptom.rstrip().endswith(f"```\n{blocks[0]}\n```"), "at its end"
+    program, *arguments = shlex.split(blocks[0])
+    if program == "grep":
+        log = arguments[-1]
+        assert log == str(default("LOG_FILE"))
+        return
+    assert program == "python"
+    shown = subprocess.run(
+        [sys.executable, *arguments[: 2 if arguments[0] == "-m" or "why" in arguments else 1], "--help"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    ).stdout
+    for argument in arguments:
+        if argument.startswith("--"):
+            assert argument in shown
+
+
+def test_the_common_symptoms_are_there() -> None:
+    titles = " ".join(symptom.splitlines()[0].lower() for symptom in SYMPTOMS)
+    for words in ("no buy alert", "blind every few minutes", "max_connections", "alerts come late"):
+        assert words in titles

@@ -84,9 +84,6 @@ BARS_WANTED = 5
 QUOTES_WANTED = 20
 """Quotes that an age is taken from."""
 
-DATE_STEP_SECONDS = 1
-"""The resolution of a ``Date`` header, and so of what is measured with it."""
-
 HTTP_REFUSAL, HTTP_FAULT = 400, 500
 HTTP_UNKNOWN = frozenset({401, 403, 404, 410})
 """Answers that an address gives which is not (any more) the right one."""
@@ -311,9 +308,8 @@ class _Questions:
         if skew is None:
             text = "clock: could not be compared with the vendor's (no answer that was quick enough)"
             return Check(MARKET, Mark.WARNING, text, "ask again; entries need a clock that is right")
-        if abs(skew) <= DATE_STEP_SECONDS:
-            return Check(MARKET, Mark.OK, f"clock: agrees with the vendor's (limit {limit:g} s)")
-        found = f"clock: {abs(skew):.0f} s {'behind' if skew > 0 else 'ahead of'} the vendor's (limit {limit:g} s)"
+        side = "behind" if skew > 0 else "ahead of"
+        found = f"clock: {abs(skew):.1f} s {side} the vendor's, which is told in whole seconds (limit {limit:g} s)"
         if abs(skew) > limit:
             do = "set this machine's clock (NTP): entries are held until then"
             return Check(MARKET, Mark.FAIL, found, do)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import errno
 import importlib.metadata
@@ -530,3 +531,8 @@ async def test_on_a_terminal_it_says_what_it_waits_for(tmp_path: Path) -> None:
     assert "Canary" not in shown
     # What goes to a pipe meanwhile is the report alone.
     assert json.loads(output)["ready"] is False
+
+
+@pytest.mark.parametrize("name", ["diagnose.py", "preflight.py"])
+def test_an_old_python_can_read_it_to_say_that_it_is_too_old(name: str) -> None:
+    ast.parse((ROOT / name).read_text(encoding="utf-8"), feature_version=(3, 8))

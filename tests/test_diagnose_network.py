@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -171,7 +172,10 @@ async def test_all_is_well_in_a_session(vendors_at: Open) -> None:
     report = await vendors.run()
     assert report.status == diagnose.EXIT_OK, report.lines
     assert report.line("key") == "✓ key: accepted; the exchange says open"
-    assert report.line("clock") == "✓ clock: agrees with the vendor's (limit 5 s)"
+    assert re.fullmatch(
+        r"✓ clock: [0-4]\.\d s (behind|ahead of) the vendor's, which is told in whole seconds \(limit 5 s\)",
+        report.line("clock"),
+    )
     chain = report.line("option chain")
     assert chain.startswith("✓ option chain: IWM calls of 2025-10-02: ")
     assert ", REAL-TIME, " in chain
@@ -275,7 +279,7 @@ async def test_a_bad_key(vendors_at: Open) -> None:
 async def test_a_plan_without_option_quotes(vendors_at: Open) -> None:
     vendors = await vendors_at(IN_SESSION, Plan(option_channels=()))
     vendors.market.faults.add("no_quotes")
-    report = await vendors.ask(SOCKETS, limit_s=3.0)
+    report = await vendors.ask(SOCKETS, limit_s=5.0)
     assert report.status == diagnose.EXIT_FAILS
     assert report.line("option chain").endswith(
         "0 quoted, no last_quote — the plan has no option quotes: Options Advanced is needed"
@@ -310,9 +314,13 @@ async def test_bars_of_a_delayed_plan_on_the_socket(vendors_at: Open) -> None:
     vendors = await vendors_at(IN_SESSION, speed=20.0)
     vendors.market.faults.add("late", by=40.0)
     report = await vendors.ask(SOCKETS)
-    line = report.line("stocks socket")
-    assert line.startswith("✗ stocks socket: connected, key accepted, 2 of 2 subscribed, 5 bars, 4")
-    assert line.endswith("a delayed plan or address: real time is needed")
+    found = re.fullmatch(
+        r"✗ stocks socket: connected, key accepted, 2 of 2 subscribed, 5 bars, (\d+\.\d) s late \(median, limit 15 s\) "
+        r"— a delayed plan or address: real time is needed",
+        report.line("stocks socket"),
+    )
+    assert found is not None, report.line("stocks socket")
+    assert float(found[1]) >= 40
     assert report.status == diagnose.EXIT_FAILS
 
 
@@ -329,7 +337,7 @@ async def test_a_plan_without_chain_bars_and_streaming(vendors_at: Open) -> None
 
 async def test_a_plan_without_second_bars_on_the_socket(vendors_at: Open) -> None:
     vendors = await vendors_at(BEFORE, Plan(stock_channels=("AM",)))
-    report = await vendors.ask(SOCKETS, limit_s=2.0)
+    report = await vendors.ask(SOCKETS, limit_s=5.0)
     assert report.line("stocks socket") == (
         "✗ stocks socket: connected, key accepted, 0 of 2 subscribed, not A.IWM, A.SPY (the vendor says: not "
         "authorized) — Stocks Advanced is needed for bars in real time"
@@ -354,7 +362,7 @@ async def test_another_copy_has_the_connection(vendors_at: Open, feed: str, faul
 async def test_a_pair_that_is_not_acknowledged(vendors_at: Open) -> None:
     vendors = await vendors_at(BEFORE)
     vendors.market.faults.add("no_ack", feed="stocks", pair="A.SPY")
-    report = await vendors.ask(SOCKETS, limit_s=3.0)
+    report = await vendors.ask(SOCKETS, limit_s=5.0)
     assert report.line("stocks socket") == (
         "✗ stocks socket: connected, key accepted, 1 of 2 subscribed, not A.SPY "
         "— ask again; if it stays, check SYMBOL and BENCHMARK"
@@ -364,7 +372,7 @@ async def test_a_pair_that_is_not_acknowledged(vendors_at: Open) -> None:
 async def test_a_socket_on_which_no_bars_come(vendors_at: Open) -> None:
     vendors = await vendors_at(IN_SESSION)
     vendors.market.faults.add("silence", feed="stocks")
-    report = await vendors.ask(SOCKETS, limit_s=3.0)
+    report = await vendors.ask(SOCKETS, limit_s=5.0)
     assert report.line("stocks socket") == (
         "✗ stocks socket: connected, key accepted, 2 of 2 subscribed, but no bars came in time "
         "— ask again; if it stays: a halt, or the plan"
@@ -378,11 +386,13 @@ async def test_a_clock_that_is_off(vendors_at: Open, by: float, text: str) -> No
     report = await vendors.run()
     assert report.status == diagnose.EXIT_FAILS
     assert report.failing() == ["clock"]
-    clock = report.line("clock")
-    assert clock.startswith(("✗ clock: 45 s ", "✗ clock: 44 s ", "✗ clock: 46 s "))
-    assert clock.endswith(
-        f"{text} the vendor's (limit 5 s) — set this machine's clock (NTP): entries are held until then"
+    found = re.fullmatch(
+        rf"✗ clock: (4\d\.\d) s {text} the vendor's, which is told in whole seconds \(limit 5 s\) "
+        r"— set this machine's clock \(NTP\): entries are held until then",
+        report.line("clock"),
     )
+    assert found is not None, report.line("clock")
+    assert abs(float(found[1]) - abs(by)) < 3
 
 
 async def test_an_unscheduled_closing(vendors_at: Open) -> None:
@@ -436,20 +446,20 @@ async def test_servers_that_never_answer_do_not_keep_it_waiting(vendors_at: Open
     async with answering(b"") as (address, asked):
         report = await vendors.ask(
             Asked(sockets=True, send_test=True),
-            limit_s=0.5,
+            limit_s=2.0,
             POLYGON_REST_URL=f"http://{address}",
             POLYGON_WS_URL=f"ws://{address}",
             PUSHOVER_URL=f"http://{address}",
             HEARTBEAT_URL=f"http://{address}/CanaryBeat",
             SECOND_CHANNEL_URL=f"http://{address}/CanarySecond",
         )
-    assert len(asked) >= 9
+    assert len(asked) >= 9  # three by REST, two by sockets, two for push, two outside; some of them twice
     assert report.failing() == [
         *("key", "option chain", "stock bars", "stocks socket", "options socket"),
         *("user", "quota", "test push", "HEARTBEAT_URL", "SECOND_CHANNEL_URL"),
     ]
     for subject in ("key", "option chain", "stock bars"):
-        assert "no answer in time" in report.line(subject)
+        assert f"✗ {subject}: no answer " in report.line(subject)
 
 
 def test_the_limits_of_everything_that_waits_stay_under_15_seconds() -> None:
@@ -517,7 +527,7 @@ async def test_a_push_that_is_not_taken(vendors_at: Open, answer: str, words: st
 async def test_a_push_that_the_service_cannot_take_at_present(vendors_at: Open) -> None:
     vendors = await vendors_at(IN_SESSION)
     vendors.pushover.answers.extend(["500"] * 9)
-    report = await vendors.ask(Asked(send_test=True), limit_s=2.0)
+    report = await vendors.ask(Asked(send_test=True), limit_s=4.0)
     assert report.line("test push").startswith("✗ test push: not accepted within ")
     assert not vendors.pushover.messages
 
@@ -583,10 +593,10 @@ async def test_a_copy_that_runs_here_keeps_its_sockets(
 async def test_a_copy_elsewhere_on_the_account_is_cut_off_by_our_sockets(vendors_at: Open) -> None:
     """Why they are not tried unasked in a session: the vendor gives the newcomer the connection."""
     vendors = await vendors_at(BEFORE)
-    await vendors.ask(SOCKETS, limit_s=3.0)
+    await vendors.ask(SOCKETS, limit_s=5.0)
     assert vendors.market.evictions == []
     async with somebodys_socket(vendors) as is_open:
-        await vendors.ask(SOCKETS, limit_s=3.0)
+        await vendors.ask(SOCKETS, limit_s=5.0)
         assert not is_open()
     assert [cluster for cluster, _ in vendors.market.evictions] == ["stocks"]
 

@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import errno
 import fcntl
+import glob
 import gzip
 import os
 import zlib
@@ -431,8 +432,12 @@ def records(data_dir: Path) -> list[Path]:
     found: dict[str, Path] = {}
     folder = data_dir / "sessions"
     for path in sorted(folder.glob(f"*{PACKED_SUFFIX}")) + sorted(folder.glob(f"*{SUFFIX}")):
-        found[path.name.removesuffix(".gz").removesuffix(SUFFIX)] = path
+        found[_date_of(path)] = path
     return [found[date] for date in sorted(found)]
+
+
+def _date_of(path: Path) -> str:
+    return path.name.removesuffix(PACKED_SUFFIX).removesuffix(SUFFIX)
 
 
 def is_packed(path: Path) -> bool:
@@ -460,10 +465,16 @@ def tidy(data_dir: Path, keep: int, current: str | None = None) -> None:
     """Pack every record but the ``current`` date's, and remove the oldest beyond ``keep``. Faults are logged."""
     paths = records(data_dir)
     for path in paths[: max(0, len(paths) - keep)]:
-        _attempt("removed", path, Path.unlink)
+        _attempt("removed", path, _remove)
     for path in paths[max(0, len(paths) - keep) :]:
         if path.name.endswith(SUFFIX) and path.name != f"{current}{SUFFIX}":
             _attempt("packed", path, pack)
+
+
+def _remove(path: Path) -> None:
+    """Remove a record, and what was noted beside it."""
+    for beside in path.parent.glob(f"{glob.escape(_date_of(path))}.*"):
+        beside.unlink()
 
 
 def _attempt(what: str, path: Path, action: Callable[[Path], object]) -> None:

@@ -1085,7 +1085,7 @@ _quiet_logger.setLevel(logging.WARNING)
 
 
 class Lost(Exception):
-    """A connection is over, or did not come about. Never leaves this module.
+    """A connection is over, or did not come about. The feeds never raise it; a `Socket` does.
 
     ``advice`` is a sentence for the owner when the vendor refuses; ``is_key`` says whether it refuses the key.
     """

@@ -364,11 +364,14 @@ def test_a_broken_archive_is_damage(path: Path, cut: int) -> None:
 
 def test_finished_records_are_packed_and_the_oldest_removed(tmp_path: Path) -> None:
     for day in range(1, 8):
-        written(record_path(tmp_path, f"2025-10-0{day}"), 2)
+        path = written(record_path(tmp_path, f"2025-10-0{day}"), 2)
+        path.with_name(f"2025-10-0{day}.tried.json").touch()  # what was noted beside it goes with it
     tidy(tmp_path, keep=4, current="2025-10-07")
     names = [found.name for found in records(tmp_path)]
     assert names == [f"2025-10-0{day}.jsonl.gz" for day in (4, 5, 6)] + ["2025-10-07.jsonl"]
     assert all(gzip.decompress(found.read_bytes()) for found in records(tmp_path)[:-1])
+    notes = sorted(found.name for found in (tmp_path / "sessions").glob("*.tried.json"))
+    assert notes == [f"2025-10-0{day}.tried.json" for day in (4, 5, 6, 7)]
 
 
 def test_a_packing_that_was_cut_off_is_done_again(path: Path) -> None:

@@ -350,7 +350,7 @@ def _stop_text(study: Study, gate: DeclineReason | None, hold: HoldReason | None
     cutoff = study.session.close - rules.before_close(rules.no_entry_after) * SECOND
     texts: dict[DeclineReason | None, str] = {
         DeclineReason.SESSION_CLOSED: "outside the session, or as the program stopped",
-        DeclineReason.HELD: f"while entries were held ({hold})",
+        DeclineReason.HELD: "while entries were held" + (f" ({hold})" if hold else ""),
         DeclineReason.BLIND: "while the feed was blind",
         DeclineReason.WARM_UP: f"in the first {span_text(rules.warmup_seconds * SECOND)} (warm-up)",
         DeclineReason.NOT_COVERED: "while a gap in the bars was not filled yet",

@@ -84,7 +84,7 @@ class DownCause(StrEnum):
     NOT_STARTED = "not started yet"
     STOPPED = "stopped on request"
     KILLED = "killed or crashed"
-    SILENT = "nothing recorded: killed, crashed, or the record could not be written"
+    SILENT = "killed or crashed, or its record was off"
 
 
 class Down(NamedTuple):

@@ -175,7 +175,11 @@ def _no_record(folder: Path, day: date, dates: Sequence[str], now: int) -> Excep
     if now < session.open:
         return Closed(f"No alert on {words} yet: its session opens {utils.day_text(session.open)} ET.")
     shown = ", ".join(dates[-DATES_NAMED:])
-    known = f"The newest of {len(dates)} records: {shown}." if dates else "There is no record at all."
+    known = "There is no record at all."
+    if dates:
+        known = f"Records: {shown}" + (
+            f", and {len(dates) - DATES_NAMED} older." if len(dates) > DATES_NAMED else "."
+        )
     return Unusable(
         f"no record of {words} in {folder / 'sessions'}: the program was not running in that session, "
         f"or with another DATA_DIR, or the record was removed (KEEP_SESSIONS). {known}"
@@ -208,11 +212,9 @@ def _heading(study: Study) -> list[str]:
         state = f", in progress, but nothing was recorded since {clock_text(study.until)}"
     else:
         state = f", in progress: until {clock_text(study.end)}"
-    lines = [
-        f"Session {session.date}, {hours}{' (early close)' if session.early else ''}{state}; "
-        f"rules {study.rules.digest()}"
-    ]
-    lines += [f"⚠️ {text}" for text in study.odd]
+    early = " (early close)" if session.early else ""
+    lines = wrapped(f"Session {session.date}, {hours}{early}{state}; rules {study.rules.digest()}")
+    lines += [line for text in study.odd for line in wrapped(f"⚠️ {text}")]
     if study.differing:
         lines += wrapped(
             f"⚠️ {study.differing} facts decide otherwise in this version than they did then: what follows is what "
@@ -461,12 +463,16 @@ def main(arguments: Sequence[str], now: int | None = None) -> int:
         _run(options, utils.utc_now() if now is None else now)
         sys.stdout.flush()
     except Closed as answer:
-        print(json.dumps({"answer": str(answer)}, ensure_ascii=False) if options.json else answer)
+        if options.json:
+            print(json.dumps({"answer": str(answer)}, ensure_ascii=False))
+        else:
+            print(*wrapped(str(answer)), sep="\n")
     except ConfigError as error:
-        print("python diagnose.py why: bad settings:", *error.faults, sep="\n  ", file=sys.stderr)
+        faults = (textwrap.fill(fault, WIDTH - 4, subsequent_indent="    ") for fault in error.faults)
+        print("python diagnose.py why: bad settings:", *faults, sep="\n  ", file=sys.stderr)
         return EXIT_USAGE
     except (Unusable, Damage) as error:
-        print(f"python diagnose.py why: {error}", file=sys.stderr)
+        print(*wrapped(f"python diagnose.py why: {error}"), sep="\n", file=sys.stderr)
         return EXIT_FAILED
     except BrokenPipeError:
         # Whoever read our output has gone, as with `| head`: what is left in the buffer goes nowhere.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import random
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -19,6 +20,7 @@ from events import (
     AlertKind,
     AlertOutcome,
     Bar,
+    ChainRow,
     Closed,
     Condition,
     Covered,
@@ -366,8 +368,8 @@ def test_a_position_without_a_price_has_points_without_a_mark(tmp_path: Path) ->
     assert points[-1].mark is None
 
 
-def bought(story: Made) -> Opened:
-    """Bars and a chain that bring a BUY under the easy rules; the clock is at 200 s at most then."""
+def bought(story: Made, rows: Sequence[ChainRow] = (row(),), *, streams: bool = True) -> Opened:
+    """Bars and chains that bring a BUY under the easy rules; the clock is at 193 s at most then."""
     story.tell(at(0), FeedRestored())
     price = 215.0
     for second in range(0, 190):
@@ -375,7 +377,8 @@ def bought(story: Made) -> Opened:
         price = round(price + (0.01 if second > 60 else 0.0), 2)
         story.tell(now, bar(second, 660.0, symbol="SPY"))
         if second > 60:
-            story.tell(now, chain(second + 3, row()))
+            story.tell(now, chain(second + 3, *rows))
+        if second > 60 and streams:
             story.tell(now, quote(second + 3, 1.39, 1.41))
         story.tell(now, bar(second, price, 500.0 + second * 10))
         opened = [decision for decision in story.decisions if isinstance(decision, Opened)]

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from config import VERSION
+from events import Condition
 from sim import fills, funnel
 from sim.page_data import GATE_KINDS, payload
 from sim.page_tables import (
-    CELL_NAMES,
+    condition_name,
     declined_section,
     funnel_section,
     gaps_section,
@@ -189,7 +190,7 @@ def _session_section(study: Study, missed: Sequence[funnel.Miss]) -> str:
     )
     cells = "".join(
         f'<div title="{escape(name)}"><span></span><span></span></div>'
-        for name in (*CELL_NAMES.values(), "The gate")
+        for name in (*(condition_name(item, study.rules.benchmark) for item in Condition), "Gate")
     )
     return (
         '<section id="session"><h2>The session, second by second</h2>'

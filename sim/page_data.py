@@ -28,9 +28,16 @@ LABELS = {
     Condition.VOLUME_SURGE: "Volume",
     Condition.MOMENTUM: "Momentum",
     Condition.RELATIVE_VOLUME: "RelVol",
-    Condition.SPY_LAG: "SPY lag",
+    Condition.SPY_LAG: "lag",
 }
 """Names short enough for a phone's margin; the log's lines use the same."""
+
+
+def label(condition: Condition, benchmark: str) -> str:
+    """A condition's short name."""
+    name = LABELS[condition]
+    return f"{benchmark} {name}".lstrip() if condition is Condition.SPY_LAG else name
+
 
 GATE_KINDS = {
     "time": (DeclineReason.SESSION_CLOSED, DeclineReason.WARM_UP, DeclineReason.PAST_CUTOFF),
@@ -104,7 +111,11 @@ def payload(study: Study, misses: Sequence[funnel.Miss]) -> dict[str, Any]:
         "closeup": CLOSEUP_S,
         "surge": list(Condition).index(Condition.VOLUME_SURGE),
         "conditions": [
-            {"name": condition.value, "label": LABELS[condition], "limit": _limit(rules, condition)}
+            {
+                "name": condition.value,
+                "label": label(condition, rules.benchmark),
+                "limit": _limit(rules, condition),
+            }
             for condition in Condition
         ],
         "gates": [{"name": gate.name, "colour": f"gate-{gate.kind}"} for gate in gates],

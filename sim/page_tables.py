@@ -11,19 +11,26 @@ from html import escape
 import alerts
 from events import Condition
 from sim import fills, funnel
-from sim.page_data import LABELS, seconds_after_open
+from sim.page_data import seconds_after_open
 from sim.study import Study
 from utils import clock_text, option_price, signed_percent, span_text, strike_text
 
-CELL_NAMES = {
-    Condition.FIVE_MINUTE_VWAP: "5-minute VWAP: price above it, and it rises",
-    Condition.ABOVE_VWAP: "Price above the 1-minute VWAP",
-    Condition.VWAP_RISING: "1-minute VWAP rising",
+NAMES = {
+    Condition.FIVE_MINUTE_VWAP: "5-minute VWAP",
+    Condition.ABOVE_VWAP: "Above VWAP",
+    Condition.VWAP_RISING: "VWAP rising",
     Condition.VOLUME_SURGE: "Volume surge",
-    Condition.MOMENTUM: "Momentum up",
+    Condition.MOMENTUM: "Momentum",
     Condition.RELATIVE_VOLUME: "Relative volume",
-    Condition.SPY_LAG: "SPY not far ahead",
+    Condition.SPY_LAG: "lag",
 }
+"""The conditions' names as the README has them."""
+
+
+def condition_name(condition: Condition, benchmark: str) -> str:
+    """A condition's name in full."""
+    name = NAMES[condition]
+    return f"{benchmark} {name}".lstrip() if condition is Condition.SPY_LAG else name
 
 
 # --- Parts of a page ---------------------------------------------------------------------------------
@@ -128,35 +135,38 @@ def _trade_figure(study: Study, trade: fills.Trade) -> str:
 
 
 def _trades_table(study: Study) -> str:
-    rows = []
-    for trade in study.trades.all:
-        opened, closed, closed_at = trade.opened, trade.closed, trade.closed_at
-        head = f"#{escape(opened.id)}<small>{escape(strike_text(opened.strike))}c</small>"
-        bought = f"{moment(study, trade.opened_at)}<small>{option_price(opened.entry)}</small>"
-        if closed is None or closed_at is None:
-            state = "withdrawn, nobody was told" if trade.is_withdrawn else "still open"
-            rows.append(row((head, bought, state, "", "", "", "", ""), (3, 4, 5, 6, 7)))
-            continue
-        reason = alerts.reason_text(closed, study.rules_at(closed_at))
-        dollars = fills.dollars(trade)
-        rows.append(
-            row(
-                (
-                    head,
-                    bought,
-                    f"{moment(study, closed_at)} {escape(reason)}<small>{option_price(closed.mark)}</small>",
-                    span_text(closed_at - trade.opened_at),
-                    option_price(closed.peak),
-                    result(trade.told_percent),
-                    result(trade.crossed_percent),
-                    "n/a" if dollars is None else funnel.dollars_text(dollars),
-                ),
-                (3, 4, 5, 6, 7),
-            )
-        )
-    caption = "As announced. Told: the mark against the entry price; ask to bid: what one contract would really have paid"
-    heads = ("Trade", "Bought", "Sold", "Held", "Peak", "Told", "Ask to bid", "A contract")
-    return table(caption, heads, rows, (3, 4, 5, 6, 7), is_wide=True)
+    numbers = (3, 4, 5, 6, 7)
+    rows = [row(_trade_cells(study, trade), numbers) for trade in study.trades.all]
+    caption = (
+        "As announced: the mark against the entry price. Ask to bid: what one contract would really have paid"
+    )
+    heads = ("Trade", "Bought", "Sold", "Told", "Ask to bid", "A contract", "Peak", "Held", "Reason")
+    return table(caption, heads, rows, numbers, is_wide=True)
+
+
+def _trade_cells(study: Study, trade: fills.Trade) -> tuple[str, ...]:
+    opened, closed, closed_at = trade.opened, trade.closed, trade.closed_at
+    head = (
+        f"#{escape(opened.id)}<small>{escape(strike_text(opened.strike))}c</small>",
+        f"{moment(study, trade.opened_at)}<small>{option_price(opened.entry)}</small>",
+    )
+    if trade.is_withdrawn:
+        detail = study.withdrawn.get(opened.id, "")
+        reason = f"withdrawn, nobody was told<small>{escape(detail)}</small>"
+        return (*head, *[""] * 6, reason)
+    if closed is None or closed_at is None:
+        return (*head, *[""] * 6, "still open")
+    dollars = fills.dollars(trade)
+    return (
+        *head,
+        f"{moment(study, closed_at)}<small>{option_price(closed.mark)}</small>",
+        result(trade.told_percent),
+        result(trade.crossed_percent),
+        "n/a" if dollars is None else funnel.dollars_text(dollars),
+        option_price(closed.peak),
+        span_text(closed_at - trade.opened_at),
+        escape(alerts.reason_text(closed, study.rules_at(closed_at))),
+    )
 
 
 def _fills_table(study: Study) -> str:
@@ -193,42 +203,39 @@ def _fill(fill: fills.Fill) -> str:
 
 
 ROW_NAMES = {
-    "session": "Seconds of the session so far",
+    "session": "Seconds of the session",
     "with a bar": "with a bar",
     "evaluated": "evaluated as they came",
     "not blind": "not blind",
     "warm": "after the warm-up",
     "fired": "BUY",
-    **{condition.value: name for condition, name in CELL_NAMES.items()},
 }
 
 
 def funnel_section(study: Study) -> str:
-    rows: list[str] = []
-    idle: list[str] = []
-    for row in funnel.funnel(study):
-        if row.kind is funnel.Kind.GATE and not row.lost:
-            idle.append(row.name)
-            continue
-        name = ROW_NAMES.get(row.name, row.name)
-        if row.kind is funnel.Kind.GATE:
-            name = f"not stopped by: {name}"
-        if row.is_left_out:
-            name += " (left out)"
-        look = {funnel.Kind.GATE: "gate", funnel.Kind.RESULT: "last"}.get(row.kind, "")
-        rows.append(
-            f'<tr><th scope="row">{escape(name)}</th><td class="n">{row.left:,}</td>'
-            f'<td class="n">{signed_percent(row.of_before)[1:]}</td><td class="n">{_share(row.of_all)}</td>'
-            f'<td class="bar"><span class="{look}" style="width:{row.of_before:.1f}%"></span></td></tr>'
-        )
-    note = f'<p class="note">Gates that stopped no signal: {escape(", ".join(idle))}.</p>' if idle else ""
+    """The funnel, and how often each condition failed."""
+    steps = funnel.funnel(study)
+    idle = [step.name for step in steps if step.kind is funnel.Kind.GATE and not step.lost]
+    numbers = (1, 2, 3)
     shown = table(
-        "Each row counts what is left of the row before; the bar is that share",
-        ("Seconds", "Left", "Of before", "Of all", ""),
-        rows,
-        (1, 2, 3),
+        "Each row counts what is left of the row before; its bar is that share",
+        ("Seconds", "Left", "Of before", "Of all"),
+        [row(_funnel_cells(study, step), numbers) for step in steps if step.name not in idle],
+        numbers,
     )
+    note = f'<p class="note">Gates that stopped no signal: {escape(", ".join(idle))}.</p>' if idle else ""
     return f'<section id="funnel"><h2>Funnel</h2>{shown}{note}{_failing_table(study)}</section>'
+
+
+def _funnel_cells(study: Study, step: funnel.Row) -> tuple[str, ...]:
+    name = ROW_NAMES.get(step.name, step.name)
+    if step.kind is funnel.Kind.CONDITION:
+        name = condition_name(Condition(step.name), study.rules.benchmark)
+    elif step.kind is funnel.Kind.GATE:
+        name = f"not stopped by {name}"
+    left_out = " (left out)" * step.is_left_out
+    bar = f'<span class="bar {step.kind.value}" style="width:{step.of_before:.1f}%"></span>'
+    return f"{escape(name)}{left_out}{bar}", f"{step.left:,}", _share(step.of_before), _share(step.of_all)
 
 
 def _share(percent: float) -> str:
@@ -241,7 +248,7 @@ def _failing_table(study: Study) -> str:
     rows = [
         row(
             (
-                escape(CELL_NAMES[item.condition]),
+                escape(condition_name(item.condition, study.rules.benchmark)),
                 *(
                     ("left out", "", "")
                     if item.is_left_out
@@ -264,7 +271,7 @@ def misses_section(study: Study, missed: Sequence[funnel.Miss]) -> str:
         row(
             (
                 moment(study, miss.nearest.evaluation.start),
-                f"{escape(LABELS[miss.condition])}<small>{escape(miss.text)}</small>",
+                f"{escape(condition_name(miss.condition, study.rules.benchmark))}<small>{escape(miss.text)}</small>",
                 span_text(miss.end - miss.start),
             ),
             (2,),

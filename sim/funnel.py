@@ -341,7 +341,7 @@ def _stopped_text(study: Study, found: Sequence[Seen]) -> str:
     texts = [(_stop_text(study, gate, hold), count) for (gate, hold), count in causes.most_common()]
     if len(texts) == 1:
         return f"{number}, {'' if len(found) == 1 else 'all '}{texts[0][0]}"
-    return f"{number}: " + ", ".join(f"{count} {text}" for text, count in texts)
+    return f"{number}, " + ", ".join(f"{count} {text}" for text, count in texts)
 
 
 def _stop_text(study: Study, gate: DeclineReason | None, hold: HoldReason | None) -> str:

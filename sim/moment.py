@@ -49,6 +49,12 @@ def show(study: Study, at: int) -> Shown:
         else:
             ago = span_text(at - row.evaluation.start)
             lines += [f"The last one before, {ago} earlier:", ""]
+    bought = next((item for item in study.seen if item.is_fired and item.now // SECOND * SECOND == at), None)
+    if bought is not None:
+        second = clock_text(bought.evaluation.start)
+        lines.insert(
+            0, f"The BUY of {clock_text(at)} was decided about the second {second}: see --at {second}."
+        )
     table: list[tuple[Condition, str, str, bool | None]] = []
     if row is not None:
         table = conditions(study.rules_at(row.now), row.evaluation)

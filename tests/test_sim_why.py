@@ -32,6 +32,7 @@ from sim.why import main
 from tests.builders import EARLY_SESSION, SESSION, at, bar, chain, row
 from tests.made_day import BEGIN_S, END_S, Made
 from tests.test_sim_study import EASY, bought, seen, study_of
+from utils import clock_text
 
 ROOT = Path(__file__).parent.parent
 EVENING = SESSION.close + 3_600 * SECOND
@@ -103,7 +104,7 @@ def test_signals_that_were_gated_for_several_reasons(tmp_path: Path) -> None:
     refused = replace(seen(800).evaluation, gate=DeclineReason.HELD, hold=HoldReason.PUSH_REFUSED)
     held = seen(800)._replace(evaluation=refused)
     assert answer(whole(tmp_path / "r", *cool, held)) == (
-        "No entry on 2 Oct: 4 signals: 3 in the cooldown, 1 while entries were held (push refused)."
+        "No entry on 2 Oct: 4 signals, 3 in the cooldown, 1 while entries were held (push refused)."
     )
 
 
@@ -297,6 +298,14 @@ def test_the_second_of_an_entry_in_full(day: Study) -> None:
     assert data["best_percent"] == pytest.approx((best / fired.evaluation.price - 1) * 100)
     assert data["worst_percent"] == pytest.approx((worst / fired.evaluation.price - 1) * 100)
     assert f"(${best:.2f} at " in text and f"(${worst:.2f} at " in text
+
+
+def test_the_time_of_a_push_leads_to_its_second(day: Study) -> None:
+    (trade,) = day.trades.told
+    fired = next(line for line in day.seen if line.is_fired)
+    first = moment.show(day, trade.opened_at // SECOND * SECOND).lines[0]
+    assert first.startswith("The BUY of 10:07:03 was decided about the second 10:07:0")
+    assert first.endswith(f"see --at {clock_text(fired.evaluation.start)}.")
 
 
 def test_a_second_that_failed_shows_what_it_needed(tmp_path: Path) -> None:

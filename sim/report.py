@@ -1,0 +1,236 @@
+"""What a study shows, as text for a person and as one object for machines."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections.abc import Mapping
+from typing import Any
+
+import utils
+from events import SECOND
+from sim import funnel, what_if
+from sim.funnel import Kind
+from sim.study import Study
+from utils import clock_text, span_text
+
+WIDTH = 100
+"""Columns of the report."""
+
+GAPS_SHOWN = 20
+
+
+# --- The report --------------------------------------------------------------------------------------
+
+
+def report(study: Study) -> list[str]:
+    """The whole report but its first sentence, as lines."""
+    blocks = [
+        _heading(study),
+        _funnel_lines(study),
+        _failing_lines(study),
+        _miss_lines(study),
+        _gap_lines(study),
+        _declined_lines(study),
+        _trade_lines(study),
+    ]
+    return [line for block in blocks if block for line in ["", *block]]
+
+
+def _heading(study: Study) -> list[str]:
+    session = study.session
+    hours = f"{utils.minute_text(session.open)}–{utils.minute_text(session.close)} ET"
+    if study.is_over:
+        state = ""
+    elif study.down and study.down[-1].end == study.end:
+        state = f", in progress, but nothing was recorded since {clock_text(study.until)}"
+    else:
+        state = f", in progress: until {clock_text(study.end)}"
+    early = " (early close)" if session.early else ""
+    lines = wrapped(f"Session {session.date}, {hours}{early}{state}; rules {study.rules.digest()}")
+    lines += [line for text in study.odd for line in wrapped(f"⚠️ {text}")]
+    if study.differing:
+        lines += wrapped(
+            f"⚠️ {study.differing} facts decide otherwise in this version than they did then: what follows is what "
+            "this version makes of them. `python -m sim verify` names the first."
+        )
+    return lines
+
+
+def wrapped(text: str) -> list[str]:
+    """A text in lines of the report's width."""
+    return textwrap.wrap(text, WIDTH, break_long_words=False, break_on_hyphens=False)
+
+
+def _funnel_lines(study: Study) -> list[str]:
+    rows = funnel.funnel(study)
+    lines = ["How far the seconds of the session got", f"  {'':<26}{'left':>8}{'of before':>12}{'of all':>9}"]
+    for row in rows:
+        if row.kind is Kind.GATE and not row.lost:
+            continue
+        name = f"gate: {row.name}" if row.kind is Kind.GATE else row.name
+        note = "  left out by the rules" if row.is_left_out else ""
+        if row.kind is Kind.GATE:
+            note = f"  stopped {row.lost:,} signal{'' if row.lost == 1 else 's'}"
+        lines.append(
+            f"  {name:<26}{row.left:>8,}{row.of_before:>10.1f} %{_fine(row.of_all):>7} %{note}".rstrip()
+        )
+    silent = [row.name for row in rows if row.kind is Kind.GATE and not row.lost]
+    if silent:
+        lines += [f"  {line}" for line in textwrap.wrap(f"Stopped none: {', '.join(silent)}.", WIDTH - 2)]
+    return lines
+
+
+def _fine(percent: float) -> str:
+    """A share with as many decimals as a small one needs."""
+    return f"{percent:.1f}" if percent >= 1 or percent == 0 else f"{percent:.2g}"
+
+
+def _failing_lines(study: Study) -> list[str]:
+    rows = funnel.failing(study)
+    if not rows[0].of:
+        return []
+    lines = [
+        f"How often each condition failed in the {rows[0].of:,} evaluated seconds after warm-up and not blind",
+        f"  {'':<26}{'failed':>8}{'':>10}{'alone':>8}{'alone, every gate open':>25}",
+    ]
+    for row in rows:
+        if row.is_left_out:
+            lines.append(f"  {row.condition:<26}left out by the rules")
+            continue
+        percent = f"{funnel.share(row.failed, row.of):.1f} %"
+        lines.append(
+            f"  {row.condition:<26}{row.failed:>8,}{percent:>10}{row.alone:>8,}{row.alone_open:>25,}"
+        )
+    return lines
+
+
+def _miss_lines(study: Study) -> list[str]:
+    found = funnel.misses(study)
+    if not found:
+        return ["Near misses (every gate open, and every condition but one holds): none."]
+    lines = [
+        f"The nearest of {len(found)} near misses (every gate open, and every condition but one holds)"
+        if len(found) > 1
+        else "The one near miss (every gate open, and every condition but one holds)"
+    ]
+    for miss in found[: funnel.MISSES_SHOWN]:
+        length = (miss.end - miss.start) // SECOND
+        lasted = f"  ({length} s)" if length > 1 else ""
+        lines.append(
+            f"  {clock_text(miss.nearest.evaluation.start)}  {miss.condition:<17} {miss.text}{lasted}"
+        )
+    return lines
+
+
+def _gap_lines(study: Study) -> list[str]:
+    spans = [(span.start, span.end, f"not running: {span.cause}") for span in study.down]
+    spans += [(span.start, span.end, f"blind: {span.cause}") for span in study.blind]
+    spans += [(span.start, span.end, f"entries held: {span.reason}") for span in study.held]
+    if not spans:
+        return ["Gaps: none. The program ran, and the feed was never blind."]
+    shown = sorted(sorted(spans, key=lambda span: span[0] - span[1])[:GAPS_SHOWN])
+    lines = [
+        "Gaps (one that goes on ends with the record)"
+        if len(spans) <= GAPS_SHOWN
+        else f"The {GAPS_SHOWN} longest of {len(spans)} gaps"
+    ]
+    for start, end, cause in shown:
+        lines.append(f"  {clock_text(start)}–{clock_text(end)}  {span_text(end - start):>6}  {cause}")
+    return lines
+
+
+def _declined_lines(study: Study) -> list[str]:
+    if not study.fallen:
+        return []
+    most = ", ".join(f"{rule} {count:,}" for rule, count in study.fallen.most_common())
+    return ["Contracts that fell, over all signals without one, by the first rule they failed", f"  {most}"]
+
+
+def _trade_lines(study: Study) -> list[str]:
+    found = {result.trade.opened.id: result for result in what_if.results(study)}
+    if not study.trades.all:
+        return []
+    lines = ["Entries (in at the BUY's ask, out at the SELL's bid, one contract)"]
+    for trade in study.trades.all:
+        opened = trade.opened
+        head = f"  #{opened.id} {utils.strike_text(opened.strike):>5}c  {clock_text(trade.opened_at)}"
+        if trade.is_withdrawn:
+            lines += wrapped(
+                f"{head}  withdrawn, nobody was told: {study.withdrawn.get(opened.id) or 'no reason'}"
+            )
+        else:
+            reason = "" if trade.closed is None else f"  {trade.closed.reason}"
+            lines.append(f"{head} → {what_if.cell(found[opened.id]):<44}{reason}".rstrip())
+    if found:
+        lines.append(
+            f"`python -m sim replay {study.path.name}` shows what following each push late would have paid."
+        )
+    return lines
+
+
+# --- The same for machines ---------------------------------------------------------------------------
+
+
+def as_json(study: Study, extra: Mapping[str, Any]) -> str:
+    """The report as one object."""
+    return json.dumps(
+        {
+            "answer": funnel.answer(study),
+            "session": study.session.date,
+            "until": utils.utc_iso(study.end),
+            "in_progress": not study.is_over,
+            "rules": study.rules.digest(),
+            "funnel": [
+                {"kind": row.kind, "name": row.name, "left": row.left, "lost": row.lost}
+                for row in funnel.funnel(study)
+            ],
+            "conditions": [
+                {name: value for name, value in row._asdict().items() if name != "of"}
+                for row in funnel.failing(study)
+            ],
+            "near_misses": [
+                {
+                    "start": utils.utc_iso(miss.start),
+                    "end": utils.utc_iso(miss.end),
+                    "nearest": utils.utc_iso(miss.nearest.evaluation.start),
+                    "condition": miss.condition,
+                    "value": None if miss.missed is None else miss.missed.value,
+                    "threshold": None if miss.missed is None else miss.missed.threshold,
+                    "ratio": None if miss.missed is None else miss.missed.ratio,
+                    "text": miss.text,
+                }
+                for miss in funnel.misses(study)
+            ],
+            "not_running": [_span(span.start, span.end, span.cause) for span in study.down],
+            "blind": [_span(span.start, span.end, span.cause) for span in study.blind],
+            "held": [_span(span.start, span.end, span.reason) for span in study.held],
+            "declined": dict(study.declined),
+            "contracts_fallen": dict(study.fallen),
+            "entries": [entry_data(result) for result in what_if.results(study)],
+            "withdrawn": study.withdrawn,
+            **extra,
+        },
+        indent=1,
+        ensure_ascii=False,
+        allow_nan=False,
+    )
+
+
+def _span(start: int, end: int, cause: str) -> dict[str, str]:
+    return {"start": utils.utc_iso(start), "end": utils.utc_iso(end), "cause": cause}
+
+
+def entry_data(result: what_if.Result) -> dict[str, Any]:
+    """One entry for machines."""
+    trade = result.trade
+    return {
+        "id": trade.opened.id,
+        "contract": trade.opened.contract,
+        "opened": utils.utc_iso(trade.opened_at),
+        "closed": None if trade.closed_at is None else utils.utc_iso(trade.closed_at),
+        "reason": None if trade.closed is None else trade.closed.reason,
+        "ask_to_bid_percent": result.percent,
+        "ask_to_bid_dollars": result.dollars,
+        "priced": result.is_priced,
+    }

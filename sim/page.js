@@ -336,7 +336,7 @@
       const within = (span) => second >= span.from && second < span.to;
       const down = data.down.find(within);
       const blind = data.blind.find(within);
-      if (down) return `Not running ${clock(down.from)}–${clock(down.to)}`;
+      if (down) return `Not running ${clock(down.from)}–${clock(down.to)}: ${down.cause}`;
       return blind ? `Blind ${clock(blind.from)}–${clock(blind.to)}: ${blind.cause}` : "";
     };
     const eventAt = (second) => {

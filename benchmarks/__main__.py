@@ -57,6 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = arguments(argv)
     voice = Voice()
     described = machine.describe(ROOT)
+    source = machine.source_digest(ROOT)
     print(described.sentence(), flush=True)
     rows: list[Row] = []
     raw: dict[str, object] = {}
@@ -82,6 +83,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 continue
             rows += outcome.rows
             raw[benchmark.name] = outcome.raw
+    if machine.source_digest(ROOT) != source:
+        failed.append("the code was changed while it was measured: the figures are of no one state of it")
     versions = context.versions
     if versions:
         print("beside " + ", ".join(f"{name} {version}" for name, version in sorted(versions.items())))

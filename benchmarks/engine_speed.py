@@ -45,7 +45,7 @@ NOTES = {
     OURS_FINAL: "what corrections cost",
 }
 
-ROUNDS, QUICK_ROUNDS = 9, 3
+ROUNDS, QUICK_ROUNDS = 7, 2
 STRETCHES = 3
 STRETCH_S, QUICK_STRETCH_S = 180, 45
 """How much of the session the naive code is timed on; it would take minutes for all of it."""

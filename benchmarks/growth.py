@@ -19,7 +19,7 @@ LAST_S = 3_600
 CORRECTIONS = (0.0, 0.1, 0.5)
 
 WINDOW_GOAL, CORRECTION_GOAL = 1.3, 1.5
-ROUNDS, QUICK_ROUNDS = 9, 3
+ROUNDS, QUICK_ROUNDS = 7, 2
 
 BUSY = 0.5
 """Share of each second that a core may be at work before a burst makes alerts late."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import subprocess
@@ -43,6 +44,14 @@ def describe(root: Path) -> Machine:
         commit=_commit(root),
         load=round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
     )
+
+
+def source_digest(root: Path) -> str:
+    """A name of the code that is measured, to hold that it did not change meanwhile."""
+    seen = hashlib.sha256()
+    for path in sorted([*root.glob("*.py"), *(root / "benchmarks").rglob("*.py")]):
+        seen.update(path.name.encode() + path.read_bytes())
+    return seen.hexdigest()
 
 
 def _field(path: Path, name: str) -> str | None:

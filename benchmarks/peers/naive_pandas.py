@@ -14,7 +14,7 @@ import pandas as pd
 
 from benchmarks.contest import ROUNDING, Found, Row, Run, Stopwatch, Tape, contend
 
-LEAD_S = 300
+LEAD_S = 150
 """Evaluated before a stretch, off the clock: `vwap_rising` remembers what came before."""
 
 COLUMNS = ["open", "high", "low", "close", "volume", "vwap"]

@@ -308,12 +308,19 @@ def _obstacle(study: Study) -> str:
     seeing = [row for row in study.seen if not row.is_blind]
     if not seeing and study.blind:
         when = "whenever the program ran" if study.down else "all day" if study.is_over else "all the time"
-        return f"blind {when} ({study.blind[0].cause})"
+        return f"blind {when} ({_longest(study)})"
     if study.down_us > HALF * span:
         return f"the program was not running for {span_text(study.down_us)} of {span_text(span)}; {_unmet(study)}"
     if study.blind_us > HALF * span:
-        return f"blind for {span_text(study.blind_us)} of {span_text(span)} ({study.blind[0].cause}); {_unmet(study)}"
+        return (
+            f"blind for {span_text(study.blind_us)} of {span_text(span)} ({_longest(study)}); {_unmet(study)}"
+        )
     return _unmet(study)
+
+
+def _longest(study: Study) -> str:
+    """What the longest blind spell came from."""
+    return max(study.blind, key=lambda span: span.end - span.start).cause
 
 
 def _unmet(study: Study) -> str:

@@ -149,14 +149,7 @@ def _table_lines(study: Study, row: Seen, table: list[tuple[Condition, str, str,
     gate = "open" if evaluation.gate is None else f"closed: {evaluation.gate}"
     if evaluation.hold is not None:
         gate += f" ({evaluation.hold})"
-    held = next(
-        (
-            trade
-            for trade in study.trades.all
-            if trade.opened_at < row.now and (trade.closed_at is None or row.now <= trade.closed_at)
-        ),
-        None,
-    )
+    held = study.held_at(row.now)
     position = "none" if held is None else f"#{held.opened.id} {held.opened.contract}"
     decision = row.decision or "none"
     if row.declined is not None and row.declined is not evaluation.gate:

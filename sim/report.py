@@ -57,9 +57,16 @@ def _heading(study: Study) -> list[str]:
     return lines
 
 
+def printable(line: str) -> str:
+    """A line without what a terminal would obey: a record holds texts of the vendors."""
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in line
+    )
+
+
 def wrapped(text: str) -> list[str]:
     """A text in lines of the report's width."""
-    return textwrap.wrap(text, WIDTH, break_long_words=False, break_on_hyphens=False)
+    return textwrap.wrap(printable(text), WIDTH, break_long_words=False, break_on_hyphens=False)
 
 
 def _funnel_lines(study: Study) -> list[str]:

@@ -18,6 +18,7 @@ from config import Rules
 from contract_selector import level_below
 from events import (
     SECOND,
+    Bar,
     Closed,
     ContractRule,
     Decision,
@@ -151,6 +152,7 @@ class Study:
     """How many quotes from the stream the record has of each position's contract while it was open, by its id."""
     withdrawn: dict[str, str] = field(default_factory=dict)
     """Why each position that never was did not reach its owner, by its id."""
+    withdrawn_at: dict[str, int] = field(default_factory=dict)
     differing: int = 0
     """Facts whose decisions are not those that were recorded. With rules set anew, that is the point."""
 
@@ -189,6 +191,14 @@ class Study:
     def rules_at(self, now: int) -> Rules:
         """The rules that were in force at a time: a restart may have brought others."""
         return self.rules_by_start[max(0, bisect_right(self.starts, now) - 1)]
+
+    def held_at(self, now: int) -> fills.Trade | None:
+        """The position that was open just before ``now`` (µs)."""
+        for trade in self.trades.all:
+            end = trade.closed_at or self.withdrawn_at.get(trade.opened.id)
+            if trade.opened_at < now and (end is None or now <= end):
+                return trade
+        return None
 
     def index_of(self, at: int) -> int:
         """The second of the session that a time lies in, counted from the open."""
@@ -281,6 +291,8 @@ class _Keeper:
             until=first.header.now,
             trades=self._trades,
         )
+        session = self.study.session
+        self.study.closes = [None] * ((session.close - session.open) // SECOND)
         self._engine = first.engine
         self._blind_from = 0
         self._causes: list[FeedCause] = []
@@ -321,7 +333,9 @@ class _Keeper:
         self._follow_feed(now)
         if item.evaluation is not None:
             self._see(now, item.evaluation, made)
-        if isinstance(event, Hold):
+        if isinstance(event, Bar):
+            self._keep_close(event)
+        elif isinstance(event, Hold):
             self._follow_hold(now, event)
         elif isinstance(event, Shutdown):
             study.is_stopped = True
@@ -330,7 +344,13 @@ class _Keeper:
                 self._decline(decision)
             elif isinstance(decision, Withdrawn):
                 study.withdrawn[decision.id] = decision.detail
+                study.withdrawn_at[decision.id] = now
         self._follow_position(now, event, made)
+
+    def _keep_close(self, bar: Bar) -> None:
+        index = self.study.index_of(bar.start)
+        if bar.symbol == self.study.rules.symbol and 0 <= index < len(self.study.closes):
+            self.study.closes[index] = bar.close
 
     def _see(self, now: int, evaluation: Evaluation, made: Sequence[Decision]) -> None:
         declined = next((decision.reason for decision in made if isinstance(decision, Declined)), None)
@@ -402,6 +422,4 @@ class _Keeper:
             self._add_down(study.until, study.asked_at, cause)
         study.held += [Held(since, study.until, reason) for reason, since in self._holds.items()]
         study.held.sort()
-        tape = self._engine.signals.tapes[study.rules.symbol]
-        study.closes = list(tape.close)
         return study

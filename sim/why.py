@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import sys
 import textwrap
 from collections.abc import Sequence
@@ -22,13 +23,14 @@ from config import ConfigError, seconds_of_day
 from journal import PACKED_SUFFIX, SUFFIX, Damage, records
 from sim import funnel, moment, what_if
 from sim.replay import Unusable, parse_sets, survey
-from sim.report import WIDTH, as_json, entry_data, report, wrapped
+from sim.report import WIDTH, as_json, entry_data, printable, report, wrapped
 from sim.study import read
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
 EXIT_INTERRUPTED, EXIT_PIPE = 130, 141
 
 DATES_NAMED = 8
+DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 WITHOUT_KEYS = {
     "POLYGON_API_KEY": "none",
@@ -111,9 +113,10 @@ def _second(text: str) -> int:
 
 
 class Found(NamedTuple):
-    """A record, and what is to be said about the choice; empty when it is the one that was asked for."""
+    """A record, the session that it should hold (empty when a file was named), and what is to be said of the choice."""
 
     path: Path
+    date: str = ""
     note: str = ""
 
 
@@ -124,10 +127,10 @@ def find(place: Path | None, day: date | None, now: int) -> Found:
     folder = data_dir() if place is None else place
     if folder.name == "sessions" and not (folder / "sessions").is_dir():
         folder = folder.parent
-    by_date = {_date_of(path): path for path in records(folder)}
+    by_date = {_date_of(path): path for path in records(folder) if DATE.fullmatch(_date_of(path))}
     if day is not None:
         if day.isoformat() in by_date:
-            return Found(by_date[day.isoformat()])
+            return Found(by_date[day.isoformat()], day.isoformat())
         raise _no_record(folder, day, sorted(by_date), now)
     if not by_date:
         raise Unusable(
@@ -136,9 +139,11 @@ def find(place: Path | None, day: date | None, now: int) -> Found:
     today = utils.new_york_date(now)
     newest = max(by_date)
     if today in by_date:
-        return Found(by_date[today])
+        return Found(by_date[today], today)
     return Found(
-        by_date[newest], f"Today ({today}) has no record: this is the newest. {_today_text(now)}".strip()
+        by_date[newest],
+        newest,
+        f"Today ({today}) has no record: this is the newest. {_today_text(now)}".strip(),
     )
 
 
@@ -191,8 +196,8 @@ def _run(options: argparse.Namespace, now: int) -> None:
     if sets:
         what_if.check(record, sets)
     dated = record.headers[0][1].session.date
-    if options.date is not None and dated != options.date.isoformat():
-        raise Unusable(f"{found.path}: holds the session of {dated}, not of {options.date}")
+    if found.date not in ("", dated):
+        raise Unusable(f"{found.path}: holds the session of {dated}, not of {found.date}")
     study = read(found.path, now=now, surveyed=record)
     extra: dict[str, Any] = {}
     lines: list[str] = [*wrapped(found.note)] if found.note else []
@@ -217,7 +222,7 @@ def _run(options: argparse.Namespace, now: int) -> None:
     if options.json:
         print(as_json(study, extra))
     else:
-        print(*lines, sep="\n")
+        print(*map(printable, lines), sep="\n")
     if options.html is not None:
         from sim import page  # noqa: PLC0415 - only here: the rest needs no plotly
 

@@ -6,6 +6,7 @@ import csv
 import random
 from collections import Counter
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -43,6 +44,7 @@ from sim.replay import Unusable, replay_record
 from sim.study import DownCause, Seen, Study, read
 from tests.builders import SESSION, at, bar, chain, quote, row
 from tests.made_day import BEGIN_S, END_S, Made
+from utils import utc_iso
 
 EASY = Rules(
     warmup_seconds=60,
@@ -186,6 +188,22 @@ def recount(path: Path, rows: list[dict[str, str]], study: Study) -> list[tuple[
     return counts
 
 
+def episodes(rows: list[dict[str, str]]) -> list[tuple[str, str]]:
+    """Where each near miss begins and what alone failed in it, from a trace's rows."""
+    found: list[tuple[str, str]] = []
+    last: tuple[datetime, str] | None = None
+    for table in rows:
+        moment = datetime.fromisoformat(table["time"])
+        failed = [condition.value for condition in Condition if table[condition.value] == "0"]
+        if len(failed) != 1 or table["gate"]:
+            last = None
+            continue
+        if last is None or failed[0] != last[1] or (moment - last[0]).total_seconds() > EPISODE_GAP_S + 1:
+            found.append((table["time"], failed[0]))
+        last = moment, failed[0]
+    return found
+
+
 CONTRACT_WORDS = ("chain", "no contract", "quote", "stop")
 
 
@@ -205,11 +223,8 @@ def test_the_funnel_is_what_a_recount_of_the_trace_gives(seed: int) -> None:
             is_open = [table for table in alone if not table["gate"]]
             assert (item.failed, item.alone, item.alone_open) == (len(failed), len(alone), len(is_open))
             assert item.of == len(warm)
-        near = [miss.condition for miss in misses(study)]
-        assert len(near) <= sum(item.alone_open for item in failing(study))
-        assert {condition for condition in Condition if condition in near} == {
-            item.condition for item in failing(study) if item.alone_open
-        }
+        found = sorted((utc_iso(miss.start), miss.condition.value) for miss in misses(study))
+        assert found == sorted(episodes(rows))
 
 
 def test_the_made_sessions_have_what_the_property_needs(tmp_path: Path) -> None:

@@ -213,9 +213,13 @@ def test_a_withdrawn_buy(tmp_path: Path) -> None:
     story.tell(at(199), gone)
     story.tell(SESSION.close, Tick())
     story.journal.close()
-    said = answer(read(story.path, now=EVENING))
+    study = read(story.path, now=EVENING)
+    said = answer(study)
     assert said.startswith("No entry on 2 Oct: the BUY of 09:31:")
     assert "was withdrawn before it could arrive (30 s old)." in said
+    (trade,) = study.trades.all
+    assert study.held_at(trade.opened_at) is None and study.held_at(trade.opened_at + 1) is trade
+    assert study.held_at(at(199)) is trade and study.held_at(at(199) + 1) is None
 
 
 def test_the_program_was_not_running(tmp_path: Path) -> None:
@@ -544,6 +548,21 @@ def test_one_second_from_the_command_line(folder: Path, capsys: pytest.CaptureFi
     assert "How far the seconds" not in out
 
 
+def test_a_vendors_text_cannot_steer_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    story = Made(tmp_path / "record.jsonl")
+    story.start(at(-10), EASY)
+    opened = bought(story)
+    detail = "400: \x1b[2Jnot\u202e valid"
+    story.tell(
+        at(199),
+        AlertOutcome(kind=AlertKind.BUY, id=opened.id, outcome=Outcome.REFUSED, attempts=1, detail=detail),
+    )
+    story.journal.close()
+    status, out, _ = run(capsys, "--data-dir", story.path)
+    assert status == 0 and "\\x1b[2Jnot\\u202e valid" in out
+    assert "\x1b" not in out and "\u202e" not in out
+
+
 @pytest.mark.parametrize("arguments", [["--at", "25:00"], ["2025-02-30"], ["today"], ["--at"], ["--wat"]])
 def test_bad_arguments(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
@@ -639,8 +658,12 @@ def test_a_record_of_another_day_than_its_name(
     path = tmp_path / "sessions" / "2025-10-01.jsonl"
     path.parent.mkdir()
     path.write_bytes((folder / "sessions" / "2025-10-02.jsonl").read_bytes())
-    status, _, err = run(capsys, "2025-10-01", "--data-dir", tmp_path)
-    assert status == 1 and "holds the session of 2025-10-02, not of 2025-10-01" in " ".join(err.split())
+    for asked in (["2025-10-01"], []):
+        status, _, err = run(capsys, *asked, "--data-dir", tmp_path)
+        assert status == 1 and "holds the session of 2025-10-02, not of 2025-10-01" in " ".join(err.split())
+    assert run(capsys, "--data-dir", path)[0] == 0  # a file that is named may have any name
+    (path.parent / "zebra.jsonl").touch()
+    assert "not of 2025-10-01" in " ".join(run(capsys, "--data-dir", tmp_path)[2].split())
 
 
 def test_data_dir_comes_from_the_settings_without_keys(

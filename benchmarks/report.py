@@ -11,6 +11,7 @@ from benchmarks.harness import NO_GOAL, PASS, Row
 WHOLE = 100
 """From here on a figure is printed without decimals."""
 
+RATIO, HALF = "×", 0.5
 COLOURS = {PASS: "#2a7d46", NO_GOAL: "#667", "short": "#b3402a"}
 WIDTH, LABEL_WIDTH, BAR_HEIGHT, GAP = 1000, 430, 18, 12
 
@@ -24,7 +25,9 @@ def number(value: float) -> str:
 
 
 def amount(value: float, unit: str) -> str:
-    """A figure with its unit."""
+    """A figure with its unit. A small ratio reads better the other way round: 1/6.45."""
+    if unit == RATIO:
+        return f"1/{number(1 / value)}" if 0 < value < HALF else f"{number(value)} ×"
     return f"{number(value)} {unit}"
 
 
@@ -37,7 +40,7 @@ def goal(row: Row) -> str:
 
 def cells(row: Row) -> tuple[str, ...]:
     """A row as texts."""
-    middle = "" if row.median is None else number(row.median)
+    middle = "" if row.median is None else amount(row.median, row.unit)
     return (row.benchmark, row.what, goal(row), amount(row.figure, row.unit), middle, row.verdict, row.note)
 
 
@@ -58,7 +61,7 @@ def table(rows: Sequence[Row]) -> str:
 
 def page(rows: Sequence[Row], machine: str, versions: dict[str, str]) -> str:
     """The ratios as bars on a logarithmic scale, goals as ticks; no script, nothing loaded from elsewhere."""
-    ratios = [row for row in rows if row.unit == "×"]
+    ratios = [row for row in rows if row.unit == RATIO]
     peers = ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
     body = "".join(
         "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells(row)) + "</tr>" for row in rows
@@ -66,8 +69,9 @@ def page(rows: Sequence[Row], machine: str, versions: dict[str, str]) -> str:
     head = "".join(f"<th>{name}</th>" for name in HEADER)
     return (
         "<!doctype html><meta charset=utf-8><title>Benchmarks</title>"
-        "<style>body{font:14px system-ui;max-width:1100px;margin:2em auto;color:#223}"
-        "table{border-collapse:collapse}td,th{text-align:left;padding:3px 10px;border-bottom:1px solid #ddd}</style>"
+        "<style>body{font:14px system-ui;max-width:1250px;margin:2em auto;color:#223}"
+        "table{border-collapse:collapse}td,th{text-align:left;padding:3px 10px;border-bottom:1px solid #ddd}"
+        "td:not(:last-child){white-space:nowrap}</style>"
         f"<h1>Benchmarks</h1><p>{html.escape(machine)}</p><p>{html.escape(peers)}</p>"
         f"{_bars(ratios)}<p>Ratios on a logarithmic scale. A line marks the goal.</p>"
         f"<table><tr>{head}</tr>{body}</table>"
@@ -96,7 +100,9 @@ def _bars(rows: Sequence[Row]) -> str:
             f'<rect x="{LABEL_WIDTH}" y="{top}" width="{end - LABEL_WIDTH:.1f}" height="{BAR_HEIGHT}"'
             f' fill="{COLOURS[row.verdict]}"/>'
         )
-        parts.append(f'<text x="{end + 6:.1f}" y="{middle}" font-size="13">{number(row.figure)}×</text>')
+        parts.append(
+            f'<text x="{end + 6:.1f}" y="{middle}" font-size="13">{amount(row.figure, RATIO)}</text>'
+        )
         if row.goal:
             x = at(row.goal)
             parts.append(

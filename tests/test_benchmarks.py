@@ -228,7 +228,7 @@ def test_the_table_says_goal_figure_and_verdict() -> None:
     assert len(lines) == 2 + len(ROWS)
     assert len({len(line) for line in lines}) == 1
     assert [cell.strip() for cell in lines[2].split("|")[1:-1]] == [
-        *("engine", "ours ÷ <theirs>", "≤ 0.167 ×", "0.155 ×", "0.160", "pass", "")
+        *("engine", "ours ÷ <theirs>", "≤ 1/6", "1/6.45", "1/6.25", "pass", "")
     ]
     assert "≥ 4 ×" in lines[3] and "short" in lines[3]
     assert "1,234 ms" in lines[4]
@@ -253,3 +253,16 @@ def test_the_machine_is_described() -> None:
     found = machine.describe(ROOT)
     assert found.cores >= 1
     assert found.python in found.sentence()
+
+
+def test_a_change_of_the_code_is_seen(tmp_path: Path) -> None:
+    (tmp_path / "benchmarks").mkdir()
+    paths = [tmp_path / "engine.py", tmp_path / "benchmarks" / "floor.py"]
+    digests = {machine.source_digest(tmp_path)}
+    for path in paths:
+        path.write_text("x = 1\n", encoding="utf-8")
+        digests.add(machine.source_digest(tmp_path))
+    paths[0].write_text("x = 2\n", encoding="utf-8")
+    digests.add(machine.source_digest(tmp_path))
+    assert len(digests) == 4
+    assert machine.source_digest(tmp_path) in digests

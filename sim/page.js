@@ -41,13 +41,13 @@
     Number.isNaN(value) ? "n/a" : `${value < 0 ? "-" : "+"}${Math.abs(value).toFixed(digits)}${unit}`;
   const rate = (value) => {
     const digits = value ? limited(1 - Math.floor(Math.log10(Math.abs(value))), 3, DECIMALS_MAX) : 3;
-    return signed(value, digits, "%/s");
+    return signed(value, digits, "\u200b%/s"); // a narrow cell may break it there
   };
   const plain = (value, digits) => (Number.isNaN(value) ? "n/a" : value.toFixed(digits));
   const counted = (value) => (Number.isNaN(value) ? "n/a" : number.format(value));
 
   const SHOWN = {
-    five_minute_vwap: (i) => `${dollars(rows.vwap_5m[i])} ${signed(rows.vwap_5m_change[i], 3, "%")}`,
+    five_minute_vwap: (i) => `${dollars(rows.vwap_5m[i])} ${signed(rows.vwap_5m_change[i], 4, "%")}`,
     above_vwap: (i) => `${dollars(rows.vwap_1m[i])} ${signed(rows.vwap_distance[i], 2, "%")}`,
     vwap_rising: (i, limit) => `${rows.vwap_rising_s[i]} s of ${limit}`,
     volume_surge: (i) => `${counted(rows.volume[i])} of ${counted(rows.volume_p95[i])}`,
@@ -352,9 +352,10 @@
         made(tag, head).textContent = text;
       };
       const note = spanAt(at) || eventAt(at);
+      element("reading-note").textContent = note;
       const cells = element("reading-cells").children;
       if (!count) {
-        put(note || "No second of this session was evaluated.");
+        put("No second of this session was evaluated.");
         pointer.show(at, note || "no evaluation");
         return;
       }
@@ -362,7 +363,6 @@
       put(clock(rows.second[i]), "b");
       put(`${data.symbol} ${dollars(rows.price[i])}`, "b");
       put(`Volume ${counted(rows.volume[i])} (Z ${plain(rows.volume_z[i], 1)})`);
-      if (note) put(note);
       data.conditions.forEach((condition, position) => {
         const used = counts(i, position);
         const is = holds(i, position);
@@ -537,11 +537,12 @@
         point(trade.from, trade.entry, "triangle-up", "entry"),
       ];
       if (trade.exit !== null) traces.push(point(trade.to, trade.exit, "triangle-down", "exit"));
-      const blind = data.blind.filter((span) => span.to > view[0] && span.from < view[1]);
+      const within = (span) => span.to > view[0] && span.from < view[1];
+      const bands = ["blind", "down"].flatMap((name) => data[name].filter(within).map((span) => band(span, name)));
       const layout = frame(width, height, margin, {
         xaxis: timeAxis(view[0], view[1], 5),
         yaxis: axis({ tickformat: ".2f", tickprefix: "$", nticks: 5 }),
-        shapes: blind.map((span) => band(span, "blind")),
+        shapes: bands,
       });
       const done = Plotly.react(host.firstElementChild, traces, layout, CONFIG);
       pointer.place(margin, width, height);

@@ -14,6 +14,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from html import escape
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -276,7 +277,7 @@ def test_what_a_record_says_is_text(made: Study, tmp_path: Path) -> None:
 
 def test_the_sentence_and_the_tables_say_what_the_study_says(made: Study, tmp_path: Path) -> None:
     text = written(made, tmp_path).read_text(encoding="utf-8")
-    assert f"<h1>{page.escape(funnel.answer(made))}</h1>" in text
+    assert f"<h1>{escape(funnel.answer(made), quote=True)}</h1>" in text
     rows = Elements(text).rows
     steps = {step.name: step for step in funnel.funnel(made)}
     for name, shown in (
@@ -558,6 +559,7 @@ async def test_the_page_in_a_browser(made: Study, tmp_path: Path, width: int, sc
 SLIDER = "document.querySelector('#session-chart [role=slider]')"
 VIEW = f"[{SLIDER}.ariaValueMin, {SLIDER}.ariaValueMax].map(Number)"
 READING = "document.getElementById('reading-line').textContent"
+NOTE = "document.getElementById('reading-note').textContent"
 CELLS = (
     "[...document.querySelectorAll('#reading-cells div')].map((cell) => [cell.className, cell.textContent])"
 )
@@ -607,6 +609,9 @@ async def test_a_second_can_be_read_and_looked_at_closely(made: Study, tmp_path:
         await tab.evaluate(f"document.querySelector('#misses [data-second=\"{start}\"]').click()")
         assert await tab.evaluate(VIEW) == [start - 300, start + 300]
         assert (await tab.evaluate(READING)).startswith(clock(34_200 + start))
+        assert (
+            await tab.evaluate(NOTE) == f"{clock(34_200 + start)} ○ Near miss: {funnel.misses(made)[0].text}"
+        )
         cells = await tab.evaluate(CELLS)
         failed = list(Condition).index(funnel.misses(made)[0].condition)
         assert [place for place, (kind, _) in enumerate(cells) if kind == "no"] == [failed]
@@ -716,9 +721,9 @@ async def test_a_day_without_an_evaluation_is_drawn_too(tmp_path: Path) -> None:
         await tab.open(written(troubled(), tmp_path))
         assert tab.faults == []
         assert await tab.evaluate("document.querySelectorAll('#session-chart .shapelayer path').length") == 2
-        assert await tab.evaluate(READING) == "Blind 09:30:00–10:53:20: delayed bars, then connection lost"
+        assert await tab.evaluate(NOTE) == "Blind 09:30:00–10:53:20: delayed bars, then connection lost"
         await drag(tab, 0.3, 0.31)
-        assert await tab.evaluate(READING) == "Not running 10:53:20–12:00:00: killed or crashed"
+        assert await tab.evaluate(NOTE) == "Not running 10:53:20–12:00:00: killed or crashed"
         text = await tab.evaluate("document.getElementById('gaps').innerText")
         assert "Blind: delayed bars, then connection lost" in text
         assert "1h23m" in text and "Not running: killed or crashed" in text

@@ -17,7 +17,7 @@ import msgspec
 from config import ConfigError
 from journal import PACKED_SUFFIX, SUFFIX
 from sim import fills
-from sim.funnel import dollars_text
+from sim.funnel import dollars_text, signals
 from sim.replay import Survey, recorded_rules
 from sim.study import Study
 from utils import clock_text, option_price, signed_percent, strike_text
@@ -163,7 +163,7 @@ def lines(study: Study, other: Study, sets: Mapping[str, str], counted: Tally | 
         return [f"What if {words}? These are the rules that were used: nothing changes."]
     before, after = results(study), results(other)
     out = [f"What if {words}?", ""]
-    out += [_sum_text("As it was", before), _sum_text("With it", after)]
+    out += [_sum_text("As it was", study, before), _sum_text("With it", other, after)]
     if before or after:
         out += ["", *_table(before, after)]
     return [*out, "", *_caveats(after, sets, counted)]
@@ -174,11 +174,12 @@ def settings_text(sets: Mapping[str, str]) -> str:
     return ", ".join(f"{name}={value}" for name, value in sorted(sets.items()))
 
 
-def _sum_text(name: str, found: Sequence[Result]) -> str:
+def _sum_text(name: str, study: Study, found: Sequence[Result]) -> str:
     known = [result.dollars for result in found if result.dollars is not None]
-    text = f"  {name + ':':<11}{len(found)} entr{'y' if len(found) == 1 else 'ies'}"
+    count = len(signals(study))
+    text = f"  {name + ':':<11}{count} signal{'' if count == 1 else 's'}, {len(found)} entr{'y' if len(found) == 1 else 'ies'}"
     if known:
-        text += f"; in at the ask, out at the bid, one contract each: {dollars_text(sum(known))}"
+        text += f"; in at the ask, out at the bid: {dollars_text(sum(known))}"
     missing = sum(1 for result in found if not result.is_priced)
     return text + (f" ({missing} could not be priced)" if missing else "")
 

@@ -212,8 +212,12 @@ def _run(options: argparse.Namespace, now: int) -> None:
         if what_if.changed(study, other):
             counted = what_if.tally(found.path, other.rules.digest(), what_if.settings_text(sets))
         lines += ["", *what_if.lines(study, other, sets, counted)]
+        if not other.trades.told:
+            lines += ["", *wrapped(f"Under that rule: {funnel.answer(other)}")]
         extra["what_if"] = {
             "settings": sets,
+            "answer": funnel.answer(other),
+            "signals": len(funnel.signals(other)),
             "tried_so_far": None if counted is None else counted.settings,
             "entries": [entry_data(result) for result in what_if.results(other)],
         }

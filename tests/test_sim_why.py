@@ -402,7 +402,12 @@ def test_another_rule_side_by_side(folder: Path, day: Study, capsys: pytest.Capt
     _, out, _ = run(capsys, *asked, "MARK_HOLD_SECONDS=0.0", "--what-if", "TIGHTEN_GIVEBACK_PERCENT=5.00")
     assert "so far: 1 setting." in out
     _, out, _ = run(capsys, *asked, "RELATIVE_VOLUME_MIN=50")
-    assert "so far: 2 settings." in out and "With it:   0 entries" in out and "no entry" in out
+    assert (
+        "so far: 2 settings." in out
+        and " signals, 0 entries" in out
+        and "no entry" in out
+        and "Under that rule: No entry on 2 Oct: the program was not running for" in out
+    )
     _, out, _ = run(capsys, *asked, "CHAIN_POLL_SECONDS=7")
     assert "CHAIN_POLL_SECONDS changes nothing here" in out and "the same" in out
     _, out, _ = run(capsys, *asked, "STOP_LOSS_PERCENT=15")

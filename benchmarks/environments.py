@@ -12,7 +12,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 
-PEERS = {"frameworks": "requirements-peers.txt"}
+PEERS = {"frameworks": "requirements-peers.txt", "massive": "requirements-massive.txt"}
 """Environment to its pinned requirements. Peers whose pins conflict get an environment, and a file, of their own."""
 
 LIST_VERSIONS = """

@@ -1,17 +1,20 @@
 """The contestant: the worker's own way from the socket to what the engine is handed.
 
-``python -m benchmarks.wire_ours PORT EVENTS WARM [--feed]``. Without ``--feed``: connection, decoding, inbox. With
-it, the stocks feed between them, too, as in the worker: pacing, silence, and what a reconnect has to fill.
+``python -m benchmarks.wire_ours PORT EVENTS WARM [--feed | --frames]``. Without an option: connection, decoding,
+inbox. With ``--feed`` the stocks feed between them, too, as in the worker: pacing, silence, and what a reconnect has
+to fill. With ``--frames`` what the library takes to hand frames on: they are decoded when the stopwatch has stopped.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 import sys
 from collections.abc import AsyncIterator
 
 import httpx
+from websockets.asyncio.client import connect
 
 from benchmarks.contest import Stopwatch
 from benchmarks.made_frames import OPEN_MS, SECONDS, SYMBOLS, WireBar
@@ -19,7 +22,7 @@ from benchmarks.measured import tell, told
 from config import Rules
 from events import SECOND, Bar, Session
 from main import Inbox
-from polygon_client import BadInput, FrameDecoder, Rest, Socket, StocksFeed, scrubber
+from polygon_client import FRAMES_WAITING_MAX, BadInput, FrameDecoder, Rest, Socket, StocksFeed, scrubber
 from utils import ScaledClock
 
 KEY = "benchmark-key"
@@ -85,20 +88,63 @@ async def receive(port: int, events: int, warm: int, watch: Stopwatch, *, whole_
             if not await inbox.put(event):
                 raise RuntimeError("the inbox has overflown")
 
-    pumping = asyncio.create_task(pump())
     found: list[Bar] = []
-    for number in range(events):
-        waiting = asyncio.ensure_future(inbox.get()) if inbox.is_empty else None
-        found.append(await inbox.get() if waiting is None else await waiting)
-        if number == warm:
-            watch.start()
-    watch.stop()
-    pumping.cancel()
-    await asyncio.gather(pumping, return_exceptions=True)
+    async with asyncio.TaskGroup() as group:
+        pumping = group.create_task(pump())
+        for number in range(events):
+            event = await inbox.get()
+            assert isinstance(event, Bar), "nothing else was put in"
+            found.append(event)
+            if number == warm:
+                watch.start()
+        watch.stop()
+        pumping.cancel()
     return found
+
+
+async def receive_frames(port: int, events: int, warm: int, watch: Stopwatch) -> list[Bar]:
+    """All frames as bytes; the stopwatch runs from the one with event ``warm`` on."""
+    clock = make_clock()
+    decoder = FrameDecoder(BadInput("stocks", clock, scrubber(KEY)))
+    decoder.asked.update(SYMBOLS)
+    received: list[bytes] = []
+    async with connect(f"ws://127.0.0.1:{port}/stocks", max_queue=FRAMES_WAITING_MAX) as connection:
+        await connection.send(json.dumps({"action": "auth", "params": KEY}))
+        await connection.send(json.dumps({"action": "subscribe", "params": ",".join(SYMBOLS)}))
+        while is_status(frame := await connection.recv(decode=False)):
+            pass
+        size = frame.count(b'"ev"')
+        received.append(frame)
+        while len(received) * size < events:
+            if len(received) * size <= warm:
+                watch.start()
+            received.append(await connection.recv(decode=False))
+        watch.stop()
+    now = clock.now()
+    return [event for frame in received for event in decoder.decode(frame, now) if isinstance(event, Bar)]
+
+
+def is_status(frame: bytes) -> bool:
+    """Whether a frame holds statuses and no bars."""
+    return b'"ev": "status"' in frame
 
 
 def shown(bar: Bar) -> WireBar:
     """What is compared."""
     prices = (bar.open, bar.high, bar.low, bar.close)
     return WireBar(bar.symbol, bar.start // MILLISECOND, *prices, bar.volume, bar.vwap)
+
+
+def main() -> None:
+    """Receive, and tell."""
+    port, events, warm = map(int, sys.argv[1:4])
+    watch = Stopwatch()
+    if "--frames" in sys.argv:
+        found = asyncio.run(receive_frames(port, events, warm, watch))
+    else:
+        found = asyncio.run(receive(port, events, warm, watch, whole_feed="--feed" in sys.argv))
+    tell(told(watch, [shown(bar) for bar in found]))
+
+
+if __name__ == "__main__":
+    main()

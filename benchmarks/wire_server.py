@@ -1,4 +1,4 @@
-"""A stocks socket that sends made frames as fast as they are taken: ``python -m benchmarks.wire_server EVENTS WARM``.
+"""A stocks socket that sends made frames as fast as they are taken: ``python -m benchmarks.wire_server EVENTS``.
 
 It costs the clients nothing but its turns of the processor: all frames are one block of bytes, made before anyone
 connects. Prints one line of JSON, frame size to port, and runs until its input ends.
@@ -11,7 +11,7 @@ import socket
 import sys
 import threading
 
-from websockets.frames import CloseCode, Frame, Opcode
+from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
@@ -58,6 +58,12 @@ class Session:
     def _say(self, kind: str, message: str) -> None:
         self._protocol.send_text(status(kind, message))
 
+    def until_closed(self) -> None:
+        """Answer what the client still says, its close frame above all."""
+        while data := self._connection.recv(CHUNK):
+            self._protocol.receive_data(data)
+            self._flush()
+
     def _flush(self) -> None:
         for data in self._protocol.data_to_send():
             if data:
@@ -65,10 +71,8 @@ class Session:
 
 
 def on_wire(payloads: list[bytes]) -> bytes:
-    """Frames as a server writes them, and a close frame after the last."""
-    texts = [Frame(Opcode.TEXT, payload).serialize(mask=False) for payload in payloads]
-    end = Frame(Opcode.CLOSE, CloseCode.NORMAL_CLOSURE.to_bytes(2, "big")).serialize(mask=False)
-    return b"".join([*texts, end])
+    """Frames as a server writes them."""
+    return b"".join(Frame(Opcode.TEXT, payload).serialize(mask=False) for payload in payloads)
 
 
 def serve(listener: socket.socket, block: bytes) -> None:
@@ -78,10 +82,10 @@ def serve(listener: socket.socket, block: bytes) -> None:
         with connection:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             try:
-                if Session(connection).prepared():
+                session = Session(connection)
+                if session.prepared():
                     connection.sendall(block)
-                    while connection.recv(CHUNK):  # until the client has closed, too
-                        pass
+                    session.until_closed()
             except ConnectionError:
                 continue  # a client may leave when it has what it wants
 

@@ -49,6 +49,10 @@ def _heading(study: Study) -> list[str]:
     early = " (early close)" if session.early else ""
     lines = wrapped(f"Session {session.date}, {hours}{early}{state}; rules {study.rules.digest()}")
     lines += [line for text in study.odd for line in wrapped(f"⚠️ {text}")]
+    if study.torn and study.is_over:
+        lines.append(
+            f"The record's last line is torn ({study.torn} bytes): the program was killed as it wrote it."
+        )
     if study.differing:
         lines += wrapped(
             f"⚠️ {study.differing} facts decide otherwise in this version than they did then: what follows is what "

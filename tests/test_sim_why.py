@@ -635,11 +635,13 @@ def test_the_session_in_progress(folder: Path, tmp_path: Path, capsys: pytest.Ca
     path = tmp_path / "sessions" / "2025-10-02.jsonl"
     path.parent.mkdir()
     path.write_bytes(b"".join(lines[:opened]) + lines[opened][:40])  # the line of the BUY is half written
+    _, out, _ = run(capsys, "--data-dir", tmp_path)
+    assert "The record's last line is torn (40 bytes)" in out
     until = read(path).until
     status, out, _ = run(capsys, "--data-dir", tmp_path, now=until + 2 * SECOND)
     assert status == 0
     assert out.startswith("No entry on 2 Oct so far (until 10:07:0")
-    assert ", in progress: until 10:07:0" in out
+    assert ", in progress: until 10:07:0" in out and "torn" not in out
     status, out, _ = run(capsys, "--data-dir", tmp_path, now=until + 400 * SECOND)
     assert ", in progress, but nothing was recorded since 10:07:0" in " ".join(out.split())
     assert "not running: killed or crashed, or its record was off" in " ".join(out.split())

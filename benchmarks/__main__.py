@@ -14,13 +14,14 @@ from pathlib import Path
 from msgspec.structs import asdict
 
 from benchmarks import machine, report
+from benchmarks.chain import Chain
 from benchmarks.engine_speed import EngineSpeed
 from benchmarks.environments import Environments, default_cache
 from benchmarks.growth import Growth
 from benchmarks.harness import ROOT, SHORT, Benchmark, BenchmarkError, Context, Row
 from benchmarks.wire import Wire
 
-BENCHMARKS: tuple[Benchmark, ...] = (EngineSpeed(), Growth(), Wire())
+BENCHMARKS: tuple[Benchmark, ...] = (EngineSpeed(), Growth(), Wire(), Chain())
 """Every benchmark, in the order of the table. A new one is added here."""
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from massive import WebSocketClient
-from massive.websocket.models import EquityAgg, WebSocketMessage
+from massive import WebSocketClient  # type: ignore[import-untyped]
+from massive.websocket.models import EquityAgg, WebSocketMessage  # type: ignore[import-untyped]
 
 from benchmarks.contest import Stopwatch
 from benchmarks.made_frames import SYMBOLS, WireBar

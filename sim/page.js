@@ -356,6 +356,7 @@
       const cells = element("reading-cells").children;
       if (!count) {
         put("No second of this session was evaluated.");
+        element("reading-cells").hidden = true;
         pointer.show(at, note || "no evaluation");
         return;
       }
@@ -439,8 +440,8 @@
       });
       const layout = frame(width, height, margin, {
         xaxis: timeAxis(from, to, narrow ? 5 : 14, { anchor: "y3" }),
-        yaxis: axis({ domain: DOMAINS.price, tickformat: ".2f", tickprefix: "$", nticks: narrow ? 6 : 8 }),
-        yaxis2: axis({ domain: DOMAINS.volume, tickformat: "~s", rangemode: "tozero", nticks: 4 }),
+        yaxis: axis({ domain: DOMAINS.price, tickformat: ".2f", tickprefix: "$", nticks: narrow ? 6 : 8, showticklabels: count > 0 }),
+        yaxis2: axis({ domain: DOMAINS.volume, tickformat: "~s", rangemode: "tozero", nticks: 4, showticklabels: count > 0 }),
         yaxis3: axis({
           domain: DOMAINS.strip,
           range: [names.length - 0.5, -0.5],

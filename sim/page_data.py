@@ -10,6 +10,7 @@ import base64
 import math
 import sys
 from array import array
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -98,6 +99,12 @@ def seconds_after_open(study: Study, at: int) -> float:
     return (at - study.session.open) / SECOND
 
 
+def evaluated_second(study: Study, at: int) -> int:
+    """The second (µs, its start) whose bar decided what was decided at a time: it had to arrive first."""
+    place = bisect_right(study.seen, at, key=lambda seen: seen.now)
+    return study.seen[place - 1].evaluation.start if place else at
+
+
 def payload(study: Study, misses: Sequence[funnel.Miss]) -> dict[str, Any]:
     """Everything that the page's script needs, as JSON can hold it."""
     opening, rules = study.session.open, study.rules
@@ -106,7 +113,7 @@ def payload(study: Study, misses: Sequence[funnel.Miss]) -> dict[str, Any]:
     return {
         "symbol": rules.symbol,
         "opening": _seconds_of_day(opening),
-        "seconds": (study.session.close - opening) // SECOND,
+        "seconds": study.seconds or (study.session.close - opening) // SECOND,
         "start": _first_look(study, markers),
         "closeup": CLOSEUP_S,
         "surge": list(Condition).index(Condition.VOLUME_SURGE),
@@ -196,12 +203,10 @@ def _markers(study: Study, misses: Sequence[funnel.Miss]) -> dict[str, list[dict
         found["misses"].append(
             _marker(study, evaluation.start, evaluation.price, f"○ Near miss: {miss.text}")
         )
-    fired = {seen.now: seen.evaluation.start for seen in study.seen if seen.is_fired}
     for trade in study.trades.told:
         opened, closed, at = trade.opened, trade.closed, trade.opened_at
         text = f"▲ BUY {strike_text(opened.strike)}c at {option_price(opened.entry)} #{opened.id}"
-        # It stands at the second that was evaluated; the push came when that had arrived.
-        found["entries"].append(_marker(study, fired.get(at, at), opened.price, text, said=at))
+        found["entries"].append(_marker(study, evaluated_second(study, at), opened.price, text, said=at))
         if closed is not None and trade.closed_at is not None:
             text = f"▼ SELL at {option_price(closed.mark)}: {alerts.reason_text(closed, study.rules_at(trade.closed_at))} #{closed.id}"
             found["exits"].append(_marker(study, trade.closed_at, closed.price, text))

@@ -11,7 +11,7 @@ from html import escape
 import alerts
 from events import Condition
 from sim import fills, funnel
-from sim.page_data import seconds_after_open
+from sim.page_data import evaluated_second, seconds_after_open
 from sim.study import Study
 from utils import clock_text, option_price, signed_percent, span_text, strike_text
 
@@ -74,9 +74,9 @@ def row(cells: Iterable[str], numbers: Iterable[int] = ()) -> str:
     return f"<tr>{''.join(found)}</tr>"
 
 
-def moment(study: Study, at: int) -> str:
-    """A time of day that leads to its second in the chart."""
-    second = seconds_after_open(study, at)
+def moment(study: Study, at: int, shown: int | None = None) -> str:
+    """A time of day that leads to its second in the chart, or to another that is to be ``shown``."""
+    second = seconds_after_open(study, at if shown is None else shown)
     return f'<a href="#session" data-second="{second:g}">{clock_text(at)}</a>'
 
 
@@ -126,7 +126,7 @@ def _trade_figure(study: Study, trade: fills.Trade) -> str:
     )
     name = escape(opened.id)
     return (
-        f"<figure><h3>{escape(strike_text(opened.strike))}c {moment(study, trade.opened_at)} "
+        f"<figure><h3>{escape(strike_text(opened.strike))}c {moment(study, trade.opened_at, evaluated_second(study, trade.opened_at))} "
         f"→ {escape(end)} {result(trade.told_percent) if closed is not None else ''}"
         f"<small>#{name} {escape(opened.contract)}</small></h3>"
         f'<div class="chart" id="trade-{name}"><div role="img" aria-label="{escape(label)}"></div></div>'
@@ -148,7 +148,7 @@ def _trade_cells(study: Study, trade: fills.Trade) -> tuple[str, ...]:
     opened, closed, closed_at = trade.opened, trade.closed, trade.closed_at
     head = (
         f"#{escape(opened.id)}<small>{escape(strike_text(opened.strike))}c</small>",
-        f"{moment(study, trade.opened_at)}<small>{option_price(opened.entry)}</small>",
+        f"{moment(study, trade.opened_at, evaluated_second(study, trade.opened_at))}<small>{option_price(opened.entry)}</small>",
     )
     if trade.is_withdrawn:
         detail = study.withdrawn.get(opened.id, "")
@@ -212,6 +212,10 @@ ROW_NAMES = {
 }
 
 
+LEAST_BAR_PERCENT = 0.5
+"""What is left at all is seen."""
+
+
 def funnel_section(study: Study) -> str:
     """The funnel, and how often each condition failed."""
     steps = funnel.funnel(study)
@@ -234,7 +238,8 @@ def _funnel_cells(study: Study, step: funnel.Row) -> tuple[str, ...]:
     elif step.kind is funnel.Kind.GATE:
         name = f"not stopped by {name}"
     left_out = " (left out)" * step.is_left_out
-    bar = f'<span class="bar {step.kind.value}" style="width:{step.of_before:.1f}%"></span>'
+    width = max(step.of_before, LEAST_BAR_PERCENT) if step.left else 0.0
+    bar = f'<span class="bar {step.kind.value}" style="width:{width:.1f}%"></span>'
     return f"{escape(name)}{left_out}{bar}", f"{step.left:,}", _share(step.of_before), _share(step.of_all)
 
 

@@ -19,9 +19,10 @@ from benchmarks.engine_speed import EngineSpeed
 from benchmarks.environments import Environments, default_cache
 from benchmarks.growth import Growth
 from benchmarks.harness import ROOT, SHORT, Benchmark, BenchmarkError, Context, Row
+from benchmarks.rebuild import Rebuild
 from benchmarks.wire import Wire
 
-BENCHMARKS: tuple[Benchmark, ...] = (EngineSpeed(), Growth(), Wire(), Chain())
+BENCHMARKS: tuple[Benchmark, ...] = (EngineSpeed(), Growth(), Wire(), Chain(), Rebuild())
 """Every benchmark, in the order of the table. A new one is added here."""
 
 

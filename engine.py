@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import assert_never
 
 import msgspec
@@ -324,21 +324,10 @@ class Engine:
         if bar is not None:
             self._evaluate(now, bar)
         decisions: list[Decision] = []
-
-        def made(decision: Decision | None) -> None:
+        for decision in self._decide(now, event, bar):
             if decision is not None:
                 self._evolve(now, decision)
                 decisions.append(decision)
-
-        if self.feed.has_news:
-            made(self._decide_feed(now))
-        if isinstance(event, AlertOutcome):
-            made(self._decide_withdrawal(event))
-        if self.position is not None:
-            made(self._decide_mark(now, self.position))
-            made(self._decide_exit(now, self.position))
-        if bar is not None:
-            made(self._decide_entry(now))
         return decisions
 
     def restore(self, now: int, event: Event, decisions: Iterable[Decision]) -> None:
@@ -504,6 +493,18 @@ class Engine:
         return None, None
 
     # --- Decide ---
+
+    def _decide(self, now: int, event: Event, bar: Bar | None) -> Iterator[Decision | None]:
+        """What each part has to say, in this order; each sees what the ones before have decided."""
+        if self.feed.has_news:
+            yield self._decide_feed(now)
+        if isinstance(event, AlertOutcome):
+            yield self._decide_withdrawal(event)
+        if self.book.position is not None:
+            yield self._decide_mark(now, self.book.position)
+            yield self._decide_exit(now, self.book.position)
+        if bar is not None:
+            yield self._decide_entry(now)
 
     def _decide_feed(self, now: int) -> Decision | None:
         position = self.position

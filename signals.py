@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, insort
+from itertools import accumulate
 
 from config import Rules
 from events import SECOND, Bar, Condition, DeclineReason, Evaluation, HoldReason, Session, Shortfall
@@ -32,41 +33,25 @@ FAR_PERCENT = 0.10
 """A distance in price that counts as far as a second without any volume: what IWM does in a strong minute."""
 
 
-class Tape:
-    """The regular session's seconds of one symbol, by their index from the open. Keyed: a repeat replaces."""
+class Closes:
+    """The regular session's closes of one symbol, by their second from the open. Keyed: a repeat replaces."""
 
     def __init__(self, seconds: int) -> None:
         self.seconds = seconds
         self.newest = -1
         self.close: list[float | None] = [None] * seconds
-        self.price = [0] * seconds
-        self.shares = [0] * seconds
-        self.notional = [0] * seconds
-        self.total_shares = 0
-        self.windows: list[Window] = []
 
     def put(self, index: int, bar: Bar) -> bool:
-        """Store a bar and mend every window that holds its second. Returns whether the second is new."""
-        shares = round(bar.volume * VOLUME_SCALE)
-        notional = shares * round(bar.vwap * PRICE_SCALE)
+        """Store a bar. Returns whether its second is new."""
         is_new = self.close[index] is None
-        # No window has reached a second that is newer than all before it.
-        holders = [] if index > self.newest else [window for window in self.windows if window.holds(index)]
-        if not is_new:
-            for window in holders:
-                window.remove(index)
-        self.total_shares += shares - self.shares[index]
         self.close[index] = bar.close
-        self.price[index] = round(bar.close * PRICE_SCALE)
-        self.shares[index] = shares
-        self.notional[index] = notional
-        for window in holders:
-            window.add(index)
         self.newest = max(self.newest, index)
         return is_new
 
-    def close_at(self, index: int, oldest: int) -> float | None:
+    def last(self, index: int, oldest: int) -> float | None:
         """The last close at or before a second, not older than another; None without one."""
+        if index >= 0 and (close := self.close[index]) is not None:
+            return close
         for position in range(index, max(oldest, 0) - 1, -1):
             close = self.close[position]
             if close is not None:
@@ -74,29 +59,105 @@ class Tape:
         return None
 
 
+class Tape(Closes):
+    """The seconds of the watched symbol with their volumes, and the sums of those before each second.
+
+    With these, the sum over any window is one difference, however long the window.
+    """
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__(seconds)
+        self.price = [0] * seconds
+        self.shares = [0] * seconds
+        self.notional = [0] * seconds
+        self._shares_before = [0] * (seconds + 1)
+        self._notional_before = [0] * (seconds + 1)
+        self._stale_from = seconds
+        """From this second on the sums lack a correction."""
+        self._windows: list[Window] = []
+
+    def attach(self, window: Window) -> None:
+        """Have a window mended when one of its seconds changes."""
+        self._windows.append(window)
+
+    def put(self, index: int, bar: Bar) -> bool:
+        """Store a bar, and mend what has already counted its second. Returns whether the second is new."""
+        shares = round(bar.volume * VOLUME_SCALE)
+        notional = shares * round(bar.vwap * PRICE_SCALE)
+        is_new = self.close[index] is None
+        holders: list[Window] = []
+        if index > self.newest:  # in the order of time, as nearly all are: nothing has counted it yet
+            self._extend(index, shares, notional)
+        else:
+            self._stale_from = min(self._stale_from, index)
+            holders = [window for window in self._windows if window.holds(index)]
+            if not is_new:
+                for window in holders:
+                    window.remove(index)
+        self.close[index] = bar.close
+        self.price[index] = round(bar.close * PRICE_SCALE)
+        self.shares[index] = shares
+        self.notional[index] = notional
+        for window in holders:
+            window.add(index)
+        return is_new
+
+    def _extend(self, index: int, shares: int, notional: int) -> None:
+        """Carry the sums on to a second after the newest; those between have no volume."""
+        all_shares, all_notional = self._shares_before, self._notional_before
+        before = self.newest + 1
+        for silent in range(before, index):
+            all_shares[silent + 1] = all_shares[before]
+            all_notional[silent + 1] = all_notional[before]
+        all_shares[index + 1] = all_shares[before] + shares
+        all_notional[index + 1] = all_notional[before] + notional
+        self.newest = index
+
+    def settle(self) -> None:
+        """Bring the sums up to date after corrections: once for all of them, from the earliest on."""
+        first, end = self._stale_from, self.newest + 1
+        if first < end:
+            for sums, values in (
+                (self._shares_before, self.shares),
+                (self._notional_before, self.notional),
+            ):
+                sums[first : end + 1] = accumulate(values[first:end], initial=sums[first])
+        self._stale_from = self.seconds
+
+    def volume(self, end: int, width: int) -> int:
+        """Σv over the bars with start in (end - width, end], in volume steps. `settle` comes first."""
+        after, first = end + 1, end + 1 - width
+        if after <= 0:
+            return 0
+        return self._shares_before[after] - (self._shares_before[first] if first > 0 else 0)
+
+    def vwap(self, end: int, width: int) -> float | None:
+        """Σ(vw·v) / Σv over the bars with start in (end - width, end], dollars; None without volume."""
+        after, first = end + 1, end + 1 - width
+        if after <= 0:
+            return None
+        shares, notional = self._shares_before[after], self._notional_before[after]
+        if first > 0:
+            shares -= self._shares_before[first]
+            notional -= self._notional_before[first]
+        return notional / (shares * PRICE_SCALE) if shares else None
+
+
 class Window:
-    """The bars of a tape with start in (end - width, end], in seconds; ``end`` moves forward only."""
+    """The bars of a tape with start in (end - width, end], in seconds; ``end`` moves forward only.
+
+    Each bar enters once and leaves once; a corrected one is taken out and put in again.
+    """
 
     def __init__(self, tape: Tape, width: int) -> None:
-        self.tape = tape
         self.width = width
         self.end = -1
-        tape.windows.append(self)
+        self._close = tape.close
+        tape.attach(self)
 
     def holds(self, index: int) -> bool:
         """Whether a second lies in the window."""
         return self.end - self.width < index <= self.end
-
-    def advance(self, end: int) -> None:
-        """Move the end, second by second: each bar enters once and leaves once."""
-        close, width = self.tape.close, self.width
-        for index in range(self.end + 1, end + 1):
-            leaving = index - width
-            if leaving >= 0 and close[leaving] is not None:
-                self.remove(leaving)
-            if close[index] is not None:
-                self.add(index)
-        self.end = max(self.end, end)
 
     def add(self, index: int) -> None:
         """Take a second of the tape in."""
@@ -107,78 +168,61 @@ class Window:
         raise NotImplementedError
 
 
-class VolumeSums(Window):
-    """Volume and notional: Σv and Σ(vw·v)."""
-
-    def __init__(self, tape: Tape, width: int) -> None:
-        super().__init__(tape, width)
-        self.shares = 0
-        self.notional = 0
-
-    def add(self, index: int) -> None:
-        """Take a second in."""
-        self.shares += self.tape.shares[index]
-        self.notional += self.tape.notional[index]
-
-    def remove(self, index: int) -> None:
-        """Take a second out."""
-        self.shares -= self.tape.shares[index]
-        self.notional -= self.tape.notional[index]
-
-    def advance(self, end: int) -> None:
-        """Move the end. A second without a bar has no volume, so there is nothing to ask."""
-        shares, notional, width = self.tape.shares, self.tape.notional, self.width
-        for index in range(self.end + 1, end + 1):
-            leaving = index - width
-            if leaving >= 0:
-                self.shares += shares[index] - shares[leaving]
-                self.notional += notional[index] - notional[leaving]
-            else:
-                self.shares += shares[index]
-                self.notional += notional[index]
-        self.end = max(self.end, end)
-
-    @property
-    def vwap(self) -> float | None:
-        """Σ(vw·v) / Σv in dollars; None without volume."""
-        return self.notional / (self.shares * PRICE_SCALE) if self.shares else None
-
-
 class VolumeDistribution(Window):
     """The volumes of the window's bars, sorted, with their first two power sums."""
 
-    def __init__(self, tape: Tape, width: int) -> None:
+    def __init__(self, tape: Tape, width: int, percent: float) -> None:
         super().__init__(tape, width)
-        self.sorted: list[int] = []
-        self.total = 0
-        self.squares = 0
+        self._shares = tape.shares
+        self._percent = round(percent * PERCENTILE_SCALE)
+        self._sorted: list[int] = []
+        self._total = 0
+        self._squares = 0
+
+    def advance(self, end: int) -> None:
+        """Move the end, second by second."""
+        close = self._close
+        for index in range(self.end + 1, end + 1):
+            leaving = index - self.width
+            if leaving >= 0 and close[leaving] is not None:
+                self.remove(leaving)
+            if close[index] is not None:
+                self.add(index)
+        self.end = max(self.end, end)
 
     def add(self, index: int) -> None:
         """Take a second in."""
-        shares = self.tape.shares[index]
-        insort(self.sorted, shares)
-        self.total += shares
-        self.squares += shares * shares
+        shares = self._shares[index]
+        insort(self._sorted, shares)
+        self._total += shares
+        self._squares += shares * shares
 
     def remove(self, index: int) -> None:
         """Take a second out."""
-        shares = self.tape.shares[index]
-        del self.sorted[bisect_left(self.sorted, shares)]
-        self.total -= shares
-        self.squares -= shares * shares
+        shares = self._shares[index]
+        del self._sorted[bisect_left(self._sorted, shares)]
+        self._total -= shares
+        self._squares -= shares * shares
 
-    def percentile(self, percent: float) -> tuple[int, int]:
+    @property
+    def count(self) -> int:
+        """How many bars there are."""
+        return len(self._sorted)
+
+    @property
+    def percentile(self) -> tuple[int, int]:
         """The percentile by linear interpolation, as an exact fraction of volume steps (numerator, denominator)."""
-        denominator = 100 * PERCENTILE_SCALE
-        rank, rest = divmod((len(self.sorted) - 1) * round(percent * PERCENTILE_SCALE), denominator)
-        above = self.sorted[rank + 1] if rest else 0
-        return self.sorted[rank] * (denominator - rest) + above * rest, denominator
+        ordered, denominator = self._sorted, 100 * PERCENTILE_SCALE
+        rank, rest = divmod((len(ordered) - 1) * self._percent, denominator)
+        if not rest:
+            return ordered[rank] * denominator, denominator
+        return ordered[rank] * (denominator - rest) + ordered[rank + 1] * rest, denominator
 
     def z(self, shares: int) -> float | None:
         """Distance of a volume from the mean in population deviations; None without deviation."""
-        count = len(self.sorted)
-        spread = count * self.squares - self.total * self.total
-        return (count * shares - self.total) / math.sqrt(spread) if spread > 0 else None
+        count, total = len(self._sorted), self._total
+        spread = count * self._squares - total * total
+        return (count * shares - total) / math.sqrt(spread) if spread > 0 else None
 
 
 class CloseTrend(Window):
@@ -186,26 +230,46 @@ class CloseTrend(Window):
 
     def __init__(self, tape: Tape, width: int) -> None:
         super().__init__(tape, width)
+        self._price = tape.price
         self.count = 0
         self._x = self._y = self._xx = self._xy = 0
 
+    def advance(self, end: int) -> None:
+        """Move the end, second by second; written out, because every evaluation comes through here."""
+        close, price, width = self._close, self._price, self.width
+        count, x, y, xx, xy = self.count, self._x, self._y, self._xx, self._xy
+        for index in range(self.end + 1, end + 1):
+            leaving = index - width
+            if leaving >= 0 and close[leaving] is not None:
+                left = price[leaving]
+                count, x, y, xx, xy = (
+                    count - 1,
+                    x - leaving,
+                    y - left,
+                    xx - leaving * leaving,
+                    xy - leaving * left,
+                )
+            if close[index] is not None:
+                came = price[index]
+                count, x, y, xx, xy = count + 1, x + index, y + came, xx + index * index, xy + index * came
+        self.count, self._x, self._y, self._xx, self._xy = count, x, y, xx, xy
+        self.end = max(self.end, end)
+
     def add(self, index: int) -> None:
         """Take a second in."""
-        price = self.tape.price[index]
-        self.count += 1
-        self._x += index
-        self._y += price
-        self._xx += index * index
-        self._xy += index * price
+        self._change(index, 1)
 
     def remove(self, index: int) -> None:
         """Take a second out."""
-        price = self.tape.price[index]
-        self.count -= 1
-        self._x -= index
-        self._y -= price
-        self._xx -= index * index
-        self._xy -= index * price
+        self._change(index, -1)
+
+    def _change(self, index: int, sign: int) -> None:
+        price = sign * self._price[index]
+        self.count += sign
+        self._x += sign * index
+        self._y += price
+        self._xx += sign * index * index
+        self._xy += index * price
 
     @property
     def slope(self) -> float | None:
@@ -221,15 +285,12 @@ class Signals:
         self.rules = rules
         self.open = session.open
         seconds = (session.close - session.open) // SECOND
-        self.tapes = {symbol: Tape(seconds) for symbol in rules.symbols}
-        tape = self.tapes[rules.symbol]
-        self._tape = tape
-        self._long = VolumeSums(tape, rules.vwap_long_seconds)
-        self._long_earlier = VolumeSums(tape, rules.vwap_long_seconds)
-        self._short = VolumeSums(tape, rules.vwap_short_seconds)
-        self._recent = VolumeSums(tape, rules.relative_volume_seconds)
-        self._base = VolumeSums(tape, rules.volume_window_seconds)
-        self._volumes = VolumeDistribution(tape, rules.volume_window_seconds)
+        self._tape = tape = Tape(seconds)
+        self._benchmark = Closes(seconds)
+        self.tapes: dict[str, Closes] = {rules.symbol: tape}
+        if rules.benchmark:
+            self.tapes[rules.benchmark] = self._benchmark
+        self._volumes = VolumeDistribution(tape, rules.volume_window_seconds, rules.volume_percentile)
         self._trend = CloseTrend(tape, rules.momentum_seconds)
         self._newest_outside: dict[str, int] = {}
         self._evaluated = -1
@@ -257,12 +318,14 @@ class Signals:
     @property
     def vwap(self) -> float | None:
         """The short VWAP at the last evaluation, from the bars as now known."""
-        return self._short.vwap
+        self._tape.settle()
+        return self._tape.vwap(self._evaluated, self.rules.vwap_short_seconds)
 
     @property
     def volume(self) -> float:
         """The session's volume so far, in shares."""
-        return self._tape.total_shares / VOLUME_SCALE
+        self._tape.settle()
+        return self._tape.volume(self._tape.newest, self._tape.seconds) / VOLUME_SCALE
 
     def evaluate(
         self,
@@ -276,24 +339,23 @@ class Signals:
 
         ``was_blind``: there was a blind spell since the evaluation before. Gate and hold are passed through.
         """
-        rules = self.rules
+        rules, tape, close = self.rules, self._tape, bar.close
         second = (bar.start - self.open) // SECOND
-        rising_s = self.follow(bar, was_blind=was_blind)
-        self._advance(second)
-        vwap_1m, vwap_5m, earlier = self._short.vwap, self._long.vwap, self._long_earlier.vwap
+        vwap_1m, rising_s = self.follow(bar, was_blind=was_blind)
+        vwap_5m = tape.vwap(second, rules.vwap_long_seconds)
+        earlier = tape.vwap(second - rules.vwap_long_shift_seconds, rules.vwap_long_seconds)
         p95, volume_z, surges = self._surge(second)
-        slope = self._trend.slope if self._trend.count >= rules.momentum_min_bars else None
-        momentum = None if slope is None else slope / PRICE_SCALE / bar.close
+        momentum = self._momentum(second, close)
         relative_volume = self._relative_volume(second)
-        roc5, benchmark_roc5 = self._rates_of_change(second)
+        roc5, benchmark_roc5 = self._rates_of_change(second, close)
         return Evaluation(
             start=bar.start,
             symbol=bar.symbol,
-            price=bar.close,
+            price=close,
             vwap_1m=vwap_1m,
             vwap_5m=vwap_5m,
             vwap_5m_change=_change(vwap_5m, earlier),
-            vwap_distance=_change(bar.close, vwap_1m),
+            vwap_distance=_change(close, vwap_1m),
             vwap_rising_s=rising_s,
             volume=bar.volume,
             volume_p95=p95,
@@ -303,8 +365,8 @@ class Signals:
             roc5=roc5,
             benchmark_roc5=benchmark_roc5,
             passes=(
-                vwap_5m is not None and earlier is not None and bar.close > vwap_5m > earlier,
-                vwap_1m is not None and bar.close > vwap_1m,
+                vwap_5m is not None and earlier is not None and close > vwap_5m > earlier,
+                vwap_1m is not None and close > vwap_1m,
                 rising_s >= rules.vwap_rising_seconds,
                 surges,
                 momentum is not None and momentum > ROUNDING,
@@ -315,43 +377,45 @@ class Signals:
             hold=hold,
         )
 
-    def follow(self, bar: Bar, *, was_blind: bool) -> int:
-        """What an evaluation leaves behind, without its values: seconds since the short VWAP last fell.
+    def follow(self, bar: Bar, *, was_blind: bool) -> tuple[float | None, int]:
+        """What an evaluation leaves behind: the short VWAP, and the seconds since it last fell.
 
         Between consecutive evaluations, both windows from the bars as now known; or since the first evaluation.
         """
+        tape, width = self._tape, self.rules.vwap_short_seconds
         second = (bar.start - self.open) // SECOND
-        before = self._short.vwap
-        self._short.advance(second)
-        now = self._short.vwap
+        tape.settle()
+        before, now = tape.vwap(self._evaluated, width), tape.vwap(second, width)
         fell = was_blind or before is None or now is None or now < before * (1 - ROUNDING)
         if self._evaluated < 0 or fell:
             self._rising_since = second
         self._evaluated = second
-        return second - self._rising_since
-
-    def _advance(self, second: int) -> None:
-        for window in (self._long, self._recent, self._base, self._trend):
-            window.advance(second)
-        self._long_earlier.advance(second - self.rules.vwap_long_shift_seconds)
-        # The percentile is of the bars before this one: start in [s - W, s - 1].
-        self._volumes.advance(second - 1)
+        return now, second - self._rising_since
 
     def _surge(self, second: int) -> tuple[float | None, float | None, bool]:
         """The percentile, z, and whether this second's volume exceeds the percentile."""
         volumes, shares = self._volumes, self._tape.shares[second]
-        if len(volumes.sorted) < self.rules.volume_min_bars:
+        volumes.advance(second - 1)  # of the bars before this one: start in [s - W, s - 1]
+        if volumes.count < self.rules.volume_min_bars:
             return None, None, False
-        numerator, denominator = volumes.percentile(self.rules.volume_percentile)
+        numerator, denominator = volumes.percentile
         p95 = numerator / (denominator * VOLUME_SCALE)
         return p95, volumes.z(shares), shares * denominator > numerator
 
+    def _momentum(self, second: int, close: float) -> float | None:
+        """The slope of the closes as a fraction of the last one per second; None with too few bars."""
+        trend = self._trend
+        trend.advance(second)
+        slope = trend.slope if trend.count >= self.rules.momentum_min_bars else None
+        return None if slope is None else slope / PRICE_SCALE / close
+
     def _relative_volume(self, second: int) -> float | None:
         """Volume per second of the last minute against that of the base window, or of the session when younger."""
-        span = min(self._base.width, second + 1)
-        if not self._base.shares:
+        recent_s, base_s = self.rules.relative_volume_seconds, self.rules.volume_window_seconds
+        base = self._tape.volume(second, base_s)
+        if not base:
             return None
-        return (self._recent.shares * span) / (self._recent.width * self._base.shares)
+        return (self._tape.volume(second, recent_s) * min(base_s, second + 1)) / (recent_s * base)
 
     def _relative_volume_passes(self, ratio: float | None) -> bool | None:
         limit = self.rules.relative_volume_min
@@ -359,17 +423,16 @@ class Signals:
             return None
         return ratio is not None and ratio >= limit - ROUNDING
 
-    def _rates_of_change(self, second: int) -> tuple[float | None, float | None]:
+    def _rates_of_change(self, second: int, close: float) -> tuple[float | None, float | None]:
         """ROC5 of the symbol and of the benchmark, percentage points; None where a close is missing or too old."""
-        rules = self.rules
+        rules, benchmark = self.rules, self._benchmark
         base = second - rules.roc_seconds
         oldest = base - rules.roc_tolerance_seconds
-        own = _change(self._tape.close[second], self._tape.close_at(base, oldest))
+        own = _change(close, self._tape.last(base, oldest))
         if not rules.benchmark:
             return own, None
-        tape = self.tapes[rules.benchmark]
-        last = tape.close_at(second, second - rules.benchmark_max_age_seconds)
-        return own, _change(last, tape.close_at(base, oldest))
+        last = benchmark.last(second, second - rules.benchmark_max_age_seconds)
+        return own, _change(last, benchmark.last(base, oldest))
 
     def _spy_lag_passes(self, own: float | None, benchmark: float | None) -> bool | None:
         if not self.rules.benchmark:

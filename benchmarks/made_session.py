@@ -24,8 +24,11 @@ EMPTY = (0.25, 0.02)
 PAUSES, PAUSE_S = 12, 15
 """How often the benchmark does not trade for so long that its last close is too old, and for how long."""
 
-LATEST_CORRECTION_S = 900
-"""The vendor corrects bars for a quarter of an hour."""
+SOON_S, LATEST_CORRECTION_S = 60, 900
+"""The vendor corrects bars for a quarter of an hour: most after about a minute, the others at any time in it."""
+
+SOON = 0.9
+"""Share of the corrections that come soon."""
 
 OTHER_CLOSE = 0.3
 """Share of corrections that change the close, too."""
@@ -116,7 +119,9 @@ def _pause(dice: random.Random, own: dict[int, Row], benchmark: dict[int, Row], 
 
 def _corrected(dice: random.Random, bar: Row, seconds: int) -> Row:
     """A bar as it is sent again: more volume, another average, now and then another close; most of them soon."""
-    later = 1 + min(LATEST_CORRECTION_S, int(dice.expovariate(1 / 60)))
+    is_soon = dice.random() < SOON
+    after = dice.expovariate(1 / SOON_S) if is_soon else dice.uniform(0, LATEST_CORRECTION_S)
+    later = 1 + min(LATEST_CORRECTION_S, int(after))
     volume = round(bar.volume * dice.uniform(1.0, 1.4), 4)
     vwap = round(dice.uniform(bar.low, bar.high), 4)
     close = round(dice.uniform(bar.low, bar.high), 2) if dice.random() < OTHER_CLOSE else bar.close

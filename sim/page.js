@@ -1,7 +1,15 @@
 "use strict";
 // The charts of the page. All times are New York wall time, written as if it were UTC: no viewer's time zone matters.
 (() => {
-  const data = JSON.parse(document.getElementById("data").textContent);
+  const element = (id) => document.getElementById(id);
+  const fail = (reason) => {
+    element("failed").hidden = false;
+    element("failed").textContent = `The charts could not be drawn: ${reason}. The tables are complete.`;
+  };
+  addEventListener("error", (event) => fail(event.message));
+  addEventListener("unhandledrejection", (event) => fail(event.reason));
+
+  const data = JSON.parse(element("data").textContent);
   const ARRAYS = { f4: Float32Array, u4: Uint32Array, u2: Uint16Array, u1: Uint8Array };
   const GAP_S = 30; // a line is not drawn across a longer silence
   const NARROW = 700;
@@ -17,7 +25,6 @@
   };
   const columns = (packed) => Object.fromEntries(Object.entries(packed).map(([name, column]) => [name, decoded(column)]));
   const rows = columns(data.rows);
-  const element = (id) => document.getElementById(id);
   const made = (tag, parent, className) => {
     const item = document.createElement(tag);
     if (className) item.className = className;
@@ -575,18 +582,11 @@
   const charts = [session, ...data.trades.map(tradeChart)];
   const idle = () => new Promise((go) => (window.requestIdleCallback || setTimeout)(() => go()));
   const drawn = async () => {
-    try {
-      readColours();
-      for (const chart of charts) chart.measure();
-      for (const chart of charts) {
-        await chart.draw();
-        await idle(); // the page can be read and scrolled before its last chart is drawn
-      }
-    } catch (error) {
-      const box = element("failed");
-      box.hidden = false;
-      box.textContent = `The charts could not be drawn: ${error.message}`;
-      throw error;
+    readColours();
+    for (const chart of charts) chart.measure();
+    for (const chart of charts) {
+      await chart.draw();
+      await idle(); // the page can be read and scrolled before its last chart is drawn
     }
   };
   document.addEventListener("click", (event) => {

@@ -149,7 +149,7 @@ HOSTILE = "O:</script><img src=x onerror=alert(1)>\u2028&'\""
 def hostile_day(opened: Opened) -> Study:
     """A trade whose texts would be dangerous if a page took them as they are."""
     study = study_of([Seen(at(2_000), evaluation(1_997, 215.0, passes=127), False, "", None)])
-    trade = replace(opened, id="abc123", contract=HOSTILE)
+    trade = replace(opened, id="</script><i>", contract=HOSTILE)
     study.trades.learn(at(2_000), Tick(), [trade])
     study.marks[trade.id] = [MarkPoint(at(2_000), opened.mid, opened.mid, 1, 2)]
     study.odd.append(f"rule {HOSTILE} is unknown")
@@ -263,7 +263,7 @@ def test_what_a_record_says_is_text(made: Study, tmp_path: Path) -> None:
     assert len(elements.scripts) == 3
     assert not [name for _, attributes in elements.found for name in attributes if name.startswith("on")]
     data = json.loads(elements.scripts[0])
-    assert data["trades"][0]["id"] == "abc123"
+    assert data["trades"][0]["id"] == "</script><i>"
     assert "<" not in elements.scripts[0]
     assert (
         HOSTILE.replace("&", "&amp;")
@@ -731,3 +731,17 @@ async def test_a_day_without_an_evaluation_is_drawn_too(tmp_path: Path) -> None:
         text = await tab.evaluate("document.getElementById('gaps').innerText")
         assert "Blind: delayed bars, then connection lost" in text
         assert "1h23m" in text and "Not running: killed or crashed" in text
+
+
+@in_a_browser
+async def test_charts_that_cannot_be_drawn_are_said(made: Study, tmp_path: Path) -> None:
+    path = written(made, tmp_path)
+    text = path.read_text(encoding="utf-8")
+    broken = re.sub(r'"price":\{"type":"f4","bytes":"', '"price":{"type":"f4","bytes":"*', text, count=1)
+    assert broken != text
+    path.write_text(broken, encoding="utf-8")
+    async with browser() as tab:
+        await tab.open(path)
+        said = await tab.evaluate("document.getElementById('failed').innerText")
+        assert said.startswith("The charts could not be drawn: ")
+        assert said.endswith(". The tables are complete.")

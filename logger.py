@@ -464,11 +464,11 @@ def miss_text(missed: Shortfall, benchmark: str = "SPY") -> str:
     short = abs(threshold - value)
     match missed.condition:
         case Condition.FIVE_MINUTE_VWAP if threshold:  # else it is the rise that lacked, whose threshold is 0
-            return f"price ${value:,.3f}, needed above the 5m VWAP ${threshold:,.3f}: ${short:.3f} short"
+            return f"price ${value:,.3f}, needed above the 5m VWAP ${threshold:,.3f}: ${_small(short)} short"
         case Condition.FIVE_MINUTE_VWAP:
-            return f"5m VWAP {utils.signed_percent(value, 4)}, needed a rise: {short:.4f}% short"
+            return f"5m VWAP {utils.signed_percent(value, 4)}, needed a rise: {_small(short, 4)}% short"
         case Condition.ABOVE_VWAP:
-            return f"price ${value:,.3f}, needed above the VWAP ${threshold:,.3f}: ${short:.3f} short"
+            return f"price ${value:,.3f}, needed above the VWAP ${threshold:,.3f}: ${_small(short)} short"
         case Condition.VWAP_RISING:
             return f"VWAP rising for {value:.0f} s, needed {threshold:.0f} s: {short:.0f} s short"
         case Condition.VOLUME_SURGE:
@@ -480,9 +480,18 @@ def miss_text(missed: Shortfall, benchmark: str = "SPY") -> str:
                 f"relative volume {value:.2f}, needed {threshold:.2f}: {_percent_of(short, threshold)} short"
             )
         case Condition.SPY_LAG:
-            return f"{benchmark} ahead by {value:.3f} points, allowed {threshold:.3f}: {short:.3f} too far"
+            return (
+                f"{benchmark} ahead by {value:.3f} points, allowed {threshold:.3f}: {_small(short)} too far"
+            )
         case other:
             assert_never(other)
+
+
+def _small(value: float, decimals: int = 3) -> str:
+    """A distance, with more decimals where it would read as none."""
+    while value and not round(value, decimals):
+        decimals += 1
+    return f"{value:.{decimals}f}"
 
 
 def _percent_of(part: float, whole: float) -> str:

@@ -467,6 +467,8 @@ def test_the_signal_line() -> None:
         ),
         ("five_minute_vwap", -0.0012, 0.0, "5m VWAP -0.0012%, needed a rise: 0.0012% short"),
         ("above_vwap", 220.3, 220.304, "price $220.300, needed above the VWAP $220.304: $0.004 short"),
+        ("above_vwap", 220.3, 220.30002, "price $220.300, needed above the VWAP $220.300: $0.00002 short"),
+        ("above_vwap", 220.3, 220.3, "price $220.300, needed above the VWAP $220.300: $0.000 short"),
         ("vwap_rising", 27, 30, "VWAP rising for 27 s, needed 30 s: 3 s short"),
         ("volume_surge", 3912, 4105, "volume 3,912, needed 4,105: 5 % short"),
         ("volume_surge", 4100, 4105, "volume 4,100, needed 4,105: 0.12 % short"),

@@ -323,6 +323,8 @@ class Engine:
         bar = self._learn(now, event)
         if bar is not None:
             self._evaluate(now, bar)
+        elif self.book.position is None and not self.feed.has_news and not isinstance(event, AlertOutcome):
+            return []  # as after most facts: there is nothing to decide
         decisions: list[Decision] = []
         for decision in self._decide(now, event, bar):
             if decision is not None:

@@ -180,14 +180,22 @@ class VolumeDistribution(Window):
         self._squares = 0
 
     def advance(self, end: int) -> None:
-        """Move the end, second by second."""
-        close = self._close
+        """Move the end, second by second; written out, because every evaluation comes through here."""
+        close, all_shares, ordered, width = self._close, self._shares, self._sorted, self.width
+        total, squares = self._total, self._squares
         for index in range(self.end + 1, end + 1):
-            leaving = index - self.width
+            leaving = index - width
             if leaving >= 0 and close[leaving] is not None:
-                self.remove(leaving)
+                shares = all_shares[leaving]
+                del ordered[bisect_left(ordered, shares)]
+                total -= shares
+                squares -= shares * shares
             if close[index] is not None:
-                self.add(index)
+                shares = all_shares[index]
+                insort(ordered, shares)
+                total += shares
+                squares += shares * shares
+        self._total, self._squares = total, squares
         self.end = max(self.end, end)
 
     def add(self, index: int) -> None:
@@ -425,14 +433,14 @@ class Signals:
 
     def _rates_of_change(self, second: int, close: float) -> tuple[float | None, float | None]:
         """ROC5 of the symbol and of the benchmark, percentage points; None where a close is missing or too old."""
-        rules, benchmark = self.rules, self._benchmark
+        rules = self.rules
         base = second - rules.roc_seconds
         oldest = base - rules.roc_tolerance_seconds
         own = _change(close, self._tape.last(base, oldest))
         if not rules.benchmark:
             return own, None
-        last = benchmark.last(second, second - rules.benchmark_max_age_seconds)
-        return own, _change(last, benchmark.last(base, oldest))
+        last = self._benchmark.last(second, second - rules.benchmark_max_age_seconds)
+        return own, _change(last, self._benchmark.last(base, oldest))
 
     def _spy_lag_passes(self, own: float | None, benchmark: float | None) -> bool | None:
         if not self.rules.benchmark:

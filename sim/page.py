@@ -18,6 +18,7 @@ from config import VERSION
 from events import Condition
 from sim import fills, funnel
 from sim.page_data import GATE_KINDS, payload
+from sim.page_library import library
 from sim.page_tables import (
     condition_name,
     declined_section,
@@ -32,32 +33,21 @@ from sim.study import Study
 from utils import clock_text, minute_text, new_york, span_text
 
 HERE = Path(__file__).parent
-REQUIREMENTS = "requirements-dev.txt"
 
 
 def write(study: Study, path: Path) -> None:
     """Write the page of a study. Raises Unusable when plotly is not installed or the file cannot be written."""
-    page = render(study, plotly())
+    page = render(study, library())
     try:
         path.write_text(page, encoding="utf-8", newline="\n")
     except OSError as error:
         raise Unusable(f"--html {path}: {error.strerror}") from None
 
 
-def plotly() -> str:
-    """The charting library's script, of the installed package. Raises Unusable without it."""
-    try:
-        # Only here: nothing but this page needs it.
-        from plotly.offline import get_plotlyjs  # type: ignore[import-untyped]  # noqa: PLC0415
-    except ImportError:
-        raise Unusable(f"--html needs the package plotly: python -m pip install -r {REQUIREMENTS}") from None
-    return str(get_plotlyjs())
-
-
 # --- The file ----------------------------------------------------------------------------------------
 
 
-def render(study: Study, library: str) -> str:
+def render(study: Study, charting: str) -> str:
     """The whole file, with the charting library's script in it."""
     missed = funnel.misses(study)[: funnel.MISSES_SHOWN]
     style = (HERE / "page.css").read_text(encoding="utf-8")
@@ -83,7 +73,7 @@ def render(study: Study, library: str) -> str:
             '<html lang="en">',
             "<head>",
             '<meta charset="utf-8">',
-            f'<meta http-equiv="Content-Security-Policy" content="{_policy(library, script)}">',
+            f'<meta http-equiv="Content-Security-Policy" content="{_policy(charting, script)}">',
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             '<meta name="referrer" content="no-referrer">',
             f"<title>{escape(title)}</title>",
@@ -92,7 +82,7 @@ def render(study: Study, library: str) -> str:
             "<body>",
             *body,
             f'<script type="application/json" id="data">{_json(payload(study, missed))}</script>',
-            f"<script>{library}</script>",
+            f"<script>{charting}</script>",
             f"<script>{script}</script>",
             "</body>",
             "</html>",

@@ -23,6 +23,7 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
+from plotly.offline import get_plotlyjs  # type: ignore[import-untyped]
 from websockets.asyncio.client import ClientConnection, connect
 
 from config import Rules
@@ -37,6 +38,7 @@ from events import (
 )
 from sim import fills, funnel, page
 from sim.page_data import GATE_KINDS, column, payload
+from sim.page_library import KINDS_LISTED, library, quick
 from sim.page_tables import condition_name
 from sim.replay import Unusable
 from sim.study import Blind, Down, DownCause, MarkPoint, Seen, Study, read
@@ -364,14 +366,38 @@ def test_every_gate_has_a_colour() -> None:
         assert f"--gate-{kind}:" in dark
 
 
+def test_the_library_builds_no_kind_of_chart_that_the_page_does_not_draw() -> None:
+    script = str(get_plotlyjs())
+    listed = KINDS_LISTED.search(script)
+    assert listed is not None and listed[1].count(",") > 40
+    quicker = library()
+    assert quicker[: listed.start(1)] == script[: listed.start(1)]
+    assert quicker.endswith(script[listed.end(1) :])
+    assert quicker[listed.start(1) :].split("]", 1)[0] in listed[1].split(",")
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "",
+        'var a=W((b,c)=>{"use strict";c.exports={name:"heatmap"}});',
+        "R.register([a(),b()])",
+        'var a=W((b,c)=>{"use strict";c.exports={name:"heatmap"}});R.register([b(),d()])',
+        'var a=W((b,c)=>{"use strict";c.exports={name:"heatmap"}}),e=W((f,g)=>{"use strict";g.exports=a()});R.register([b(),d()])',
+    ],
+)
+def test_a_library_that_is_built_otherwise_is_left_as_it_is(script: str) -> None:
+    assert quick(script) == script
+
+
 def test_without_plotly_it_says_how_to_install_it() -> None:
     program = (
         "import sys\n"
         "sys.modules['plotly'] = None\n"
-        "from sim import page\n"
+        "from sim.page_library import library\n"
         "from sim.replay import Unusable\n"
         "try:\n"
-        "    page.plotly()\n"
+        "    library()\n"
         "except Unusable as error:\n"
         "    print(error)\n"
     )

@@ -20,9 +20,10 @@ from benchmarks.environments import Environments, default_cache
 from benchmarks.growth import Growth
 from benchmarks.harness import ROOT, SHORT, Benchmark, BenchmarkError, Context, Row
 from benchmarks.rebuild import Rebuild
+from benchmarks.start import Start
 from benchmarks.wire import Wire
 
-BENCHMARKS: tuple[Benchmark, ...] = (EngineSpeed(), Growth(), Wire(), Chain(), Rebuild())
+BENCHMARKS: tuple[Benchmark, ...] = (EngineSpeed(), Growth(), Wire(), Chain(), Rebuild(), Start())
 """Every benchmark, in the order of the table. A new one is added here."""
 
 

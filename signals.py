@@ -72,6 +72,7 @@ class Tape(Closes):
         self.notional = [0] * seconds
         self._shares_before = [0] * (seconds + 1)
         self._notional_before = [0] * (seconds + 1)
+        self.total_shares = 0
         self._stale_from = seconds
         """From this second on the sums lack a correction."""
         self._windows: list[Window] = []
@@ -94,6 +95,7 @@ class Tape(Closes):
             if not is_new:
                 for window in holders:
                     window.remove(index)
+        self.total_shares += shares - self.shares[index]
         self.close[index] = bar.close
         self.price[index] = round(bar.close * PRICE_SCALE)
         self.shares[index] = shares
@@ -113,9 +115,14 @@ class Tape(Closes):
         all_notional[index + 1] = all_notional[before] + notional
         self.newest = index
 
-    def settle(self) -> None:
-        """Bring the sums up to date after corrections: once for all of them, from the earliest on."""
+    def settle(self) -> bool:
+        """Bring the sums up to date after corrections: once for all of them, from the earliest on.
+
+        Returns whether there was one.
+        """
         first, end = self._stale_from, self.newest + 1
+        if first == self.seconds:
+            return False
         if first < end:
             for sums, values in (
                 (self._shares_before, self.shares),
@@ -123,6 +130,7 @@ class Tape(Closes):
             ):
                 sums[first : end + 1] = accumulate(values[first:end], initial=sums[first])
         self._stale_from = self.seconds
+        return True
 
     def volume(self, end: int, width: int) -> int:
         """Σv over the bars with start in (end - width, end], in volume steps. `settle` comes first."""
@@ -249,17 +257,19 @@ class CloseTrend(Window):
         for index in range(self.end + 1, end + 1):
             leaving = index - width
             if leaving >= 0 and close[leaving] is not None:
-                left = price[leaving]
-                count, x, y, xx, xy = (
-                    count - 1,
-                    x - leaving,
-                    y - left,
-                    xx - leaving * leaving,
-                    xy - leaving * left,
-                )
+                value = price[leaving]
+                count -= 1
+                x -= leaving
+                y -= value
+                xx -= leaving * leaving
+                xy -= leaving * value
             if close[index] is not None:
-                came = price[index]
-                count, x, y, xx, xy = count + 1, x + index, y + came, xx + index * index, xy + index * came
+                value = price[index]
+                count += 1
+                x += index
+                y += value
+                xx += index * index
+                xy += index * value
         self.count, self._x, self._y, self._xx, self._xy = count, x, y, xx, xy
         self.end = max(self.end, end)
 
@@ -302,6 +312,7 @@ class Signals:
         self._trend = CloseTrend(tape, rules.momentum_seconds)
         self._newest_outside: dict[str, int] = {}
         self._evaluated = -1
+        self._short_vwap: float | None = None
         self._rising_since = -1
 
     def learn(self, bar: Bar) -> tuple[bool, bool]:
@@ -326,14 +337,14 @@ class Signals:
     @property
     def vwap(self) -> float | None:
         """The short VWAP at the last evaluation, from the bars as now known."""
-        self._tape.settle()
-        return self._tape.vwap(self._evaluated, self.rules.vwap_short_seconds)
+        if self._tape.settle():
+            self._short_vwap = self._tape.vwap(self._evaluated, self.rules.vwap_short_seconds)
+        return self._short_vwap
 
     @property
     def volume(self) -> float:
         """The session's volume so far, in shares."""
-        self._tape.settle()
-        return self._tape.volume(self._tape.newest, self._tape.seconds) / VOLUME_SCALE
+        return self._tape.total_shares / VOLUME_SCALE
 
     def evaluate(
         self,
@@ -392,12 +403,13 @@ class Signals:
         """
         tape, width = self._tape, self.rules.vwap_short_seconds
         second = (bar.start - self.open) // SECOND
-        tape.settle()
-        before, now = tape.vwap(self._evaluated, width), tape.vwap(second, width)
+        if tape.settle():
+            self._short_vwap = tape.vwap(self._evaluated, width)
+        before, now = self._short_vwap, tape.vwap(second, width)
         fell = was_blind or before is None or now is None or now < before * (1 - ROUNDING)
         if self._evaluated < 0 or fell:
             self._rising_since = second
-        self._evaluated = second
+        self._evaluated, self._short_vwap = second, now
         return now, second - self._rising_since
 
     def _surge(self, second: int) -> tuple[float | None, float | None, bool]:

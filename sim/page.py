@@ -35,6 +35,14 @@ from utils import clock_text, minute_text, new_york, span_text
 HERE = Path(__file__).parent
 
 
+def check(path: Path) -> None:
+    """What would keep a page from being written, before the wait for a study. Raises Unusable."""
+    library()
+    if path.is_dir() or not path.parent.is_dir():
+        what = "is a folder, takes a file" if path.is_dir() else f"there is no folder {path.parent}"
+        raise Unusable(f"--html {path}: {what}")
+
+
 def write(study: Study, path: Path) -> None:
     """Write the page of a study. Raises Unusable when plotly is not installed or the file cannot be written."""
     page = render(study, library())

@@ -21,7 +21,7 @@ import config
 import utils
 from config import ConfigError, seconds_of_day
 from journal import PACKED_SUFFIX, SUFFIX, Damage, records
-from sim import funnel, moment, what_if
+from sim import funnel, moment, page, what_if
 from sim.replay import Unusable, parse_sets, survey
 from sim.report import WIDTH, as_json, entry_data, printable, report, wrapped
 from sim.study import read
@@ -198,6 +198,8 @@ def _run(options: argparse.Namespace, now: int) -> None:
     dated = record.headers[0][1].session.date
     if found.date not in ("", dated):
         raise Unusable(f"{found.path}: holds the session of {dated}, not of {found.date}")
+    if options.html is not None:
+        page.check(options.html)
     study = read(found.path, now=now, surveyed=record)
     extra: dict[str, Any] = {}
     lines: list[str] = [*wrapped(found.note)] if found.note else []
@@ -228,8 +230,6 @@ def _run(options: argparse.Namespace, now: int) -> None:
     else:
         print(*map(printable, lines), sep="\n")
     if options.html is not None:
-        from sim import page  # noqa: PLC0415 - only here: the rest needs no plotly
-
         page.write(study, options.html)
         print(f"\nWritten: {options.html}", file=sys.stderr if options.json else sys.stdout)
 

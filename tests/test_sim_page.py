@@ -411,6 +411,11 @@ def test_without_plotly_it_says_how_to_install_it() -> None:
 def test_a_file_that_cannot_be_written_is_said(made: Study, tmp_path: Path) -> None:
     with pytest.raises(Unusable, match=r"--html .*/missing/page\.html: No such file"):
         page.write(made, tmp_path / "missing" / "page.html")
+    with pytest.raises(Unusable, match=r"--html .*/page\.html: there is no folder .*/missing"):
+        page.check(tmp_path / "missing" / "page.html")
+    with pytest.raises(Unusable, match=r": is a folder, takes a file"):
+        page.check(tmp_path)
+    page.check(tmp_path / "page.html")
 
 
 # --- In a browser ------------------------------------------------------------------------------------

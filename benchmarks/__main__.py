@@ -21,9 +21,18 @@ from benchmarks.growth import Growth
 from benchmarks.harness import ROOT, SHORT, Benchmark, BenchmarkError, Context, Row
 from benchmarks.rebuild import Rebuild
 from benchmarks.start import Start
+from benchmarks.tick_to_alert import TickToAlert
 from benchmarks.wire import Wire
 
-BENCHMARKS: tuple[Benchmark, ...] = (EngineSpeed(), Growth(), Wire(), Chain(), Rebuild(), Start())
+BENCHMARKS: tuple[Benchmark, ...] = (
+    EngineSpeed(),
+    Growth(),
+    Wire(),
+    TickToAlert(),
+    Chain(),
+    Rebuild(),
+    Start(),
+)
 """Every benchmark, in the order of the table. A new one is added here."""
 
 

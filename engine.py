@@ -77,16 +77,16 @@ class Feed:
         self._lost_at: int | None = None
         self._restored_at = 0
         self._live_at = 0
-        self._live_end: int | None = None
+        self._live_end = 0
         self._live_start: dict[str, int] = {}
-        self._lags: deque[int] = deque()
-        self._late = 0
+        self._lags: deque[int] = deque(maxlen=rules.lag_bars)
         self._is_due = False
         self._told: set[FeedCause] = set()
         self._alarmed_at: int | None = None
         self._untold = 0
         self._uncovered: dict[str, list[tuple[int, int]]] = {symbol: [] for symbol in rules.symbols}
         self._stall = rules.stall_seconds * SECOND
+        self._price_window = rules.price_window_seconds * SECOND
         self._lag_limit = rules.max_lag_seconds * SECOND
         self.cause: FeedCause | None = None
         self.well_until = 0
@@ -168,34 +168,37 @@ class Feed:
         """Whether every second that a price window ending at ``start`` reaches back to is known."""
         for gaps in self._uncovered.values():
             if gaps:
-                oldest = start - self._rules.price_window_seconds * SECOND
+                oldest = start - self._price_window
                 if any(gap_start <= start and gap_end > oldest for gap_start, gap_end in gaps):
                     return False
         return True
 
     def arrive(self, now: int, bar: Bar) -> None:
         """A live first print: the sign of life, its lag, and recovery when it is in time."""
-        end = bar.start + SECOND
-        lag, limit = max(0, now - end), self._lag_limit
-        is_in_time = lag <= limit
-        was_full = len(self._lags) == self._rules.lag_bars
-        if was_full:
-            self._late -= self._lags.popleft() > limit
-        self._lags.append(lag)
-        self._late += not is_in_time
+        start = bar.start
+        lag = now - start - SECOND
+        lags, is_in_time = self._lags, lag <= self._lag_limit
+        was_full = len(lags) == lags.maxlen
+        lags.append(lag if lag > 0 else 0)
         if is_in_time:
             if self.cause is not None and self._is_up:
                 self._recover(self.cause, bar)
-            if self._live_end is None or end > self._live_end:
-                self._live_end = end
+            self._live_end = max(self._live_end, start + SECOND)
         self._live_at = now
-        if bar.start > self._live_start.get(bar.symbol, 0):
-            self._live_start[bar.symbol] = bar.start
+        if start > self._live_start.get(bar.symbol, 0):
+            self._live_start[bar.symbol] = start
         # One more bar in time makes no median late, but for the first that there is: who sees goes on seeing until
         # there is silence.
-        sees = self.cause is None and self._is_up and is_in_time and now >= self._session.open
-        sees = sees and (was_full or len(self._lags) < self._rules.lag_bars)
-        self.well_until = min(now + self._stall, self._session.close) if sees else 0
+        if (
+            is_in_time
+            and self.cause is None
+            and self._is_up
+            and now >= self._session.open
+            and (was_full or len(lags) != lags.maxlen)
+        ):
+            self.well_until = min(now + self._stall, self._session.close)
+        else:
+            self.well_until = 0
 
     def _recover(self, cause: FeedCause, bar: Bar) -> None:
         if self._told:
@@ -207,12 +210,11 @@ class Feed:
         self.cause = None
         self._is_due = False
         self._lags.clear()
-        self._late = 0
 
     @property
     def _blind_from(self) -> int:
         """The end of the last live bar in time, or when blindness began when there was none."""
-        return self.blind_since if self._live_end is None else self._live_end
+        return self._live_end or self.blind_since
 
     def judge(self, now: int) -> None:
         """Go blind when there is a cause. Seeing again takes a bar, so it happens in `arrive`."""
@@ -242,8 +244,7 @@ class Feed:
         if self._silence(now) >= self._stall:
             return FeedCause.SILENCE
         count = len(self._lags)
-        # With fewer than half of them late, the median is in time.
-        if count == self._rules.lag_bars and 2 * self._late >= count:
+        if count == self._lags.maxlen:
             lags = sorted(self._lags)
             if lags[(count - 1) // 2] + lags[count // 2] > 2 * self._lag_limit:
                 return FeedCause.LAG
@@ -298,6 +299,8 @@ class Engine:
         self.evaluations = 0
         """How many there were."""
         self._evaluated_start = session.open
+        self._warm_at = session.open + rules.warmup_seconds * SECOND
+        self._entry_bar = rules.entry_bar_seconds * SECOND
         self._entry_end = session.close - rules.before_close(rules.no_entry_after) * SECOND
         self._time_stop = session.close - rules.before_close(rules.hard_time_stop) * SECOND
         self._holds: set[HoldReason] = set()
@@ -471,24 +474,24 @@ class Engine:
 
     def _gate(self, now: int, bar: Bar) -> tuple[DeclineReason | None, HoldReason | None]:
         """The first closed gate, in their order, and what holds when it is `HELD`."""
-        rules, session, book = self.rules, self.session, self.book
+        session, feed, book = self.session, self.feed, self.book
         if not session.open <= now < session.close or self._is_stopping:
             return DeclineReason.SESSION_CLOSED, None
         if self._holds:
             return DeclineReason.HELD, next(reason for reason in HoldReason if reason in self._holds)
-        if self.feed.is_blind:
+        if feed.cause is not None:
             return DeclineReason.BLIND, None
-        if now - session.open < rules.warmup_seconds * SECOND:
+        if now < self._warm_at:
             return DeclineReason.WARM_UP, None
-        if not self.feed.is_covered(bar.start):
+        if not feed.is_covered(bar.start):
             return DeclineReason.NOT_COVERED, None
-        if 0 < rules.entry_bar_seconds * SECOND < now - bar.end:
+        if 0 < self._entry_bar < now - bar.end:
             return DeclineReason.LATE_BAR, None
         if book.position is not None:
             return DeclineReason.POSITION_OPEN, None
         if book.rests(now):
             return DeclineReason.COOLDOWN, None
-        if 0 < rules.max_entries_per_day <= book.entries:
+        if 0 < self.rules.max_entries_per_day <= book.entries:
             return DeclineReason.MAX_ENTRIES, None
         if now >= self._entry_end:
             return DeclineReason.PAST_CUTOFF, None

@@ -62,16 +62,19 @@ class Closes:
 class Tape(Closes):
     """The seconds of the watched symbol with their volumes, and the sums of those before each second.
 
-    With these, the sum over any window is one difference, however long the window.
+    With these, the sum over any window is one difference, however long the window. ``reach`` is how many seconds
+    before the open a window may begin: nothing was traded there.
     """
 
-    def __init__(self, seconds: int) -> None:
+    def __init__(self, seconds: int, reach: int) -> None:
         super().__init__(seconds)
+        self._after = reach + 1
+        """Where the sums up to a second stand: this much behind its own place."""
         self.price = [0] * seconds
         self.shares = [0] * seconds
         self.notional = [0] * seconds
-        self._shares_before = [0] * (seconds + 1)
-        self._notional_before = [0] * (seconds + 1)
+        self._shares_before = [0] * (reach + seconds + 1)
+        self._notional_before = [0] * (reach + seconds + 1)
         self.total_shares = 0
         self._stale_from = seconds
         """From this second on the sums lack a correction."""
@@ -107,12 +110,12 @@ class Tape(Closes):
     def _extend(self, index: int, shares: int, notional: int) -> None:
         """Carry the sums on to a second after the newest; those between have no volume."""
         all_shares, all_notional = self._shares_before, self._notional_before
-        before = self.newest + 1
-        for silent in range(before, index):
-            all_shares[silent + 1] = all_shares[before]
-            all_notional[silent + 1] = all_notional[before]
-        all_shares[index + 1] = all_shares[before] + shares
-        all_notional[index + 1] = all_notional[before] + notional
+        before, after = self.newest + self._after, index + self._after
+        for silent in range(before + 1, after):
+            all_shares[silent] = all_shares[before]
+            all_notional[silent] = all_notional[before]
+        all_shares[after] = all_shares[before] + shares
+        all_notional[after] = all_notional[before] + notional
         self.newest = index
 
     def settle(self) -> bool:
@@ -124,31 +127,28 @@ class Tape(Closes):
         if first == self.seconds:
             return False
         if first < end:
+            place = first + self._after - 1
             for sums, values in (
                 (self._shares_before, self.shares),
                 (self._notional_before, self.notional),
             ):
-                sums[first : end + 1] = accumulate(values[first:end], initial=sums[first])
+                sums[place : end + self._after] = accumulate(values[first:end], initial=sums[place])
         self._stale_from = self.seconds
         return True
 
     def volume(self, end: int, width: int) -> int:
         """Σv over the bars with start in (end - width, end], in volume steps. `settle` comes first."""
-        after, first = end + 1, end + 1 - width
-        if after <= 0:
-            return 0
-        return self._shares_before[after] - (self._shares_before[first] if first > 0 else 0)
+        sums, place = self._shares_before, end + self._after
+        return sums[place] - sums[place - width]
 
     def vwap(self, end: int, width: int) -> float | None:
-        """Σ(vw·v) / Σv over the bars with start in (end - width, end], dollars; None without volume."""
-        after, first = end + 1, end + 1 - width
-        if after <= 0:
+        """Σ(vw·v) / Σv over the same bars, dollars; None without volume."""
+        sums, place = self._shares_before, end + self._after
+        shares = sums[place] - sums[place - width]
+        if not shares:
             return None
-        shares, notional = self._shares_before[after], self._notional_before[after]
-        if first > 0:
-            shares -= self._shares_before[first]
-            notional -= self._notional_before[first]
-        return notional / (shares * PRICE_SCALE) if shares else None
+        sums = self._notional_before
+        return (sums[place] - sums[place - width]) / (shares * PRICE_SCALE)
 
 
 class Window:
@@ -300,16 +300,32 @@ class Signals:
     """All windows of the watched symbols in one session, and the conditions at each new second."""
 
     def __init__(self, rules: Rules, session: Session) -> None:
-        self.rules = rules
         self.open = session.open
         seconds = (session.close - session.open) // SECOND
-        self._tape = tape = Tape(seconds)
+        longest = max(rules.volume_window_seconds, rules.vwap_long_seconds, rules.vwap_short_seconds)
+        reach = max(longest, rules.relative_volume_seconds) + rules.vwap_long_shift_seconds
+        self._tape = tape = Tape(seconds, reach)
         self._benchmark = Closes(seconds)
         self.tapes: dict[str, Closes] = {rules.symbol: tape}
         if rules.benchmark:
             self.tapes[rules.benchmark] = self._benchmark
         self._volumes = VolumeDistribution(tape, rules.volume_window_seconds, rules.volume_percentile)
         self._trend = CloseTrend(tape, rules.momentum_seconds)
+        # Read from here: the conditions ask for some twenty of these at every second.
+        self._long_s = rules.vwap_long_seconds
+        self._long_shift_s = rules.vwap_long_shift_seconds
+        self._short_s = rules.vwap_short_seconds
+        self._rising_s = rules.vwap_rising_seconds
+        self._base_s = rules.volume_window_seconds
+        self._recent_s = rules.relative_volume_seconds
+        self._volume_min_bars = rules.volume_min_bars
+        self._momentum_min_bars = rules.momentum_min_bars
+        self._relative_volume_min = rules.relative_volume_min
+        self._roc_s = rules.roc_seconds
+        self._roc_tolerance_s = rules.roc_tolerance_seconds
+        self._benchmark_age_s = rules.benchmark_max_age_seconds
+        self._has_benchmark = bool(rules.benchmark)
+        self._lag_max = rules.spy_iwm_lag_threshold + ROUNDING
         self._newest_outside: dict[str, int] = {}
         self._evaluated = -1
         self._short_vwap: float | None = None
@@ -338,7 +354,7 @@ class Signals:
     def vwap(self) -> float | None:
         """The short VWAP at the last evaluation, from the bars as now known."""
         if self._tape.settle():
-            self._short_vwap = self._tape.vwap(self._evaluated, self.rules.vwap_short_seconds)
+            self._short_vwap = self._tape.vwap(self._evaluated, self._short_s)
         return self._short_vwap
 
     @property
@@ -358,11 +374,11 @@ class Signals:
 
         ``was_blind``: there was a blind spell since the evaluation before. Gate and hold are passed through.
         """
-        rules, tape, close = self.rules, self._tape, bar.close
+        tape, close = self._tape, bar.close
         second = (bar.start - self.open) // SECOND
         vwap_1m, rising_s = self.follow(bar, was_blind=was_blind)
-        vwap_5m = tape.vwap(second, rules.vwap_long_seconds)
-        earlier = tape.vwap(second - rules.vwap_long_shift_seconds, rules.vwap_long_seconds)
+        vwap_5m = tape.vwap(second, self._long_s)
+        earlier = tape.vwap(second - self._long_shift_s, self._long_s)
         p95, volume_z, surges = self._surge(second)
         momentum = self._momentum(second, close)
         relative_volume = self._relative_volume(second)
@@ -386,7 +402,7 @@ class Signals:
             passes=(
                 vwap_5m is not None and earlier is not None and close > vwap_5m > earlier,
                 vwap_1m is not None and close > vwap_1m,
-                rising_s >= rules.vwap_rising_seconds,
+                rising_s >= self._rising_s,
                 surges,
                 momentum is not None and momentum > ROUNDING,
                 self._relative_volume_passes(relative_volume),
@@ -401,7 +417,7 @@ class Signals:
 
         Between consecutive evaluations, both windows from the bars as now known; or since the first evaluation.
         """
-        tape, width = self._tape, self.rules.vwap_short_seconds
+        tape, width = self._tape, self._short_s
         second = (bar.start - self.open) // SECOND
         if tape.settle():
             self._short_vwap = tape.vwap(self._evaluated, width)
@@ -416,7 +432,7 @@ class Signals:
         """The percentile, z, and whether this second's volume exceeds the percentile."""
         volumes, shares = self._volumes, self._tape.shares[second]
         volumes.advance(second - 1)  # of the bars before this one: start in [s - W, s - 1]
-        if volumes.count < self.rules.volume_min_bars:
+        if volumes.count < self._volume_min_bars:
             return None, None, False
         numerator, denominator = volumes.percentile
         p95 = numerator / (denominator * VOLUME_SCALE)
@@ -426,40 +442,39 @@ class Signals:
         """The slope of the closes as a fraction of the last one per second; None with too few bars."""
         trend = self._trend
         trend.advance(second)
-        slope = trend.slope if trend.count >= self.rules.momentum_min_bars else None
+        slope = trend.slope if trend.count >= self._momentum_min_bars else None
         return None if slope is None else slope / PRICE_SCALE / close
 
     def _relative_volume(self, second: int) -> float | None:
         """Volume per second of the last minute against that of the base window, or of the session when younger."""
-        recent_s, base_s = self.rules.relative_volume_seconds, self.rules.volume_window_seconds
+        recent_s, base_s = self._recent_s, self._base_s
         base = self._tape.volume(second, base_s)
         if not base:
             return None
         return (self._tape.volume(second, recent_s) * min(base_s, second + 1)) / (recent_s * base)
 
     def _relative_volume_passes(self, ratio: float | None) -> bool | None:
-        limit = self.rules.relative_volume_min
+        limit = self._relative_volume_min
         if limit == 0:
             return None
         return ratio is not None and ratio >= limit - ROUNDING
 
     def _rates_of_change(self, second: int, close: float) -> tuple[float | None, float | None]:
         """ROC5 of the symbol and of the benchmark, percentage points; None where a close is missing or too old."""
-        rules = self.rules
-        base = second - rules.roc_seconds
-        oldest = base - rules.roc_tolerance_seconds
+        base = second - self._roc_s
+        oldest = base - self._roc_tolerance_s
         own = _change(close, self._tape.last(base, oldest))
-        if not rules.benchmark:
+        if not self._has_benchmark:
             return own, None
-        last = self._benchmark.last(second, second - rules.benchmark_max_age_seconds)
+        last = self._benchmark.last(second, second - self._benchmark_age_s)
         return own, _change(last, self._benchmark.last(base, oldest))
 
     def _spy_lag_passes(self, own: float | None, benchmark: float | None) -> bool | None:
-        if not self.rules.benchmark:
+        if not self._has_benchmark:
             return None
         if own is None or benchmark is None:
             return False
-        return benchmark - own <= self.rules.spy_iwm_lag_threshold + ROUNDING
+        return benchmark - own <= self._lag_max
 
 
 def _change(value: float | None, base: float | None) -> float | None:

@@ -251,6 +251,7 @@ class Stage:
                 raise RuntimeError(f"not everyone has connected: {sorted(self.outside.streams)}")
             self.second(None, ())
         self.alerts("warm", WARM, ("floor", "bare", "massive"))
+        self.missed = self.strays = 0  # before all windows are known, no bar decides
 
     def alerts(self, sort: str, count: int, turns: Sequence[str]) -> None:
         """Play seconds until there were ``count`` alerts of the worker."""

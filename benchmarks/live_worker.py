@@ -19,6 +19,9 @@ ROOT = Path(__file__).parent.parent
 STATUS = Path("/proc/self/status")
 LOOK_S = 0.005
 SETTLE_S = 2.0
+PUSH_S = 0.2
+"""Long enough for a push on loopback."""
+
 TURN = 200
 """Facts handled before other tasks get a turn."""
 
@@ -67,8 +70,11 @@ async def live_through(worker: Any, record: Path) -> None:
     for line in Reader(record):
         if not isinstance(line, Entry) or isinstance(line.event, AlertOutcome):
             continue
+        position = worker.engine.position
         worker.desk.take(line.now, line.event)
-        if line.number % TURN == 0:
+        if worker.engine.position is not position:
+            await asyncio.sleep(PUSH_S)  # a BUY that has not been sent when its SELL comes is withdrawn
+        elif line.number % TURN == 0:
             await asyncio.sleep(0)
     await asyncio.sleep(SETTLE_S)
     say(lived=memory(), evaluations=worker.engine.evaluations, entries=worker.engine.book.entries)

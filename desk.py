@@ -257,17 +257,26 @@ class Tally:
         return [
             f"Seen {span_text(self.seen_s * SECOND)} of {span_text(self._session.close - self._session.open)}, "
             f"blind {span_text(self.blind_s * SECOND)}",
-            f"{evaluations} evaluations, {self.signals} signals, {self.entries} entries{withdrawn}",
+            f"{evaluations:,} evaluation{_s(evaluations)}, {self.signals} signal{_s(self.signals)}, "
+            f"{self.entries} {'entry' if self.entries == 1 else 'entries'}{withdrawn}",
             self._nearest_line(rules),
             *self.trades.values(),
         ]
 
     def _nearest_line(self, rules: Rules) -> str:
+        if self.resumed_at is not None and self.resumed_at >= self._session.close:
+            # Whatever was near was before: none is left to be seen after the close.
+            return f"Nearest miss: see python diagnose.py why {self._session.date}"
         since = "" if self.resumed_at is None else f" since the restart at {clock_text(self.resumed_at)}"
         if self._nearest is None:
             return f"No near miss{since}: no second lacked one condition alone"
         start, missed = self._nearest
         return f"Nearest miss{since}: {clock_text(start)}, {logger.miss_text(missed, rules.benchmark)}"
+
+
+def _s(count: int) -> str:
+    """The end of a word that is counted."""
+    return "" if count == 1 else "s"
 
 
 def readiness(now: int, engine: Engine) -> tuple[list[str], list[str]]:

@@ -385,6 +385,8 @@ def _shortcomings(study: Study, said: str) -> list[str]:
     texts: list[str] = []
     if study.down and "not running" not in said:
         texts.append(f"It was not running for {span_text(study.down_us)} of the session.")
+    if study.is_down_now:
+        texts.append(f"Nothing has been recorded since {clock_text(study.until)} ET: is the program running?")
     if study.blind and "blind" not in said:
         spells = f" in {len(study.blind)} spells" if len(study.blind) > 1 else ""
         texts.append(f"It was blind for {span_text(study.blind_us)}{spells}.")

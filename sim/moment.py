@@ -10,11 +10,15 @@ import utils
 from config import Rules
 from events import SECOND, Condition, Evaluation
 from sim.funnel import share, stopped_by
+from sim.report import wrapped
 from sim.study import Seen, Study
 from utils import clock_text, momentum_text, share_price, signed_percent, span_text
 
 AHEAD_S = 600
 """How far the look ahead goes."""
+
+BAR_DELAY_S = 3
+"""How long after its second's end a bar may take to arrive when all is well."""
 
 OPEN_S = utils.OPEN.hour * 3600 + utils.OPEN.minute * 60
 """The open in seconds of the New York day."""
@@ -43,7 +47,7 @@ def show(study: Study, at: int) -> Shown:
     missing = None
     if row is None or row.evaluation.start != at:
         missing = why_not(study, at)
-        lines.append(f"{clock_text(at)} ET was not evaluated: {missing}.")
+        lines += wrapped(f"{clock_text(at)} ET was not evaluated: {missing}.")
         if row is None:
             lines.append("There was no evaluation before it.")
         else:
@@ -87,16 +91,26 @@ def why_not(study: Study, at: int) -> str:
             return (
                 f"the program was not running ({down.cause}), {clock_text(down.start)}–{clock_text(down.end)}"
             )
+    return _without_bar(study, at)
+
+
+def _without_bar(study: Study, at: int) -> str:
+    """Why a second has no evaluation although the program ran: its bar did not come, or not in time."""
+    symbol, due = study.rules.symbol, at + (1 + BAR_DELAY_S) * SECOND
+    is_known = study.closes[study.index_of(at)] is not None
     blind = next((span for span in study.blind if span.start < at + SECOND and at < span.end), None)
-    spell = (
-        ""
-        if blind is None
-        else f"; the feed was blind ({blind.cause}), {clock_text(blind.start)}–{clock_text(blind.end)}"
-    )
-    symbol = study.rules.symbol
-    if study.closes[study.index_of(at)] is None:
-        return f"no bar of {symbol} is known of it" + (spell or ": nothing was traded in that second")
-    return f"its bar of {symbol} came late: filled in afterwards, or out of order{spell}"
+    if blind is not None:
+        bar = "was filled in afterwards" if is_known else "is not known"
+        span = f"{clock_text(blind.start)}–{clock_text(blind.end)}"
+        return f"the feed was blind ({blind.cause}), {span}; its bar of {symbol} {bar}"
+    ended = next((down for down in study.down if at < down.start < due), None)
+    if ended is not None:
+        return f"its bar of {symbol} had not come when the program ended ({ended.cause}) at {clock_text(ended.start)}"
+    if is_known:
+        return f"its bar of {symbol} came late: filled in afterwards, or out of order"
+    if due > study.until and study.until < study.session.close:
+        return f"its bar of {symbol} may still come: a bar takes about 2 s"
+    return f"no bar of {symbol} is known of it: nothing was traded in that second"
 
 
 def conditions(rules: Rules, evaluation: Evaluation) -> list[tuple[Condition, str, str, bool | None]]:
@@ -179,15 +193,20 @@ def _data(row: Seen, table: list[tuple[Condition, str, str, bool | None]]) -> di
 # --- What came after ---------------------------------------------------------------------------------
 
 
-def _ahead(study: Study, at: int, *, decided_at: int) -> tuple[list[str], dict[str, Any]]:
-    """What the minutes after a second, and after what was decided with it, brought: signals, entries, prices."""
+def _ahead(study: Study, at: int, *, decided_at: int) -> tuple[list[str], dict[str, Any] | None]:
+    """What the minutes after a second, and after what was decided with it, brought: signals, entries, prices.
+
+    As data it is None when none of them is in the session as far as it is recorded.
+    """
     end = at + AHEAD_S * SECOND
     starts = [row.evaluation.start for row in study.seen]
     rows = study.seen[bisect_right(starts, at) : bisect_left(starts, end + SECOND)]
     held = [row for row in rows if row.evaluation.holds]
     stops = Counter(gate.value for row in held if (gate := stopped_by(row)) is not None)
     entries = [trade for trade in study.trades.told if decided_at < trade.opened_at <= end]
-    lines = [f"The next 10 minutes, until {clock_text(end)}:"]
+    if min(end, study.end) <= max(at, study.session.open):
+        return ["The record holds nothing of the 10 minutes after it."], None
+    lines = [_ahead_heading(study, end)]
     text = f"  Signals: {len(held)}"
     if held:
         text += f", the first at {clock_text(held[0].evaluation.start)}"
@@ -206,12 +225,21 @@ def _ahead(study: Study, at: int, *, decided_at: int) -> tuple[list[str], dict[s
             f"  {study.rules.symbol}: at best {_move(best)}, at worst {_move(worst)}, from {_price(best.base)}"
         )
     return lines, {
+        "until": utils.utc_iso(min(end, study.end)),
         "signals": len(held),
         "stopped": dict(stops),
         "entries": [trade.opened.id for trade in entries],
         "best_percent": None if best is None else best.percent,
         "worst_percent": None if worst is None else worst.percent,
     }
+
+
+def _ahead_heading(study: Study, end: int) -> str:
+    if end <= study.end:
+        return f"The next 10 minutes, until {clock_text(end)}:"
+    if study.end >= study.session.close:
+        return f"What followed until the close, {clock_text(study.end)}:"
+    return f"What followed until {clock_text(study.end)}, where the record ends so far:"
 
 
 class Move(NamedTuple):

@@ -16,6 +16,7 @@ from typing import Any
 
 from config import VERSION
 from events import Condition
+from journal import PACKED_SUFFIX, SUFFIX
 from sim import fills, funnel
 from sim.page_data import GATE_KINDS, payload
 from sim.page_library import library
@@ -35,9 +36,15 @@ from utils import clock_text, minute_text, new_york, span_text
 HERE = Path(__file__).parent
 
 
-def check(path: Path) -> None:
-    """What would keep a page from being written, before the wait for a study. Raises Unusable."""
+def check(path: Path, record: Path) -> None:
+    """What would keep a page from being written, before the wait for a study. Raises Unusable.
+
+    A slip of the hand must not replace ``record``, or one beside it, by a page.
+    """
     library()
+    target = path.resolve()
+    if target.parent == record.resolve().parent and target.name.endswith((SUFFIX, PACKED_SUFFIX)):
+        raise Unusable(f"--html {path}: is a session's record, takes another file")
     if path.is_dir() or not path.parent.is_dir():
         what = "is a folder, takes a file" if path.is_dir() else f"there is no folder {path.parent}"
         raise Unusable(f"--html {path}: {what}")

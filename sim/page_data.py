@@ -233,7 +233,8 @@ def _trade(study: Study, trade: Trade) -> dict[str, Any] | None:
     points = study.marks.get(opened.id, [])
     if not points:
         return None
-    begin, end = trade.opened_at, trade.closed_at or max(points[-1].now, study.until)
+    ended = trade.closed_at or study.withdrawn_at.get(opened.id)
+    begin, end = trade.opened_at, ended or max(points[-1].now, study.until)
     points = [*points, points[-1]._replace(now=end)]  # points are kept where something moved
     return {
         "id": opened.id,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import textwrap
 from collections.abc import Mapping
 from typing import Any
@@ -42,7 +43,7 @@ def _heading(study: Study) -> list[str]:
     hours = f"{utils.minute_text(session.open)}–{utils.minute_text(session.close)} ET"
     if study.is_over:
         state = ""
-    elif study.down and study.down[-1].end == study.end:
+    elif study.is_down_now:
         state = f", in progress, but nothing was recorded since {clock_text(study.until)}"
     else:
         state = f", in progress: until {clock_text(study.end)}"
@@ -174,9 +175,10 @@ def _trade_lines(study: Study) -> list[str]:
             reason = "" if trade.closed is None else f"  {trade.closed.reason}"
             lines.append(f"{head} → {what_if.cell(found[opened.id]):<44}{reason}".rstrip())
     if found:
-        lines.append(
-            f"`python -m sim replay {study.path.name}` shows what following each push late would have paid."
-        )
+        lines += [
+            "What following each push some seconds late would have paid:",
+            f"  python -m sim replay {shlex.quote(str(study.path))}",
+        ]
     return lines
 
 

@@ -162,6 +162,11 @@ class Study:
         return self.asked_at >= self.session.close
 
     @property
+    def is_down_now(self) -> bool:
+        """Whether the session is in progress and nobody writes its record any more."""
+        return not self.is_over and bool(self.down) and self.down[-1].end == self.asked_at > self.until
+
+    @property
     def end(self) -> int:
         """Where the session so far ends: at its close, or where the record or the program has got to."""
         last_down = self.down[-1].end if self.down else 0

@@ -113,7 +113,7 @@ def _second(text: str) -> int:
 
 
 class Found(NamedTuple):
-    """A record, the session that it should hold (empty when a file was named), and what is to be said of the choice."""
+    """A record, the session that it should hold (empty when nothing says which), and what is to be said of the choice."""
 
     path: Path
     date: str = ""
@@ -123,7 +123,7 @@ class Found(NamedTuple):
 def find(place: Path | None, day: date | None, now: int) -> Found:
     """The record that is asked for. Raises Unusable when there is none, Closed when there was no session."""
     if place is not None and not place.is_dir():
-        return Found(place)
+        return Found(place, "" if day is None else day.isoformat())
     folder = data_dir() if place is None else place
     if folder.name == "sessions" and not (folder / "sessions").is_dir():
         folder = folder.parent
@@ -199,7 +199,7 @@ def _run(options: argparse.Namespace, now: int) -> None:
     if found.date not in ("", dated):
         raise Unusable(f"{found.path}: holds the session of {dated}, not of {found.date}")
     if options.html is not None:
-        page.check(options.html)
+        page.check(options.html, found.path)
     study = read(found.path, now=now, surveyed=record)
     extra: dict[str, Any] = {}
     lines: list[str] = [*wrapped(found.note)] if found.note else []

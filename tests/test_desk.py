@@ -171,6 +171,15 @@ def test_the_evening_names_the_nearest_miss() -> None:
     assert tally.lines(rules, 4)[2] == f"Nearest miss: {nearest}"
     tally.resumed_at = at(600)
     assert tally.lines(rules, 4)[2] == f"Nearest miss since the restart at 09:40:00: {nearest}"
+    tally.resumed_at = at(23_460)  # what was near was before, and is not known
+    assert tally.lines(rules, 4)[2] == "Nearest miss: see python diagnose.py why 2025-10-02"
+
+
+def test_the_evening_counts_one_and_many() -> None:
+    tally, rules = Tally(SESSION), Rules()
+    assert tally.lines(rules, 17_410)[1] == "17,410 evaluations, 0 signals, 0 entries"
+    tally.signals = tally.entries = 1
+    assert tally.lines(rules, 1)[1] == "1 evaluation, 1 signal, 1 entry"
 
 
 async def test_what_a_restart_forgets_is_said(tmp_path: Path) -> None:

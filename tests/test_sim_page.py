@@ -29,11 +29,14 @@ from websockets.asyncio.client import ClientConnection, connect
 from config import Rules
 from events import (
     SECOND,
+    AlertKind,
+    AlertOutcome,
     Condition,
     DeclineReason,
     Evaluation,
     FeedCause,
     Opened,
+    Outcome,
     Tick,
 )
 from sim import fills, funnel, page
@@ -44,6 +47,7 @@ from sim.replay import Unusable
 from sim.study import Blind, Down, DownCause, MarkPoint, Seen, Study, read
 from tests.builders import SESSION, at
 from tests.made_day import BEGIN_S, END_S, Made
+from tests.test_sim_study import EASY, bought
 from utils import option_price, signed_percent
 
 ROOT = Path(__file__).parent.parent
@@ -412,10 +416,38 @@ def test_a_file_that_cannot_be_written_is_said(made: Study, tmp_path: Path) -> N
     with pytest.raises(Unusable, match=r"--html .*/missing/page\.html: No such file"):
         page.write(made, tmp_path / "missing" / "page.html")
     with pytest.raises(Unusable, match=r"--html .*/page\.html: there is no folder .*/missing"):
-        page.check(tmp_path / "missing" / "page.html")
+        page.check(tmp_path / "missing" / "page.html", made.path)
     with pytest.raises(Unusable, match=r": is a folder, takes a file"):
-        page.check(tmp_path)
-    page.check(tmp_path / "page.html")
+        page.check(tmp_path, made.path)
+    page.check(tmp_path / "page.html", made.path)
+
+
+def test_a_page_never_replaces_a_record(made: Study, tmp_path: Path) -> None:
+    folder = made.path.parent
+    (tmp_path / "link.html").symlink_to(made.path)
+    for path in (
+        made.path,
+        folder / "." / made.path.name,
+        folder / "2025-10-01.jsonl.gz",
+        tmp_path / "link.html",
+    ):
+        with pytest.raises(Unusable, match=r": is a session's record, takes another file"):
+            page.check(path, made.path)
+    page.check(folder / "page.html", made.path)
+
+
+def test_the_way_of_a_withdrawn_position_ends_where_it_was_withdrawn(tmp_path: Path) -> None:
+    story = Made(tmp_path / "record.jsonl")
+    story.start(at(-10), EASY)
+    opened = bought(story)
+    gone = AlertOutcome(
+        kind=AlertKind.BUY, id=opened.id, outcome=Outcome.UNSENT, attempts=3, detail="30 s old"
+    )
+    story.tell(at(199), gone)
+    story.tell(at(2_000), Tick())
+    story.journal.close()
+    (trade,) = payload(read(story.path), [])["trades"]
+    assert trade["from"] < trade["to"] == 199
 
 
 # --- In a browser ------------------------------------------------------------------------------------

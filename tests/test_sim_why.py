@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -338,7 +340,7 @@ def test_a_second_without_an_evaluation_says_why(day: Study, tmp_path: Path) -> 
         "09:31:40 ET was not evaluated: the program was not running (not started yet), 09:30:00–10:05:30.",
         "There was no evaluation before it.",
     ]
-    assert "killed or crashed, or its record was off" in lines_at(day, END_S + 100)[0]
+    assert "killed or crashed, or its record was off" in " ".join(lines_at(day, END_S + 100))
     quiet = next(
         index
         for index, close in enumerate(day.closes)
@@ -358,12 +360,49 @@ def test_a_second_without_an_evaluation_says_why(day: Study, tmp_path: Path) -> 
     story.tell(at(20), bar(12, backfilled=True))
     story.journal.close()
     study = read(story.path)
-    assert (
-        "no bar of IWM is known of it; the feed was blind (unexplained silence), 09:30:08"
-        in (lines_at(study, 10)[0])
+    assert "the feed was blind (unexplained silence), 09:30:08–09:30:20; its bar of IWM is not known" in (
+        " ".join(lines_at(study, 10))
     )
-    assert "its bar of IWM came late: filled in afterwards" in lines_at(study, 12)[0]
+    assert "its bar of IWM was filled in afterwards" in " ".join(lines_at(study, 12))
     assert "the record goes until 09:30:20 only, so far" in lines_at(study, 30)[0]
+
+
+def test_a_bar_that_is_still_on_its_way(tmp_path: Path) -> None:
+    """The last seconds of a record have no bar yet, which does not mean that nothing was traded in them."""
+    story = Made(tmp_path / "record.jsonl")
+    story.start(at(-10))
+    story.tell(at(-9), FeedRestored())
+    for second in range(60):
+        story.tell(at(second), Tick())
+        if second > 2:
+            story.tell(at(second), bar(second - 3))
+    story.journal.close()
+    now = read(story.path, now=at(60))
+    assert "may still come: a bar takes about 2 s" in lines_at(now, 57)[0]
+    killed = read(story.path, now=at(900))
+    text = " ".join(lines_at(killed, 57))
+    assert (
+        "had not come when the program ended (killed or crashed, or its record was off) at 09:30:59" in text
+    )
+    story.start(at(300))
+    story.tell(at(301), bar(30, backfilled=True))
+    story.tell(at(302), Shutdown(close_position=True))
+    story.journal.close()
+    stopped = read(story.path, now=at(900))
+    assert "nothing was traded" not in " ".join(lines_at(stopped, 57))
+
+
+def test_what_follows_a_second_ends_with_the_record(day: Study, tmp_path: Path) -> None:
+    nothing = "The record holds nothing of the 10 minutes after it."
+    for second in (-1_000, 23_400, 30_000):
+        shown = moment.show(day, at(second))
+        assert shown.lines[-1] == nothing and shown.data["next_10_minutes"] is None
+    assert "The next 10 minutes, until 15:59:59:" in lines_at(day, 22_799)
+    late = moment.show(day, at(23_000))
+    assert "What followed until the close, 16:00:00:" in late.lines
+    assert late.data["next_10_minutes"]["until"] == "2025-10-02T20:00:00Z"
+    now = whole(tmp_path / "r", seen(700), until=at(720))
+    assert "What followed until 09:42:00, where the record ends so far:" in lines_at(now, 700)
 
 
 # --- Another rule ------------------------------------------------------------------------------------
@@ -373,7 +412,8 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: object, now: int = EVENI
     """The command: its status and what it printed."""
     status = main([str(argument) for argument in arguments], now)
     out, err = capsys.readouterr()
-    assert max(map(len, [*out.splitlines(), *err.splitlines(), ""])) <= 100 or "--json" in arguments
+    lines = [line for line in (out + err).splitlines() if "python -m sim replay " not in line]  # holds a path
+    assert max(map(len, [*lines, ""])) <= 100 or "--json" in arguments
     return status, out, err
 
 
@@ -529,6 +569,8 @@ def test_the_report_of_a_day(folder: Path, capsys: pytest.CaptureFixture[str]) -
         "  10:07:03 → 10:",
     ):
         assert text in out, text
+    path = folder / "sessions" / "2025-10-02.jsonl"
+    assert f"\n  python -m sim replay {shlex.quote(str(path))}\n" in out
 
 
 def test_the_report_for_machines(folder: Path, day: Study, capsys: pytest.CaptureFixture[str]) -> None:
@@ -644,6 +686,9 @@ def test_the_session_in_progress(folder: Path, tmp_path: Path, capsys: pytest.Ca
     assert ", in progress: until 10:07:0" in out and "torn" not in out
     status, out, _ = run(capsys, "--data-dir", tmp_path, now=until + 400 * SECOND)
     assert ", in progress, but nothing was recorded since 10:07:0" in " ".join(out.split())
+    assert re.search(
+        r"Nothing has been recorded since 10:07:0\d ET: is the program running\?", " ".join(out.split())
+    )
     assert "not running: killed or crashed, or its record was off" in " ".join(out.split())
 
 
@@ -669,6 +714,9 @@ def test_a_record_of_another_day_than_its_name(
         status, _, err = run(capsys, *asked, "--data-dir", tmp_path)
         assert status == 1 and "holds the session of 2025-10-02, not of 2025-10-01" in " ".join(err.split())
     assert run(capsys, "--data-dir", path)[0] == 0  # a file that is named may have any name
+    assert run(capsys, "2025-10-02", "--data-dir", path)[0] == 0  # but not another date than is asked for
+    status, out, err = run(capsys, "2025-10-03", "--data-dir", path)
+    assert (status, out) == (1, "") and "not of 2025-10-03" in " ".join(err.split())
     (path.parent / "zebra.jsonl").touch()
     assert "not of 2025-10-01" in " ".join(run(capsys, "--data-dir", tmp_path)[2].split())
 

@@ -41,7 +41,7 @@ from events import (
     Tick,
     Withdrawn,
 )
-from journal import Entry, Journal, Reader
+from journal import Entry, Header, Journal, Reader
 from signals import near_miss
 from utils import clock_text, option_price, signed_percent, span_text
 
@@ -217,10 +217,16 @@ class Tally:
         self.withdrawn = 0
         self.seen_s = 0
         self.blind_s = 0
+        self.away_us = 0
+        """How long the program was not running in the session, µs."""
         self.trades: dict[str, str] = {}
         self.resumed_at: int | None = None
         """When the program last started again, µs: near misses of before are not known."""
         self._nearest: tuple[int, Shortfall] | None = None
+
+    def away(self, start: int, end: int) -> None:
+        """The program was not running from ``start`` to ``end`` (µs)."""
+        self.away_us += max(0, min(end, self._session.close) - max(start, self._session.open))
 
     def tick(self, now: int, is_blind: bool) -> None:
         """A second has passed."""
@@ -254,9 +260,10 @@ class Tally:
     def lines(self, rules: Rules, evaluations: int) -> list[str]:
         """The summary, a line each: what was seen, what came of it, what nearly did, each trade."""
         withdrawn = f", {self.withdrawn} withdrawn" if self.withdrawn else ""
+        away = f", not running {span_text(self.away_us)}" if self.away_us >= SECOND else ""
         return [
             f"Seen {span_text(self.seen_s * SECOND)} of {span_text(self._session.close - self._session.open)}, "
-            f"blind {span_text(self.blind_s * SECOND)}",
+            f"blind {span_text(self.blind_s * SECOND)}{away}",
             f"{evaluations:,} evaluation{_s(evaluations)}, {self.signals} signal{_s(self.signals)}, "
             f"{self.entries} {'entry' if self.entries == 1 else 'entries'}{withdrawn}",
             self._nearest_line(rules),
@@ -442,8 +449,11 @@ class Desk:
 
         Raises Damage or OSError when that cannot be read.
         """
-        restore = self.engine.restore
+        restore, seen = self.engine.restore, self.engine.session.open
         for line in past or ():
+            if isinstance(line, Header):
+                self.tally.away(seen, line.now)
+            seen = line.now
             if isinstance(line, Entry):
                 restore(line.now, line.event, line.decisions)
                 if line.decisions or isinstance(line.event, COUNTED):
@@ -456,6 +466,7 @@ class Desk:
                 text=f"✂️ The record's last {past.torn} bytes were torn off by a crash: cut ({past.path.name})",
                 bytes=past.torn,
             )
+        self.tally.away(seen, now)
         self._latest = 0 if past is None else past.now
         self._journal.begin(self._rules, self.engine.session, now, past)
         self._judge_record(now)

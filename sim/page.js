@@ -15,6 +15,7 @@
   const NARROW = 700;
   const DRAG_PX = 6; // a shorter drag is a click
   const DECIMALS_MAX = 5;
+  const IDLE_WITHIN_MS = 200;
   const FONT = getComputedStyle(document.body).fontFamily;
 
   const decoded = (column) => {
@@ -580,7 +581,12 @@
   // --- The page --------------------------------------------------------------------------------------
 
   const charts = [session, ...data.trades.map(tradeChart)];
-  const idle = () => new Promise((go) => (window.requestIdleCallback || setTimeout)(() => go()));
+  // A browser that is never idle, as one that only takes a picture, would leave the last charts out.
+  const idle = () =>
+    new Promise((go) => {
+      if (window.requestIdleCallback) requestIdleCallback(() => go(), { timeout: IDLE_WITHIN_MS });
+      else setTimeout(go);
+    });
   const drawn = async () => {
     readColours();
     for (const chart of charts) chart.measure();

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from config import Rules, Settings
 from desk import Desk, Duties, Tally
 from engine import Engine
 from events import (
+    SECOND,
     AlertKind,
     AlertOutcome,
     Condition,
@@ -29,7 +31,7 @@ from events import (
 )
 from journal import Entry, Journal, Reader, record_path
 from tests.builders import SESSION, at, bar, chain, row
-from utils import ScaledClock
+from utils import ScaledClock, span_text
 
 
 def desk(folder: Path, held: list[Event]) -> Desk:
@@ -180,6 +182,27 @@ def test_the_evening_counts_one_and_many() -> None:
     assert tally.lines(rules, 17_410)[1] == "17,410 evaluations, 0 signals, 0 entries"
     tally.signals = tally.entries = 1
     assert tally.lines(rules, 1)[1] == "1 evaluation, 1 signal, 1 entry"
+
+
+async def test_the_evening_tells_how_long_the_program_was_not_running(tmp_path: Path) -> None:
+    """Killed twice and started again, and once more after the close."""
+    path, held = record_path(tmp_path, SESSION.date), list[Event]()
+    close = (SESSION.close - SESSION.open) // SECOND
+    for number, (begin, end, told) in enumerate(
+        (
+            (-300, 10, ""),
+            (70, 100, ", not running 1m00s"),
+            (110, 120, ", not running 1m10s"),
+            (close + 60, close + 61, f", not running {span_text(SESSION.close - at(50))}"),
+        )
+    ):
+        one, past = desk(tmp_path, held), Reader(path) if number else None
+        one.begin(at(begin), past)
+        if past is not None:
+            one.resume(at(begin), past)
+        one.take(at(end), Tick())
+        await one.end()
+        assert re.fullmatch(rf"Seen \d+s of 6h30m, blind \d+s{told}", one.summary[0]), one.summary[0]
 
 
 async def test_what_a_restart_forgets_is_said(tmp_path: Path) -> None:

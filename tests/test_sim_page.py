@@ -625,6 +625,24 @@ async def test_the_page_in_a_browser(made: Study, tmp_path: Path, width: int, sc
         assert stroke == {"dark": "rgb(228, 233, 240)", "light": "rgb(27, 35, 48)"}[scheme]
 
 
+@in_a_browser
+async def test_a_picture_that_is_taken_of_the_page_has_every_chart(made: Study, tmp_path: Path) -> None:
+    """A browser that takes one is never idle."""
+    assert CHROMIUM is not None
+    path = written(made, tmp_path)
+    process = await asyncio.create_subprocess_exec(
+        CHROMIUM,
+        *("--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"),
+        *("--virtual-time-budget=20000", "--dump-dom", f"--user-data-dir={tmp_path / 'home'}", path.as_uri()),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    async with asyncio.timeout(PATIENCE_S):
+        out, _ = await process.communicate()
+    chart = out.decode().partition(f'id="trade-{opened_of(made).id}"')[2].partition("</figure>")[0]
+    assert "<svg" in chart and "scatterlayer" in chart
+
+
 SLIDER = "document.querySelector('#session-chart [role=slider]')"
 VIEW = f"[{SLIDER}.ariaValueMin, {SLIDER}.ariaValueMax].map(Number)"
 READING = "document.getElementById('reading-line').textContent"

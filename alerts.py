@@ -604,11 +604,13 @@ def armed(
 ) -> Alert:
     """The program watches ``session``. ``well`` and ``lacking`` say what an entry needs and has, or has not."""
     early = ", early close" if session.early else ""
+    cutoff = session.close - rules.before_close(rules.no_entry_after) * SECOND
     lines = [
         f"Watching {rules.symbol} at {clock_text(now)} ET, session {session.date} "
         f"{minute_text(session.open)}–{minute_text(session.close)} ET{early}.",
         f"Well: {'; '.join(well)}." if well else "",
         f"Not well: {'; '.join(lacking)}. No entry before it is." if lacking else "",
+        f"No BUY any more in this session: it is past {minute_text(cutoff)} ET." if now >= cutoff else "",
         f"Version {version}, rules {rules.digest()}.",
         "You: run python diagnose.py, which says what to do."
         if lacking

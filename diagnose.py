@@ -51,6 +51,15 @@ EMERGENCY_PRIORITY = 2
 LAG_ODD_SECONDS = 60
 """A limit for late bars from which on it guards against nothing."""
 
+BAR_DELAY_SECONDS = 3
+"""Bars come about 2 s after their second has ended; a limit for them under this catches ordinary ones."""
+
+QUOTE_PAUSE_SECONDS = 1
+"""A contract's newest quote is handed on so often."""
+
+FILLED_SHARE = 2 / 3
+"""The part of an ordinary window's seconds that has a bar; in up to a third of them nothing is traded."""
+
 MODULES = (
     *("events", "config", "utils", "signals", "contract_selector", "risk_manager", "engine"),
     *("polygon_client", "alerts", "journal", "logger", "desk", "main", "preflight"),
@@ -221,6 +230,31 @@ ODD: tuple[tuple[Callable[[Settings], bool], str, str], ...] = (
         lambda s: s.max_lag_seconds > LAG_ODD_SECONDS,
         "MAX_LAG_SECONDS is over a minute: entries on old prices",
         "a 0DTE option moves within seconds",
+    ),
+    (
+        lambda s: s.max_lag_seconds < BAR_DELAY_SECONDS,
+        f"MAX_LAG_SECONDS is under {BAR_DELAY_SECONDS}: bars come about 2 s late, so the feed may always be blind",
+        "the default is 15",
+    ),
+    (
+        lambda s: 0 < s.entry_bar_seconds < BAR_DELAY_SECONDS,
+        f"ENTRY_BAR_SECONDS is under {BAR_DELAY_SECONDS}: bars come about 2 s late, so there may be no entry at all",
+        "the default is 5",
+    ),
+    (
+        lambda s: s.entry_quote_seconds < QUOTE_PAUSE_SECONDS,
+        "ENTRY_QUOTE_SECONDS is under 1: quotes are taken over once a second, so many entries have none",
+        "the default is 3",
+    ),
+    (
+        lambda s: s.volume_min_bars > s.volume_window_seconds * FILLED_SHARE,
+        "VOLUME_MIN_BARS is more than an ordinary VOLUME_WINDOW_SECONDS holds: there may be no entry at all",
+        "up to a third of the seconds have no bar",
+    ),
+    (
+        lambda s: s.momentum_min_bars > s.momentum_seconds * FILLED_SHARE,
+        "MOMENTUM_MIN_BARS is more than an ordinary MOMENTUM_SECONDS holds: there may be no entry at all",
+        "up to a third of the seconds have no bar",
     ),
 )
 """Settings that are legal and odd: when, what is odd, what to do."""

@@ -237,6 +237,8 @@ def undefined_text(condition: Condition, benchmark: str) -> str:
 
 HALF = 0.5
 RULES_NAMED = 3
+HELD_TOLD_S = 60
+"""From so long on, holds are part of the answer: a busy machine has some of a second or two."""
 
 
 def day_text(study: Study) -> str:
@@ -385,6 +387,9 @@ def _shortcomings(study: Study, said: str) -> list[str]:
     texts: list[str] = []
     if study.down and "not running" not in said:
         texts.append(f"It was not running for {span_text(study.down_us)} of the session.")
+    if study.held_us >= HELD_TOLD_S * SECOND and "held" not in said:
+        reasons = ", ".join(dict.fromkeys(span.reason for span in study.held))
+        texts.append(f"Entries were held for {span_text(study.held_us)} ({reasons}).")
     if study.is_down_now:
         texts.append(f"Nothing has been recorded since {clock_text(study.until)} ET: is the program running?")
     if study.blind and "blind" not in said:

@@ -189,6 +189,15 @@ class Study:
         return sum(span.end - span.start for span in self.blind)
 
     @property
+    def held_us(self) -> int:
+        """How long entries were held in the session, for one reason or several at once, µs."""
+        total, reached = 0, self.session.open
+        for span in self.held:  # in the order of their starts
+            total += max(0, min(span.end, self.session.close) - max(span.start, reached))
+            reached = max(reached, span.end)
+        return total
+
+    @property
     def bar_seconds(self) -> int:
         """Seconds of the session that have a bar of the symbol, live or filled in later."""
         return sum(1 for close in self.closes if close is not None)

@@ -437,6 +437,10 @@ def test_armed_and_evening_are_quiet() -> None:
         f"Version 1.0.0, rules {RULES.digest()}.\n"
         "You: nothing to do. No such push on a trading day? The program is not running."
     )
+    late = alerts.armed(
+        time_of("15:30:00"), RULES, version="1.0.0", session=SESSION, well=["bars arrive"], lacking=[]
+    )
+    assert "\nNo BUY any more in this session: it is past 15:30 ET.\n" in late.message
     lame = alerts.armed(
         time_of("09:31:02"), RULES, version="1.0.0", session=SESSION, well=[], lacking=["no option chain yet"]
     )

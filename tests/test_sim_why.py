@@ -255,6 +255,28 @@ def test_the_exchange_was_closed_without_notice(tmp_path: Path) -> None:
     assert said.startswith("No entry on 2 Oct: the exchange was closed, although the calendar has a session.")
 
 
+def test_entries_that_were_held_for_long_are_part_of_the_answer(tmp_path: Path) -> None:
+    """One hold from before the open, another inside it, a third until after the close, one of a second."""
+    story = Made(tmp_path / "record.jsonl")
+    story.start(at(-300))
+    story.tell(at(-290), FeedRestored())
+    for second, reason, on in (
+        (-100, HoldReason.CLOCK_DOUBT, True),
+        (20, HoldReason.LOOP_LAG, True),
+        (21, HoldReason.LOOP_LAG, False),
+        (50, HoldReason.CLOCK_DOUBT, False),
+        (23_390, HoldReason.PUSH_REFUSED, True),
+    ):
+        story.tell(at(second), Hold(reason=reason, on=on))
+    story.tell(SESSION.close + 30 * SECOND, Tick())
+    story.journal.close()
+    study = read(story.path, now=EVENING)
+    assert study.held_us == 60 * SECOND
+    assert "Entries were held for 1m00s (clock doubt, loop lag, push refused)." in answer(study)
+    study.held = study.held[1:]
+    assert "held" not in answer(study)
+
+
 def test_before_the_open_and_just_after(tmp_path: Path) -> None:
     story = Made(tmp_path / "record.jsonl")
     story.start(at(-300))

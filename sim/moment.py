@@ -206,6 +206,7 @@ def _ahead(study: Study, at: int, *, decided_at: int) -> tuple[list[str], dict[s
     entries = [trade for trade in study.trades.told if decided_at < trade.opened_at <= end]
     if min(end, study.end) <= max(at, study.session.open):
         return ["The record holds nothing of the 10 minutes after it."], None
+    unseen = _unseen(study, at, end)
     lines = [_ahead_heading(study, end)]
     text = f"  Signals: {len(held)}"
     if held:
@@ -217,6 +218,8 @@ def _ahead(study: Study, at: int, *, decided_at: int) -> tuple[list[str], dict[s
         "  Entries: "
         + (", ".join(f"{clock_text(trade.opened_at)} {trade.opened.contract}" for trade in entries) or "none")
     )
+    if unseen >= SECOND:
+        lines.append(f"  Not seen: {span_text(unseen)} (the program was not running, or the feed was blind)")
     best, worst = _extremes(study, at)
     if best is None or worst is None:
         lines.append(f"  {study.rules.symbol}: no prices")
@@ -226,12 +229,18 @@ def _ahead(study: Study, at: int, *, decided_at: int) -> tuple[list[str], dict[s
         )
     return lines, {
         "until": utils.utc_iso(min(end, study.end)),
+        "unseen_seconds": unseen // SECOND,
         "signals": len(held),
         "stopped": dict(stops),
         "entries": [trade.opened.id for trade in entries],
         "best_percent": None if best is None else best.percent,
         "worst_percent": None if worst is None else worst.percent,
     }
+
+
+def _unseen(study: Study, start: int, end: int) -> int:
+    """How long between two times nothing could be seen, µs. The feed is not blind while the program is down."""
+    return sum(max(0, min(span.end, end) - max(span.start, start)) for span in (*study.down, *study.blind))
 
 
 def _ahead_heading(study: Study, end: int) -> str:

@@ -48,7 +48,8 @@ def _heading(study: Study) -> list[str]:
     else:
         state = f", in progress: until {clock_text(study.end)}"
     early = " (early close)" if session.early else ""
-    lines = wrapped(f"Session {session.date}, {hours}{early}{state}; rules {study.rules.digest()}")
+    digests = dict.fromkeys(rules.digest() for rules in study.rules_by_start)
+    lines = wrapped(f"Session {session.date}, {hours}{early}{state}; rules {', then '.join(digests)}")
     lines += [line for text in study.odd for line in wrapped(f"⚠️ {text}")]
     if study.torn and study.is_over:
         lines.append(

@@ -99,7 +99,8 @@ def _day(text: str) -> date:
     try:
         return date.fromisoformat(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"takes a date as YYYY-MM-DD, not {text!r}") from None
+        hint = " (a record is named by --data-dir)" if SUFFIX in text else ""
+        raise argparse.ArgumentTypeError(f"takes a date as YYYY-MM-DD, not {text!r}{hint}") from None
 
 
 def _second(text: str) -> int:

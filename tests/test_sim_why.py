@@ -29,6 +29,7 @@ from events import (
 )
 from sim import moment, what_if
 from sim.funnel import answer
+from sim.report import report
 from sim.study import Study, read
 from sim.why import main
 from tests.builders import EARLY_SESSION, SESSION, at, bar, chain, row
@@ -423,6 +424,13 @@ def test_what_follows_a_second_ends_with_the_record(day: Study, tmp_path: Path) 
     late = moment.show(day, at(23_000))
     assert "What followed until the close, 16:00:00:" in late.lines
     assert late.data["next_10_minutes"]["until"] == "2025-10-02T20:00:00Z"
+    before = moment.show(
+        day, at(BEGIN_S - 100)
+    )  # the record begins 100 s later, and is over before the 10 minutes are
+    unseen = 600 * SECOND - (day.until - at(BEGIN_S))
+    assert before.data["next_10_minutes"]["unseen_seconds"] == unseen // SECOND
+    assert any(line.startswith("  Not seen: 4m") and "was not running" in line for line in before.lines)
+    assert not any("Not seen" in line for line in lines_at(whole(tmp_path / "q", seen(700)), 700))
     now = whole(tmp_path / "r", seen(700), until=at(720))
     assert "What followed until 09:42:00, where the record ends so far:" in lines_at(now, 700)
 
@@ -638,6 +646,26 @@ def test_bad_arguments(arguments: list[str], capsys: pytest.CaptureFixture[str])
         main(arguments, EVENING)
     assert ended.value.code == 2
     assert "usage: python diagnose.py why" in capsys.readouterr().err
+
+
+def test_a_record_in_the_place_of_the_date_is_told_where_it_belongs(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["data/sessions/2025-10-02.jsonl.gz"], EVENING)
+    assert "(a record is named by --data-dir)" in capsys.readouterr().err
+
+
+def test_a_restart_with_other_rules_is_named_in_the_heading(tmp_path: Path) -> None:
+    story = Made(tmp_path / "record.jsonl")
+    story.start(at(-10))
+    story.tell(at(-9), FeedRestored())
+    story.start(at(5), EASY)
+    story.tell(at(6), FeedRestored())
+    story.journal.close()
+    study = read(story.path)
+    first, second = (rules.digest() for rules in study.rules_by_start)
+    assert first != second and f"; rules {first}, then {second}" in " ".join(report(study)[1:3])
 
 
 def test_a_day_without_a_session_is_an_answer(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

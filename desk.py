@@ -439,7 +439,7 @@ class Desk:
         self._latest = 0
         self._off_since: int | None = None
         self._tried_at = 0
-        self._syncing: set[asyncio.Task[bool]] = set()
+        self._syncing: set[asyncio.Future[bool]] = set()
         self._duties = Duties(arms=settings.daily_summary)
 
     # --- Start ---
@@ -512,32 +512,39 @@ class Desk:
         now = self._latest = max(now, self._latest)
         evaluation = self.engine.evaluation
         decisions = self.engine.handle(now, event)
-        if self.engine.evaluation is not None and self.engine.evaluation is not evaluation:
-            self.tally.evaluation(self._rules, self.engine.evaluation)
         self._journal.append(now, event, decisions)
         self._judge_record(now)
+        # First what somebody waits for: the disk works on while the rest is done here.
+        if decisions or isinstance(event, AlertOutcome):
+            self._tell(now, event, decisions)
+        if self.engine.evaluation is not None and self.engine.evaluation is not evaluation:
+            self.tally.evaluation(self._rules, self.engine.evaluation)
         self._count(now, event, decisions)
         self._journalist.fact(now, event)
-        is_weighty = isinstance(event, AlertOutcome) or any(
-            isinstance(decision, Opened | Closed | Withdrawn) for decision in decisions
-        )
-        written = self._sync() if is_weighty else None
         for decision in decisions:
             self._journalist.decision(now, decision)
-            alert = alerts.alert_for(now, decision, self._rules, self._settings.sell_priority)
-            if alert is not None:
-                self._sender.submit(alert, written)
         for alert in self._duties.owed(now, event, self.engine):
             self._sender.submit(alert)
         if isinstance(event, Tick):
             self._retry(now)
 
-    def _sync(self) -> asyncio.Task[bool]:
+    def _tell(self, now: int, event: Event, decisions: Sequence[Decision]) -> None:
+        """Put what weighs on the disk, and hand the alerts over: they go out as soon as it is there."""
+        is_weighty = isinstance(event, AlertOutcome) or any(
+            isinstance(decision, Opened | Closed | Withdrawn) for decision in decisions
+        )
+        written = self._sync() if is_weighty else None
+        for decision in decisions:
+            alert = alerts.alert_for(now, decision, self._rules, self._settings.sell_priority)
+            if alert is not None:
+                self._sender.submit(alert, written)
+
+    def _sync(self) -> asyncio.Future[bool]:
         """Have the record put on the disk, beside everything else."""
-        task = asyncio.create_task(self._journal.sync(), name="record-sync")
-        self._syncing.add(task)
-        task.add_done_callback(self._syncing.discard)
-        return task
+        syncing = self._journal.sync()
+        self._syncing.add(syncing)
+        syncing.add_done_callback(self._syncing.discard)
+        return syncing
 
     def _count(self, now: int, event: Event, decisions: Sequence[Decision]) -> None:
         if isinstance(event, Tick):

@@ -391,12 +391,18 @@ class Journal:
         self._held_back.clear()
         self._held_bytes = 0
 
-    async def sync(self) -> bool:
-        """Wait, in a thread, until what was written is on the disk. Returns whether it is."""
-        if self._file is None or self.is_off:
+    def sync(self) -> asyncio.Future[bool]:
+        """Have what was written put on the disk, by a thread that begins at once. The future says whether it is there."""
+        loop = asyncio.get_running_loop()
+        file = None if self.is_off else self._file
+        begun = None if file is None else loop.run_in_executor(None, file.sync)
+        return loop.create_task(self._synced(begun), name="record-sync")
+
+    async def _synced(self, begun: asyncio.Future[None] | None) -> bool:
+        if begun is None:
             return False
         try:
-            await asyncio.to_thread(self._file.sync)
+            await begun
         except OSError as error:
             self.fault = _words(error)
             return False

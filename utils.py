@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import importlib.util
 import time
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from datetime import time as time_of_day
+from pathlib import Path
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
@@ -134,12 +137,34 @@ def span_text(microseconds: int) -> str:
 # --- The session calendar ----------------------------------------------------------------------------
 
 
+EXCHANGE_FILE = Path(holidays.__file__).with_name("financial") / "ny_stock_exchange.py"
+"""Where the ``holidays`` package defines the New York Stock Exchange."""
+
+
+def exchange_class(file: Path = EXCHANGE_FILE) -> Callable[..., holidays.HolidayBase]:
+    """The ``holidays`` package's class of the exchange, from its ``file`` alone.
+
+    Asked for by its name, the package imports every exchange and 250 countries first: a tenth of a second, a
+    sixth of a start. Without the file (another version of the package), it is asked for by its name.
+    """
+    spec = importlib.util.spec_from_file_location("new_york_stock_exchange", file)
+    if spec is None or spec.loader is None or not file.is_file():
+        return functools.partial(holidays.financial_holidays, "NYSE")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    found: Callable[..., holidays.HolidayBase] = module.NewYorkStockExchange
+    return found
+
+
 @functools.lru_cache(maxsize=8)
 def _calendar(year: int) -> tuple[frozenset[date], frozenset[date]]:
     """Holidays and half days of the New York Stock Exchange in a year, from the ``holidays`` package."""
-    closed = frozenset(holidays.financial_holidays("NYSE", years=year, categories=("public",)))
-    half = frozenset(holidays.financial_holidays("NYSE", years=year, categories=("half_day",)))
+    closed = frozenset(_exchange()(years=year, categories=("public",)))
+    half = frozenset(_exchange()(years=year, categories=("half_day",)))
     return closed, half - closed
+
+
+_exchange = functools.cache(exchange_class)
 
 
 def session_on(day: date) -> Session | None:

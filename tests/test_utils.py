@@ -11,6 +11,7 @@ from collections import Counter
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+import holidays
 import pytest
 
 import utils
@@ -52,6 +53,36 @@ def test_every_day_of_twenty_two_years() -> None:
             before = session.close
         day += timedelta(days=1)
     assert dict(counted) == SESSIONS
+
+
+@pytest.mark.parametrize("file", [utils.EXCHANGE_FILE, Path("not/there.py")])
+def test_the_exchange_is_the_packages_own(file: Path) -> None:
+    exchange = utils.exchange_class(file)
+    for year in range(2000, 2041):  # unscheduled closings of 2001, 2012, 2018 and 2025 among them
+        for category in ("public", "half_day"):
+            expected = holidays.financial_holidays("NYSE", years=year, categories=(category,))
+            assert dict(exchange(years=year, categories=(category,))) == dict(expected)
+
+
+def test_sessions_are_those_of_the_packages_own_exchange() -> None:
+    for year in range(2015, 2036):
+        closed = holidays.financial_holidays("NYSE", years=year, categories=("public",))
+        half = holidays.financial_holidays("NYSE", years=year, categories=("half_day",))
+        for offset in range(365):
+            day = date(year, 1, 1) + timedelta(days=offset)
+            session = utils.session_on(day)
+            is_open = day.weekday() < utils.SATURDAY and day not in closed
+            assert (session is not None) is is_open
+            assert session is None or session.early is (day in half)
+
+
+def test_the_calendar_imports_no_country() -> None:
+    code = (
+        "import sys, utils; assert utils.session_at(1759420800000000).date == '2025-10-02';"
+        "print(*(name for name in sys.modules if name.startswith(('holidays.countries', 'holidays.financial'))))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
 
 
 @pytest.mark.parametrize(

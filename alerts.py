@@ -762,9 +762,13 @@ class Pushover:
         """Close its connections."""
         await self._client.aclose()
 
-    async def send(self, fields: Mapping[str, str]) -> Answer:
-        """Post one message; token and user are added here."""
-        return await self._exchange("POST", "/1/messages.json", {**self._keys(), **fields})
+    def message(self, fields: Mapping[str, str]) -> httpx.Request:
+        """The request that posts one message; token and user are added here."""
+        return self._client.build_request("POST", "/1/messages.json", data={**self._keys(), **fields})
+
+    async def send(self, message: httpx.Request) -> Answer:
+        """Post one message, as `message` has made it."""
+        return await self._answer_to(message)
 
     async def validate(self) -> Answer:
         """Ask whether token and user are good; `Answer.devices` names the user's."""
@@ -784,9 +788,12 @@ class Pushover:
     async def _exchange(self, method: str, path: str, form: dict[str, str] | None = None) -> Answer:
         # The vendor takes a GET's token in the address only: no address and no text of an httpx error is ever logged.
         parameters = None if form else {"token": self._token.get_secret_value()}
+        return await self._answer_to(self._client.build_request(method, path, data=form, params=parameters))
+
+    async def _answer_to(self, request: httpx.Request) -> Answer:
         try:
             async with asyncio.timeout(self._exchange_s):
-                response = await self._client.request(method, path, data=form, params=parameters)
+                response = await self._client.send(request)
         except (httpx.HTTPError, TimeoutError, OSError) as error:
             result = Result.FAILED if isinstance(error, NEVER_SENT) else Result.LOST
             return Answer(result=result, reason=failure_words(error))
@@ -1210,6 +1217,9 @@ class Sender:
 
     async def _attempt(self, entry: Entry) -> None:
         """One attempt. From the obstacles to `Outbox.begin` nothing is awaited, so that nothing changes in between."""
+        # While the disk works; what is sent is nearly always what was to be sent a moment ago.
+        fields = self._fields(entry, self._clock.now())
+        message = self._pushover.message(fields)
         is_written = await self._is_written(entry)
         if entry not in self._outbox.entries:
             return  # withdrawn while it waited for the disk
@@ -1220,10 +1230,11 @@ class Sender:
         if obstacle:
             self._withdraw(entry, obstacle)
             return
-        fields = self._fields(entry, now)
+        if (fields_now := self._fields(entry, now)) != fields:
+            message = self._pushover.message(fields_now)
         self._make_room()
         self._outbox.begin(entry)
-        answer = await self._pushover.send(fields)
+        answer = await self._pushover.send(message)
         self._learn(answer)
         match answer.result:
             case Result.OK:

@@ -1292,9 +1292,8 @@ async def test_questions() -> None:
         assert (user.result, user.status, user.devices) == (Result.OK, 200, ("phone",))
         quota = await service.limits()
         assert (quota.limit, quota.remaining, quota.reset) == (10_000, 10_000, pushover.reset)
-        sent = await service.send(
-            {"title": "t", "message": "m", "priority": "2", "retry": "30", "expire": "60"}
-        )
+        message = {"title": "t", "message": "m", "priority": "2", "retry": "30", "expire": "60"}
+        sent = await service.send(service.message(message))
         assert sent.remaining == 9_999
         assert not (await service.receipt(sent.receipt)).acknowledged
         pushover.acknowledge(sent.receipt)
@@ -1309,7 +1308,7 @@ async def test_bad_token_is_refused_with_the_vendors_words() -> None:
         for answer in (
             await service.validate(),
             await service.limits(),
-            await service.send({"message": "m"}),
+            await service.send(service.message({"message": "m"})),
         ):
             assert answer.result is Result.REFUSED
             assert answer.errors == ("application token is invalid",)
@@ -1335,7 +1334,7 @@ async def test_bad_token_is_refused_with_the_vendors_words() -> None:
 async def test_answers(response: httpx.Response, result: Result, reason: str) -> None:
     transport = httpx.MockTransport(lambda _: response)
     async with Pushover("https://example.com", SecretStr(TOKEN), SecretStr(USER), transport) as service:
-        answer = await service.send({"message": "m"})
+        answer = await service.send(service.message({"message": "m"}))
     assert (answer.result, answer.reason) == (result, reason)
 
 
@@ -1382,7 +1381,7 @@ async def test_answer_that_drips_ends_at_the_deadline() -> None:
     async with server:
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         async with Pushover(url, SecretStr(TOKEN), SecretStr(USER), exchange_s=0.3) as service:
-            answer = await service.send({"message": "m"})
+            answer = await service.send(service.message({"message": "m"}))
         assert (answer.result, answer.reason) == (Result.LOST, "no answer in time (TimeoutError)")
         await asyncio.sleep(0.1)
 

@@ -240,7 +240,8 @@ def _ahead(study: Study, at: int, *, decided_at: int) -> tuple[list[str], dict[s
 
 def _unseen(study: Study, start: int, end: int) -> int:
     """How long between two times nothing could be seen, µs. The feed is not blind while the program is down."""
-    return sum(max(0, min(span.end, end) - max(span.start, start)) for span in (*study.down, *study.blind))
+    spans = [(span.start, span.end) for span in study.down] + [(span.start, span.end) for span in study.blind]
+    return sum(max(0, min(until, end) - max(since, start)) for since, until in spans)
 
 
 def _ahead_heading(study: Study, end: int) -> str:

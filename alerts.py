@@ -1531,7 +1531,7 @@ class Sender:
             self._refused_for_quota = False
             log.info(
                 "push_ready",
-                text=f"✓ Pushover takes our pushes ({len(answer.devices)} devices)",
+                text=f"✓ Pushover takes our pushes (devices: {len(answer.devices)})",
                 devices=len(answer.devices),
             )
             self._hold(HoldReason.PUSH_REFUSED, False, "the push service takes our pushes")

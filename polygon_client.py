@@ -23,7 +23,7 @@ import re
 import ssl
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Sequence
 from enum import StrEnum
-from typing import TypeVar
+from typing import Generic, TypeVar
 from urllib.parse import quote, urlsplit
 
 import httpx
@@ -422,7 +422,7 @@ def _make_bar(
 # --- Decoding: REST ----------------------------------------------------------------------------------
 
 
-class _Details(msgspec.Struct, frozen=True):
+class _Details(msgspec.Struct, frozen=True, gc=False):
     ticker: str | None = None
     contract_type: str | None = None
     expiration_date: str | None = None
@@ -430,7 +430,7 @@ class _Details(msgspec.Struct, frozen=True):
     shares_per_contract: float | None = None
 
 
-class _LastQuote(msgspec.Struct, frozen=True):
+class _LastQuote(msgspec.Struct, frozen=True, gc=False):
     bid: float | None = None
     ask: float | None = None
     bid_size: float | None = None
@@ -439,15 +439,15 @@ class _LastQuote(msgspec.Struct, frozen=True):
     timeframe: str | None = None
 
 
-class _Greeks(msgspec.Struct, frozen=True):
+class _Greeks(msgspec.Struct, frozen=True, gc=False):
     delta: float | None = None
 
 
-class _Underlying(msgspec.Struct, frozen=True):
+class _Underlying(msgspec.Struct, frozen=True, gc=False):
     price: float | None = None
 
 
-class _SnapshotRow(msgspec.Struct, frozen=True):
+class _SnapshotRow(msgspec.Struct, frozen=True, gc=False):
     """One contract of a snapshot, as it is on the wire. Anything may be missing, null or ``{}``."""
 
     details: _Details | None = None
@@ -458,7 +458,7 @@ class _SnapshotRow(msgspec.Struct, frozen=True):
     underlying_asset: _Underlying | None = None
 
 
-class _SecondRow(msgspec.Struct, frozen=True):
+class _SecondRow(msgspec.Struct, frozen=True, gc=False):
     """One second of a symbol's history, as it is on the wire."""
 
     t: float | None = None
@@ -471,12 +471,41 @@ class _SecondRow(msgspec.Struct, frozen=True):
     vw: float | None = None
 
 
-class _Page(msgspec.Struct, frozen=True):
-    """One page of a list: rows undecoded, so that a bad one is alone."""
+T = TypeVar("T")
+
+
+class _Page(msgspec.Struct, Generic[T], frozen=True):
+    """One page of a list."""
 
     status: str | None = None
-    results: list[msgspec.Raw] | None = None
+    results: list[T] | None = None
     next_url: str | None = None
+
+
+class _RowDecoder(Generic[T]):
+    """Decodes pages of one kind of row: a page at once, or row by row where that fails: a bad row is alone."""
+
+    def __init__(self, page: msgspec.json.Decoder[_Page[T]], row: msgspec.json.Decoder[T]) -> None:
+        self._page = page
+        self._row = row
+
+    def decode(self, body: bytes) -> tuple[_Page[T], list[bytes]]:
+        """A page with its good rows, and the bad ones as they came. Raises RestError(BAD_BODY)."""
+        with contextlib.suppress(*_UNDECODABLE):
+            return self._page.decode(body), []
+        page = _decode_body(body, _Page[msgspec.Raw])
+        rows: list[T] = []
+        broken: list[bytes] = []
+        for raw in page.results or ():
+            try:
+                rows.append(self._row.decode(raw))
+            except _UNDECODABLE:
+                broken.append(bytes(raw))
+        return _Page(status=page.status, results=rows, next_url=page.next_url), broken
+
+
+_CHAIN_ROWS = _RowDecoder(msgspec.json.Decoder(_Page[_SnapshotRow]), msgspec.json.Decoder(_SnapshotRow))
+_SECOND_ROWS = _RowDecoder(msgspec.json.Decoder(_Page[_SecondRow]), msgspec.json.Decoder(_SecondRow))
 
 
 class _Single(msgspec.Struct, frozen=True):
@@ -537,8 +566,6 @@ class RestError(Exception):
         self.retry_after = retry_after
 
 
-T = TypeVar("T")
-
 OPTION_TICKER = re.compile(r"O:([A-Z0-9.]{1,10})(\d{6})([CP])(\d{8})", re.ASCII)
 """Root, expiry as YYMMDD, side, strike in thousandths."""
 
@@ -570,21 +597,20 @@ def _number_or_text(token: str) -> int | float | str:
     return float(token) if re.search(r"[.eE]", token) else int(token)
 
 
-def _snapshot_row(raw: bytes, expiry: str | None, now: int) -> tuple[ChainRow, float | None]:
+_NO_DETAILS = _Details()
+_NO_QUOTE = _LastQuote()
+
+
+def _snapshot_row(row: _SnapshotRow, expiry: str | None, now: int) -> tuple[ChainRow, float | None]:
     """A checked row and the underlying's price that came with it. Raises BadValue.
 
     ``expiry`` is the ISO date that was asked for (None: any). What contradicts its own ticker is bad.
     """
-    try:
-        row = msgspec.json.decode(raw, type=_SnapshotRow)
-    except _UNDECODABLE:
-        raise BadValue(BadReason.EVENT) from None
-    details = row.details or _Details()
-    ticker, strike, shares = _contract_terms(details, expiry)
-    quoted = row.last_quote or _LastQuote()
+    ticker, strike, shares = _contract_terms(row.details or _NO_DETAILS, expiry)
+    quoted = row.last_quote or _NO_QUOTE
     bid, ask = _option_price(quoted.bid), _option_price(quoted.ask)
     updated = quoted.last_updated
-    delta = (row.greeks or _Greeks()).delta
+    delta = None if row.greeks is None else row.greeks.delta
     if delta is not None and not -1 <= delta <= 1:
         raise BadValue(BadReason.NUMBER)
     underlying = row.underlying_asset
@@ -605,6 +631,14 @@ def _snapshot_row(raw: bytes, expiry: str | None, now: int) -> tuple[ChainRow, f
         ),
         _price(underlying.price) if underlying is not None and underlying.price else None,
     )
+
+
+def _decode_snapshot(raw: bytes) -> _SnapshotRow:
+    """One contract's row. Raises BadValue."""
+    try:
+        return msgspec.json.decode(raw, type=_SnapshotRow)
+    except _UNDECODABLE:
+        raise BadValue(BadReason.EVENT) from None
 
 
 def _contract_terms(details: _Details, expiry: str | None) -> tuple[str, int, float]:
@@ -751,13 +785,14 @@ class Rest:
             low, high = _band(spot, percent)
             params += [("strike_price.gte", f"{low:.2f}"), ("strike_price.lte", f"{high:.2f}")]
         path = f"/v3/snapshot/options/{quote(underlying)}"
-        now_rows = await self._rows(httpx.URL(self._base + path, params=params))
+        found = await self._rows(httpx.URL(self._base + path, params=params), _CHAIN_ROWS)
+        now = self._clock.now()
         rows: dict[str, ChainRow] = {}
-        for raw in now_rows:
+        for wire in found:
             try:
-                row, price = _snapshot_row(raw, expiry, self._clock.now())
+                row, price = _snapshot_row(wire, expiry, now)
             except BadValue as error:
-                self.bad.add(error.reason, raw)
+                self.bad.add(error.reason, msgspec.json.encode(wire))
                 continue
             spot = price if spot is None else spot
             known = rows.get(row.contract)
@@ -776,7 +811,7 @@ class Rest:
         if raw == b"null":
             raise RestError(RestErrorKind.EMPTY)
         try:
-            row, _ = _snapshot_row(raw, None, self._clock.now())
+            row, _ = _snapshot_row(_decode_snapshot(raw), None, self._clock.now())
         except BadValue as error:
             self.bad.add(error.reason, raw)
             raise RestError(RestErrorKind.BAD_BODY, f"bad {error.reason}") from None
@@ -800,11 +835,13 @@ class Rest:
         path = f"/v2/aggs/ticker/{quote(symbol)}/range/1/second/{first}/{last}"
         params = {"adjusted": "false", "sort": "asc", "limit": SECONDS_PAGE_ROWS}
         bars: dict[int, Bar] = {}
-        for raw in await self._rows(httpx.URL(self._base + path, params=params)):
+        found = await self._rows(httpx.URL(self._base + path, params=params), _SECOND_ROWS)
+        now = self._clock.now()
+        for wire in found:
             try:
-                bar = _second_bar(raw, symbol, self._clock.now())
+                bar = _second_bar(wire, symbol, now)
             except BadValue as error:
-                self.bad.add(error.reason, raw)
+                self.bad.add(error.reason, msgspec.json.encode(wire))
                 continue
             if start_us <= bar.start < end_us:
                 bars[bar.start] = bar
@@ -821,15 +858,19 @@ class Rest:
 
     # One list, page by page
 
-    async def _rows(self, url: httpx.URL) -> list[bytes]:
-        """The undecoded rows of every page. A page that fails fails the whole: a chain with a hole is none."""
-        rows: list[bytes] = []
+    async def _rows(self, url: httpx.URL, decoder: _RowDecoder[T]) -> list[T]:
+        """The rows of every page. A page that fails fails the whole: a chain with a hole is none."""
+        rows: list[T] = []
+        broken: list[bytes] = []
         seen = {str(url)}
         for _ in range(PAGES_MAX):
-            page = _decode_body(await self._get(url), _Page)
+            page, undecodable = decoder.decode(await self._get(url))
             self._check_envelope(page.status)
-            rows += map(bytes, page.results or ())
+            rows += page.results or ()
+            broken += undecodable
             if not page.next_url:
+                for raw in broken:
+                    self.bad.add(BadReason.EVENT, raw)
                 return rows
             url = self._next(page.next_url)
             if str(url) in seen:
@@ -928,12 +969,8 @@ class Rest:
         self.skews_measured += 1
 
 
-def _second_bar(raw: bytes, symbol: str, now: int) -> Bar:
+def _second_bar(row: _SecondRow, symbol: str, now: int) -> Bar:
     """A checked second of a symbol's history. Raises BadValue."""
-    try:
-        row = msgspec.json.decode(raw, type=_SecondRow)
-    except _UNDECODABLE:
-        raise BadValue(BadReason.EVENT) from None
     return _make_bar(
         symbol=symbol,
         start_ms=row.t,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import math
+from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 
 import msgspec
@@ -34,6 +36,7 @@ VOLATILITY_RANGE = (0.001, 10.0)
 """Implied volatilities looked for, per year; a 0DTE quote outside implies none that could be used."""
 
 BISECTIONS = 60
+ROOT_OF_TWO = math.sqrt(2)
 
 
 class Price(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,6 +94,44 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True):
     fallen: tuple[tuple[ContractRule, int], ...] = ()
 
 
+class _Call:
+    """One quoted call. What takes long to find is found when it is asked for, and once."""
+
+    def __init__(self, row: ChainRow, price: Price, spot: float, years: float) -> None:
+        self.row = row
+        self.price = price
+        self._spot = spot
+        self._years = years
+
+    @functools.cached_property
+    def iv(self) -> float | None:
+        """The vendor's IV, else the one that the mid implies."""
+        given = self.row.iv
+        iv = given if given is not None and given > 0 else self._implied
+        return None if iv is None else round(iv, COMPARED_DIGITS)
+
+    @functools.cached_property
+    def delta(self) -> float | None:
+        """The vendor's delta, else Black–Scholes from the IV that the mid implies."""
+        if self.row.delta is not None:
+            return round(self.row.delta, COMPARED_DIGITS)
+        iv = self._implied
+        if iv is None:
+            return None
+        return round(call_delta(self._spot, self._strike, self._years, iv), COMPARED_DIGITS)
+
+    @functools.cached_property
+    def _implied(self) -> float | None:
+        # A delta is derived from the IV as it is; the IV itself is only ever wanted rounded.
+        digits = None if self.row.delta is None else COMPARED_DIGITS
+        mid = self.price.mid / OPTION_PRICE_UNIT
+        return implied_volatility(mid, self._spot, self._strike, self._years, digits)
+
+    @property
+    def _strike(self) -> float:
+        return self.row.strike / STRIKE_UNIT
+
+
 class _Candidate(msgspec.Struct, frozen=True, kw_only=True):
     row: ChainRow
     price: Price
@@ -134,9 +175,19 @@ def pay_limit(entry: int, rules: Rules) -> int:
 
 def call_price(spot: float, strike: float, years: float, volatility: float) -> float:
     """Black–Scholes price of a call without rates or dividends, in dollars (Black and Scholes, 1973)."""
-    deviation = volatility * math.sqrt(years)
-    d1 = math.log(spot / strike) / deviation + deviation / 2
-    return spot * _normal(d1) - strike * _normal(d1 - deviation)
+    return _pricer(spot, strike, years)(volatility)
+
+
+def _pricer(spot: float, strike: float, years: float) -> Callable[[float], float]:
+    """The price of a call by its volatility; what does not depend on that is worked out once."""
+    root, distance = math.sqrt(years), math.log(spot / strike)
+
+    def price(volatility: float) -> float:
+        deviation = volatility * root
+        d1 = distance / deviation + deviation / 2
+        return spot * _normal(d1) - strike * _normal(d1 - deviation)
+
+    return price
 
 
 def call_delta(spot: float, strike: float, years: float, volatility: float) -> float:
@@ -145,18 +196,26 @@ def call_delta(spot: float, strike: float, years: float, volatility: float) -> f
     return _normal(math.log(spot / strike) / deviation + deviation / 2)
 
 
-def implied_volatility(mid: float, spot: float, strike: float, years: float) -> float | None:
-    """The volatility per year at which a call costs ``mid`` dollars; None when no usable one does."""
+def implied_volatility(
+    mid: float, spot: float, strike: float, years: float, digits: int | None = None
+) -> float | None:
+    """The volatility per year at which a call costs ``mid`` dollars; None when no usable one does.
+
+    With ``digits`` it is found as far as needed: rounded to so many decimals it is what the exact one is.
+    """
     low, high = VOLATILITY_RANGE
-    if (
-        years <= 0
-        or spot <= 0
-        or not call_price(spot, strike, years, low) < mid < call_price(spot, strike, years, high)
-    ):
+    if years <= 0 or spot <= 0:
         return None
+    price = _pricer(spot, strike, years)
+    if not price(low) < mid < price(high):
+        return None
+    # Every further step stays between low and high: once they round alike, so does what it would end with.
+    near = 0.0 if digits is None else 10.0**-digits
     for _ in range(BISECTIONS):
+        if high - low < near and round(low, digits) == round(high, digits):
+            break
         middle = (low + high) / 2
-        if call_price(spot, strike, years, middle) < mid:
+        if price(middle) < mid:
             low = middle
         else:
             high = middle
@@ -182,7 +241,7 @@ def select(
         return Refused(reason=DeclineReason.CHAIN_TOO_OLD)
     fallen: Counter[ContractRule] = Counter()
     candidates: list[_Candidate] = []
-    quoted: list[tuple[int, float]] = []
+    quoted: list[_Call] = []
     considered = 0
     years = (close - now) / YEAR
     for row in rows:
@@ -191,19 +250,14 @@ def select(
         if price is None or not price.two_sided or row.shares != STANDARD_SHARES:
             fallen[ContractRule.SHARES if row.shares != STANDARD_SHARES else ContractRule.UNQUOTED] += 1
             continue
-        iv = _iv(row, price, spot, years)
-        if iv is not None:
-            quoted.append((row.strike, iv))
-        delta = _delta(row, price, spot, years)
+        call = _Call(row, price, spot, years)
+        quoted.append(call)
         fault = _static_fault(rules, row, price)
-        if fault is None and (delta is None or iv is None or not _within_stretch(rules, delta)):
-            fault = ContractRule.DELTA
-        if fault is not None or delta is None or iv is None:
+        candidate = _candidate(rules, call) if fault is None else None
+        if candidate is None:
             fallen[fault or ContractRule.DELTA] += 1
-            continue
-        entry = entry_price(price.mid, price.ask, rules.entry_slippage)
-        stop = level_below(entry, rules.stop_loss_percent)
-        candidates.append(_Candidate(row=row, price=price, delta=delta, iv=iv, entry=entry, stop=stop))
+        else:
+            candidates.append(candidate)
 
     def refused(reason: DeclineReason) -> Refused:
         return Refused(reason=reason, considered=considered, fallen=_counts(fallen))
@@ -221,6 +275,7 @@ def select(
     inside = [item for item in roomy if rules.delta_min <= item.delta <= rules.delta_max]
     pool = inside or roomy
     skew = quoted if chain_age <= rules.chain_skew_seconds * SECOND else []
+    skew.sort(key=_strike_of)
     costs = {item.row.contract: _cost(item, skew) for item in pool}
 
     def rank(item: _Candidate) -> tuple[float, float, float, float, str]:
@@ -246,6 +301,16 @@ def select(
         considered=considered,
         fallen=_counts(fallen),
     )
+
+
+def _candidate(rules: Rules, call: _Call) -> _Candidate | None:
+    """What a call would be bought at, or None when its delta is unknown or out of reach."""
+    price, delta = call.price, call.delta
+    if delta is None or not _within_stretch(rules, delta) or (iv := call.iv) is None:
+        return None
+    entry = entry_price(price.mid, price.ask, rules.entry_slippage)
+    stop = level_below(entry, rules.stop_loss_percent)
+    return _Candidate(row=call.row, price=price, delta=delta, iv=iv, entry=entry, stop=stop)
 
 
 def _static_fault(rules: Rules, row: ChainRow, price: Price) -> ContractRule | None:
@@ -279,31 +344,14 @@ def _has_room(rules: Rules, item: _Candidate) -> bool:
     return item.price.mid - item.stop >= rules.stop_room_spreads * (item.price.ask - item.price.bid)
 
 
-def _iv(row: ChainRow, price: Price, spot: float, years: float) -> float | None:
-    """The vendor's IV, else the one that the mid implies."""
-    has_iv = row.iv is not None and row.iv > 0
-    iv = (
-        row.iv
-        if has_iv
-        else implied_volatility(price.mid / OPTION_PRICE_UNIT, spot, row.strike / STRIKE_UNIT, years)
-    )
-    return None if iv is None else round(iv, COMPARED_DIGITS)
+def _cost(item: _Candidate, quoted: list[_Call]) -> float:
+    """Spread plus overpayment against the line between the neighbours' IVs, in percent of the premium.
 
-
-def _delta(row: ChainRow, price: Price, spot: float, years: float) -> float | None:
-    """The vendor's delta, else Black–Scholes from the IV that the mid implies."""
-    if row.delta is not None:
-        return round(row.delta, COMPARED_DIGITS)
-    strike = row.strike / STRIKE_UNIT
-    iv = implied_volatility(price.mid / OPTION_PRICE_UNIT, spot, strike, years)
-    return None if iv is None else round(call_delta(spot, strike, years, iv), COMPARED_DIGITS)
-
-
-def _cost(item: _Candidate, quoted: list[tuple[int, float]]) -> float:
-    """Spread plus overpayment against the line between the neighbours' IVs, in percent of the premium."""
+    ``quoted``: calls by strike.
+    """
     strike = item.row.strike
-    below = max((pair for pair in quoted if pair[0] < strike), default=None)
-    above = min((pair for pair in quoted if pair[0] > strike), default=None)
+    below = _neighbour(reversed(quoted[: bisect_left(quoted, strike, key=_strike_of)]), max)
+    above = _neighbour(quoted[bisect_right(quoted, strike, key=_strike_of) :], min)
     overpaid = 0.0
     if below is not None and above is not None:
         share = (strike - below[0]) / (above[0] - below[0])
@@ -312,10 +360,26 @@ def _cost(item: _Candidate, quoted: list[tuple[int, float]]) -> float:
     return round(item.price.spread_percent + overpaid, COMPARED_DIGITS)
 
 
+def _neighbour(calls: Iterable[_Call], choose: Callable[[list[float]], float]) -> tuple[int, float] | None:
+    """Strike and IV of the first of ``calls`` that has one; ``choose`` decides among several at its strike."""
+    strike, ivs = 0, list[float]()
+    for call in calls:
+        if ivs and call.row.strike != strike:
+            break
+        if call.iv is not None:
+            strike = call.row.strike
+            ivs.append(call.iv)
+    return (strike, choose(ivs)) if ivs else None
+
+
+def _strike_of(call: _Call) -> int:
+    return call.row.strike
+
+
 def _counts(fallen: Counter[ContractRule]) -> tuple[tuple[ContractRule, int], ...]:
     return tuple((rule, fallen[rule]) for rule in ContractRule if fallen[rule])
 
 
 def _normal(value: float) -> float:
     """Standard normal distribution function."""
-    return (1 + math.erf(value / math.sqrt(2))) / 2
+    return (1 + math.erf(value / ROOT_OF_TWO)) / 2

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from config import Rules
@@ -266,6 +266,71 @@ def test_a_missing_delta_that_nothing_implies_falls_to_delta() -> None:
     choice = choose(row(200.0, 1.0, 1.02, delta=None, iv=None))
     assert isinstance(choice, Refused)
     assert fallen(choice) == {ContractRule.DELTA: 1}
+
+
+def bisected(mid: float, spot: float, strike: float, years: float) -> float | None:
+    """The volatility by sixty plain bisections: slow, and what the quick ways have to agree with."""
+    low, high = 0.001, 10.0
+    if not call_price(spot, strike, years, low) < mid < call_price(spot, strike, years, high):
+        return None
+    for _ in range(60):
+        middle = (low + high) / 2
+        if call_price(spot, strike, years, middle) < mid:
+            low = middle
+        else:
+            high = middle
+    return (low + high) / 2
+
+
+MIDS = st.integers(min_value=1, max_value=600_000).map(lambda units: units / 10_000)
+
+
+@settings(max_examples=400)
+@given(
+    st.one_of(MIDS, st.floats(min_value=1e-9, max_value=60)),
+    st.floats(min_value=180, max_value=260),
+    st.integers(min_value=360, max_value=520).map(lambda halves: halves / 2),
+    st.one_of(st.floats(min_value=1e-9, max_value=1e-3), st.floats(min_value=1e-3, max_value=0.1)),
+)
+def test_the_quick_implied_volatility_is_the_slow_one(
+    mid: float, spot: float, strike: float, years: float
+) -> None:
+    # Deep in the money among them, where the price hardly depends on the volatility and rounding decides each step.
+    slow = bisected(mid, spot, strike, years)
+    assert implied_volatility(mid, spot, strike, years) == slow
+    quick = implied_volatility(mid, spot, strike, years, 6)
+    assert (None if quick is None else round(quick, 6)) == (None if slow is None else round(slow, 6))
+
+
+@given(
+    st.one_of(st.none(), st.floats(min_value=-0.1, max_value=1.5)),
+    st.one_of(st.none(), st.floats(min_value=0.2, max_value=0.65)),
+    st.integers(min_value=5, max_value=200),
+)
+def test_what_is_implied_is_rounded_from_the_slow_one(
+    iv: float | None, delta: float | None, cents: int
+) -> None:
+    call = row(iv=iv, delta=delta, bid=cents / 100, ask=cents / 100)
+    choice = choose(
+        call, rules=Rules(min_premium=0, stop_room_spreads=0, delta_stretch_down=0.3, delta_stretch_up=0.55)
+    )
+    mid, strike, years = (
+        call.bid / 10_000,
+        call.strike / 1_000,
+        (SESSION.close - NOW) / (365 * 86_400 * SECOND),
+    )
+    implied = bisected(mid, SPOT, strike, years)
+    expected_iv = iv if iv is not None and iv > 0 else implied
+    expected_delta = delta
+    if delta is None and implied is not None:
+        expected_delta = call_delta(SPOT, strike, years, implied)
+    if expected_iv is None or expected_delta is None:
+        assert fallen(choice) == {ContractRule.DELTA: 1}
+    elif isinstance(choice, Selected):
+        assert choice.iv == round(expected_iv, 6)
+        assert choice.delta == round(expected_delta, 6)
+    else:
+        assert not 0 <= round(expected_delta, 6) <= 1
 
 
 @given(

@@ -57,6 +57,9 @@ log = structlog.get_logger("polygon_client")
 MILLISECOND = 1_000
 """Microseconds in a millisecond."""
 
+SECOND_MS = 1_000.0
+"""Milliseconds in a second."""
+
 NANOSECONDS = 1_000
 """Nanoseconds in a microsecond."""
 
@@ -65,6 +68,8 @@ OLDEST_TIME_US = 946_684_800 * SECOND
 
 NEWEST_TIME_US = 4_102_444_800 * SECOND
 """2100-01-01: any later time is in a wrong unit (nanoseconds read as milliseconds are far beyond)."""
+
+OLDEST_TIME_MS, NEWEST_TIME_MS = OLDEST_TIME_US / MILLISECOND, NEWEST_TIME_US / MILLISECOND
 
 FUTURE_LIMIT_US = 2 * SECOND
 """How far ahead of now a bar may end, or a quote be stamped, before it is bad."""
@@ -193,9 +198,9 @@ def _volume(decimal: float | str | None, whole: float | None) -> float:
             raise BadValue(BadReason.VOLUME)
         decimal = float(decimal)
     value = whole if decimal is None else decimal
-    if value is None:
+    if value is None or not 0 <= value <= AMOUNT_MAX:
         raise BadValue(BadReason.VOLUME)
-    return _amount(value)
+    return value
 
 
 def _option_price(value: float | None) -> int:
@@ -219,17 +224,29 @@ def _time_us(value: float | None, numerator: int, denominator: int, now: int) ->
     return at
 
 
+def _second_us(start_ms: float | None, now: int) -> int:
+    """The start of a bar's second as µs. Raises BadValue as `_time_us` does, and unless it is a whole second's."""
+    if start_ms is None or not start_ms.is_integer() or not OLDEST_TIME_MS <= start_ms < NEWEST_TIME_MS:
+        raise BadValue(BadReason.TIME)
+    start = int(start_ms) * MILLISECOND
+    if start_ms % SECOND_MS:
+        raise BadValue(BadReason.FUTURE if start > now + FUTURE_LIMIT_US else BadReason.TIME)
+    if start > now + FUTURE_LIMIT_US - SECOND:
+        raise BadValue(BadReason.FUTURE)
+    return start
+
+
 # --- Decoding: frames --------------------------------------------------------------------------------
 
 
-class Status(msgspec.Struct, frozen=True, tag_field="ev", tag="status"):
+class Status(msgspec.Struct, frozen=True, gc=False, tag_field="ev", tag="status"):
     """What the vendor says about the connection."""
 
     status: str | None = None
     message: str | None = None
 
 
-class Aggregate(msgspec.Struct, frozen=True, tag_field="ev", tag="A"):
+class Aggregate(msgspec.Struct, frozen=True, gc=False, tag_field="ev", tag="A"):
     """One second of one symbol, as it is on the wire. Numbers come as integers or floats, ``dv`` as text."""
 
     sym: str | None = None
@@ -244,7 +261,7 @@ class Aggregate(msgspec.Struct, frozen=True, tag_field="ev", tag="A"):
     e: float | None = None
 
 
-class OptionQuote(msgspec.Struct, frozen=True, tag_field="ev", tag="Q", rename={"ask_size": "as"}):
+class OptionQuote(msgspec.Struct, frozen=True, gc=False, tag_field="ev", tag="Q", rename={"ask_size": "as"}):
     """The best bid and ask of one option, as it is on the wire."""
 
     sym: str | None = None
@@ -256,7 +273,7 @@ class OptionQuote(msgspec.Struct, frozen=True, tag_field="ev", tag="Q", rename={
     q: float | None = None
 
 
-class StreamQuote(msgspec.Struct, frozen=True):
+class StreamQuote(msgspec.Struct, frozen=True, gc=False):
     """A checked quote with what orders it among the quotes of its contract."""
 
     quote: Quote
@@ -267,7 +284,7 @@ WireEvent = Status | Aggregate | OptionQuote
 StreamEvent = Status | Bar | StreamQuote
 
 
-class _Head(msgspec.Struct, frozen=True):
+class _Head(msgspec.Struct, frozen=True, gc=False):
     """The one field that tells the kind of an event."""
 
     ev: str | None = None
@@ -327,26 +344,20 @@ class FrameDecoder:
 
     def _checked(self, event: WireEvent, now: int) -> StreamEvent:
         match event:
-            case Status():
-                return event
             case Aggregate():
                 return self._bar(event, now)
             case OptionQuote():
                 return self._quote(event, now)
+            case Status():
+                return event
 
     def _bar(self, event: Aggregate, now: int) -> Bar:
-        if event.sym is None or event.sym not in self.asked:
+        symbol, start_ms, end_ms = event.sym, event.s, event.e
+        if symbol is None or symbol not in self.asked:
             raise BadValue(BadReason.SYMBOL)
-        if event.e is not None and event.s is not None and event.e != event.s + SECOND // MILLISECOND:
+        if end_ms is not None and start_ms is not None and end_ms != start_ms + SECOND_MS:
             raise BadValue(BadReason.TIME)
-        return _make_bar(
-            symbol=event.sym,
-            start_ms=event.s,
-            prices=(event.o, event.h, event.l, event.c),
-            volume=_volume(event.dv, event.v),
-            vwap=event.vw,
-            now=now,
-        )
+        return _make_bar(symbol, start_ms, event, now)
 
     def _quote(self, event: OptionQuote, now: int) -> StreamQuote:
         if event.sym is None or event.sym not in self.asked:
@@ -382,30 +393,27 @@ def _decode_event(piece: bytes) -> WireEvent:
 
 
 def _make_bar(
-    *,
-    symbol: str,
-    start_ms: float | None,
-    prices: tuple[float | None, float | None, float | None, float | None],
-    volume: float,
-    vwap: float | None,
-    now: int,
-    backfilled: bool = False,
+    symbol: str, start_ms: float | None, wire: Aggregate | _SecondRow, now: int, backfilled: bool = False
 ) -> Bar:
-    """A bar from the wire's numbers (open, high, low, close). Raises BadValue for anything impossible.
+    """A bar from the wire's numbers. Raises BadValue for anything impossible.
 
     The second's own VWAP may lie outside high and low (odd lots count for one and not the other). Where it is
     missing, or 0 in a second without volume, the close stands in for it.
     """
-    start = _time_us(start_ms, MILLISECOND, 1, now)
-    if start % SECOND:
-        raise BadValue(BadReason.TIME)
-    if start + SECOND > now + FUTURE_LIMIT_US:
-        raise BadValue(BadReason.FUTURE)
-    opening, high, low, close = map(_price, prices)
-    if high < low:
+    volume = _volume(wire.dv, wire.v)
+    start = _second_us(start_ms, now)
+    opening, high, low, close, vwap = wire.o, wire.h, wire.l, wire.c, wire.vw
+    if opening is None or high is None or low is None or close is None:
         raise BadValue(BadReason.PRICE)
     if vwap is None or (vwap == 0 and volume == 0):
         vwap = close
+    if not (
+        0 < low <= high <= PRICE_MAX
+        and 0 < opening <= PRICE_MAX
+        and 0 < close <= PRICE_MAX
+        and 0 < vwap <= PRICE_MAX
+    ):
+        raise BadValue(BadReason.PRICE)
     return Bar(
         symbol=symbol,
         start=start,
@@ -414,7 +422,7 @@ def _make_bar(
         low=low,
         close=close,
         volume=volume,
-        vwap=_price(vwap),
+        vwap=vwap,
         backfilled=backfilled,
     )
 
@@ -971,15 +979,7 @@ class Rest:
 
 def _second_bar(row: _SecondRow, symbol: str, now: int) -> Bar:
     """A checked second of a symbol's history. Raises BadValue."""
-    return _make_bar(
-        symbol=symbol,
-        start_ms=row.t,
-        prices=(row.o, row.h, row.l, row.c),
-        volume=_volume(row.dv, row.v),
-        vwap=row.vw,
-        now=now,
-        backfilled=True,
-    )
+    return _make_bar(symbol, row.t, row, now, backfilled=True)
 
 
 def _band(spot: float, percent: float) -> tuple[float, float]:

@@ -59,8 +59,8 @@ class Session:
         self._protocol.send_text(status(kind, message))
 
     def until_closed(self) -> None:
-        """Answer what the client still says, its close frame above all."""
-        while data := self._connection.recv(CHUNK):
+        """Answer what the client still says, its close frame above all: it waits for us to hang up."""
+        while not self._protocol.close_expected() and (data := self._connection.recv(CHUNK)):
             self._protocol.receive_data(data)
             self._flush()
 

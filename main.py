@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import collections
 import contextlib
 import io
 import os
@@ -128,41 +129,43 @@ class Inbox:
     """One bounded queue of facts with one consumer. Facts that must not be lost are taken beyond the bound."""
 
     def __init__(self) -> None:
-        self._queue: asyncio.Queue[Event] = asyncio.Queue()
+        self._facts: collections.deque[Event] = collections.deque()
         self._arrived = asyncio.Event()
         self._has_room = asyncio.Event()
+        """Cleared once the inbox is full, set when half of it is free again."""
         self._has_room.set()
 
     @property
     def is_full(self) -> bool:
         """Whether facts that can be had again are refused."""
-        return self._queue.qsize() >= INBOX_MAX
+        return len(self._facts) >= INBOX_MAX
 
     async def put(self, event: Event) -> bool:
         """Put a fact in; returns False when it overflows. Backfill waits for room: it is in no hurry."""
-        match event:
-            case Bar(backfilled=True):
-                await self._has_room.wait()
-            case Bar() | Quote() if self.is_full:
-                return False
-            case _:
-                pass
+        if not self._has_room.is_set():
+            match event:
+                case Bar(backfilled=True):
+                    await self._has_room.wait()
+                case Bar() | Quote() if self.is_full:
+                    return False
+                case _:
+                    pass
         self.put_now(event)
         return True
 
     def put_now(self, event: Event) -> None:
         """Put a fact in that is never dropped: outcomes, holds, the shutdown."""
-        self._queue.put_nowait(event)
+        self._facts.append(event)
         self._arrived.set()
-        if self.is_full:
+        if len(self._facts) >= INBOX_MAX:
             self._has_room.clear()
 
     async def get(self) -> Event:
         """The oldest fact."""
-        event = await self._queue.get()
-        if self._queue.qsize() <= INBOX_MAX // 2:
-            self._has_room.set()
-        return event
+        while not self._facts:
+            self._arrived.clear()
+            await self._arrived.wait()
+        return self._take()
 
     async def get_within(self, nap: Coroutine[Any, Any, None]) -> Event | None:
         """The oldest fact, or None when none has come before ``nap`` is over."""
@@ -177,10 +180,16 @@ class Inbox:
 
     def next(self) -> Event | None:
         """The oldest fact, or None when there is none just now."""
-        if self._queue.empty():
+        if not self._facts:
             self._arrived.clear()
             return None
-        return self._queue.get_nowait()
+        return self._take()
+
+    def _take(self) -> Event:
+        event = self._facts.popleft()
+        if len(self._facts) <= INBOX_MAX // 2 and not self._has_room.is_set():
+            self._has_room.set()
+        return event
 
 
 class Watchdog:

@@ -1244,12 +1244,12 @@ class Socket:
             frame = await self._connection.recv(decode=False)
         except ConnectionClosed as closed:
             raise Lost(FeedCause.DROPPED, self._closed_text(closed)) from None
-        data: list[Bar | StreamQuote] = []
-        for event in self._decoder.decode(frame, self._clock.now()):
-            if isinstance(event, Status):
-                self._take_status(event)
-            else:
-                data.append(event)
+        events = self._decoder.decode(frame, self._clock.now())
+        data = [event for event in events if not isinstance(event, Status)]
+        if len(data) < len(events):
+            for event in events:
+                if isinstance(event, Status):
+                    self._take_status(event)
         if self._end is not None and not data:
             raise self._end
         return data
@@ -1383,14 +1383,14 @@ WAITING_MAX = 5_000
 
 
 async def _iterate(
-    waiting: asyncio.Queue[Sequence[T]], work: Coroutine[object, object, None], name: str
+    waiting: asyncio.Queue[Sequence[T]], work: Callable[[], Coroutine[object, object, None]], name: str
 ) -> AsyncGenerator[T, None]:
     """What ``work`` puts into ``waiting``, one by one; ends it when it is closed.
 
     Raises what ``work`` raises, and RuntimeError when it ends in any other way: a task group takes a cancelled task
     for a finished one, and whoever waits for facts would take a quiet end for a quiet market.
     """
-    task = asyncio.create_task(work, name=name)
+    task = asyncio.create_task(work(), name=name)
     task.add_done_callback(lambda _: waiting.put_nowait(()))
     try:
         while not task.done() or not waiting.empty():
@@ -1589,11 +1589,9 @@ class StocksFeed(_Feed):
         self._is_held = False
         self._silence_told = False
 
-    async def events(self) -> AsyncGenerator[StocksEvent, None]:
+    def events(self) -> AsyncGenerator[StocksEvent, None]:
         """The feed's facts, for ever. Raises VendorRefused. Closing it closes the socket."""
-        async with contextlib.aclosing(_iterate(self._waiting, self._run(), "stocks feed")) as events:
-            async for event in events:
-                yield event
+        return _iterate(self._waiting, self._run, "stocks feed")
 
     async def _run(self) -> None:
         refusals: list[BaseException] = []
@@ -1692,8 +1690,10 @@ class StocksFeed(_Feed):
         self._data_at = now
         self._silence_told = False
         self._pacing.data(now)
+        newest = self._newest
         for bar in bars:
-            self._newest[bar.symbol] = max(self._newest.get(bar.symbol, 0), bar.start)
+            if bar.start > newest.get(bar.symbol, 0):
+                newest[bar.symbol] = bar.start
         self._put(*bars)
 
     def _lose(self, lost: Lost, delay: float) -> None:
@@ -1949,11 +1949,9 @@ class OptionsFeed(_Feed):
             return self._is_up
         return now - max(self._data_at, self._session.open) < self._rules.stream_silence_seconds * SECOND
 
-    async def events(self) -> AsyncGenerator[Quote, None]:
+    def events(self) -> AsyncGenerator[Quote, None]:
         """The quotes, for ever. Closing it closes the socket."""
-        async with contextlib.aclosing(_iterate(self._waiting, self._run(), "options feed")) as events:
-            async for event in events:
-                yield event
+        return _iterate(self._waiting, self._run, "options feed")
 
     async def _run(self) -> None:
         async with asyncio.TaskGroup() as group:
@@ -2219,11 +2217,9 @@ class ChainPoller:
         self._in_a_row = 0
         self._is_doubted = False
 
-    async def events(self) -> AsyncGenerator[Chain | Hold, None]:
+    def events(self) -> AsyncGenerator[Chain | Hold, None]:
         """The chain after each poll, and holds. After the close it stays silent."""
-        async with contextlib.aclosing(_iterate(self._waiting, self._run(), "chain poller")) as events:
-            async for event in events:
-                yield event
+        return _iterate(self._waiting, self._run, "chain poller")
 
     async def _run(self) -> None:
         await self._sleep_until(self._session.open)

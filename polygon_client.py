@@ -607,37 +607,56 @@ def _number_or_text(token: str) -> int | float | str:
 
 _NO_DETAILS = _Details()
 _NO_QUOTE = _LastQuote()
+EVERY_STRIKE = (0.0, math.inf)
+GREEK_DIGITS = 6
+"""Decimals of volatility and delta that are kept: no rule compares more, and the rest is noise."""
 
 
-def _snapshot_row(row: _SnapshotRow, expiry: str | None, now: int) -> tuple[ChainRow, float | None]:
-    """A checked row and the underlying's price that came with it. Raises BadValue.
+def _snapshot_row(
+    row: _SnapshotRow, expiry: str | None, now: int, band: tuple[float, float] = EVERY_STRIKE
+) -> tuple[ChainRow | None, float | None]:
+    """A checked row (None outside ``band``, dollars) and the underlying's price that came with it. Raises BadValue.
 
     ``expiry`` is the ISO date that was asked for (None: any). What contradicts its own ticker is bad.
     """
-    ticker, strike, shares = _contract_terms(row.details or _NO_DETAILS, expiry)
-    quoted = row.last_quote or _NO_QUOTE
+    details, quoted, underlying = (
+        row.details or _NO_DETAILS,
+        row.last_quote or _NO_QUOTE,
+        row.underlying_asset,
+    )
+    strike, shares = _contract_terms(
+        details.ticker, details.contract_type, details.strike_price, details.shares_per_contract, expiry
+    )
     bid, ask = _option_price(quoted.bid), _option_price(quoted.ask)
-    updated = quoted.last_updated
     delta = None if row.greeks is None else row.greeks.delta
     if delta is not None and not -1 <= delta <= 1:
         raise BadValue(BadReason.NUMBER)
-    underlying = row.underlying_asset
+    bid_size, ask_size = _amount(quoted.bid_size), _amount(quoted.ask_size)
+    updated = quoted.last_updated
+    quoted_at = _time_us(updated, 1, NANOSECONDS, now) if updated else 0
+    iv = row.implied_volatility or None
+    if iv is not None and not 0 < iv <= IMPLIED_VOLATILITY_MAX:
+        raise BadValue(BadReason.NUMBER)
+    open_interest = _amount(row.open_interest)
+    price = _price(underlying.price) if underlying is not None and underlying.price else None
+    if not band[0] <= strike / STRIKE_UNIT <= band[1]:
+        return None, price
     return (
         ChainRow(
-            contract=ticker,
+            contract=details.ticker or "",
             strike=strike,
             shares=shares,
             bid=bid,
             ask=ask,
-            bid_size=_amount(quoted.bid_size),
-            ask_size=_amount(quoted.ask_size),
-            quoted_at=_time_us(updated, 1, NANOSECONDS, now) if updated else 0,
+            bid_size=bid_size,
+            ask_size=ask_size,
+            quoted_at=quoted_at,
             real_time=quoted.timeframe == "REAL-TIME",
-            iv=_implied_volatility(row.implied_volatility),
+            iv=None if iv is None else round(iv, GREEK_DIGITS) or None,
             delta=None if delta is None else round(delta, GREEK_DIGITS),
-            open_interest=_amount(row.open_interest),
+            open_interest=open_interest,
         ),
-        _price(underlying.price) if underlying is not None and underlying.price else None,
+        price,
     )
 
 
@@ -649,33 +668,25 @@ def _decode_snapshot(raw: bytes) -> _SnapshotRow:
         raise BadValue(BadReason.EVENT) from None
 
 
-def _contract_terms(details: _Details, expiry: str | None) -> tuple[str, int, float]:
-    """Ticker, strike and shares. Shares are taken for the standard 100 only where the ticker has a plain root."""
-    ticker = OPTION_TICKER.fullmatch(details.ticker or "")
-    if ticker is None or details.contract_type not in (None, "call") or ticker[3] != "C":
+@functools.lru_cache(maxsize=1_024)
+def _contract_terms(
+    text: str | None, side: str | None, told: float | None, shares: float | None, expiry: str | None
+) -> tuple[int, float]:
+    """Strike and shares of a ticker. They never change, and every poll brings the same ones. Raises BadValue.
+
+    Shares are taken for the standard 100 only where the ticker has a plain root.
+    """
+    ticker = OPTION_TICKER.fullmatch(text or "")
+    if ticker is None or side not in (None, "call") or ticker[3] != "C":
         raise BadValue(BadReason.CONTRACT)
     if expiry is not None and ticker[2] != expiry[2:].replace("-", ""):
         raise BadValue(BadReason.CONTRACT)
     strike = int(ticker[4])
-    told = details.strike_price
     if told is None or not 0 < told <= PRICE_MAX or round(told * STRIKE_UNIT) != strike:
         raise BadValue(BadReason.CONTRACT)
-    shares = details.shares_per_contract
     if shares is None:
         shares = 100.0 if ticker[1].isalpha() else 0.0
-    return ticker[0], strike, _amount(shares)
-
-
-GREEK_DIGITS = 6
-"""Decimals of volatility and delta that are kept: no rule compares more, and the rest is noise."""
-
-
-def _implied_volatility(value: float | None) -> float | None:
-    if not value:
-        return None
-    if not 0 < value <= IMPLIED_VOLATILITY_MAX:
-        raise BadValue(BadReason.NUMBER)
-    return round(value, GREEK_DIGITS) or None
+    return strike, _amount(shares)
 
 
 # --- REST --------------------------------------------------------------------------------------------
@@ -795,18 +806,23 @@ class Rest:
         path = f"/v3/snapshot/options/{quote(underlying)}"
         found = await self._rows(httpx.URL(self._base + path, params=params), _CHAIN_ROWS)
         now = self._clock.now()
+        band = EVERY_STRIKE if spot is None else _band(spot, percent)
         rows: dict[str, ChainRow] = {}
         for wire in found:
             try:
-                row, price = _snapshot_row(wire, expiry, now)
+                row, price = _snapshot_row(wire, expiry, now, band)
             except BadValue as error:
                 self.bad.add(error.reason, msgspec.json.encode(wire))
                 continue
-            spot = price if spot is None else spot
+            if spot is None and price is not None:
+                spot = price
+                band = _band(spot, percent)
+            if row is None:
+                continue
             known = rows.get(row.contract)
             if known is None or row.quoted_at >= known.quoted_at:
                 rows[row.contract] = row
-        low, high = _band(spot, percent) if spot is not None else (0.0, math.inf)
+        low, high = band
         kept = (row for row in rows.values() if low <= row.strike / STRIKE_UNIT <= high)
         return Chain(rows=tuple(sorted(kept, key=lambda row: (row.strike, row.contract))))
 
@@ -823,7 +839,7 @@ class Rest:
         except BadValue as error:
             self.bad.add(error.reason, raw)
             raise RestError(RestErrorKind.BAD_BODY, f"bad {error.reason}") from None
-        if row.contract != contract:
+        if row is None or row.contract != contract:
             raise RestError(RestErrorKind.BAD_BODY, "another contract than was asked for")
         if not row.quoted_at:
             raise RestError(RestErrorKind.EMPTY, "no quote")

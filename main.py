@@ -65,6 +65,7 @@ from polygon_client import (
     StocksFeed,
     VendorRefused,
     Wanted,
+    trust,
 )
 from risk_manager import Position
 from utils import (
@@ -604,7 +605,9 @@ class Worker:
         url = self.settings.heartbeat_url.get_secret_value()
         if not url:
             return
-        async with httpx.AsyncClient(timeout=HEARTBEAT_REAL_S, transport=self._transport) as client:
+        async with httpx.AsyncClient(
+            timeout=HEARTBEAT_REAL_S, transport=self._transport, verify=trust()
+        ) as client:
             while True:
                 if self._is_well():
                     await self._beat(client, url)

@@ -540,6 +540,17 @@ async def test_a_bad_row_costs_itself_only(bad: Any, logged: list[Any]) -> None:
     assert logged[0]["event"] == "bad_input"
 
 
+async def test_a_row_far_from_spot_is_judged_all_the_same(logged: list[Any]) -> None:
+    far = chain_row(400, implied_volatility=-0.2)
+    assert await chain_of(chain_row(), far, chain_row(400)) == (GOOD_ROW,)
+    assert [(entry["event"], entry["count"]) for entry in logged] == [("bad_input", 1)]
+
+
+async def test_terms_are_judged_again_when_they_change() -> None:
+    changed = chain_row(details={**DETAILS, "strike_price": 216})
+    assert await chain_of(chain_row()) == await chain_of(chain_row(), changed, changed) == (GOOD_ROW,)
+
+
 async def test_pages_are_followed_verbatim_and_merged_by_contract_with_the_newest_quote() -> None:
     newer = chain_row(last_quote={**QUOTE, "bid": 0.87, "last_updated": NOW * 1000})
     server = Server(
@@ -1168,7 +1179,9 @@ async def test_a_start_in_mid_session_fills_the_day_so_far(logged: list[Any]) ->
             if covered.start <= start < covered.end - 5 * SECOND
         }
         assert due <= known
-    assert any(re.fullmatch(r"⏳ Backfill IWM: 1,[2-9]\d\d seconds from 09:30:00", text) for text in texts(logged))
+    assert any(
+        re.fullmatch(r"⏳ Backfill IWM: 1,[2-9]\d\d seconds from 09:30:00", text) for text in texts(logged)
+    )
     asked = [request for request in place.server.requests if "/aggs/ticker/IWM" in request.path]
     assert len(asked) == 2 and asked[1].at - asked[0].at >= 5 * SECOND
     # The second answer is told only where it differs.

@@ -180,12 +180,15 @@ def call_price(spot: float, strike: float, years: float, volatility: float) -> f
 
 def _pricer(spot: float, strike: float, years: float) -> Callable[[float], float]:
     """The price of a call by its volatility; what does not depend on that is worked out once."""
-    root, distance = math.sqrt(years), math.log(spot / strike)
+    root, distance, erf = math.sqrt(years), math.log(spot / strike), math.erf
 
     def price(volatility: float) -> float:
         deviation = volatility * root
         d1 = distance / deviation + deviation / 2
-        return spot * _normal(d1) - strike * _normal(d1 - deviation)
+        # `_normal` of d1 and of d1 - deviation, written out: sixty of these are asked for at once.
+        return spot * ((1 + erf(d1 / ROOT_OF_TWO)) / 2) - strike * (
+            (1 + erf((d1 - deviation) / ROOT_OF_TWO)) / 2
+        )
 
     return price
 

@@ -213,7 +213,10 @@ def test_bad_rows_are_counted_shown_and_left_out(place: Path, capsys: pytest.Cap
         (b"sym,start_ms,open,high,low,close,volume,vwap\n", "nothing to replay"),
         (b"sym,start_ms,open,high,low,close,volume,vwap\nIWM,x,1,1,1,1,1,1\n", "nothing to replay"),
         (b"sym,start_ms,open,high,low,close,volume,vwap\nIWM,1759411800000,1,1,1,1,1,1\n"[:-15], "nothing"),
-        (gzip.compress(b"sym,start_ms,open,high,low,close,volume,vwap\n" * 9)[:-9], "archive is broken"),
+        (
+            gzip.compress(b"sym,start_ms,open,high,low,close,volume,vwap\n" * 9, mtime=0)[:-9],
+            "archive is broken",
+        ),
     ],
 )
 def test_a_file_that_is_no_bars_is_refused(

@@ -858,7 +858,8 @@ def _client(url: str, connections: int, transport: httpx.AsyncBaseTransport | No
             max_keepalive_connections=connections,
             keepalive_expiry=KEEP_ALIVE_S,
         ),
-        verify=_tls(),
+        # Over plain HTTP, which only this machine's own addresses may be, nothing is verified: no certificates are read.
+        verify=_tls() if urlsplit(url).scheme == "https" else False,
         trust_env=urlsplit(url).hostname not in LOOPBACK_HOSTS,
     )
 

@@ -41,7 +41,7 @@ from events import (
     Tick,
     Withdrawn,
 )
-from journal import Entry, Header, Journal, Reader
+from journal import Entry, Journal, Reader
 from signals import near_miss
 from utils import clock_text, option_price, signed_percent, span_text
 
@@ -53,7 +53,7 @@ REPORT_S = 60
 FIRST_REPORT_S = 10
 """When the first report is due: the feeds have been connected by then, or something is wrong."""
 
-COUNTED = (Tick, AlertOutcome)
+COUNTED = frozenset({Tick, AlertOutcome})
 """Facts that count in the day's summary, or settle an alert, whatever was decided."""
 
 ARMED_WITHIN_S = 60
@@ -451,15 +451,15 @@ class Desk:
         """
         restore, seen = self.engine.restore, self.engine.session.open
         for line in past or ():
-            if isinstance(line, Header):
-                self.tally.away(seen, line.now)
-            seen = line.now
             if isinstance(line, Entry):
                 restore(line.now, line.event, line.decisions)
-                if line.decisions or isinstance(line.event, COUNTED):
+                if line.decisions or type(line.event) in COUNTED:
                     self._count(line.now, line.event, line.decisions)
                     self._owed.learn(line)
                     self._duties.learn(line.event)
+            else:
+                self.tally.away(seen, line.now)
+            seen = line.now
         if past is not None and past.torn:
             log.warning(
                 "record_torn",

@@ -766,10 +766,6 @@ class Pushover:
         """The request that posts one message; token and user are added here."""
         return self._client.build_request("POST", "/1/messages.json", data={**self._keys(), **fields})
 
-    async def send(self, message: httpx.Request) -> Answer:
-        """Post one message, as `message` has made it."""
-        return await self._answer_to(message)
-
     async def validate(self) -> Answer:
         """Ask whether token and user are good; `Answer.devices` names the user's."""
         return await self._exchange("POST", "/1/users/validate.json", self._keys())
@@ -788,9 +784,10 @@ class Pushover:
     async def _exchange(self, method: str, path: str, form: dict[str, str] | None = None) -> Answer:
         # The vendor takes a GET's token in the address only: no address and no text of an httpx error is ever logged.
         parameters = None if form else {"token": self._token.get_secret_value()}
-        return await self._answer_to(self._client.build_request(method, path, data=form, params=parameters))
+        return await self.send(self._client.build_request(method, path, data=form, params=parameters))
 
-    async def _answer_to(self, request: httpx.Request) -> Answer:
+    async def send(self, request: httpx.Request) -> Answer:
+        """Send a request, such as one that `message` has made, and read what comes of it."""
         try:
             async with asyncio.timeout(self._exchange_s):
                 response = await self._client.send(request)

@@ -225,6 +225,12 @@ def implied_volatility(
     return (low + high) / 2
 
 
+def nearest(rows: Iterable[ChainRow], spot: float, count: int) -> list[str]:
+    """The calls whose strikes are nearest ``spot`` (dollars), the nearest first."""
+    ordered = sorted(rows, key=lambda row: (abs(row.strike / STRIKE_UNIT - spot), row.contract))
+    return [row.contract for row in ordered[:count]]
+
+
 def select(
     rules: Rules,
     *,

@@ -14,13 +14,13 @@ from contract_selector import (
     Refused,
     Selected,
     level_below,
+    nearest,
     pay_limit,
     price_of,
     select,
 )
 from events import (
     SECOND,
-    STRIKE_UNIT,
     AlertKind,
     AlertOutcome,
     Bar,
@@ -375,10 +375,7 @@ class Engine:
     def nearest(self, count: int) -> tuple[str, ...]:
         """The calls of the chain that are nearest the money."""
         spot = self.signals.price
-        if spot is None:
-            return ()
-        rows = sorted(self.chain, key=lambda row: (abs(row.strike / STRIKE_UNIT - spot), row.contract))
-        return tuple(row.contract for row in rows[:count])
+        return () if spot is None else tuple(nearest(self.chain, spot, count))
 
     # --- Learn ---
 

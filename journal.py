@@ -438,11 +438,12 @@ def records(data_dir: Path) -> list[Path]:
     found: dict[str, Path] = {}
     folder = data_dir / "sessions"
     for path in sorted(folder.glob(f"*{PACKED_SUFFIX}")) + sorted(folder.glob(f"*{SUFFIX}")):
-        found[_date_of(path)] = path
+        found[date_of(path)] = path
     return [found[date] for date in sorted(found)]
 
 
-def _date_of(path: Path) -> str:
+def date_of(path: Path) -> str:
+    """The session's date in a record's name, packed or not."""
     return path.name.removesuffix(PACKED_SUFFIX).removesuffix(SUFFIX)
 
 
@@ -479,7 +480,7 @@ def tidy(data_dir: Path, keep: int, current: str | None = None) -> None:
 
 def _remove(path: Path) -> None:
     """Remove a record, and what was noted beside it."""
-    for beside in path.parent.glob(f"{glob.escape(_date_of(path))}.*"):
+    for beside in path.parent.glob(f"{glob.escape(date_of(path))}.*"):
         beside.unlink()
 
 

@@ -666,7 +666,7 @@ async def demonstrate(speed: float) -> int:
 
 
 def speed_of(text: str) -> float:
-    """A demonstration's speed. Raises argparse.ArgumentTypeError for what is not 1 to 60."""
+    """A demonstration's speed. Raises argparse.ArgumentTypeError for what is out of its bounds."""
     try:
         value = float(text)
     except ValueError:

@@ -21,6 +21,7 @@ import_error: Exception | None = None
 try:
     import httpx
 
+    import contract_selector
     import utils
     from alerts import HIGH, QUOTA_LOW, TOO_MANY, Alert, Answer, Pushover, Result, Sender, failure_words
     from config import Rules, Settings
@@ -592,8 +593,7 @@ def nearest(chain: Chain | None, spot: float | None, count: int) -> list[str]:
     if not rows:
         return []
     middle = rows[len(rows) // 2].strike / STRIKE_UNIT if spot is None else spot
-    ordered = sorted(rows, key=lambda row: (abs(row.strike / STRIKE_UNIT - middle), row.contract))
-    return [row.contract for row in ordered[:count]]
+    return contract_selector.nearest(rows, middle, count)
 
 
 def _push_failure(subject: str, answer: Answer) -> Check:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import msgspec
 
 from config import ConfigError
-from journal import PACKED_SUFFIX, SUFFIX
+from journal import date_of
 from sim import fills
 from sim.funnel import dollars_text, signals
 from sim.replay import Survey, recorded_rules
@@ -70,10 +70,7 @@ def check(record: Survey, sets: Mapping[str, str]) -> None:
 
 def tried_path(record: Path) -> Path:
     """Where the count of a record is kept, packed or not."""
-    name = record.name
-    for suffix in (PACKED_SUFFIX, SUFFIX):
-        name = name.removesuffix(suffix)
-    return record.with_name(f"{name}.tried.json")
+    return record.with_name(f"{date_of(record)}.tried.json")
 
 
 def tally(record: Path, digest: str, words: str) -> Tally:

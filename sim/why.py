@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import config
 import utils
 from config import ConfigError, seconds_of_day
-from journal import PACKED_SUFFIX, SUFFIX, Damage, records
+from journal import SUFFIX, Damage, date_of, records
 from sim import funnel, moment, page, what_if
 from sim.replay import Unusable, parse_sets, survey
 from sim.report import WIDTH, as_json, entry_data, printable, report, wrapped
@@ -128,7 +128,7 @@ def find(place: Path | None, day: date | None, now: int) -> Found:
     folder = data_dir() if place is None else place
     if folder.name == "sessions" and not (folder / "sessions").is_dir():
         folder = folder.parent
-    by_date = {_date_of(path): path for path in records(folder) if DATE.fullmatch(_date_of(path))}
+    by_date = {date_of(path): path for path in records(folder) if DATE.fullmatch(date_of(path))}
     if day is not None:
         if day.isoformat() in by_date:
             return Found(by_date[day.isoformat()], day.isoformat())
@@ -146,10 +146,6 @@ def find(place: Path | None, day: date | None, now: int) -> Found:
         newest,
         f"Today ({today}) has no record: this is the newest. {_today_text(now)}".strip(),
     )
-
-
-def _date_of(path: Path) -> str:
-    return path.name.removesuffix(PACKED_SUFFIX).removesuffix(SUFFIX)
 
 
 def data_dir() -> Path:

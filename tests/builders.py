@@ -13,6 +13,7 @@ from events import (
     Bar,
     Chain,
     ChainRow,
+    Condition,
     Decision,
     Evaluation,
     Event,
@@ -110,6 +111,29 @@ def quote(
         ask_size=size,
         source=source,
     )
+
+
+def missing(condition: Condition, **values: Any) -> Evaluation:
+    """An evaluation in which ``condition`` alone failed."""
+    base: dict[str, Any] = {
+        "start": SESSION.open,
+        "symbol": "IWM",
+        "price": 220.0,
+        "vwap_1m": 219.0,
+        "vwap_5m": 218.0,
+        "vwap_5m_change": 0.01,
+        "vwap_distance": 0.1,
+        "vwap_rising_s": 40,
+        "volume": 5000.0,
+        "volume_p95": 4000.0,
+        "volume_z": 2.0,
+        "momentum": 0.01,
+        "relative_volume": 2.0,
+        "roc5": 0.1,
+        "benchmark_roc5": 0.2,
+        "passes": tuple(each is not condition for each in Condition),
+    }
+    return Evaluation(**{**base, **values})
 
 
 class Story:

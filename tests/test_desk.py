@@ -19,7 +19,6 @@ from events import (
     AlertOutcome,
     Condition,
     DeclineReason,
-    Evaluation,
     Event,
     FeedCause,
     FeedLost,
@@ -30,7 +29,7 @@ from events import (
     Tick,
 )
 from journal import Entry, Journal, Reader, record_path
-from tests.builders import SESSION, at, bar, chain, row
+from tests.builders import SESSION, at, bar, chain, missing, row
 from utils import ScaledClock, span_text
 
 
@@ -137,37 +136,15 @@ def test_armed_is_told_once_a_session_whatever_restarts() -> None:
 # --- The evening -------------------------------------------------------------------------------------
 
 
-def evaluation(second: int, failing: Condition, **values: object) -> Evaluation:
-    base: dict[str, object] = {
-        "start": at(second),
-        "symbol": "IWM",
-        "price": 220.0,
-        "vwap_1m": 219.9,
-        "vwap_5m": 219.8,
-        "vwap_5m_change": 0.01,
-        "vwap_distance": 0.05,
-        "vwap_rising_s": 40,
-        "volume": 5000.0,
-        "volume_p95": 4000.0,
-        "volume_z": 2.0,
-        "momentum": 0.01,
-        "relative_volume": 2.0,
-        "roc5": 0.1,
-        "benchmark_roc5": 0.2,
-        "passes": tuple(condition is not failing for condition in Condition),
-    }
-    return Evaluation(**{**base, **values})  # type: ignore[arg-type]
-
-
 def test_the_evening_names_the_nearest_miss() -> None:
     tally, rules = Tally(SESSION), Rules()
     assert tally.lines(rules, 0)[2] == "No near miss: no second lacked one condition alone"
-    tally.evaluation(rules, evaluation(700, Condition.VOLUME_SURGE, volume=3000.0))
-    tally.evaluation(rules, evaluation(4333, Condition.VOLUME_SURGE, volume=3912.0, volume_p95=4105.0))
-    tally.evaluation(rules, evaluation(5000, Condition.RELATIVE_VOLUME, relative_volume=1.0))
+    tally.evaluation(rules, missing(Condition.VOLUME_SURGE, start=at(700), volume=3000.0))
+    tally.evaluation(rules, missing(Condition.VOLUME_SURGE, start=at(4333), volume=3912.0, volume_p95=4105.0))
+    tally.evaluation(rules, missing(Condition.RELATIVE_VOLUME, start=at(5000), relative_volume=1.0))
     tally.evaluation(
         rules,
-        evaluation(5001, Condition.RELATIVE_VOLUME, relative_volume=1.49, gate=DeclineReason.COOLDOWN),
+        missing(Condition.RELATIVE_VOLUME, start=at(5001), relative_volume=1.49, gate=DeclineReason.COOLDOWN),
     )
     nearest = "10:42:13, volume 3,912, needed 4,105: 5 % short"
     assert tally.lines(rules, 4)[2] == f"Nearest miss: {nearest}"

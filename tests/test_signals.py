@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from config import Rules
 from events import Bar, Condition, DeclineReason, Evaluation
 from signals import FAR_PERCENT, Signals, near_miss, shortfall
-from tests.builders import SESSION, bar
+from tests.builders import SESSION, bar, missing
 from tests.reference import Reference
 
 SMALL = Rules(
@@ -321,29 +321,6 @@ def test_a_correction_mends_exactly_the_windows_that_hold_its_second(back: int) 
 
 
 # --- Near misses -------------------------------------------------------------------------------------
-
-
-def missing(condition: Condition, **values: object) -> Evaluation:
-    """An evaluation in which ``condition`` alone failed."""
-    base: dict[str, object] = {
-        "start": SESSION.open,
-        "symbol": "IWM",
-        "price": 220.0,
-        "vwap_1m": 219.0,
-        "vwap_5m": 218.0,
-        "vwap_5m_change": 0.01,
-        "vwap_distance": 0.1,
-        "vwap_rising_s": 40,
-        "volume": 5000.0,
-        "volume_p95": 4000.0,
-        "volume_z": 2.0,
-        "momentum": 0.01,
-        "relative_volume": 2.0,
-        "roc5": 0.1,
-        "benchmark_roc5": 0.2,
-        "passes": tuple(each is not condition for each in Condition),
-    }
-    return Evaluation(**{**base, **values})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import functools
 import hashlib
 import ssl
 from collections import OrderedDict, deque
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from enum import IntEnum, StrEnum
 from types import TracebackType
 from typing import Any, Self, assert_never
@@ -686,6 +686,9 @@ TOO_MANY = 429
 NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
 """Failures before the first byte: the request has definitely not arrived."""
 
+BEFORE_FIRST_BYTE = ".send_request_headers.started"
+"""How the event ends that httpcore traces when a request is about to be written: ``http11.`` stands before it."""
+
 FAILURE_WORDS: Mapping[type[Exception], str] = {
     httpx.ConnectError: "no connection",
     httpx.ConnectTimeout: "no connection in time",
@@ -731,6 +734,34 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     expired: bool = False
 
 
+class Gate:
+    """Holds a request back at the socket: connected and made ready, it writes nothing until ``cleared`` has returned.
+
+    What ``cleared`` raises ends the request instead, and its connection, with not a byte written. ``limit`` begins
+    anew, with ``exchange_s`` real seconds, when the request goes.
+    """
+
+    def __init__(
+        self, cleared: Callable[[], Awaitable[None]], limit: asyncio.Timeout, exchange_s: float
+    ) -> None:
+        self._cleared = cleared
+        self._limit = limit
+        self._exchange_s = exchange_s
+        self.is_open = False
+        """Whether a byte of the request may be out."""
+
+    async def open(self) -> None:
+        """Wait until the request may go."""
+        await self._cleared()
+        self.is_open = True
+        self._limit.reschedule(asyncio.get_running_loop().time() + self._exchange_s)
+
+    async def trace(self, name: str, details: Mapping[str, Any]) -> None:
+        """Awaited by httpcore at each step of a request. A proxy's CONNECT, which comes first, tells nothing of it."""
+        if name.endswith(BEFORE_FIRST_BYTE) and details["request"].method != b"CONNECT":
+            await self.open()
+
+
 class Pushover:
     """The push service over HTTP: one method for each question. No method raises for a failed exchange.
 
@@ -749,6 +780,8 @@ class Pushover:
         self._token = token
         self._user = user
         self._client = _client(url, CONNECTIONS_MAX, transport)
+        self._is_traced = transport is None
+        """Whether it is httpx's own transport, over httpcore. Another's steps are not known to be traced."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -786,13 +819,27 @@ class Pushover:
         parameters = None if form else {"token": self._token.get_secret_value()}
         return await self.send(self._client.build_request(method, path, data=form, params=parameters))
 
-    async def send(self, request: httpx.Request) -> Answer:
-        """Send a request, such as one that `message` has made, and read what comes of it."""
+    async def send(
+        self, request: httpx.Request, cleared: Callable[[], Awaitable[None]] | None = None
+    ) -> Answer:
+        """Send a request, such as one that `message` has made, and read what comes of it.
+
+        All but its first byte is done before ``cleared`` returns; the time of the exchange begins then. What
+        ``cleared`` raises is raised, and nothing was sent.
+        """
+        gate: Gate | None = None
         try:
-            async with asyncio.timeout(self._exchange_s):
+            async with asyncio.timeout(self._exchange_s) as limit:
+                if cleared is not None:
+                    gate = Gate(cleared, limit, self._exchange_s)
+                    if self._is_traced:
+                        request.extensions["trace"] = gate.trace
+                    else:
+                        await gate.open()
                 response = await self._client.send(request)
         except (httpx.HTTPError, TimeoutError, OSError) as error:
-            result = Result.FAILED if isinstance(error, NEVER_SENT) else Result.LOST
+            was_held = gate is not None and not gate.is_open
+            result = Result.FAILED if was_held or isinstance(error, NEVER_SENT) else Result.LOST
             return Answer(result=result, reason=failure_words(error))
         return self._read(response)
 
@@ -899,15 +946,25 @@ REMEMBERED_MAX = 500
 
 
 class Entry:
-    """An alert that is still to be told, and how far that has come. ``due`` is when it is tried next, µs."""
+    """An alert that is still to be told, and how far that has come. ``due`` is when it is tried next, µs.
+
+    From ``under_way`` on an attempt has a connection, or waits for one; only once it is ``in_flight`` may it arrive.
+    """
 
     def __init__(self, alert: Alert, due: int, written: asyncio.Future[bool] | None) -> None:
         self.alert = alert
         self.due = due
         self.written = written
         self.attempts = 0
+        self.under_way = False
         self.in_flight = False
         self.may_have_arrived = alert.repeat
+
+    @property
+    def is_unrecorded(self) -> bool:
+        """Whether its decision is known not to be on the disk."""
+        written = self.written
+        return written is not None and written.done() and not written.cancelled() and not written.result()
 
 
 class Outbox:
@@ -931,8 +988,13 @@ class Outbox:
                 self._sold.popitem(last=False)
         return entry
 
+    @property
+    def is_under_way(self) -> bool:
+        """Whether an attempt has a connection, or waits for one."""
+        return any(entry.under_way for entry in self.entries)
+
     def begin(self, entry: Entry) -> None:
-        """An attempt begins: from now on it may arrive."""
+        """An attempt goes out: from now on it may arrive."""
         entry.attempts += 1
         entry.in_flight = True
 
@@ -1017,6 +1079,14 @@ class Receipt(msgspec.Struct, kw_only=True):
     accepted_at: int
     due: int
     warned: bool = False
+
+
+class Withheld(Exception):
+    """An attempt is not sent after all. ``obstacle`` says why; empty when there is nothing to say."""
+
+    def __init__(self, obstacle: str = "") -> None:
+        super().__init__(obstacle)
+        self.obstacle = obstacle
 
 
 class Sender:
@@ -1214,26 +1284,29 @@ class Sender:
             await asyncio.gather(*waits, return_exceptions=True)
 
     async def _attempt(self, entry: Entry) -> None:
-        """One attempt. From the obstacles to `Outbox.begin` nothing is awaited, so that nothing changes in between."""
-        # While the disk works; what is sent is nearly always what was to be sent a moment ago.
-        fields = self._fields(entry, self._clock.now())
-        message = self._pushover.message(fields)
-        is_written = await self._is_written(entry)
-        if entry not in self._outbox.entries:
-            return  # withdrawn while it waited for the disk
+        """One attempt. While the disk works it is made ready; the last look at it is before its first byte."""
         now = self._clock.now()
-        obstacle = self._obstacle(entry, now)
-        if not is_written and entry.alert.kind is AlertKind.BUY:
-            obstacle = "its decision could not be recorded"
-        if obstacle:
+        if obstacle := self._obstacle(entry, now):
             self._withdraw(entry, obstacle)
             return
-        if (fields_now := self._fields(entry, now)) != fields:
-            message = self._pushover.message(fields_now)
         self._make_room()
-        self._outbox.begin(entry)
-        answer = await self._pushover.send(message)
+        entry.under_way = True
+        fields = self._fields(entry, now)
+        try:
+            message = self._pushover.message(fields)
+            answer = await self._pushover.send(message, lambda: self._clear(entry, fields["message"]))
+        except Withheld as withheld:
+            self._limits_due = 0  # its connection is gone: the next alert shall find a warm one again
+            if withheld.obstacle:
+                self._withdraw(entry, withheld.obstacle)
+            return
+        finally:
+            entry.under_way = False
         self._learn(answer)
+        if entry not in self._outbox.entries:
+            return  # settled while it could not be connected
+        if not entry.in_flight:
+            self._outbox.begin(entry)  # it was an attempt although it never got as far as the first byte
         match answer.result:
             case Result.OK:
                 self._accepted(entry, answer)
@@ -1244,25 +1317,39 @@ class Sender:
             case _:
                 assert_never(answer.result)
 
-    async def _is_written(self, entry: Entry) -> bool:
-        """Whether the decision is on the disk, or the disk is slow; false when it cannot be put there."""
-        written, entry.written = entry.written, None
-        if written is None:
-            return True
-        try:
-            async with asyncio.timeout(WRITTEN_REAL_S):
-                return await asyncio.shield(written)
-        except TimeoutError:
+    async def _clear(self, entry: Entry, text: str) -> None:
+        """Return when an attempt with this text may go out; raise Withheld when it may not.
+
+        From the obstacles to `Outbox.begin` nothing is awaited, so that nothing changes in between.
+        """
+        has_waited = await self._await_disk(entry)
+        if entry not in self._outbox.entries:
+            raise Withheld  # settled while it waited
+        now = self._clock.now()
+        if obstacle := self._obstacle(entry, now):
+            raise Withheld(obstacle)
+        if has_waited and text != text_at(entry.alert, now, entry.may_have_arrived):
+            raise Withheld  # it has become late meanwhile: it is still due, and made ready anew
+        self._outbox.begin(entry)
+
+    async def _await_disk(self, entry: Entry) -> bool:
+        """Wait until it is known whether the decision is on the disk, but not for long. Returns whether it did wait."""
+        if entry.written is None or entry.written.done():
+            return False
+        await asyncio.wait({entry.written}, timeout=WRITTEN_REAL_S)
+        if not entry.written.done():
+            entry.written = None
             log.warning(
                 "record_slow", text=f"⚠️ The record is not on the disk after {WRITTEN_REAL_S:g} s: sending"
             )
-            return True
+        return True
 
     def _obstacle(self, entry: Entry, now: int) -> str:
         """Why an alert is not to be sent (any more); empty when it is."""
         alert = entry.alert
         if alert.kind is AlertKind.BUY:
-            return self._buy_obstacle(alert, now)
+            unrecorded = "its decision could not be recorded" if entry.is_unrecorded else ""
+            return unrecorded or self._buy_obstacle(alert, now)
         if alert.kind is AlertKind.SELL:
             return "nobody was told of the BUY" if self._nobody_told(entry) else ""
         if alert.urgent:
@@ -1486,7 +1573,7 @@ class Sender:
         while True:
             now = self._clock.now()
             self._check_cap(now)
-            question = None if any(e.in_flight for e in self._outbox.entries) else self._due_question(now)
+            question = None if self._outbox.is_under_way else self._due_question(now)
             if question is not None:
                 await self._ask(question)
             await self._clock.sleep(HOUSEKEEPING_S)
@@ -1502,8 +1589,8 @@ class Sender:
             task.result()
 
     def _make_room(self) -> None:
-        """An alert never waits for a question: with the other lane in flight, the question gives way."""
-        if self._question is not None and any(e.in_flight for e in self._outbox.entries):
+        """An alert never waits for a question: with the other lane under way, the question gives way."""
+        if self._question is not None and self._outbox.is_under_way:
             self._question.cancel()
 
     def _due_question(self, now: int) -> Coroutine[Any, Any, None] | None:

@@ -17,6 +17,7 @@ import gzip
 import os
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import chain, pairwise
 from pathlib import Path
 from typing import IO, Any, Protocol, cast
@@ -394,19 +395,24 @@ class Journal:
     def sync(self) -> asyncio.Future[bool]:
         """Have what was written put on the disk, by a thread that begins at once. The future says whether it is there."""
         loop = asyncio.get_running_loop()
-        file = None if self.is_off else self._file
-        begun = None if file is None else loop.run_in_executor(None, file.sync)
-        return loop.create_task(self._synced(begun), name="record-sync")
+        written: asyncio.Future[bool] = loop.create_future()
+        if self.is_off or self._file is None:
+            written.set_result(False)
+        else:
+            loop.run_in_executor(None, self._file.sync).add_done_callback(partial(self._synced, written))
+        return written
 
-    async def _synced(self, begun: asyncio.Future[None] | None) -> bool:
-        if begun is None:
-            return False
-        try:
-            await begun
-        except OSError as error:
-            self.fault = _words(error)
-            return False
-        return True
+    def _synced(self, written: asyncio.Future[bool], syncing: asyncio.Future[None]) -> None:
+        if written.cancelled():
+            return  # nobody asks any more
+        match syncing.exception():
+            case None:
+                written.set_result(True)
+            case OSError() as error:
+                self.fault = _words(error)
+                written.set_result(False)
+            case error:
+                written.set_exception(error)
 
     def close(self) -> None:
         """Close the file; what could not be written is said."""

@@ -57,6 +57,9 @@ from signals import Signals
 
 ID_DIGITS = 6
 
+HOLDS = tuple(HoldReason)
+"""What holds entries, in the order in which one is named."""
+
 TOLD_AT_ONCE = frozenset(
     {FeedCause.STALL, FeedCause.SILENCE, FeedCause.EVICTED, FeedCause.REFUSED, FeedCause.LAG}
 )
@@ -85,20 +88,18 @@ class Feed:
         self._alarmed_at: int | None = None
         self._untold = 0
         self._uncovered: dict[str, list[tuple[int, int]]] = {symbol: [] for symbol in rules.symbols}
+        self.has_gaps = False
+        """Whether there are any."""
         self._stall = rules.stall_seconds * SECOND
         self._price_window = rules.price_window_seconds * SECOND
         self._lag_limit = rules.max_lag_seconds * SECOND
         self.cause: FeedCause | None = None
+        self.recovered: FeedRecovered | None = None
+        """What is still to be told of a blind spell that is over."""
         self.well_until = 0
-        """Until then (µs) nothing but a bar or a fact about the feed can make it blind: no need to `judge`."""
+        """Until then (µs) nothing but a late bar or a fact about the feed can make it blind: no need to `judge`."""
         self.blind_since = 0
         self.spells = 0
-        self._recovered: FeedRecovered | None = None
-
-    @property
-    def has_news(self) -> bool:
-        """Whether there may be something to tell."""
-        return self.cause is not None or self._recovered is not None
 
     @property
     def is_blind(self) -> bool:
@@ -150,6 +151,7 @@ class Feed:
             if start < end:
                 gaps[:] = [gap for gap in gaps if gap[0] < start]  # the others lie within this one
                 gaps.append((start, end))
+        self._count_gaps()
 
     def _cover(self, covered: Covered) -> None:
         """REST has answered twice for a span: take it out of the gaps."""
@@ -163,48 +165,44 @@ class Feed:
             if piece[0] < piece[1]
         ]
         self._uncovered[covered.symbol] = left
+        self._count_gaps()
 
     def is_covered(self, start: int) -> bool:
         """Whether every second that a price window ending at ``start`` reaches back to is known."""
-        for gaps in self._uncovered.values():
-            if gaps:
-                oldest = start - self._price_window
-                if any(gap_start <= start and gap_end > oldest for gap_start, gap_end in gaps):
-                    return False
-        return True
+        oldest = start - self._price_window
+        return not any(
+            gap_start <= start and gap_end > oldest
+            for gaps in self._uncovered.values()
+            for gap_start, gap_end in gaps
+        )
+
+    def _count_gaps(self) -> None:
+        self.has_gaps = any(self._uncovered.values())
 
     def arrive(self, now: int, bar: Bar) -> None:
         """A live first print: the sign of life, its lag, and recovery when it is in time."""
-        start = bar.start
+        start, symbol = bar.start, bar.symbol
         lag = now - start - SECOND
-        lags, is_in_time = self._lags, lag <= self._lag_limit
-        was_full = len(lags) == lags.maxlen
-        lags.append(lag if lag > 0 else 0)
-        if is_in_time:
-            if self.cause is not None and self._is_up:
-                self._recover(self.cause, bar)
-            self._live_end = max(self._live_end, start + SECOND)
+        self._lags.append(lag if lag > 0 else 0)
         self._live_at = now
-        if start > self._live_start.get(bar.symbol, 0):
-            self._live_start[bar.symbol] = start
-        # One more bar in time makes no median late, but for the first that there is: who sees goes on seeing until
-        # there is silence.
-        if (
-            is_in_time
-            and self.cause is None
-            and self._is_up
-            and now >= self._session.open
-            and (was_full or len(lags) != lags.maxlen)
-        ):
-            self.well_until = min(now + self._stall, self._session.close)
-        else:
+        if lag > self._lag_limit:
             self.well_until = 0
+        else:
+            if now < self.well_until:
+                # One more bar in time makes no median late: who sees goes on seeing until there is silence.
+                self.well_until = now + self._stall
+            elif self.cause is not None and self._is_up:
+                self._recover(self.cause, bar)
+            if start >= self._live_end:
+                self._live_end = start + SECOND
+        if start > self._live_start.get(symbol, 0):
+            self._live_start[symbol] = start
 
     def _recover(self, cause: FeedCause, bar: Bar) -> None:
         if self._told:
             start = self._blind_from
             end = max(start, bar.start)
-            self._recovered = FeedRecovered(cause=cause, gap_start=start, gap_end=end, position=None)
+            self.recovered = FeedRecovered(cause=cause, gap_start=start, gap_end=end, position=None)
         elif self._is_due:
             self._untold += 1
         self.cause = None
@@ -225,8 +223,8 @@ class Feed:
             return
         cause = self._cause(now)
         if cause is None:
-            if self.cause is None:
-                self.well_until = min(now - self._silence(now) + self._stall, self._session.close)
+            if self.cause is None and len(self._lags) == self._lags.maxlen:
+                self.well_until = now - self._silence(now) + self._stall
             return
         if self.cause is None:
             self.blind_since = now
@@ -262,8 +260,8 @@ class Feed:
 
     def decide(self, now: int, position: str | None) -> FeedAlarmed | FeedRecovered | None:
         """The push that is due, if any: one pair in a while when flat, every one while a position is open."""
-        if self._recovered is not None:
-            return msgspec.structs.replace(self._recovered, position=position)
+        if self.recovered is not None:
+            return msgspec.structs.replace(self.recovered, position=position)
         if self.cause is None or not self._is_due:
             return None
         if self._told and (self.cause in self._told or self.cause not in NAMED_BY_THE_VENDOR):
@@ -282,7 +280,7 @@ class Feed:
                 self._untold = 0
             case FeedRecovered():
                 self._told.clear()
-                self._recovered = None
+                self.recovered = None
 
 
 class Engine:
@@ -299,6 +297,10 @@ class Engine:
         self.evaluations = 0
         """How many there were."""
         self._evaluated_start = session.open
+        # Read from here: they are asked for at every fact, or at every second.
+        self._symbol = rules.symbol
+        self._open, self._close = session.open, session.close
+        self._max_entries = rules.max_entries_per_day
         self._warm_at = session.open + rules.warmup_seconds * SECOND
         self._entry_bar = rules.entry_bar_seconds * SECOND
         self._entry_end = session.close - rules.before_close(rules.no_entry_after) * SECOND
@@ -324,9 +326,15 @@ class Engine:
         a position.
         """
         bar = self._learn(now, event)
-        if bar is not None:
-            self._evaluate(now, bar)
-        elif self.book.position is None and not self.feed.has_news and not isinstance(event, AlertOutcome):
+        holds = bar is not None and self._evaluate(now, bar).holds
+        feed = self.feed
+        if (
+            not holds
+            and self.book.position is None
+            and feed.cause is None
+            and feed.recovered is None
+            and type(event) is not AlertOutcome
+        ):
             return []  # as after most facts: there is nothing to decide
         decisions: list[Decision] = []
         for decision in self._decide(now, event, bar):
@@ -343,7 +351,7 @@ class Engine:
         bar = self._learn(now, event)
         if bar is not None:
             was_blind = self._spell_passed()
-            self.signals.follow(bar, was_blind=was_blind)
+            self.signals.follow(bar, was_blind)
             self._follow(bar, was_blind)
         for decision in decisions:
             self._evolve(now, decision)
@@ -380,30 +388,37 @@ class Engine:
     # --- Learn ---
 
     def _learn(self, now: int, event: Event) -> Bar | None:
-        """Take a fact in. Returns the bar that is to be evaluated, if it is one."""
+        """Take a fact in. Returns what is to be evaluated: a bar that is live, of the symbol, and its newest."""
         if now < self._now:
             raise ValueError(f"time went back from {self._now} to {now}")
         self._now = now
-        bar = self._take(now, event)
+        position, bar = self.book.position, None
+        # Asked by their exact types, because nearly all facts are of these two.
+        if type(event) is Quote:
+            contract, at = event.contract, event.at
+            known = self._quotes.get(contract)
+            if position is None and (known is None or at >= known[0]):
+                self._quotes[contract] = (at, now, event)  # nothing but the next entry asks for it
+            else:
+                self._learn_quote(now, contract, at, event, event.source is QuoteSource.POLL)
+        elif type(event) is Bar:
+            is_new, is_newest = self.signals.learn(event)
+            if is_new and not event.backfilled:
+                self.feed.arrive(now, event)
+                if is_newest and event.symbol == self._symbol:
+                    bar = event
+        else:
+            self._take(now, event)
         if now >= self.feed.well_until:
             self.feed.judge(now)
-        if self.book.position is not None:
-            self.book.position.learn_time(now)
+        if position is not None:
+            position.learn_time(now)
         return bar
 
-    def _take(self, now: int, event: Event) -> Bar | None:
-        """Store what a fact says. Returns the bar that is to be evaluated, if it is one."""
+    def _take(self, now: int, event: Event) -> None:
+        """Store what a fact says that is neither a bar nor a quote."""
         match event:
-            case Quote():
-                # Most facts by far are quotes that nothing but the next entry asks for.
-                known = self._quotes.get(event.contract)
-                if self.book.position is None and (known is None or event.at >= known[0]):
-                    self._quotes[event.contract] = (event.at, now, event)
-                else:
-                    self._learn_quote(now, event.contract, event.at, event, event.source is QuoteSource.POLL)
-            case Bar():
-                return event if self._learn_bar(now, event) else None
-            case Tick() | AlertOutcome():
+            case Tick() | AlertOutcome() | Bar() | Quote():
                 pass
             case Chain():
                 self.chain = event.rows
@@ -420,15 +435,6 @@ class Engine:
                 self._closes_on_stop = event.close_position
             case _:
                 assert_never(event)
-        return None
-
-    def _learn_bar(self, now: int, bar: Bar) -> bool:
-        """Returns whether the bar is a live first print of the symbol inside the session, the newest so far."""
-        is_new, is_newest = self.signals.learn(bar)
-        if bar.backfilled or not is_new:
-            return False
-        self.feed.arrive(now, bar)
-        return is_newest and bar.symbol == self.rules.symbol
 
     def _learn_quote(
         self, now: int, contract: str, made_at: int, quote: Quote | ChainRow, is_poll: bool
@@ -446,49 +452,51 @@ class Engine:
             position.learn_time(now)  # what held until this quote
             position.marks.learn(now, Mark(bid=quote.bid, ask=quote.ask, bid_size=quote.bid_size))
 
-    def _evaluate(self, now: int, bar: Bar) -> None:
+    def _evaluate(self, now: int, bar: Bar) -> Evaluation:
         gate, hold = self._gate(now, bar)
         was_blind = self._spell_passed()
-        self.evaluation = self.signals.evaluate(bar, was_blind=was_blind, gate=gate, hold=hold)
+        evaluation = self.evaluation = self.signals.evaluate(bar, was_blind, gate, hold)
         self._follow(bar, was_blind)
+        return evaluation
 
     def _spell_passed(self) -> bool:
         """Whether there was a blind spell since the evaluation before."""
-        passed = self.feed.is_blind or self.feed.spells != self._spells_seen
-        self._spells_seen = self.feed.spells
-        return passed
+        feed, seen = self.feed, self._spells_seen
+        self._spells_seen = feed.spells
+        return feed.cause is not None or feed.spells != seen
 
     def _follow(self, bar: Bar, was_blind: bool) -> None:
         """What an evaluation leaves behind besides its values."""
         self.evaluations += 1
         self._evaluated_start = bar.start
-        if self.position is not None:
+        position = self.book.position
+        if position is not None:
             vwap = self.signals.vwap
             is_below = vwap is not None and bar.close < vwap
-            self.position.persistence.learn(bar.start, is_below=is_below, was_blind=was_blind)
+            position.persistence.learn(bar.start, is_below=is_below, was_blind=was_blind)
 
     # --- Gates ---
 
     def _gate(self, now: int, bar: Bar) -> tuple[DeclineReason | None, HoldReason | None]:
         """The first closed gate, in their order, and what holds when it is `HELD`."""
-        session, feed, book = self.session, self.feed, self.book
-        if not session.open <= now < session.close or self._is_stopping:
+        feed, book = self.feed, self.book
+        if not self._open <= now < self._close or self._is_stopping:
             return DeclineReason.SESSION_CLOSED, None
         if self._holds:
-            return DeclineReason.HELD, next(reason for reason in HoldReason if reason in self._holds)
+            return DeclineReason.HELD, min(self._holds, key=HOLDS.index)
         if feed.cause is not None:
             return DeclineReason.BLIND, None
         if now < self._warm_at:
             return DeclineReason.WARM_UP, None
-        if not feed.is_covered(bar.start):
+        if feed.has_gaps and not feed.is_covered(bar.start):
             return DeclineReason.NOT_COVERED, None
-        if 0 < self._entry_bar < now - bar.end:
+        if 0 < self._entry_bar < now - bar.start - SECOND:
             return DeclineReason.LATE_BAR, None
         if book.position is not None:
             return DeclineReason.POSITION_OPEN, None
-        if book.rests(now):
+        if now < book.rests_until:
             return DeclineReason.COOLDOWN, None
-        if 0 < self.rules.max_entries_per_day <= book.entries:
+        if 0 < self._max_entries <= book.entries:
             return DeclineReason.MAX_ENTRIES, None
         if now >= self._entry_end:
             return DeclineReason.PAST_CUTOFF, None
@@ -498,7 +506,7 @@ class Engine:
 
     def _decide(self, now: int, event: Event, bar: Bar | None) -> Iterator[Decision | None]:
         """What each part has to say, in this order; each sees what the ones before have decided."""
-        if self.feed.has_news:
+        if self.feed.cause is not None or self.feed.recovered is not None:
             yield self._decide_feed(now)
         if isinstance(event, AlertOutcome):
             yield self._decide_withdrawal(event)

@@ -402,7 +402,7 @@ Decision = Opened | Declined | Closed | Withdrawn | FeedAlarmed | FeedRecovered 
 # --- What the engine shows ---------------------------------------------------------------------------
 
 
-class Evaluation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class Evaluation(msgspec.Struct, frozen=True, gc=False):
     """The conditions' values at one second of the session.
 
     ``start`` is the start of the second evaluated. Percentages are percent (``0.09`` is 0.09 %), rates are

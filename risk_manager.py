@@ -285,39 +285,31 @@ class Book:
         self.phase = Phase.FLAT
         self.position: Position | None = None
         self.entries = 0
-        self.closed_at: int | None = None
-        self.rest_until: int | None = None
+        self.rests_until = 0
+        """Until then (µs) nothing is opened: the cooldown after a close, or the rest after a withdrawal."""
         self.last: Opened | None = None
-        self._closed_before: int | None = None
 
     def evolve(self, now: int, decision: Decision, start: int) -> None:
         """Apply a decision. ``start`` is the second last evaluated. Raises KeyError for a transition that is not."""
         self.phase = TRANSITIONS[self.phase][type(decision)]
         match decision:
             case Opened():
-                self._closed_before = self.closed_at
                 self.last = decision
                 self.entries += 1
                 self.position = Position(self._rules, now, decision, start)
             case Closed():
                 self.position = None
-                self.closed_at = now
+                self.rests_until = now + self._rules.entry_cooldown_seconds * SECOND
             case Withdrawn():
-                # Nobody was told, so the position never was: neither its cooldown nor its entry counts.
+                # Nobody was told, so the position never was: neither its cooldown nor its entry counts. The cooldown of
+                # the one before was over when it opened.
                 self.position = None
-                self.closed_at = self._closed_before
                 self.entries -= 1
                 self.last = None
-                self.rest_until = now + self._rules.withdrawn_rest_seconds * SECOND
+                self.rests_until = now + self._rules.withdrawn_rest_seconds * SECOND
             case MarkLost() | MarkBack():
                 assert self.position is not None
                 self.position.marks.lost = isinstance(decision, MarkLost)
                 self.position.marks.lost_since = decision.since
             case Declined() | FeedAlarmed() | FeedRecovered():
                 pass
-
-    def rests(self, now: int) -> bool:
-        """Whether the cooldown after a close, or the rest after a withdrawal, is on."""
-        cooldown = self._rules.entry_cooldown_seconds * SECOND
-        cools = self.closed_at is not None and now - self.closed_at < cooldown
-        return cools or (self.rest_until is not None and now < self.rest_until)

@@ -24,6 +24,9 @@ VOLUME_SCALE = 10**6
 PERCENTILE_SCALE = 1_000
 """Steps in a percentile, so that its rank is an exact fraction."""
 
+PERCENTILE_PARTS = 100 * PERCENTILE_SCALE
+"""Parts in the whole that percentiles are of."""
+
 ROUNDING = 1e-9
 """Differences of ratios up to this are rounding, not movement."""
 
@@ -41,12 +44,14 @@ class Closes:
         self.newest = -1
         self.close: list[float | None] = [None] * seconds
 
-    def put(self, index: int, bar: Bar) -> bool:
-        """Store a bar. Returns whether its second is new."""
+    def put(self, index: int, bar: Bar) -> tuple[bool, bool]:
+        """Store a bar. Returns whether its second is new, and whether it is the newest so far."""
         is_new = self.close[index] is None
         self.close[index] = bar.close
-        self.newest = max(self.newest, index)
-        return is_new
+        if index <= self.newest:
+            return is_new, False
+        self.newest = index
+        return True, True
 
     def last(self, index: int, oldest: int) -> float | None:
         """The last close at or before a second, not older than another; None without one."""
@@ -75,7 +80,6 @@ class Tape(Closes):
         self.notional = [0] * seconds
         self._shares_before = [0] * (reach + seconds + 1)
         self._notional_before = [0] * (reach + seconds + 1)
-        self.total_shares = 0
         self._stale_from = seconds
         """From this second on the sums lack a correction."""
         self._windows: list[Window] = []
@@ -84,48 +88,52 @@ class Tape(Closes):
         """Have a window mended when one of its seconds changes."""
         self._windows.append(window)
 
-    def put(self, index: int, bar: Bar) -> bool:
-        """Store a bar, and mend what has already counted its second. Returns whether the second is new."""
+    def put(self, index: int, bar: Bar) -> tuple[bool, bool]:
+        """Store a bar, and mend what has already counted its second. Returns the same."""
         shares = round(bar.volume * VOLUME_SCALE)
         notional = shares * round(bar.vwap * PRICE_SCALE)
-        is_new = self.close[index] is None
-        holders: list[Window] = []
-        if index > self.newest:  # in the order of time, as nearly all are: nothing has counted it yet
-            self._extend(index, shares, notional)
-        else:
-            self._stale_from = min(self._stale_from, index)
-            holders = [window for window in self._windows if window.holds(index)]
-            if not is_new:
-                for window in holders:
-                    window.remove(index)
-        self.total_shares += shares - self.shares[index]
-        self.close[index] = bar.close
-        self.price[index] = round(bar.close * PRICE_SCALE)
+        if index <= self.newest:
+            return self._mend(index, bar.close, shares, notional), False
+        # In the order of time, as nearly all are: nothing has counted it yet.
+        all_shares, all_notional = self._shares_before, self._notional_before
+        before, after = self.newest + self._after, index + self._after
+        while (before := before + 1) < after:  # no bar, no volume
+            all_shares[before] = all_shares[before - 1]
+            all_notional[before] = all_notional[before - 1]
+        all_shares[after] = all_shares[after - 1] + shares
+        all_notional[after] = all_notional[after - 1] + notional
+        self._store(index, bar.close, shares, notional)
+        self.newest = index
+        return True, True
+
+    def _store(self, index: int, close: float, shares: int, notional: int) -> None:
+        self.close[index] = close
+        self.price[index] = round(close * PRICE_SCALE)
         self.shares[index] = shares
         self.notional[index] = notional
+
+    def _mend(self, index: int, close: float, shares: int, notional: int) -> bool:
+        """Store a second before the newest, or that one again. Returns whether it is new."""
+        is_new = self.close[index] is None
+        self._stale_from = min(self._stale_from, index)
+        holders = [window for window in self._windows if window.holds(index)]
+        if not is_new:
+            for window in holders:
+                window.remove(index)
+        self._store(index, close, shares, notional)
         for window in holders:
             window.add(index)
         return is_new
-
-    def _extend(self, index: int, shares: int, notional: int) -> None:
-        """Carry the sums on to a second after the newest; those between have no volume."""
-        all_shares, all_notional = self._shares_before, self._notional_before
-        before, after = self.newest + self._after, index + self._after
-        for silent in range(before + 1, after):
-            all_shares[silent] = all_shares[before]
-            all_notional[silent] = all_notional[before]
-        all_shares[after] = all_shares[before] + shares
-        all_notional[after] = all_notional[before] + notional
-        self.newest = index
 
     def settle(self) -> bool:
         """Bring the sums up to date after corrections: once for all of them, from the earliest on.
 
         Returns whether there was one.
         """
-        first, end = self._stale_from, self.newest + 1
+        first = self._stale_from
         if first == self.seconds:
             return False
+        end = self.newest + 1
         if first < end:
             place = first + self._after - 1
             for sums, values in (
@@ -148,7 +156,7 @@ class Tape(Closes):
         if not shares:
             return None
         sums = self._notional_before
-        return (sums[place] - sums[place - width]) / (shares * PRICE_SCALE)
+        return (sums[place] - sums[place - width]) / shares / PRICE_SCALE
 
 
 class Window:
@@ -183,15 +191,20 @@ class VolumeDistribution(Window):
         super().__init__(tape, width)
         self._shares = tape.shares
         self._percent = round(percent * PERCENTILE_SCALE)
-        self._sorted: list[int] = []
+        self.ordered: list[int] = []
+        """The volumes, the smallest first."""
         self._total = 0
         self._squares = 0
 
     def advance(self, end: int) -> None:
         """Move the end, second by second; written out, because every evaluation comes through here."""
-        close, all_shares, ordered, width = self._close, self._shares, self._sorted, self.width
+        index = self.end
+        if end <= index:
+            return
+        close, all_shares, ordered, width = self._close, self._shares, self.ordered, self.width
         total, squares = self._total, self._squares
-        for index in range(self.end + 1, end + 1):
+        while index < end:
+            index += 1
             leaving = index - width
             if leaving >= 0 and close[leaving] is not None:
                 shares = all_shares[leaving]
@@ -204,39 +217,32 @@ class VolumeDistribution(Window):
                 total += shares
                 squares += shares * shares
         self._total, self._squares = total, squares
-        self.end = max(self.end, end)
+        self.end = end
 
     def add(self, index: int) -> None:
         """Take a second in."""
         shares = self._shares[index]
-        insort(self._sorted, shares)
+        insort(self.ordered, shares)
         self._total += shares
         self._squares += shares * shares
 
     def remove(self, index: int) -> None:
         """Take a second out."""
         shares = self._shares[index]
-        del self._sorted[bisect_left(self._sorted, shares)]
+        del self.ordered[bisect_left(self.ordered, shares)]
         self._total -= shares
         self._squares -= shares * shares
 
-    @property
-    def count(self) -> int:
-        """How many bars there are."""
-        return len(self._sorted)
-
-    @property
-    def percentile(self) -> tuple[int, int]:
-        """The percentile by linear interpolation, as an exact fraction of volume steps (numerator, denominator)."""
-        ordered, denominator = self._sorted, 100 * PERCENTILE_SCALE
-        rank, rest = divmod((len(ordered) - 1) * self._percent, denominator)
-        if not rest:
-            return ordered[rank] * denominator, denominator
-        return ordered[rank] * (denominator - rest) + ordered[rank + 1] * rest, denominator
+    def percentile(self) -> int:
+        """The percentile by linear interpolation, exact, in volume steps × `PERCENTILE_PARTS`."""
+        ordered = self.ordered
+        rank, rest = divmod((len(ordered) - 1) * self._percent, PERCENTILE_PARTS)
+        below = ordered[rank]
+        return below * PERCENTILE_PARTS + ((ordered[rank + 1] - below) * rest if rest else 0)
 
     def z(self, shares: int) -> float | None:
         """Distance of a volume from the mean in population deviations; None without deviation."""
-        count, total = len(self._sorted), self._total
+        count, total = len(self.ordered), self._total
         spread = count * self._squares - total * total
         return (count * shares - total) / math.sqrt(spread) if spread > 0 else None
 
@@ -252,9 +258,13 @@ class CloseTrend(Window):
 
     def advance(self, end: int) -> None:
         """Move the end, second by second; written out, because every evaluation comes through here."""
+        index = self.end
+        if end <= index:
+            return
         close, price, width = self._close, self._price, self.width
         count, x, y, xx, xy = self.count, self._x, self._y, self._xx, self._xy
-        for index in range(self.end + 1, end + 1):
+        while index < end:
+            index += 1
             leaving = index - width
             if leaving >= 0 and close[leaving] is not None:
                 value = price[leaving]
@@ -271,7 +281,7 @@ class CloseTrend(Window):
                 xx += index * index
                 xy += index * value
         self.count, self._x, self._y, self._xx, self._xy = count, x, y, xx, xy
-        self.end = max(self.end, end)
+        self.end = end
 
     def add(self, index: int) -> None:
         """Take a second in."""
@@ -289,7 +299,6 @@ class CloseTrend(Window):
         self._xx += sign * index * index
         self._xy += index * price
 
-    @property
     def slope(self) -> float | None:
         """Slope in price steps per second; None with fewer than two bars."""
         spread = self.count * self._xx - self._x * self._x
@@ -301,14 +310,12 @@ class Signals:
 
     def __init__(self, rules: Rules, session: Session) -> None:
         self.open = session.open
-        seconds = (session.close - session.open) // SECOND
+        self._symbol, self._benchmark_symbol = rules.symbol, rules.benchmark
+        self._seconds = seconds = (session.close - session.open) // SECOND
         longest = max(rules.volume_window_seconds, rules.vwap_long_seconds, rules.vwap_short_seconds)
         reach = max(longest, rules.relative_volume_seconds) + rules.vwap_long_shift_seconds
         self._tape = tape = Tape(seconds, reach)
         self._benchmark = Closes(seconds)
-        self.tapes: dict[str, Closes] = {rules.symbol: tape}
-        if rules.benchmark:
-            self.tapes[rules.benchmark] = self._benchmark
         self._volumes = VolumeDistribution(tape, rules.volume_window_seconds, rules.volume_percentile)
         self._trend = CloseTrend(tape, rules.momentum_seconds)
         # Read from here: the conditions ask for some twenty of these at every second.
@@ -324,9 +331,8 @@ class Signals:
         self._roc_s = rules.roc_seconds
         self._roc_tolerance_s = rules.roc_tolerance_seconds
         self._benchmark_age_s = rules.benchmark_max_age_seconds
-        self._has_benchmark = bool(rules.benchmark)
         self._lag_max = rules.spy_iwm_lag_threshold + ROUNDING
-        self._newest_outside: dict[str, int] = {}
+        self._newest_outside = dict.fromkeys(rules.symbols, 0)
         self._evaluated = -1
         self._short_vwap: float | None = None
         self._rising_since = -1
@@ -334,16 +340,21 @@ class Signals:
     def learn(self, bar: Bar) -> tuple[bool, bool]:
         """Store a bar. Returns whether its second is seen for the first time, and whether it is the newest of its
         symbol inside the session. A bar outside the session is in no window; it is new when none later was seen."""
-        tape = self.tapes.get(bar.symbol)
-        if tape is None:
-            return False, False
-        index = (bar.start - self.open) // SECOND
-        if 0 <= index < tape.seconds:
-            is_newest = index > tape.newest
-            return tape.put(index, bar), is_newest
-        newest = self._newest_outside.get(bar.symbol, 0)
+        index, symbol = (bar.start - self.open) // SECOND, bar.symbol
+        if not 0 <= index < self._seconds:
+            return self._is_new_outside(bar), False
+        if symbol == self._symbol:
+            return self._tape.put(index, bar)
+        if symbol == self._benchmark_symbol:
+            return self._benchmark.put(index, bar)
+        return False, False
+
+    def _is_new_outside(self, bar: Bar) -> bool:
+        newest = self._newest_outside.get(bar.symbol)
+        if newest is None:
+            return False
         self._newest_outside[bar.symbol] = max(bar.start, newest)
-        return bar.start > newest, False
+        return bar.start > newest
 
     @property
     def price(self) -> float | None:
@@ -360,12 +371,11 @@ class Signals:
     @property
     def volume(self) -> float:
         """The session's volume so far, in shares."""
-        return self._tape.total_shares / VOLUME_SCALE
+        return sum(self._tape.shares) / VOLUME_SCALE
 
     def evaluate(
         self,
         bar: Bar,
-        *,
         was_blind: bool,
         gate: DeclineReason | None = None,
         hold: HoldReason | None = None,
@@ -375,21 +385,22 @@ class Signals:
         ``was_blind``: there was a blind spell since the evaluation before. Gate and hold are passed through.
         """
         tape, close = self._tape, bar.close
-        second = (bar.start - self.open) // SECOND
-        vwap_1m, rising_s = self.follow(bar, was_blind=was_blind)
+        second = self.follow(bar, was_blind)
+        vwap_1m, rising_s = self._short_vwap, second - self._rising_since
         vwap_5m = tape.vwap(second, self._long_s)
         earlier = tape.vwap(second - self._long_shift_s, self._long_s)
         p95, volume_z, surges = self._surge(second)
         momentum = self._momentum(second, close)
-        relative_volume = self._relative_volume(second)
-        roc5, benchmark_roc5 = self._rates_of_change(second, close)
+        relative_volume, is_busy = self._relative_volume(second)
+        roc5, benchmark_roc5, keeps_up = self._rates_of_change(second, close)
         return Evaluation(
-            start=bar.start,
-            symbol=bar.symbol,
-            price=close,
-            vwap_1m=vwap_1m,
-            vwap_5m=vwap_5m,
-            vwap_5m_change=_change(vwap_5m, earlier),
+            # Six by their place: Python gathers more than fifteen keywords in a dictionary first, at a tenth of all this.
+            bar.start,
+            bar.symbol,
+            close,
+            vwap_1m,
+            vwap_5m,
+            _change(vwap_5m, earlier),
             vwap_distance=_change(close, vwap_1m),
             vwap_rising_s=rising_s,
             volume=bar.volume,
@@ -405,76 +416,71 @@ class Signals:
                 rising_s >= self._rising_s,
                 surges,
                 momentum is not None and momentum > ROUNDING,
-                self._relative_volume_passes(relative_volume),
-                self._spy_lag_passes(roc5, benchmark_roc5),
+                is_busy,
+                keeps_up,
             ),
             gate=gate,
             hold=hold,
         )
 
-    def follow(self, bar: Bar, *, was_blind: bool) -> tuple[float | None, int]:
-        """What an evaluation leaves behind: the short VWAP, and the seconds since it last fell.
+    def follow(self, bar: Bar, was_blind: bool) -> int:
+        """What an evaluation leaves behind: the short VWAP, and when it last fell. Returns the bar's second.
 
         Between consecutive evaluations, both windows from the bars as now known; or since the first evaluation.
         """
-        tape, width = self._tape, self._short_s
+        tape, width, before = self._tape, self._short_s, self._short_vwap
         second = (bar.start - self.open) // SECOND
         if tape.settle():
-            self._short_vwap = tape.vwap(self._evaluated, width)
-        before, now = self._short_vwap, tape.vwap(second, width)
+            before = tape.vwap(self._evaluated, width)
+        now = self._short_vwap = tape.vwap(second, width)
         fell = was_blind or before is None or now is None or now < before * (1 - ROUNDING)
-        if self._evaluated < 0 or fell:
+        if fell or self._evaluated < 0:
             self._rising_since = second
-        self._evaluated, self._short_vwap = second, now
-        return now, second - self._rising_since
+        self._evaluated = second
+        return second
 
     def _surge(self, second: int) -> tuple[float | None, float | None, bool]:
         """The percentile, z, and whether this second's volume exceeds the percentile."""
         volumes, shares = self._volumes, self._tape.shares[second]
         volumes.advance(second - 1)  # of the bars before this one: start in [s - W, s - 1]
-        if volumes.count < self._volume_min_bars:
+        if len(volumes.ordered) < self._volume_min_bars:
             return None, None, False
-        numerator, denominator = volumes.percentile
-        p95 = numerator / (denominator * VOLUME_SCALE)
-        return p95, volumes.z(shares), shares * denominator > numerator
+        percentile = volumes.percentile()
+        p95 = percentile / (PERCENTILE_PARTS * VOLUME_SCALE)
+        return p95, volumes.z(shares), shares * PERCENTILE_PARTS > percentile
 
     def _momentum(self, second: int, close: float) -> float | None:
         """The slope of the closes as a fraction of the last one per second; None with too few bars."""
         trend = self._trend
         trend.advance(second)
-        slope = trend.slope if trend.count >= self._momentum_min_bars else None
+        slope = trend.slope() if trend.count >= self._momentum_min_bars else None
         return None if slope is None else slope / PRICE_SCALE / close
 
-    def _relative_volume(self, second: int) -> float | None:
-        """Volume per second of the last minute against that of the base window, or of the session when younger."""
-        recent_s, base_s = self._recent_s, self._base_s
+    def _relative_volume(self, second: int) -> tuple[float | None, bool | None]:
+        """Volume per second of the last minute against that of the base window, or of the session when younger.
+
+        And whether that is enough.
+        """
+        recent_s, base_s, least = self._recent_s, self._base_s, self._relative_volume_min
         base = self._tape.volume(second, base_s)
         if not base:
-            return None
-        return (self._tape.volume(second, recent_s) * min(base_s, second + 1)) / (recent_s * base)
+            return None, False if least else None
+        ratio = (self._tape.volume(second, recent_s) * min(base_s, second + 1)) / (recent_s * base)
+        return ratio, ratio >= least - ROUNDING if least else None
 
-    def _relative_volume_passes(self, ratio: float | None) -> bool | None:
-        limit = self._relative_volume_min
-        if limit == 0:
-            return None
-        return ratio is not None and ratio >= limit - ROUNDING
+    def _rates_of_change(self, second: int, close: float) -> tuple[float | None, float | None, bool | None]:
+        """ROC5 of the symbol and of the benchmark, percentage points; None where a close is missing or too old.
 
-    def _rates_of_change(self, second: int, close: float) -> tuple[float | None, float | None]:
-        """ROC5 of the symbol and of the benchmark, percentage points; None where a close is missing or too old."""
+        And whether the benchmark has not run away.
+        """
         base = second - self._roc_s
         oldest = base - self._roc_tolerance_s
         own = _change(close, self._tape.last(base, oldest))
-        if not self._has_benchmark:
-            return own, None
+        if not self._benchmark_symbol:
+            return own, None, None
         last = self._benchmark.last(second, second - self._benchmark_age_s)
-        return own, _change(last, self._benchmark.last(base, oldest))
-
-    def _spy_lag_passes(self, own: float | None, benchmark: float | None) -> bool | None:
-        if not self._has_benchmark:
-            return None
-        if own is None or benchmark is None:
-            return False
-        return benchmark - own <= self._lag_max
+        benchmark = _change(last, self._benchmark.last(base, oldest))
+        return own, benchmark, own is not None and benchmark is not None and benchmark - own <= self._lag_max
 
 
 def _change(value: float | None, base: float | None) -> float | None:

@@ -802,7 +802,7 @@ def test_a_withdrawn_second_entry_leaves_the_first_ones_cooldown_and_count() -> 
     again = [d for _, d in story.decisions if isinstance(d, Opened)][-1]
     assert again.entry_number == 2
     story.tell(second + 72, outcome(again, Outcome.UNSENT))
-    assert (story.engine.book.entries, story.engine.book.closed_at) == (1, at(second))
+    assert (story.engine.book.entries, story.engine.book.rests_until) == (1, at(second + 72 + 30))
 
 
 @pytest.mark.parametrize("result", [Outcome.ACCEPTED, Outcome.LOST])

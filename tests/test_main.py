@@ -154,7 +154,7 @@ async def test_a_push_that_is_refused_is_not_sent_again_and_was_never_a_position
         await play.until(lambda: play.pushover.asked("/1/messages.json"), 240, "BUY")
         engine = play.worker.engine
         assert engine is not None
-        await play.until(lambda: engine.position is None and engine.book.rest_until, 30, "withdrawn")
+        await play.until(lambda: engine.position is None and engine.book.rests_until, 30, "withdrawn")
         first = len(play.pushover.asked("/1/messages.json"))
         assert first == 1
         await play.wait(20)

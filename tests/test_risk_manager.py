@@ -119,25 +119,21 @@ def test_what_is_not_in_the_table_is_refused(phase: Phase, kind: type[Decision])
 def test_the_cooldown_is_over_at_exactly_three_hundred_seconds() -> None:
     book = book_in(Phase.OPEN)
     book.evolve(at(100), DECISIONS[Closed], at(97))
-    assert book.rests(at(400) - 1)
-    assert not book.rests(at(400))
+    assert book.rests_until == at(400)
     assert book.entries == 1
 
 
 def test_a_withdrawn_buy_counts_nothing_and_rests_thirty_seconds() -> None:
     book = book_in(Phase.OPEN)
     book.evolve(at(100), DECISIONS[Withdrawn], at(97))
-    assert (book.entries, book.closed_at, book.position) == (0, None, None)
-    assert book.rests(at(130) - 1)
-    assert not book.rests(at(130))
+    assert (book.entries, book.rests_until, book.position) == (0, at(130), None)
 
 
 def test_a_buy_withdrawn_after_its_close_undoes_the_cooldown() -> None:
     book = book_in(Phase.OPEN)
     book.evolve(at(20), DECISIONS[Closed], at(17))
     book.evolve(at(21), DECISIONS[Withdrawn], at(17))
-    assert (book.entries, book.closed_at) == (0, None)
-    assert not book.rests(at(51))
+    assert (book.entries, book.rests_until) == (0, at(51))
 
 
 # --- Marks ---

@@ -738,27 +738,31 @@ class Gate:
     """Holds a request back at the socket: connected and made ready, it writes nothing until ``cleared`` has returned.
 
     What ``cleared`` raises ends the request instead, and its connection, with not a byte written. ``limit`` begins
-    anew, with ``exchange_s`` real seconds, when the request goes.
+    anew, with ``exchange_s`` real seconds, when the request goes. Without ``cleared`` the gate is open.
     """
 
     def __init__(
-        self, cleared: Callable[[], Awaitable[None]], limit: asyncio.Timeout, exchange_s: float
+        self, cleared: Callable[[], Awaitable[None]] | None, limit: asyncio.Timeout, exchange_s: float
     ) -> None:
         self._cleared = cleared
         self._limit = limit
         self._exchange_s = exchange_s
-        self.is_open = False
+        self.is_open = cleared is None
         """Whether a byte of the request may be out."""
+        self.was_asked = False
+        """Whether the transport has asked before the first byte."""
 
     async def open(self) -> None:
         """Wait until the request may go."""
-        await self._cleared()
-        self.is_open = True
-        self._limit.reschedule(asyncio.get_running_loop().time() + self._exchange_s)
+        if self._cleared is not None and not self.is_open:
+            await self._cleared()
+            self.is_open = True
+            self._limit.reschedule(asyncio.get_running_loop().time() + self._exchange_s)
 
     async def trace(self, name: str, details: Mapping[str, Any]) -> None:
         """Awaited by httpcore at each step of a request. A proxy's CONNECT, which comes first, tells nothing of it."""
         if name.endswith(BEFORE_FIRST_BYTE) and details["request"].method != b"CONNECT":
+            self.was_asked = True
             await self.open()
 
 
@@ -780,8 +784,8 @@ class Pushover:
         self._token = token
         self._user = user
         self._client = _client(url, CONNECTIONS_MAX, transport)
-        self._is_traced = transport is None
-        """Whether it is httpx's own transport, over httpcore. Another's steps are not known to be traced."""
+        self._is_gated = False
+        """Whether the transport, as httpcore does, asks the gate before the first byte: the last request has shown it."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -827,18 +831,16 @@ class Pushover:
         All but its first byte is done before ``cleared`` returns; the time of the exchange begins then. What
         ``cleared`` raises is raised, and nothing was sent.
         """
-        gate: Gate | None = None
         try:
             async with asyncio.timeout(self._exchange_s) as limit:
-                if cleared is not None:
-                    gate = Gate(cleared, limit, self._exchange_s)
-                    if self._is_traced:
-                        request.extensions["trace"] = gate.trace
-                    else:
-                        await gate.open()
+                gate = Gate(cleared, limit, self._exchange_s)
+                request.extensions["trace"] = gate.trace
+                if not self._is_gated:
+                    await gate.open()
                 response = await self._client.send(request)
+                self._is_gated = gate.was_asked
         except (httpx.HTTPError, TimeoutError, OSError) as error:
-            was_held = gate is not None and not gate.is_open
+            was_held = not gate.is_open
             result = Result.FAILED if was_held or isinstance(error, NEVER_SENT) else Result.LOST
             return Answer(result=result, reason=failure_words(error))
         return self._read(response)

@@ -183,6 +183,7 @@ def rewritten(path: Path, texts: list[bytes]) -> Path:
     [
         ([b'[1,1,{"type":"tick"}]'], "not a record"),
         ([b"hello"], "not a record"),
+        ([b""], "line 1: written by another version, or not a record"),
         ([b'{"type":"header","schema":99}'], "not a record"),
     ],
 )

@@ -122,8 +122,8 @@ WATCHDOG_REAL_S = 30.0
 """A loop that has not turned for this long will not turn again."""
 
 
-Source = tuple[str, AsyncGenerator[Event, None]]
-"""Where facts come from: a name for the task, and the facts."""
+Source = tuple[str, AsyncGenerator[Sequence[Event], None]]
+"""Where facts come from: a name for the task, and the facts, all that wait at once."""
 
 
 class Inbox:
@@ -140,6 +140,14 @@ class Inbox:
     def is_full(self) -> bool:
         """Whether facts that can be had again are refused."""
         return len(self._facts) >= INBOX_MAX
+
+    def offer(self, events: Sequence[Event]) -> bool:
+        """Put facts in at once if there is room for all; else returns False, and they are to be put one by one."""
+        if not self._has_room.is_set() or len(self._facts) + len(events) >= INBOX_MAX:
+            return False
+        self._facts += events
+        self._arrived.set()
+        return True
 
     async def put(self, event: Event) -> bool:
         """Put a fact in; returns False when it overflows. Backfill waits for room: it is in no hurry."""
@@ -188,7 +196,7 @@ class Inbox:
 
     def _take(self) -> Event:
         event = self._facts.popleft()
-        if len(self._facts) <= INBOX_MAX // 2 and not self._has_room.is_set():
+        if not self._has_room.is_set() and len(self._facts) <= INBOX_MAX // 2:
             self._has_room.set()
         return event
 
@@ -563,15 +571,18 @@ class Worker:
         held = None if self._position is None else self._position.opened.contract
         return Wanted(contracts=frozenset(self.engine.nearest(self.rules.stream_contracts)), held=held)
 
-    async def _pump(self, source: AsyncGenerator[Event, None]) -> None:
+    async def _pump(self, source: AsyncGenerator[Sequence[Event], None]) -> None:
         """Move facts from a source into the inbox."""
-        async with contextlib.aclosing(source) as events:
-            async for event in events:
-                if not await self._inbox.put(event) and self._stocks is not None:
-                    self._stocks.reopen(FeedCause.OVERFLOW)
+        async with contextlib.aclosing(source) as batches:
+            async for events in batches:
+                if self._inbox.offer(events):
+                    continue
+                for event in events:
+                    if not await self._inbox.put(event) and self._stocks is not None:
+                        self._stocks.reopen(FeedCause.OVERFLOW)
         raise RuntimeError("a source of facts has ended")  # they go on for ever: never a half-alive worker
 
-    async def _ticks(self) -> AsyncGenerator[Event, None]:
+    async def _ticks(self) -> AsyncGenerator[Sequence[Event], None]:
         """A tick each second, on the second; the loop's own lag holds entries."""
         lag_limit, is_lagging = self.rules.loop_lag_seconds, False
         while True:
@@ -581,8 +592,8 @@ class Worker:
             lag = (self._clock.now() - due) / SECOND / self._clock.speed
             if (lag > lag_limit) is not is_lagging:
                 is_lagging = not is_lagging
-                yield Hold(reason=HoldReason.LOOP_LAG, on=is_lagging)
-            yield Tick()
+                yield (Hold(reason=HoldReason.LOOP_LAG, on=is_lagging),)
+            yield (Tick(),)
 
     async def _consume(self, desk: Desk) -> None:
         """The one consumer: each fact to the desk, until the session is over or the worker is asked to stop."""

@@ -171,8 +171,8 @@ def scrubber(api_key: str) -> Callable[[str], str]:
 
 # --- Decoding: numbers and times ---------------------------------------------------------------------
 
-DECIMAL = re.compile(r"\d{1,18}(?:\.\d{0,18})?", re.ASCII)
-"""A decimal volume as the vendor writes it; Python's own ``float`` would take ``nan`` and ``1_0``."""
+DIGITS_AND_POINT = "0123456789."
+"""What a decimal volume is written with; Python's own ``float`` would take ``nan`` and ``1_0`` besides."""
 
 
 def _price(value: float | None) -> float:
@@ -194,11 +194,14 @@ def _amount(value: float | None) -> float:
 def _volume(decimal: float | str | None, whole: float | None) -> float:
     """The decimal volume when there is one, else the whole (truncated) one. Raises BadValue without either."""
     if isinstance(decimal, str):
-        if not DECIMAL.fullmatch(decimal):
+        if decimal.strip(DIGITS_AND_POINT):
             raise BadValue(BadReason.VOLUME)
-        decimal = float(decimal)
+        try:
+            decimal = float(decimal)
+        except ValueError:
+            raise BadValue(BadReason.VOLUME) from None
     value = whole if decimal is None else decimal
-    if value is None or not 0 <= value <= AMOUNT_MAX:
+    if value is None or not 0.0 <= value <= AMOUNT_MAX:
         raise BadValue(BadReason.VOLUME)
     return value
 
@@ -226,11 +229,12 @@ def _time_us(value: float | None, numerator: int, denominator: int, now: int) ->
 
 def _second_us(start_ms: float | None, now: int) -> int:
     """The start of a bar's second as µs. Raises BadValue as `_time_us` does, and unless it is a whole second's."""
-    if start_ms is None or not start_ms.is_integer() or not OLDEST_TIME_MS <= start_ms < NEWEST_TIME_MS:
+    if start_ms is None or not OLDEST_TIME_MS <= start_ms < NEWEST_TIME_MS:
         raise BadValue(BadReason.TIME)
     start = int(start_ms) * MILLISECOND
     if start_ms % SECOND_MS:
-        raise BadValue(BadReason.FUTURE if start > now + FUTURE_LIMIT_US else BadReason.TIME)
+        is_ahead = start_ms.is_integer() and start > now + FUTURE_LIMIT_US
+        raise BadValue(BadReason.FUTURE if is_ahead else BadReason.TIME)
     if start > now + FUTURE_LIMIT_US - SECOND:
         raise BadValue(BadReason.FUTURE)
     return start
@@ -343,13 +347,12 @@ class FrameDecoder:
         return events
 
     def _checked(self, event: WireEvent, now: int) -> StreamEvent:
-        match event:
-            case Aggregate():
-                return self._bar(event, now)
-            case OptionQuote():
-                return self._quote(event, now)
-            case Status():
-                return event
+        # Asked in the order of how many come: that an event is not of a kind takes longer to say than that it is.
+        if isinstance(event, Aggregate):
+            return self._bar(event, now)
+        if isinstance(event, OptionQuote):
+            return self._quote(event, now)
+        return event
 
     def _bar(self, event: Aggregate, now: int) -> Bar:
         symbol, start_ms, end_ms = event.sym, event.s, event.e
@@ -408,10 +411,10 @@ def _make_bar(
     if vwap is None or (vwap == 0 and volume == 0):
         vwap = close
     if not (
-        0 < low <= high <= PRICE_MAX
-        and 0 < opening <= PRICE_MAX
-        and 0 < close <= PRICE_MAX
-        and 0 < vwap <= PRICE_MAX
+        0.0 < low <= high <= PRICE_MAX
+        and 0.0 < opening <= PRICE_MAX
+        and 0.0 < close <= PRICE_MAX
+        and 0.0 < vwap <= PRICE_MAX
     ):
         raise BadValue(BadReason.PRICE)
     return Bar(
@@ -1261,7 +1264,7 @@ class Socket:
         except ConnectionClosed as closed:
             raise Lost(FeedCause.DROPPED, self._closed_text(closed)) from None
         events = self._decoder.decode(frame, self._clock.now())
-        data = [event for event in events if not isinstance(event, Status)]
+        data = [event for event in events if isinstance(event, (Bar, StreamQuote))]
         if len(data) < len(events):
             for event in events:
                 if isinstance(event, Status):
@@ -1398,20 +1401,43 @@ WAITING_MAX = 5_000
 """Frames' worth of events that may wait for a feed's reader before the feed is taken for overrun."""
 
 
+class _Outlet(Generic[T]):
+    """What a feed has for its reader. The reader takes all that waits at once."""
+
+    def __init__(self) -> None:
+        self.batches = 0
+        """How many batches have been put in since the reader last took."""
+        self._waiting: list[T] = []
+        self._woken = asyncio.Event()
+
+    def put(self, *items: T) -> None:
+        """Put a batch in; an empty one only wakes the reader."""
+        self._waiting += items
+        self.batches += 1
+        self._woken.set()
+
+    async def take(self) -> list[T]:
+        """All that waits, in its order; waits until something was put in."""
+        await self._woken.wait()
+        self._woken.clear()
+        taken, self._waiting, self.batches = self._waiting, [], 0
+        return taken
+
+
 async def _iterate(
-    waiting: asyncio.Queue[Sequence[T]], work: Callable[[], Coroutine[object, object, None]], name: str
-) -> AsyncGenerator[T, None]:
-    """What ``work`` puts into ``waiting``, one by one; ends it when it is closed.
+    outlet: _Outlet[T], work: Callable[[], Coroutine[object, object, None]], name: str
+) -> AsyncGenerator[list[T], None]:
+    """What ``work`` puts into ``outlet``, all that waits at once; ends it when it is closed.
 
     Raises what ``work`` raises, and RuntimeError when it ends in any other way: a task group takes a cancelled task
     for a finished one, and whoever waits for facts would take a quiet end for a quiet market.
     """
     task = asyncio.create_task(work(), name=name)
-    task.add_done_callback(lambda _: waiting.put_nowait(()))
+    task.add_done_callback(lambda _: outlet.put())
     try:
-        while not task.done() or not waiting.empty():
-            for item in await waiting.get():
-                yield item
+        while not task.done() or outlet.batches:
+            if items := await outlet.take():
+                yield items
     finally:
         task.cancel()
         await asyncio.wait({task})
@@ -1593,7 +1619,7 @@ class StocksFeed(_Feed):
             step_s=step_s,
         )
         self._position_open = position_open
-        self._waiting: asyncio.Queue[Sequence[StocksEvent]] = asyncio.Queue()
+        self._outlet: _Outlet[StocksEvent] = _Outlet()
         self._tasks: asyncio.TaskGroup | None = None
         self._backfill: asyncio.Task[None] | None = None
         beginning = max(session.open, backfill_from or 0)
@@ -1605,9 +1631,9 @@ class StocksFeed(_Feed):
         self._is_held = False
         self._silence_told = False
 
-    def events(self) -> AsyncGenerator[StocksEvent, None]:
-        """The feed's facts, for ever. Raises VendorRefused. Closing it closes the socket."""
-        return _iterate(self._waiting, self._run, "stocks feed")
+    def events(self) -> AsyncGenerator[list[StocksEvent], None]:
+        """The feed's facts, for ever, all that wait at once. Raises VendorRefused. Closing it closes the socket."""
+        return _iterate(self._outlet, self._run, "stocks feed")
 
     async def _run(self) -> None:
         refusals: list[BaseException] = []
@@ -1618,9 +1644,6 @@ class StocksFeed(_Feed):
             refusals.extend(group.exceptions)
         if refusals:
             raise refusals[0]
-
-    def _put(self, *events: StocksEvent) -> None:
-        self._waiting.put_nowait(events)
 
     # One connection
 
@@ -1691,14 +1714,14 @@ class StocksFeed(_Feed):
                 text=f"⚠️ Stocks: {missing} not acknowledged; going on without",
                 pairs=missing,
             )
-        self._put(FeedRestored())
+        self._outlet.put(FeedRestored())
         if self._is_held:
             self._is_held = False
-            self._put(Hold(reason=HoldReason.KEY_REFUSED, on=False))
+            self._outlet.put(Hold(reason=HoldReason.KEY_REFUSED, on=False))
         self._start_backfill(now)
 
     def _take(self, bars: Sequence[Bar]) -> None:
-        if self._waiting.qsize() >= WAITING_MAX:
+        if self._outlet.batches >= WAITING_MAX:
             # Whoever reads us has fallen far behind. What is dropped here, the backfill brings back.
             self.reopen(FeedCause.OVERFLOW)
             return
@@ -1710,7 +1733,7 @@ class StocksFeed(_Feed):
         for bar in bars:
             if bar.start > newest.get(bar.symbol, 0):
                 newest[bar.symbol] = bar.start
-        self._put(*bars)
+        self._outlet.put(*bars)
 
     def _lose(self, lost: Lost, delay: float) -> None:
         was_up, self._is_up = self._is_up, False
@@ -1731,10 +1754,10 @@ class StocksFeed(_Feed):
         is_news = cause in (FeedCause.EVICTED, FeedCause.REFUSED) and cause is not self._down_cause
         if was_up or self._down_cause is None or is_news:
             self._down_cause = cause
-            self._put(FeedLost(cause=cause))
+            self._outlet.put(FeedLost(cause=cause))
         if cause is FeedCause.REFUSED and lost.is_key and not self._is_held:
             self._is_held = True
-            self._put(Hold(reason=HoldReason.KEY_REFUSED, on=True))
+            self._outlet.put(Hold(reason=HoldReason.KEY_REFUSED, on=True))
 
     # Silence
 
@@ -1849,7 +1872,7 @@ class StocksFeed(_Feed):
                 symbol=symbol,
                 bars=len(known),
             )
-        self._put(Covered(symbol=symbol, start=start, end=end))
+        self._outlet.put(Covered(symbol=symbol, start=start, end=end))
 
     async def _fill_once(self, symbol: str, start: int, known: dict[int, Bar]) -> int:
         """Hand on what REST has and ``known`` has not, until it has answered once. Returns the end of the span."""
@@ -1877,7 +1900,7 @@ class StocksFeed(_Feed):
                 bar for bar in bars if bar.end + VENDOR_HOLD_US <= asked_at and known.get(bar.start) != bar
             ]
             known.update((bar.start, bar) for bar in fresh)
-            self._put(*fresh)
+            self._outlet.put(*fresh)
             return end
 
 
@@ -1948,7 +1971,7 @@ class OptionsFeed(_Feed):
         )
         self._ask_wanted = wanted
         self._wanted = Wanted()
-        self._waiting: asyncio.Queue[Sequence[Quote]] = asyncio.Queue()
+        self._outlet: _Outlet[Quote] = _Outlet()
         self._newest: dict[str, StreamQuote] = {}
         self._fresh: set[str] = set()
         self._handed_at: dict[str, int] = {}
@@ -1965,9 +1988,9 @@ class OptionsFeed(_Feed):
             return self._is_up
         return now - max(self._data_at, self._session.open) < self._rules.stream_silence_seconds * SECOND
 
-    def events(self) -> AsyncGenerator[Quote, None]:
-        """The quotes, for ever. Closing it closes the socket."""
-        return _iterate(self._waiting, self._run, "options feed")
+    def events(self) -> AsyncGenerator[list[Quote], None]:
+        """The quotes, for ever, all that wait at once. Closing it closes the socket."""
+        return _iterate(self._outlet, self._run, "options feed")
 
     async def _run(self) -> None:
         async with asyncio.TaskGroup() as group:
@@ -2107,14 +2130,14 @@ class OptionsFeed(_Feed):
             await self._clock.sleep(HAND_ON_S)
             beat += 1
             due = self._fresh if beat % HAND_ON_ALL_EVERY == 0 else self._fresh & {self._wanted.held}
-            if not due or self._waiting.qsize() >= BATCHES_WAITING_MAX:
+            if not due or self._outlet.batches >= BATCHES_WAITING_MAX:
                 continue
             quotes = [self._newest[contract].quote for contract in sorted(due)]
             self._fresh -= due
             now = self._clock.now()
             if self._wanted.held in due:
                 self._handed_at[self._wanted.held] = now
-            self._waiting.put_nowait(quotes)
+            self._outlet.put(*quotes)
 
     async def _confirm_held(self) -> None:
         """Ask REST for the held contract's quote when none was handed on for a while, and go on while none comes."""
@@ -2149,7 +2172,7 @@ class OptionsFeed(_Feed):
             quote = await self._rest.contract(self._rules.symbol, held)
         except RestError as error:
             return error
-        self._waiting.put_nowait((quote,))
+        self._outlet.put(quote)
         return None
 
     async def _tell(self) -> None:
@@ -2226,16 +2249,16 @@ class ChainPoller:
         self._session = session
         self._spot = spot
         self._streaming = streaming
-        self._waiting: asyncio.Queue[Sequence[Chain | Hold]] = asyncio.Queue()
+        self._outlet: _Outlet[Chain | Hold] = _Outlet()
         self._failures = 0
         self._told = ""
         self._measured = 0
         self._in_a_row = 0
         self._is_doubted = False
 
-    def events(self) -> AsyncGenerator[Chain | Hold, None]:
-        """The chain after each poll, and holds. After the close it stays silent."""
-        return _iterate(self._waiting, self._run, "chain poller")
+    def events(self) -> AsyncGenerator[list[Chain | Hold], None]:
+        """The chain after each poll, and holds, all that wait at once. After the close it stays silent."""
+        return _iterate(self._outlet, self._run, "chain poller")
 
     async def _run(self) -> None:
         await self._sleep_until(self._session.open)
@@ -2270,7 +2293,7 @@ class ChainPoller:
     async def _poll_once(self) -> float:
         """One poll. Returns how long to rest after it at least, in seconds."""
         rules = self._rules
-        if self._waiting.qsize() >= BATCHES_WAITING_MAX:
+        if self._outlet.batches >= BATCHES_WAITING_MAX:
             return 0.0
         try:
             chain = await self._rest.chain(
@@ -2287,7 +2310,7 @@ class ChainPoller:
         self._failures, self._told = 0, ""
         if not chain.rows:
             self._tell_empty()
-        self._waiting.put_nowait((chain,))
+        self._outlet.put(chain)
         return 0.0
 
     def _fail(self, error: RestError) -> float:
@@ -2336,7 +2359,7 @@ class ChainPoller:
             )
         else:
             log.info("clock_trusted", text="✓ This machine's clock and the vendor's agree again")
-        self._waiting.put_nowait((Hold(reason=HoldReason.CLOCK_DOUBT, on=is_off),))
+        self._outlet.put(Hold(reason=HoldReason.CLOCK_DOUBT, on=is_off))
 
     async def _ask_exchange(self) -> None:
         """Ask the exchange whether it is open; while it says no, hold entries and ask again each minute."""
@@ -2360,8 +2383,8 @@ class ChainPoller:
                     text=f"⛔ The exchange says {market}, the calendar says open: no entries, asked again every minute",
                     market=market,
                 )
-                self._waiting.put_nowait((Hold(reason=HoldReason.MARKET_CLOSED, on=True),))
+                self._outlet.put(Hold(reason=HoldReason.MARKET_CLOSED, on=True))
             await self._clock.sleep(MARKET_STATUS_EVERY_S)
         if is_held:
             log.info("market_open", text="✓ The exchange says open")
-            self._waiting.put_nowait((Hold(reason=HoldReason.MARKET_CLOSED, on=False),))
+            self._outlet.put(Hold(reason=HoldReason.MARKET_CLOSED, on=False))

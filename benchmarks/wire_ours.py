@@ -11,7 +11,7 @@ import asyncio
 import json
 import random
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import httpx
 from websockets.asyncio.client import connect
@@ -20,9 +20,18 @@ from benchmarks.contest import Stopwatch
 from benchmarks.made_frames import OPEN_MS, SECONDS, SYMBOLS, WireBar
 from benchmarks.measured import tell, told
 from config import Rules
-from events import SECOND, Bar, Session
+from events import SECOND, Bar, Event, Session
 from main import Inbox
-from polygon_client import FRAMES_WAITING_MAX, BadInput, FrameDecoder, Rest, Socket, StocksFeed, scrubber
+from polygon_client import (
+    FRAMES_WAITING_MAX,
+    BadInput,
+    FrameDecoder,
+    Rest,
+    Socket,
+    StocksFeed,
+    StreamQuote,
+    scrubber,
+)
 from utils import ScaledClock
 
 KEY = "benchmark-key"
@@ -42,8 +51,8 @@ def make_clock() -> ScaledClock:
     return ScaledClock(SESSION.close, 1.0)
 
 
-async def from_socket(url: str) -> AsyncIterator[Bar]:
-    """Bars from a connection and its decoder alone."""
+async def from_socket(url: str) -> AsyncIterator[Sequence[Event]]:
+    """Facts from a connection and its decoder alone."""
     clock = make_clock()
     decoder = FrameDecoder(BadInput("stocks", clock, scrubber(KEY)))
     socket = Socket("stocks", ws_url=url, api_key=KEY, clock=clock, decoder=decoder, step_s=STEP_S)
@@ -51,15 +60,13 @@ async def from_socket(url: str) -> AsyncIterator[Bar]:
     await socket.subscribe(f"A.{symbol}" for symbol in SYMBOLS)
     try:
         while True:
-            for event in await socket.receive():
-                if isinstance(event, Bar):
-                    yield event
+            yield [event for event in await socket.receive() if not isinstance(event, StreamQuote)]
     finally:
         await socket.close()
 
 
-async def from_feed(url: str) -> AsyncIterator[Bar]:
-    """Bars from the feed. Its REST answers at once that there is nothing to fill."""
+def from_feed(url: str) -> AsyncIterator[Sequence[Event]]:
+    """Facts from the feed. Its REST answers at once that there is nothing to fill."""
     clock = make_clock()
     nothing = httpx.MockTransport(lambda _: httpx.Response(200, json={"status": "OK", "results": []}))
     rest = Rest("http://127.0.0.1", KEY, clock, nothing)
@@ -73,9 +80,7 @@ async def from_feed(url: str) -> AsyncIterator[Bar]:
         rng=random.Random(1),
         position_open=lambda: False,
     )
-    async for event in feed.events():
-        if isinstance(event, Bar):
-            yield event
+    return feed.events()
 
 
 async def receive(port: int, events: int, warm: int, watch: Stopwatch, *, whole_feed: bool) -> list[Bar]:
@@ -84,18 +89,19 @@ async def receive(port: int, events: int, warm: int, watch: Stopwatch, *, whole_
     source = from_feed if whole_feed else from_socket
 
     async def pump() -> None:
-        async for event in source(f"ws://127.0.0.1:{port}"):
-            if not await inbox.put(event):
+        async for batch in source(f"ws://127.0.0.1:{port}"):
+            if not inbox.offer(batch):
                 raise RuntimeError("the inbox has overflown")
 
     found: list[Bar] = []
     async with asyncio.TaskGroup() as group:
         pumping = group.create_task(pump())
-        for number in range(events):
+        while len(found) < events:
             event = await inbox.get()
-            assert isinstance(event, Bar), "nothing else was put in"
+            if not isinstance(event, Bar):
+                continue  # what the feed says of itself
             found.append(event)
-            if number == warm:
+            if len(found) == warm:
                 watch.start()
         watch.stop()
         pumping.cancel()

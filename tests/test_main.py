@@ -214,6 +214,34 @@ async def test_a_wrong_key_is_known_at_the_start_and_not_before_the_open(tmp_pat
         assert play.vendor.connects == {"stocks": [], "options": []}
 
 
+async def test_at_a_start_in_mid_session_the_feed_comes_first(tmp_path: Path) -> None:
+    async with stage(tmp_path) as play:
+        await play.until(lambda: play.vendor.connects["options"] and play.pushover.requests, 60, "the rest")
+        connected = play.vendor.connects["stocks"][0]
+        asked = [request.at for request in (*play.vendor.requests, *play.pushover.requests)]
+        assert connected < min(asked)
+        assert connected < play.vendor.connects["options"][0]
+        assert "/v1/marketstatus/now" not in {request.path for request in play.vendor.requests}
+
+
+async def test_a_feed_that_does_not_come_up_keeps_no_question_waiting(tmp_path: Path) -> None:
+    def prepare(vendor: LoopbackMarket, _: LoopbackPushover) -> None:
+        vendor.faults.add("rest_401")
+
+    async with stage(tmp_path, prepare=prepare, polygon_ws_url="ws://127.0.0.1:9") as play:
+        assert await asyncio.wait_for(play.running, 20) == EXIT_REFUSED
+        assert play.vendor.connects == {"stocks": [], "options": []}
+
+
+async def test_a_key_that_the_feed_has_taken_outlives_a_refusal_by_rest(tmp_path: Path) -> None:
+    def prepare(vendor: LoopbackMarket, _: LoopbackPushover) -> None:
+        vendor.faults.add("rest_401", times=3)
+
+    async with stage(tmp_path, prepare=prepare) as play:
+        await play.until(lambda: play.vendor.faults.fired["rest_401"], 60, "refused")
+        await play.until(lambda: play.worker.engine and play.worker.engine.chain_at, 60, "the chain")
+
+
 async def test_a_hold_that_began_in_the_night_holds_in_the_session(tmp_path: Path) -> None:
     def prepare(_: LoopbackMarket, pushover: LoopbackPushover) -> None:
         pushover.user_valid = False
@@ -489,6 +517,23 @@ async def test_an_inbox_refuses_bars_past_its_bound_and_nothing_else() -> None:
     assert all(isinstance(event, Bar) for event in taken)
     assert await waiting
     assert not isinstance(taken[-1], Quote)
+
+
+async def test_an_inbox_takes_what_is_offered_whole_or_not_at_all() -> None:
+    inbox = Inbox()
+    reading = asyncio.create_task(inbox.get())
+    await asyncio.sleep(0)
+    batch: list[Event] = [bar(1), Tick(), bar(2, backfilled=True)]
+    assert inbox.offer(batch)
+    assert [await reading, await inbox.get(), await inbox.get(), inbox.next()] == [*batch, None]
+    assert inbox.offer([bar(1)] * (INBOX_MAX - 1))
+    assert not inbox.offer([bar(1)])
+    assert await inbox.put(bar(1))
+    for _ in range(INBOX_MAX // 2 - 1):
+        await inbox.get()
+    assert not inbox.offer([bar(1)]), "not before half is free again"
+    await inbox.get()
+    assert inbox.offer([bar(1)])
 
 
 async def test_an_inbox_wakes_its_reader_and_keeps_the_order() -> None:

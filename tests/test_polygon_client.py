@@ -1005,14 +1005,14 @@ def market() -> Market:
 class Watch:
     """Iterates a feed in the background and keeps what it said, and when."""
 
-    def __init__(self, events: AsyncGenerator[Any, None], clock: Clock) -> None:
+    def __init__(self, batches: AsyncGenerator[Any, None], clock: Clock) -> None:
         self.seen: list[tuple[int, Any]] = []
-        self.task = asyncio.create_task(self._run(events, clock))
+        self.task = asyncio.create_task(self._run(batches, clock))
 
-    async def _run(self, events: AsyncGenerator[Any, None], clock: Clock) -> None:
-        async with contextlib.aclosing(events):
-            async for event in events:
-                self.seen.append((clock.now(), event))
+    async def _run(self, batches: AsyncGenerator[Any, None], clock: Clock) -> None:
+        async with contextlib.aclosing(batches):
+            async for events in batches:
+                self.seen.extend((clock.now(), event) for event in events)
 
     def all(self, *kinds: type) -> list[Any]:
         return [event for _, event in self.seen if isinstance(event, kinds)]

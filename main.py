@@ -6,6 +6,12 @@ Exit statuses: 0 after SIGTERM or SIGINT, 1 a task crashed or the watchdog ended
 
 from __future__ import annotations
 
+import gc
+
+if _COLLECTS := gc.isenabled():
+    # What imports make stays: to walk through it again and again while it grows costs a tenth of the start.
+    gc.disable()
+
 import argparse
 import asyncio
 import collections
@@ -78,6 +84,10 @@ from utils import (
     utc_iso,
 )
 
+if _COLLECTS:
+    gc.freeze()
+    gc.enable()
+
 log = structlog.get_logger("main")
 
 EXIT_OK, EXIT_CRASHED, EXIT_CONFIG, EXIT_REFUSED, EXIT_LEASE = range(5)
@@ -95,6 +105,15 @@ EVENING_S = 300
 
 RECORD_OPEN_S = alerts.AFTER_CLOSE_S + 60
 """How long after the close its record stays open: as long as undelivered SELLs are tried, and a minute."""
+
+FEED_FIRST_REAL_S = 2.0
+"""How long, at a start in mid-session, the vendors' other questions wait for the stocks feed to be connected."""
+
+AFTER_THE_FEED = ("options", "chain")
+"""Sources that wait as well: no contract is asked for before there are bars."""
+
+LOOK_REAL_S = 0.01
+"""How often it is looked at whether it is."""
 
 NAP_S = 30
 """The longest sleep at a time outside sessions: a machine that was suspended wakes up in time."""
@@ -275,6 +294,8 @@ class Worker:
         self._transport = transport
         self._inbox = Inbox()
         self._stopping = asyncio.Event()
+        self._may_ask = asyncio.Event()
+        """Clear while the feed is to be connected first: whatever else is asked keeps the loop from it."""
         self._sender = alerts.Sender(settings, clock, self._inbox.put_now, self._ask_of, transport)
         self._stocks: StocksFeed | None = None
         self._resumable: Reader | None = None
@@ -331,18 +352,25 @@ class Worker:
         """The sessions, and beside them what outlives each: the sender and the heartbeat."""
         async with asyncio.TaskGroup() as tasks:
             helpers = [
-                tasks.create_task(self._sender.run(), name="sender"),
-                tasks.create_task(self._heartbeat(), name="heartbeat"),
+                tasks.create_task(self._after_the_feed(self._sender.run), name="sender"),
+                tasks.create_task(self._after_the_feed(self._heartbeat), name="heartbeat"),
             ]
             try:
                 await self._settle_newest()
-                if self._resumable is None:  # else there may be a position to watch, and no time to lose
+                if not self._is_connecting():
+                    self._may_ask.set()
                     await self._try_key()
+                elif self._resumable is None:  # else there may be a position to watch, and no time to lose
+                    helpers.append(tasks.create_task(self._after_the_feed(self._try_key), name="key"))
                 await self._sessions()
             finally:
-                is_crash = sys.exc_info()[0] is not None
+                patience = DRAIN_REAL_S
+                if sys.exc_info()[0] is not None:
+                    # A sender that has not begun by then has nothing that matters, and will not begin any more.
+                    patience = CRASH_DRAIN_REAL_S if self._may_ask.is_set() else 0.0
+                self._may_ask.set()
                 try:
-                    await self._sender.drain(CRASH_DRAIN_REAL_S if is_crash else DRAIN_REAL_S)
+                    await self._sender.drain(patience)
                     self._take_rest()
                 finally:
                     await self._close_desk()
@@ -377,8 +405,31 @@ class Worker:
             await self._sum_up(session)
             await self._sleep_until(session.close)
 
+    def _is_connecting(self) -> bool:
+        """Whether it is time for the feeds to be connected."""
+        now = self._clock.now()
+        return session_at(now).open - CONNECT_EARLY_S * SECOND <= now
+
+    async def _after_the_feed(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Do what may have to wait for the feed."""
+        await self._may_ask.wait()
+        await work()
+
+    async def _let_ask(self) -> None:
+        """Let everything else be asked once the feed is connected, or has had its time."""
+        for _ in range(round(FEED_FIRST_REAL_S / LOOK_REAL_S)):
+            if self._may_ask.is_set() or self._key_has_worked:
+                break
+            await asyncio.sleep(LOOK_REAL_S)
+        self._may_ask.set()
+
     async def _try_key(self) -> None:
-        """Ask the vendor once at the start: a wrong key should be known now, not five minutes before the open."""
+        """Ask the vendor once at the start: a wrong key should be known now, not five minutes before the open.
+
+        Where the feed's login has told that it is good, nothing is asked.
+        """
+        if self._key_has_worked:
+            return
         settings = self.settings
         key = settings.polygon_api_key.get_secret_value()
         rest = Rest(settings.polygon_rest_url, key, self._clock, self._transport)
@@ -434,6 +485,8 @@ class Worker:
         now = self._clock.now()
         current = session_at(now)
         past, session = self._newest()
+        if past is not None:
+            self._may_ask.set()  # there may be a position in it, and a SELL to send
         if past is not None and session is not None and now < session.close:
             self._resumable = past
         elif past is not None and session is not None:
@@ -494,9 +547,10 @@ class Worker:
                 desk.take(clock.now(), Hold(reason=reason, on=True))  # what began while no session was on
             async with asyncio.TaskGroup() as tasks:
                 sources = [
-                    tasks.create_task(self._pump(source), name=name)
+                    tasks.create_task(self._start(name, source), name=name)
                     for name, source in self._sources(session, rest, key)
                 ]
+                sources.append(tasks.create_task(self._let_ask(), name="feed first"))
                 await self._consume(desk)
                 for task in sources:
                     task.cancel()
@@ -531,7 +585,7 @@ class Worker:
             session=session,
             rng=rng,
             position_open=lambda: self._position is not None,
-            key_has_worked=self._stocks is not None and self._stocks.key_has_worked,
+            key_has_worked=self._key_has_worked,
             backfill_from=self.engine.feed.unknown_from if self.engine is not None else None,
         )
         options = OptionsFeed(
@@ -561,6 +615,10 @@ class Worker:
     def _position(self) -> Position | None:
         return self.engine.position if self.engine is not None else None
 
+    @property
+    def _key_has_worked(self) -> bool:
+        return self._stocks is not None and self._stocks.key_has_worked
+
     def _spot(self) -> float | None:
         return self.engine.signals.price if self.engine is not None else None
 
@@ -570,6 +628,12 @@ class Worker:
             return Wanted()
         held = None if self._position is None else self._position.opened.contract
         return Wanted(contracts=frozenset(self.engine.nearest(self.rules.stream_contracts)), held=held)
+
+    async def _start(self, name: str, source: AsyncGenerator[Sequence[Event], None]) -> None:
+        """Pump a source: the stocks feed and the ticks at once, what has to do with options after it."""
+        if name in AFTER_THE_FEED:
+            await self._may_ask.wait()
+        await self._pump(source)
 
     async def _pump(self, source: AsyncGenerator[Sequence[Event], None]) -> None:
         """Move facts from a source into the inbox."""

@@ -221,7 +221,6 @@ async def test_at_a_start_in_mid_session_the_feed_comes_first(tmp_path: Path) ->
         asked = [request.at for request in (*play.vendor.requests, *play.pushover.requests)]
         assert connected < min(asked)
         assert connected < play.vendor.connects["options"][0]
-        assert "/v1/marketstatus/now" not in {request.path for request in play.vendor.requests}
 
 
 async def test_a_feed_that_does_not_come_up_keeps_no_question_waiting(tmp_path: Path) -> None:

@@ -7,9 +7,7 @@ is still to be told; and `Sender`, the tasks that tell it. Deciding is not deliv
 from __future__ import annotations
 
 import asyncio
-import functools
 import hashlib
-import ssl
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from enum import IntEnum, StrEnum
@@ -56,6 +54,7 @@ from utils import (
     signed_percent,
     span_text,
     strike_text,
+    trust,
 )
 
 log = structlog.get_logger("alerts")
@@ -887,12 +886,6 @@ def failure_words(error: Exception) -> str:
     return f"{FAILURE_WORDS.get(type(error), 'the exchange failed')} ({type(error).__name__})"
 
 
-@functools.cache
-def _tls() -> ssl.SSLContext:
-    """One for all clients: reading the certificates takes the loop 50 ms."""
-    return httpx.create_ssl_context()
-
-
 def _client(url: str, connections: int, transport: httpx.AsyncBaseTransport | None) -> httpx.AsyncClient:
     """A client for one service. The machine's proxy settings apply, but not for its own loopback."""
     return httpx.AsyncClient(
@@ -905,7 +898,7 @@ def _client(url: str, connections: int, transport: httpx.AsyncBaseTransport | No
             keepalive_expiry=KEEP_ALIVE_S,
         ),
         # Over plain HTTP, which only this machine's own addresses may be, nothing is verified: no certificates are read.
-        verify=_tls() if urlsplit(url).scheme == "https" else False,
+        verify=trust() if urlsplit(url).scheme == "https" else False,
         trust_env=urlsplit(url).hostname not in LOOPBACK_HOSTS,
     )
 

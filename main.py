@@ -71,7 +71,6 @@ from polygon_client import (
     StocksFeed,
     VendorRefused,
     Wanted,
-    trust,
 )
 from risk_manager import Position
 from utils import (
@@ -81,6 +80,7 @@ from utils import (
     minute_text,
     session_at,
     span_text,
+    trust,
     utc_iso,
 )
 

@@ -50,7 +50,7 @@ from events import (
     QuoteSource,
     Session,
 )
-from utils import Clock, clock_text
+from utils import Clock, clock_text, trust
 
 log = structlog.get_logger("polygon_client")
 
@@ -733,12 +733,6 @@ STATUS_KINDS = {
     HTTP_NOT_FOUND: RestErrorKind.NOT_FOUND,
     HTTP_TOO_MANY: RestErrorKind.RATE_LIMITED,
 }
-
-
-@functools.cache
-def trust() -> ssl.SSLContext:
-    """The one TLS context of REST and sockets: verification on, certifi's roots (or ``SSL_CERT_FILE``)."""
-    return httpx.create_ssl_context()
 
 
 def is_loopback(url: str) -> bool:

@@ -1,4 +1,4 @@
-"""The clock, New York time, the session calendar, money formatting. A closed list: nothing else belongs here.
+"""The clock, New York time, the session calendar, money formatting, whom TLS trusts. A closed list: nothing else belongs here.
 
 New York time exists only in this module; everything else counts microseconds of UTC.
 """
@@ -13,12 +13,15 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from datetime import time as time_of_day
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 from zoneinfo import ZoneInfo
 
 import holidays
 
 from events import OPTION_PRICE_UNIT, SECOND, STRIKE_UNIT, Session
+
+if TYPE_CHECKING:
+    import ssl
 
 NEW_YORK = ZoneInfo("America/New_York")
 OPEN = time_of_day(9, 30)
@@ -193,6 +196,20 @@ def session_at(now: int) -> Session:
 
 def _moment(day: date, at: time_of_day) -> int:
     return int(datetime.combine(day, at, NEW_YORK).timestamp()) * SECOND
+
+
+# --- TLS ---------------------------------------------------------------------------------------------
+
+
+@functools.cache
+def trust() -> ssl.SSLContext:
+    """The one TLS context of REST, sockets and pushes: verification on, certifi's roots (or ``SSL_CERT_FILE``).
+
+    Made when it is first asked for: reading the certificates takes 40 ms.
+    """
+    import httpx  # noqa: PLC0415 - this module is everybody's, and few of them speak to a network
+
+    return httpx.create_ssl_context()
 
 
 # --- Money -------------------------------------------------------------------------------------------

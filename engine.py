@@ -351,7 +351,7 @@ class Engine:
         bar = self._learn(now, event)
         if bar is not None:
             was_blind = self._spell_passed()
-            self.signals.follow(bar, was_blind)
+            self.signals.follow(was_blind)
             self._follow(bar, was_blind)
         for decision in decisions:
             self._evolve(now, decision)

@@ -40,7 +40,6 @@ class Closes:
     """The regular session's closes of one symbol, by their second from the open. Keyed: a repeat replaces."""
 
     def __init__(self, seconds: int) -> None:
-        self.seconds = seconds
         self.newest = -1
         self.close: list[float | None] = [None] * seconds
 
@@ -73,15 +72,16 @@ class Tape(Closes):
 
     def __init__(self, seconds: int, reach: int) -> None:
         super().__init__(seconds)
-        self._after = reach + 1
+        self.after = reach + 1
         """Where the sums up to a second stand: this much behind its own place."""
         self.price = [0] * seconds
         self.shares = [0] * seconds
         self.notional = [0] * seconds
-        self._shares_before = [0] * (reach + seconds + 1)
+        self.shares_before = [0] * (reach + seconds + 1)
         self._notional_before = [0] * (reach + seconds + 1)
+        self.is_stale = False
+        """Whether the sums lack a correction: `settle` comes before they are read."""
         self._stale_from = seconds
-        """From this second on the sums lack a correction."""
         self._windows: list[Window] = []
 
     def attach(self, window: Window) -> None:
@@ -90,68 +90,54 @@ class Tape(Closes):
 
     def put(self, index: int, bar: Bar) -> tuple[bool, bool]:
         """Store a bar, and mend what has already counted its second. Returns the same."""
-        shares = round(bar.volume * VOLUME_SCALE)
-        notional = shares * round(bar.vwap * PRICE_SCALE)
-        if index <= self.newest:
-            return self._mend(index, bar.close, shares, notional), False
-        # In the order of time, as nearly all are: nothing has counted it yet.
-        all_shares, all_notional = self._shares_before, self._notional_before
-        before, after = self.newest + self._after, index + self._after
-        while (before := before + 1) < after:  # no bar, no volume
-            all_shares[before] = all_shares[before - 1]
-            all_notional[before] = all_notional[before - 1]
-        all_shares[after] = all_shares[after - 1] + shares
-        all_notional[after] = all_notional[after - 1] + notional
-        self._store(index, bar.close, shares, notional)
-        self.newest = index
-        return True, True
-
-    def _store(self, index: int, close: float, shares: int, notional: int) -> None:
-        self.close[index] = close
-        self.price[index] = round(close * PRICE_SCALE)
+        # To the nearest step. `round` would look for its method anew each time.
+        shares = int(bar.volume * VOLUME_SCALE + 0.5)
+        notional = shares * int(bar.vwap * PRICE_SCALE + 0.5)
+        holders: list[Window] | None = None
+        is_new = is_newest = index > self.newest
+        if is_newest:  # in the order of time, as nearly all are: nothing has counted it yet
+            all_shares, all_notional = self.shares_before, self._notional_before
+            before, after = self.newest + self.after, index + self.after
+            while (before := before + 1) < after:  # no bar, no volume
+                all_shares[before] = all_shares[before - 1]
+                all_notional[before] = all_notional[before - 1]
+            all_shares[after] = all_shares[after - 1] + shares
+            all_notional[after] = all_notional[after - 1] + notional
+            self.newest = index
+        else:
+            is_new = self.close[index] is None
+            holders = self._release(index, is_new)
+        self.close[index] = bar.close
+        self.price[index] = int(bar.close * PRICE_SCALE + 0.5)
         self.shares[index] = shares
         self.notional[index] = notional
+        if holders is not None:
+            for window in holders:
+                window.add(index)
+        return is_new, is_newest
 
-    def _mend(self, index: int, close: float, shares: int, notional: int) -> bool:
-        """Store a second before the newest, or that one again. Returns whether it is new."""
-        is_new = self.close[index] is None
+    def _release(self, index: int, is_new: bool) -> list[Window]:
+        """Take a second that is about to change out of what has counted it. Returns the windows that want it back."""
+        self.is_stale = True
         self._stale_from = min(self._stale_from, index)
         holders = [window for window in self._windows if window.holds(index)]
         if not is_new:
             for window in holders:
                 window.remove(index)
-        self._store(index, close, shares, notional)
-        for window in holders:
-            window.add(index)
-        return is_new
+        return holders
 
-    def settle(self) -> bool:
-        """Bring the sums up to date after corrections: once for all of them, from the earliest on.
-
-        Returns whether there was one.
-        """
-        first = self._stale_from
-        if first == self.seconds:
-            return False
-        end = self.newest + 1
-        if first < end:
-            place = first + self._after - 1
-            for sums, values in (
-                (self._shares_before, self.shares),
-                (self._notional_before, self.notional),
-            ):
-                sums[place : end + self._after] = accumulate(values[first:end], initial=sums[place])
-        self._stale_from = self.seconds
-        return True
-
-    def volume(self, end: int, width: int) -> int:
-        """Σv over the bars with start in (end - width, end], in volume steps. `settle` comes first."""
-        sums, place = self._shares_before, end + self._after
-        return sums[place] - sums[place - width]
+    def settle(self) -> None:
+        """Bring the sums up to date after corrections: once for all of them, from the earliest on."""
+        first, end = self._stale_from, self.newest + 1
+        place = first + self.after - 1
+        for sums, values in ((self.shares_before, self.shares), (self._notional_before, self.notional)):
+            sums[place : end + self.after] = accumulate(values[first:end], initial=sums[place])
+        self._stale_from = len(self.close)
+        self.is_stale = False
 
     def vwap(self, end: int, width: int) -> float | None:
-        """Σ(vw·v) / Σv over the same bars, dollars; None without volume."""
-        sums, place = self._shares_before, end + self._after
+        """Σ(vw·v) / Σv over the bars with start in (end - width, end], dollars; None without volume."""
+        sums, place = self.shares_before, end + self.after
         shares = sums[place] - sums[place - width]
         if not shares:
             return None
@@ -250,10 +236,11 @@ class VolumeDistribution(Window):
 class CloseTrend(Window):
     """Least squares of close on start time."""
 
-    def __init__(self, tape: Tape, width: int) -> None:
+    def __init__(self, tape: Tape, width: int, least: int) -> None:
         super().__init__(tape, width)
         self._price = tape.price
-        self.count = 0
+        self._least = least
+        self._count = 0
         self._x = self._y = self._xx = self._xy = 0
 
     def advance(self, end: int) -> None:
@@ -262,7 +249,7 @@ class CloseTrend(Window):
         if end <= index:
             return
         close, price, width = self._close, self._price, self.width
-        count, x, y, xx, xy = self.count, self._x, self._y, self._xx, self._xy
+        count, x, y, xx, xy = self._count, self._x, self._y, self._xx, self._xy
         while index < end:
             index += 1
             leaving = index - width
@@ -280,7 +267,7 @@ class CloseTrend(Window):
                 y += value
                 xx += index * index
                 xy += index * value
-        self.count, self._x, self._y, self._xx, self._xy = count, x, y, xx, xy
+        self._count, self._x, self._y, self._xx, self._xy = count, x, y, xx, xy
         self.end = end
 
     def add(self, index: int) -> None:
@@ -293,16 +280,18 @@ class CloseTrend(Window):
 
     def _change(self, index: int, sign: int) -> None:
         price = sign * self._price[index]
-        self.count += sign
+        self._count += sign
         self._x += sign * index
         self._y += price
         self._xx += sign * index * index
         self._xy += index * price
 
-    def slope(self) -> float | None:
-        """Slope in price steps per second; None with fewer than two bars."""
-        spread = self.count * self._xx - self._x * self._x
-        return (self.count * self._xy - self._x * self._y) / spread if spread else None
+    def slope(self, end: int) -> float | None:
+        """Slope up to a second, in price steps per second; None with too few bars."""
+        self.advance(end)
+        count, x = self._count, self._x
+        spread = count * self._xx - x * x
+        return (count * self._xy - x * self._y) / spread if count >= self._least and spread else None
 
 
 class Signals:
@@ -317,7 +306,7 @@ class Signals:
         self._tape = tape = Tape(seconds, reach)
         self._benchmark = Closes(seconds)
         self._volumes = VolumeDistribution(tape, rules.volume_window_seconds, rules.volume_percentile)
-        self._trend = CloseTrend(tape, rules.momentum_seconds)
+        self._trend = CloseTrend(tape, rules.momentum_seconds, rules.momentum_min_bars)
         # Read from here: the conditions ask for some twenty of these at every second.
         self._long_s = rules.vwap_long_seconds
         self._long_shift_s = rules.vwap_long_shift_seconds
@@ -326,7 +315,6 @@ class Signals:
         self._base_s = rules.volume_window_seconds
         self._recent_s = rules.relative_volume_seconds
         self._volume_min_bars = rules.volume_min_bars
-        self._momentum_min_bars = rules.momentum_min_bars
         self._relative_volume_min = rules.relative_volume_min
         self._roc_s = rules.roc_seconds
         self._roc_tolerance_s = rules.roc_tolerance_seconds
@@ -364,7 +352,8 @@ class Signals:
     @property
     def vwap(self) -> float | None:
         """The short VWAP at the last evaluation, from the bars as now known."""
-        if self._tape.settle():
+        if self._tape.is_stale:
+            self._tape.settle()
             self._short_vwap = self._tape.vwap(self._evaluated, self._short_s)
         return self._short_vwap
 
@@ -385,12 +374,13 @@ class Signals:
         ``was_blind``: there was a blind spell since the evaluation before. Gate and hold are passed through.
         """
         tape, close = self._tape, bar.close
-        second = self.follow(bar, was_blind)
+        second = self.follow(was_blind)
         vwap_1m, rising_s = self._short_vwap, second - self._rising_since
         vwap_5m = tape.vwap(second, self._long_s)
         earlier = tape.vwap(second - self._long_shift_s, self._long_s)
         p95, volume_z, surges = self._surge(second)
-        momentum = self._momentum(second, close)
+        slope = self._trend.slope(second)
+        momentum = None if slope is None else slope / PRICE_SCALE / close
         relative_volume, is_busy = self._relative_volume(second)
         roc5, benchmark_roc5, keeps_up = self._rates_of_change(second, close)
         return Evaluation(
@@ -423,14 +413,15 @@ class Signals:
             hold=hold,
         )
 
-    def follow(self, bar: Bar, was_blind: bool) -> int:
-        """What an evaluation leaves behind: the short VWAP, and when it last fell. Returns the bar's second.
+    def follow(self, was_blind: bool) -> int:
+        """What an evaluation of the newest second leaves behind: the short VWAP, and when it last fell. Returns the second.
 
         Between consecutive evaluations, both windows from the bars as now known; or since the first evaluation.
         """
         tape, width, before = self._tape, self._short_s, self._short_vwap
-        second = (bar.start - self.open) // SECOND
-        if tape.settle():
+        second = tape.newest
+        if tape.is_stale:
+            tape.settle()
             before = tape.vwap(self._evaluated, width)
         now = self._short_vwap = tape.vwap(second, width)
         fell = was_blind or before is None or now is None or now < before * (1 - ROUNDING)
@@ -449,23 +440,18 @@ class Signals:
         p95 = percentile / (PERCENTILE_PARTS * VOLUME_SCALE)
         return p95, volumes.z(shares), shares * PERCENTILE_PARTS > percentile
 
-    def _momentum(self, second: int, close: float) -> float | None:
-        """The slope of the closes as a fraction of the last one per second; None with too few bars."""
-        trend = self._trend
-        trend.advance(second)
-        slope = trend.slope() if trend.count >= self._momentum_min_bars else None
-        return None if slope is None else slope / PRICE_SCALE / close
-
     def _relative_volume(self, second: int) -> tuple[float | None, bool | None]:
         """Volume per second of the last minute against that of the base window, or of the session when younger.
 
         And whether that is enough.
         """
         recent_s, base_s, least = self._recent_s, self._base_s, self._relative_volume_min
-        base = self._tape.volume(second, base_s)
+        sums, place = self._tape.shares_before, second + self._tape.after
+        base = sums[place] - sums[place - base_s]
         if not base:
             return None, False if least else None
-        ratio = (self._tape.volume(second, recent_s) * min(base_s, second + 1)) / (recent_s * base)
+        recent = sums[place] - sums[place - recent_s]
+        ratio = recent * (base_s if base_s <= second else second + 1) / (recent_s * base)
         return ratio, ratio >= least - ROUNDING if least else None
 
     def _rates_of_change(self, second: int, close: float) -> tuple[float | None, float | None, bool | None]:

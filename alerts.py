@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import importlib.util
+import sys
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from enum import IntEnum, StrEnum
 from types import TracebackType
 from typing import Any, Self, assert_never
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import httpx
 import msgspec
@@ -58,6 +60,10 @@ from utils import (
 )
 
 log = structlog.get_logger("alerts")
+
+if importlib.util.find_spec("sniffio") is None:
+    # httpcore looks for it four times a request; where it is not, each look searches the whole path, some 0.2 ms.
+    sys.modules["sniffio"] = None  # type: ignore[assignment]  # what the import system takes for "not there"
 
 # --- Texts -------------------------------------------------------------------------------------------
 
@@ -783,6 +789,9 @@ class Pushover:
         self._token = token
         self._user = user
         self._client = _client(url, CONNECTIONS_MAX, transport)
+        self._blank = self._client.build_request("POST", "/1/messages.json", data={"title": ""})
+        """A message's request without its content: address and headers are made out once, not at each alert."""
+        del self._blank.headers["Content-Length"]
         self._is_gated = False
         """Whether the transport, as httpcore does, asks the gate before the first byte: the last request has shown it."""
 
@@ -800,7 +809,14 @@ class Pushover:
 
     def message(self, fields: Mapping[str, str]) -> httpx.Request:
         """The request that posts one message; token and user are added here."""
-        return self._client.build_request("POST", "/1/messages.json", data={**self._keys(), **fields})
+        blank = self._blank
+        return httpx.Request(
+            blank.method,
+            blank.url,
+            headers=blank.headers,
+            content=urlencode({**self._keys(), **fields}),
+            extensions=dict(blank.extensions),
+        )
 
     async def validate(self) -> Answer:
         """Ask whether token and user are good; `Answer.devices` names the user's."""
@@ -946,10 +962,17 @@ class Entry:
     From ``under_way`` on an attempt has a connection, or waits for one; only once it is ``in_flight`` may it arrive.
     """
 
-    def __init__(self, alert: Alert, due: int, written: asyncio.Future[bool] | None) -> None:
+    def __init__(
+        self,
+        alert: Alert,
+        due: int,
+        written: asyncio.Future[bool] | None,
+        tried: Callable[[], None] | None = None,
+    ) -> None:
         self.alert = alert
         self.due = due
         self.written = written
+        self.tried = tried
         self.attempts = 0
         self.under_way = False
         self.in_flight = False
@@ -973,9 +996,15 @@ class Outbox:
         self._outcomes: OrderedDict[tuple[AlertKind, str], Outcome] = OrderedDict()
         self._sold: OrderedDict[str, None] = OrderedDict()
 
-    def add(self, alert: Alert, now: int, written: asyncio.Future[bool] | None = None) -> Entry:
+    def add(
+        self,
+        alert: Alert,
+        now: int,
+        written: asyncio.Future[bool] | None = None,
+        tried: Callable[[], None] | None = None,
+    ) -> Entry:
         """Take an alert in, due at once. ``written`` tells whether its decision is on the disk."""
-        entry = Entry(alert, now, written)
+        entry = Entry(alert, now, written, tried)
         self.entries.append(entry)
         if alert.kind is AlertKind.SELL:
             self._sold[alert.position] = None
@@ -1144,11 +1173,17 @@ class Sender:
         """Keep the connection warm (``on``) or not."""
         self._in_session = on
 
-    def submit(self, alert: Alert, written: asyncio.Future[bool] | None = None) -> None:
+    def submit(
+        self,
+        alert: Alert,
+        written: asyncio.Future[bool] | None = None,
+        tried: Callable[[], None] | None = None,
+    ) -> None:
         """Take an alert over. Never waits; what cannot be taken is logged and reported.
 
         ``written`` becomes true when the alert's decision is on the disk, false when it cannot be put there: a BUY
-        is then not sent. The first attempt waits for it, but not for long.
+        is then not sent. The first attempt waits for it, but not for long. ``tried`` is called when an attempt has
+        been answered, or has come to nothing, before anything is logged of it.
         """
         now = self._clock.now()
         if self._is_duplicate(alert, now):
@@ -1159,7 +1194,7 @@ class Sender:
                 id=alert.id,
             )
             return
-        entry = self._outbox.add(alert, now, written)
+        entry = self._outbox.add(alert, now, written, tried)
         if alert.kind is AlertKind.SELL:
             self._settle_buy_of(entry)
         self._shed()
@@ -1284,19 +1319,13 @@ class Sender:
         if obstacle := self._obstacle(entry, now):
             self._withdraw(entry, obstacle)
             return
-        self._make_room()
-        entry.under_way = True
-        fields = self._fields(entry, now)
         try:
-            message = self._pushover.message(fields)
-            answer = await self._pushover.send(message, lambda: self._clear(entry, fields["message"]))
+            answer = await self._send(entry, now)
         except Withheld as withheld:
             self._limits_due = 0  # its connection is gone: the next alert shall find a warm one again
             if withheld.obstacle:
                 self._withdraw(entry, withheld.obstacle)
             return
-        finally:
-            entry.under_way = False
         self._learn(answer)
         if entry not in self._outbox.entries:
             return  # settled while it could not be connected
@@ -1311,6 +1340,19 @@ class Sender:
                 self._failed(entry, answer)
             case _:
                 assert_never(answer.result)
+
+    async def _send(self, entry: Entry, now: int) -> Answer:
+        """Make an attempt ready as of ``now``, and send it when it may go. Raises Withheld when it may not."""
+        self._make_room()
+        entry.under_way = True
+        fields = self._fields(entry, now)
+        try:
+            message = self._pushover.message(fields)
+            return await self._pushover.send(message, lambda: self._clear(entry, fields["message"]))
+        finally:
+            entry.under_way = False
+            if entry.tried is not None:
+                entry.tried()
 
     async def _clear(self, entry: Entry, text: str) -> None:
         """Return when an attempt with this text may go out; raise Withheld when it may not.

@@ -19,7 +19,10 @@ from events import (
     SECOND,
     AlertKind,
     AlertOutcome,
+    Bar,
+    Chain,
     Closed,
+    Covered,
     Decision,
     Declined,
     DeclineReason,
@@ -35,6 +38,7 @@ from events import (
     MarkLost,
     Opened,
     Outcome,
+    Quote,
     Session,
     Shortfall,
     Shutdown,
@@ -58,6 +62,12 @@ COUNTED = frozenset({Tick, AlertOutcome})
 
 ARMED_WITHIN_S = 60
 """How long after the open, or the start, the push that says "armed" waits for everything to be well."""
+
+PRICES = frozenset({Bar, Quote, Chain, Covered})
+"""Facts of which nothing is noted but what was decided on them."""
+
+NOTED_AFTER_REAL_S = 0.01
+"""Real seconds that the notes on a decision wait at most for its push, which goes out first."""
 
 RECORD_RETRY_S = 60
 """Pause between two attempts at a record that cannot be written."""
@@ -132,11 +142,11 @@ class Journalist:
         log.info("gate_closed", text=logger.gate_line(reason, hold), reason=reason, hold=hold)
         return True
 
-    def decision(self, now: int, decision: Decision) -> None:
-        """A decision has been made."""
+    def decision(self, now: int, decision: Decision, evaluation: Evaluation | None) -> None:
+        """A decision has been made, after that evaluation."""
         match decision:
             case Opened():
-                self._signal()
+                self._signal(evaluation)
                 log.info(
                     "contract_selected",
                     text=logger.selection_line(decision),
@@ -152,7 +162,7 @@ class Journalist:
                 )
             case Declined():
                 if self._say_gate(now, decision.reason, decision.hold) and decision.considered:
-                    self._signal()
+                    self._signal(evaluation)
                     log.info(
                         "contract_declined", text=logger.selection_line(decision), reason=decision.reason
                     )
@@ -175,13 +185,9 @@ class Journalist:
             case FeedAlarmed() | FeedRecovered() | MarkLost() | MarkBack():
                 self._sight(now, decision)
 
-    def _signal(self) -> None:
-        if self._engine.evaluation is not None:
-            log.info(
-                "signal",
-                text=logger.signal_line(self._engine.evaluation),
-                start=self._engine.evaluation.start,
-            )
+    def _signal(self, evaluation: Evaluation | None) -> None:
+        if evaluation is not None:
+            log.info("signal", text=logger.signal_line(evaluation), start=evaluation.start)
 
     def _sight(self, now: int, decision: FeedAlarmed | FeedRecovered | MarkLost | MarkBack) -> None:
         match decision:
@@ -440,6 +446,8 @@ class Desk:
         self._off_since: int | None = None
         self._tried_at = 0
         self._syncing: set[asyncio.Future[bool]] = set()
+        self._notes: list[tuple[int, Event, Sequence[Decision], Evaluation | None]] = []
+        """What has been decided and is not yet counted and logged."""
         self._duties = Duties(arms=settings.daily_summary)
 
     # --- Start ---
@@ -510,34 +518,52 @@ class Desk:
         A clock that is behind the record, as after a restart on another machine, stands still until it has caught up.
         """
         now = self._latest = max(now, self._latest)
-        evaluation = self.engine.evaluation
+        is_price = type(event) in PRICES
+        if not is_price:
+            self._note_down()
+        before = self.engine.evaluation
         decisions = self.engine.handle(now, event)
         self._journal.append(now, event, decisions)
         self._judge_record(now)
-        # First what somebody waits for: the disk works on while the rest is done here.
-        if decisions or isinstance(event, AlertOutcome):
-            self._tell(now, event, decisions)
-        if self.engine.evaluation is not None and self.engine.evaluation is not evaluation:
-            self.tally.evaluation(self._rules, self.engine.evaluation)
-        self._count(now, event, decisions)
-        self._journalist.fact(now, event)
-        for decision in decisions:
-            self._journalist.decision(now, decision)
+        # First what somebody waits for.
+        is_pushed = bool(decisions or isinstance(event, AlertOutcome)) and self._tell(now, event, decisions)
+        evaluation = self.engine.evaluation
+        if evaluation is not None and evaluation is not before:
+            self.tally.evaluation(self._rules, evaluation)
+        if is_price and not decisions:
+            return
+        self._notes.append((now, event, decisions, evaluation))
+        if is_price and is_pushed:
+            asyncio.get_running_loop().call_later(NOTED_AFTER_REAL_S, self._note_down)
+            return
+        self._note_down()
         for alert in self._duties.owed(now, event, self.engine):
             self._sender.submit(alert)
         if isinstance(event, Tick):
             self._retry(now)
 
-    def _tell(self, now: int, event: Event, decisions: Sequence[Decision]) -> None:
-        """Put what weighs on the disk, and hand the alerts over: they go out as soon as it is there."""
+    def _tell(self, now: int, event: Event, decisions: Sequence[Decision]) -> bool:
+        """Put what weighs on the disk, and hand the alerts over: they go out as soon as it is there. Returns whether any."""
         is_weighty = isinstance(event, AlertOutcome) or any(
             isinstance(decision, Opened | Closed | Withdrawn) for decision in decisions
         )
         written = self._sync() if is_weighty else None
+        is_pushed = False
         for decision in decisions:
             alert = alerts.alert_for(now, decision, self._rules, self._settings.sell_priority)
             if alert is not None:
-                self._sender.submit(alert, written)
+                is_pushed = True
+                self._sender.submit(alert, written, self._note_down)
+        return is_pushed
+
+    def _note_down(self) -> None:
+        """Count and log what has been decided: a push does not wait for it, but its answer is logged behind it."""
+        notes, self._notes = self._notes, []
+        for now, event, decisions, evaluation in notes:
+            self._count(now, event, decisions)
+            self._journalist.fact(now, event)
+            for decision in decisions:
+                self._journalist.decision(now, decision, evaluation)
 
     def _sync(self) -> asyncio.Future[bool]:
         """Have the record put on the disk, beside everything else."""
@@ -564,6 +590,7 @@ class Desk:
     @property
     def summary(self) -> list[str]:
         """The session in short, a line each."""
+        self._note_down()
         return self.tally.lines(self._rules, self.engine.evaluations)
 
     # --- The record ---
@@ -596,6 +623,7 @@ class Desk:
 
     async def end(self) -> None:
         """Put the record on the disk and close it."""
+        self._note_down()
         if self._syncing:
             await asyncio.gather(*self._syncing)
         await self._journal.sync()

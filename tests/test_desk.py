@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
+from structlog.testing import capture_logs
 
 import alerts
 from config import Rules, Settings
@@ -29,19 +32,30 @@ from events import (
     Tick,
 )
 from journal import Entry, Journal, Reader, record_path
+from sim.pushover import LoopbackPushover
+from tests import made_day
 from tests.builders import SESSION, at, bar, chain, missing, row
 from utils import ScaledClock, span_text
 
+TOKEN, USER = "a" * 30, "b" * 30
 
-def desk(folder: Path, held: list[Event]) -> Desk:
-    settings = Settings(
+
+def settings(folder: Path, **changes: Any) -> Settings:
+    return Settings(
         polygon_api_key=SecretStr("key"),
-        pushover_token=SecretStr("a" * 30),
-        pushover_user_key=SecretStr("b" * 30),
+        pushover_token=SecretStr(TOKEN),
+        pushover_user_key=SecretStr(USER),
         data_dir=folder,
+        **changes,
     )
-    sender = alerts.Sender(settings, ScaledClock(at(100), 1.0), held.append, lambda _: None)
-    return Desk(settings, SESSION, Journal(record_path(folder, SESSION.date)), sender, held.append)
+
+
+def desk(folder: Path, held: list[Event], sender: alerts.Sender | None = None) -> Desk:
+    """A desk; unless it is given a sender, nobody sends."""
+    chosen = settings(folder)
+    if sender is None:
+        sender = alerts.Sender(chosen, ScaledClock(at(100), 1.0), held.append, lambda _: None)
+    return Desk(chosen, SESSION, Journal(record_path(folder, SESSION.date)), sender, held.append)
 
 
 async def test_a_clock_behind_the_record_stands_still_until_it_has_caught_up(tmp_path: Path) -> None:
@@ -60,6 +74,69 @@ async def test_a_clock_behind_the_record_stands_still_until_it_has_caught_up(tmp
     times = [line.now for line in Reader(path) if isinstance(line, Entry)]
     assert times == [at(10), at(20), at(20), at(20), at(20.25)]
     assert held == []
+
+
+# --- The push first ----------------------------------------------------------------------------------
+
+
+async def until_entry(one: Desk) -> None:
+    """The made day up to the fact at which a BUY is decided."""
+    one.begin(SESSION.open + made_day.BEGIN_S * SECOND, None)
+    for now, event in made_day.world(0, made_day.BEGIN_S, made_day.END_S):
+        one.take(now, event)
+        for contract in one.engine.nearest(10) if isinstance(event, Tick) else ():
+            one.take(now, made_day.quote_of(contract, now))
+        if one.engine.position is not None:
+            return
+    raise AssertionError("no BUY was decided")
+
+
+def lines(logs: list[Any], *names: str) -> list[str]:
+    return [line["event"] for line in logs if line["event"] in names]
+
+
+async def test_a_decision_is_logged_behind_its_push_even_if_that_takes_long(tmp_path: Path) -> None:
+    one = desk(tmp_path, [])  # nobody sends
+    with capture_logs() as logs:
+        await until_entry(one)
+        assert lines(logs, "signal", "contract_selected", "entry") == []
+        async with asyncio.timeout(8):
+            while not lines(logs, "entry"):  # noqa: ASYNC110  a timer's making
+                await asyncio.sleep(0.002)
+        assert lines(logs, "signal", "contract_selected", "entry") == ["signal", "contract_selected", "entry"]
+        await one.end()
+
+
+async def test_what_is_not_yet_logged_is_before_the_next_second_and_in_every_summary(tmp_path: Path) -> None:
+    one = desk(tmp_path / "one", [])
+    with capture_logs() as logs:
+        await until_entry(one)
+        one.take(SESSION.open + (made_day.END_S + 1) * SECOND, Tick())
+        assert lines(logs, "entry", "mark_lost") == ["entry", "mark_lost"]
+        await one.end()
+    other = desk(tmp_path / "other", [])
+    await until_entry(other)
+    assert "1 signal, 1 entry" in other.summary[1]
+    await other.end()
+
+
+async def test_a_decision_is_logged_before_its_pushs_answer(tmp_path: Path) -> None:
+    clock = ScaledClock(at(made_day.BEGIN_S), 1.0)
+    async with LoopbackPushover(clock, TOKEN, USER) as pushover:
+        sender = alerts.Sender(
+            settings(tmp_path, pushover_url=pushover.url), clock, lambda _: None, lambda _: None
+        )
+        one = desk(tmp_path, [], sender)
+        running = asyncio.create_task(sender.run())
+        with capture_logs() as logs:
+            await until_entry(one)
+            async with asyncio.timeout(8):
+                while not lines(logs, "alert_sent"):  # noqa: ASYNC110  a server's making
+                    await asyncio.sleep(0.002)
+        assert lines(logs, "entry", "alert_sent") == ["entry", "alert_sent"]
+        running.cancel()
+        await asyncio.wait({running})
+        await one.end()
 
 
 # --- Armed -------------------------------------------------------------------------------------------

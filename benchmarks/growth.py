@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 
-from benchmarks.contest import write_tape
+from benchmarks.contest import Tape, write_tape
 from benchmarks.engine_speed import numbers_of, ours
 from benchmarks.harness import Contestant, Context, Outcome, Row, Timing, ratio, take_turns
 from benchmarks.made_session import SECONDS, made_tape
@@ -39,19 +37,19 @@ class Growth:
     def prepare(self, context: Context) -> None:
         """One session per case. All windows that the rules let grow so long are as long as the case says."""
         numbers = numbers_of(Rules())
+        session = made_tape(numbers=numbers, measured_from=SECONDS - LAST_S)
         for label, width in WINDOWS.items():
             lengths = {
                 "vwap_long_seconds": width,
                 "vwap_short_seconds": width,
                 "volume_window_seconds": width,
             }
-            self._add(context, label, numbers=numbers, rules=lengths, measured_from=SECONDS - LAST_S)
+            self._add(context, label, session._replace(rules=lengths))
         for share in CORRECTIONS:
-            self._add(context, corrected(share), numbers=numbers, corrections=share)
+            self._add(context, corrected(share), made_tape(numbers=numbers, corrections=share))
 
-    def _add(self, context: Context, label: str, **options: Any) -> None:
-        path = context.directory / f"growth-{len(self._contestants)}.json"
-        tape = made_tape(**options)
+    def _add(self, context: Context, label: str, tape: Tape) -> None:
+        path = context.directory / f"growth-{len(self._contestants)}.tape"
         write_tape(path, tape)
         measured = [row for row in tape.stream if row.batch >= tape.measured_from]
         self._prints[label] = len(measured)

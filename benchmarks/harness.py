@@ -106,6 +106,11 @@ class Timing(msgspec.Struct, kw_only=True):
     wall: list[float] = msgspec.field(default_factory=list)
     cpu: list[float] = msgspec.field(default_factory=list)
 
+    def take(self, result: Mapping[str, Any]) -> None:
+        """Add what one run has told."""
+        self.wall.append(result["wall"])
+        self.cpu.append(result["cpu"])
+
     @property
     def best(self) -> float:
         """The shortest: what the work takes when nothing disturbs it. Disturbance only ever adds."""
@@ -142,25 +147,30 @@ def take_turns(
     rounds: int,
     say: Callable[[str], None],
     check: Callable[[Contestant, dict[str, Any]], None] = lambda _contestant, _result: None,
+    timings: dict[str, Timing] | None = None,
 ) -> dict[str, Timing]:
     """ABAB…: each round runs every contestant once, in a fresh process, every other round in the reverse order.
 
     So a machine that slows down slows all of them, and no layout of memory or hash seed is measured only once.
-    ``check`` sees every result, and may raise.
+    ``check`` sees every result, and may raise. ``timings`` are those that there are already: they are gone on with.
     """
-    timings = {contestant.label: Timing(label=contestant.label) for contestant in contestants}
+    timings = {} if timings is None else timings
+    for contestant in contestants:
+        timings.setdefault(contestant.label, Timing(label=contestant.label))
     for number in range(rounds):
         for contestant in contestants if number % 2 == 0 else reversed(contestants):
             result = call(contestant)
             check(contestant, result)
-            timings[contestant.label].wall.append(result["wall"])
-            timings[contestant.label].cpu.append(result["cpu"])
+            timings[contestant.label].take(result)
             say(f"round {number + 1} of {rounds}: {contestant.label} {result['cpu']:.3f} s")
     return timings
 
 
 def ratio(timings: Mapping[str, Timing], ours: str, theirs: str) -> tuple[float, float]:
-    """Our time over theirs: from the best times, and the median of the rounds' own ratios (neighbours in time)."""
+    """Our time over theirs: from the best times, and the median of the rounds' own ratios (neighbours in time).
+
+    One of them may have had more rounds than the other.
+    """
     a, b = timings[ours], timings[theirs]
-    paired = statistics.median(x / y for x, y in zip(a.cpu, b.cpu, strict=True))
+    paired = statistics.median(x / y for x, y in zip(a.cpu, b.cpu, strict=False))
     return a.best / b.best, paired

@@ -149,6 +149,14 @@ def test_the_ratio_is_of_the_best_times_and_its_median_of_neighbours() -> None:
     assert timings["a"].median == 3.0
 
 
+def test_who_has_had_a_round_more_is_compared_by_the_rounds_that_both_had() -> None:
+    a, b = Timing(label="a"), Timing(label="b")
+    for seconds in (2.0, 1.0):
+        a.take({"wall": 0, "cpu": seconds})
+    b.take({"wall": 0, "cpu": 4.0})
+    assert ratio({"a": a, "b": b}, "a", "b") == (0.25, 0.5)
+
+
 def program(tmp_path: Path, name: str, text: str) -> Contestant:
     path = tmp_path / f"{name}.py"
     path.write_text(text, encoding="utf-8")
@@ -165,6 +173,8 @@ def test_contestants_take_turns_in_processes_of_their_own(tmp_path: Path) -> Non
     assert [label for label, _ in seen] == ["a", "b", "b", "a"]
     assert len({pid for _, pid in seen}) == 4
     assert timings["a"].cpu == [0.5, 0.5]
+    again = take_turns(contestants[:1], 1, lambda _: None, timings=timings)
+    assert [len(again[name].cpu) for name in "ab"] == [3, 2]
 
 
 def test_a_contestant_that_fails_is_told_with_what_it_said(tmp_path: Path) -> None:

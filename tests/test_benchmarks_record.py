@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import rebuild
 from benchmarks.contest import Stopwatch
+from benchmarks.environments import Environments
+from benchmarks.harness import Context
 from benchmarks.made_record import SURGES_S, Scribe, cut, market, session
 from benchmarks.rebuild_ours import fold, read, replayed, state
 from events import SECOND
@@ -71,3 +74,34 @@ def test_the_day_has_its_stories(made: Market) -> None:
     begin = session().open + SURGES_S[0] * SECOND
     assert made.spot(begin + 130 * SECOND) > made.spot(begin)
     assert made.spot(begin + 130 * SECOND) > made.spot(begin + 430 * SECOND)
+
+
+def context(folder: Path, cache: Path) -> Context:
+    """A run with a folder of its own."""
+    folder.mkdir()
+    said: list[str] = []
+    return Context(
+        quick=True, directory=folder, environments=Environments(cache, said.append), say=said.append
+    )
+
+
+def test_a_made_record_is_kept_for_the_next_run_until_it_is_another(record: Path, tmp_path: Path) -> None:
+    cache, first = tmp_path / "cache", tmp_path / "first"
+    kept = cache / f"record-{rebuild.maker_digest()}"
+    (cache / "record-of-other-code").mkdir(parents=True)
+    first.mkdir()
+    (first / rebuild.RECORD).write_bytes(record.read_bytes())
+    (first / rebuild.ABOUT).write_text(f'{{"facts": 7, "sha256": "{rebuild.sha256_of(record)}"}}')
+    rebuild.keep(first, kept)
+    assert [folder.name for folder in cache.iterdir()] == [kept.name]
+
+    path, made = rebuild.record_of(context(tmp_path / "second", cache))
+    assert path == tmp_path / "second" / rebuild.RECORD
+    assert path.read_bytes() == record.read_bytes()
+    assert made["facts"] == 7
+
+    with (kept / rebuild.RECORD).open("ab") as file:
+        file.write(b"!")
+    assert not rebuild.take_kept(kept, first)
+    assert not (first / rebuild.RECORD).exists(), "nothing is made behind what was no good"
+    assert not rebuild.take_kept(cache / "none", first)

@@ -142,8 +142,9 @@ class Journalist:
         log.info("gate_closed", text=logger.gate_line(reason, hold), reason=reason, hold=hold)
         return True
 
-    def decision(self, now: int, decision: Decision, evaluation: Evaluation | None) -> None:
-        """A decision has been made, after that evaluation."""
+    def decision(self, now: int, decision: Decision, evaluation: Evaluation | None = None) -> None:
+        """A decision has been made, after that evaluation (default: the engine's newest)."""
+        evaluation = self._engine.evaluation if evaluation is None else evaluation
         match decision:
             case Opened():
                 self._signal(evaluation)

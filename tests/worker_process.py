@@ -25,8 +25,8 @@ SECRETS = ("polygon_api_key", "pushover_token", "pushover_user_key")
 class Death:
     """Ends the process, as a power cut would, at one moment of one push (``buy`` or ``sell``).
 
-    The moments: ``before fsync`` of the decision just written, ``before send``, ``before answer`` to what was sent,
-    ``before outcome`` is written.
+    The moments: ``before fsync`` of the decision just written, ``before send`` of what is on the disk by then,
+    ``before answer`` to what was sent, ``before outcome`` is written.
     """
 
     def __init__(self, moment: str, push: str) -> None:
@@ -39,7 +39,7 @@ class Death:
 
 
 class DyingFile(DiskFile):
-    """A record's file; the process may end before a decision is synced, or before an outcome is written."""
+    """A record's file; the process may end before or after a decision is synced, or before an outcome is written."""
 
     death = Death("", "")
     decided = ""
@@ -55,10 +55,11 @@ class DyingFile(DiskFile):
     def sync(self) -> None:
         self.death.comes("before fsync", self.decided)
         super().sync()
+        self.death.comes("before send", self.decided)
 
 
 class DyingTransport(httpx.AsyncHTTPTransport):
-    """The ordinary transport; the process may end before a push is sent, or before its answer is seen."""
+    """The ordinary transport; the process may end before the answer to a push is seen."""
 
     def __init__(self, death: Death) -> None:
         super().__init__()
@@ -68,7 +69,6 @@ class DyingTransport(httpx.AsyncHTTPTransport):
         if not request.url.path.endswith("messages.json"):
             return await super().handle_async_request(request)
         push = next((word for word in ("BUY", "SELL") if word.encode() in request.content), "").lower()
-        self._death.comes("before send", push)
         response = await super().handle_async_request(request)
         self._death.comes("before answer", push)
         return response

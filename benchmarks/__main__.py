@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: all benchmarks, one table. Takes minutes; ``--quick`` about two."""
+"""`python -m benchmarks`: all benchmarks, one table. Takes some 25 minutes; ``--quick`` about two."""
 
 from __future__ import annotations
 
@@ -39,7 +39,11 @@ BENCHMARKS: tuple[Benchmark, ...] = (
 def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="fewer rounds, about two minutes")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="fewer rounds, about two minutes (once the peers are installed and a record is made)",
+    )
     parser.add_argument(
         "--only", action="append", metavar="NAME", choices=[item.name for item in BENCHMARKS],
         help=f"one of {', '.join(item.name for item in BENCHMARKS)}; may be given again",

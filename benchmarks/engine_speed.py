@@ -48,8 +48,8 @@ NOTES = {
 ROUNDS, QUICK_ROUNDS = 7, 1
 """A quick run has one round more: the one in which they are held to agree."""
 
-SLOW = (NAUTILUS, BACKTRADER, NAIVE)
-"""Not run again in a quick run: what they take is many times ours, whatever disturbs it."""
+ONCE = (NAUTILUS, BACKTRADER, NAIVE, BASANA, BACKTESTING)
+"""Not run again in a quick run: what they take is many times ours, whatever disturbs it, or they have no goal."""
 
 STRETCHES = 3
 STRETCH_S, QUICK_STRETCH_S = 180, 45
@@ -179,7 +179,7 @@ class EngineSpeed:
     def run(self, context: Context) -> Outcome:
         """Time them in turns. A quick run does not do without the first round, in which they agreed."""
         if context.quick:
-            fast = [one for one in self._contestants if one.label not in SLOW]
+            fast = [one for one in self._contestants if one.label not in ONCE]
             timings = take_turns(fast, QUICK_ROUNDS, context.say, self._check, self._checked)
         else:
             timings = take_turns(self._contestants, ROUNDS, context.say, self._check)

@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from benchmarks.harness import ROOT, BenchmarkError, Context, Outcome, Row
 from benchmarks.rebuild import record_of
@@ -38,8 +38,11 @@ GOAL = 1.5
 
 GOAL_MB = 90.0
 
-ROUNDS, QUICK_ROUNDS = 9, 5
-WARM_ROUNDS, QUICK_WARM_ROUNDS = 3, 1
+ROUNDS, QUICK_ROUNDS = 9, 4
+WARM_ROUNDS = 3
+"""None of them in a quick run: one takes a quarter of a minute."""
+
+NS = 1_000_000_000
 LIMIT_S = 120.0
 END_S = 10.0
 
@@ -51,6 +54,23 @@ def surroundings(folder: Path) -> dict[str, str]:
     """
     kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     return kept | {"PYTHONPATH": str(ROOT), "PYTHONPYCACHEPREFIX": str(folder.parent / "bytecode")}
+
+
+def processor_s(process: int) -> float:
+    """Seconds that the threads of a process have been at work so far, as Linux counts them; 0 on another system."""
+    total = 0
+    for task in Path(f"/proc/{process}/task").glob("*/schedstat"):
+        with contextlib.suppress(OSError):  # a thread that has just ended
+            total += int(task.read_text(encoding="ascii").split()[0])
+    return total / NS
+
+
+class Line(NamedTuple):
+    """A line of a process, and the seconds since its start and at work when it came."""
+
+    passed_s: float
+    worked_s: float
+    text: str
 
 
 class Child:
@@ -69,18 +89,19 @@ class Child:
             text=True,
             encoding="utf-8",
         )
-        self._lines: queue.SimpleQueue[tuple[float, str] | None] = queue.SimpleQueue()
+        self._lines: queue.SimpleQueue[Line | None] = queue.SimpleQueue()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
     def _read(self) -> None:
         assert self.process.stdout is not None
         for line in self.process.stdout:
-            self._lines.put((time.perf_counter(), line))
+            passed = time.perf_counter() - self.began
+            self._lines.put(Line(passed, processor_s(self.process.pid), line))
         self._lines.put(None)
 
-    def until(self, text: str) -> tuple[float, str]:
-        """Seconds from the process's start to the first line that holds ``text``, and that line."""
+    def until(self, text: str) -> Line:
+        """The first line that holds ``text``."""
         seen: list[str] = []
         end = time.perf_counter() + LIMIT_S
         while True:
@@ -91,9 +112,9 @@ class Child:
             if item is None:
                 told = "".join(seen[-8:]) + self._errors()
                 raise BenchmarkError(f"a process ended before it said {text!r}:\n{told}")
-            seen.append(item[1])
-            if text in item[1]:
-                return item[0] - self.began, item[1]
+            seen.append(item.text)
+            if text in item.text:
+                return item
 
     def _errors(self) -> str:
         return Path(self._log.name).read_text(encoding="utf-8")[-1_000:]
@@ -131,7 +152,7 @@ def vendors(
 ) -> Iterator[tuple[dict[str, str], tuple[object, ...]]]:
     """The loopback vendors; yields a worker's environment, and the clock to give it."""
     with child(folder / "vendors", "loopback", start, speed) as served:
-        told = json.loads(served.until("environment")[1])
+        told = json.loads(served.until("environment").text)
         yield told["environment"], (start, speed, told["origin_ns"])
 
 
@@ -161,14 +182,15 @@ class Start:
         """Start, restart, and live through a session."""
         outcome = Outcome(rows=[])
         self._starts(context, outcome)
-        self._restarts(context, outcome)
+        if not context.quick:
+            self._restarts(context, outcome)
         self._lives(context, outcome)
         return outcome
 
     def _starts(self, context: Context, outcome: Outcome) -> None:
         """Our process and the bare one in turns, against the same vendors."""
-        ours: list[float] = []
-        bare: list[float] = []
+        ours: list[Line] = []
+        bare: list[Line] = []
         with vendors(context.directory, NOON_US) as (environment, clock):
             # Once for nothing: from then on there is bytecode, as after the first start of a deployment.
             self._ours(context.directory / "first", environment, clock)
@@ -179,25 +201,34 @@ class Start:
                     (ours if is_ours else bare).append(
                         self._ours(folder, environment, clock) if is_ours else self._bare(folder, environment)
                     )
-                context.say(f"round {number + 1}: ours {ours[-1]:.2f} s, bare {bare[-1]:.2f} s")
-        outcome.raw["start_s"] = {"ours": ours, "bare": bare}
-        outcome.rows.append(
-            Row(
-                benchmark=self.name, what="start to subscribed ÷ a bare process's",
-                figure=min(ours) / min(bare), goal=GOAL,
-                median=statistics.median(a / b for a, b in zip(ours, bare, strict=True)),
-                note=f"{min(ours):.2f} s instead of {min(bare):.2f} s",
-            )
+                context.say(
+                    f"round {number + 1}: ours {ours[-1].passed_s:.2f} s, bare {bare[-1].passed_s:.2f} s"
+                )
+        both = list(zip(ours, bare, strict=True))
+        passed = [(a.passed_s, b.passed_s) for a, b in both]
+        worked = [(a.worked_s, b.worked_s) for a, b in both]
+        outcome.raw["start_s"] = {"ours, bare: passed": passed, "ours, bare: worked": worked}
+        outcome.rows.append(self._start_row("start to subscribed ÷ a bare process's", passed, GOAL))
+        if all(seconds for pair in worked for seconds in pair):
+            outcome.rows.append(self._start_row("processor time of these", worked, None))
+
+    def _start_row(self, what: str, pairs: Sequence[tuple[float, float]], goal: float | None) -> Row:
+        """Our time over the bare process's, of pairs of neighbours."""
+        ours, bare = (min(pair[who] for pair in pairs) for who in (0, 1))
+        return Row(
+            benchmark=self.name, what=what, figure=ours / bare, goal=goal,
+            median=statistics.median(a / b for a, b in pairs),
+            note=f"{ours:.2f} s instead of {bare:.2f} s",
         )  # fmt: skip
 
-    def _ours(self, folder: Path, environment: Mapping[str, str], clock: Sequence[object]) -> float:
+    def _ours(self, folder: Path, environment: Mapping[str, str], clock: Sequence[object]) -> Line:
         with worker(folder, environment, clock) as started:
-            return started.until("2 of 2 subscribed")[0]
+            return started.until("2 of 2 subscribed")
 
-    def _bare(self, folder: Path, environment: Mapping[str, str]) -> float:
+    def _bare(self, folder: Path, environment: Mapping[str, str]) -> Line:
         url, key = environment["POLYGON_WS_URL"], environment["POLYGON_API_KEY"]
         with child(folder, "bare_start", url, key) as started:
-            return started.until("subscribed")[0]
+            return started.until("subscribed")
 
     def _restarts(self, context: Context, outcome: Outcome) -> None:
         """A start at 15:30 behind a record that ends half a minute earlier."""
@@ -209,7 +240,7 @@ class Start:
         until = RESTART_US - GAP_S * SECOND
         part = context.directory / "until-restart.jsonl"
         facts = cut(self._record, part, until)
-        for number in range(QUICK_WARM_ROUNDS if context.quick else WARM_ROUNDS):
+        for number in range(WARM_ROUNDS):
             folder = context.directory / f"restart-{number}"
             sessions = folder / "data" / "sessions"
             sessions.mkdir(parents=True)
@@ -218,8 +249,8 @@ class Start:
                 vendors(context.directory, RESTART_US) as (environment, clock),
                 worker(folder, environment, clock, "--warm", RESTART_US) as started,
             ):
-                subscribed.append(started.until("2 of 2 subscribed")[0])
-                warm.append(started.until('"warm"')[0])
+                subscribed.append(started.until("2 of 2 subscribed").passed_s)
+                warm.append(started.until('"warm"').passed_s)
             context.say(f"restart {number + 1}: subscribed {subscribed[-1]:.2f} s, warm {warm[-1]:.2f} s")
         outcome.raw["restart_s"] = {"subscribed": subscribed, "warm": warm, "facts": facts}
         for what, values, note in (
@@ -245,8 +276,8 @@ class Start:
             vendors(context.directory, EARLY_US) as (environment, clock),
             worker(folder, environment, clock, "--session", self._record) as started,
         ):
-            first: dict[str, Any] = json.loads(started.until('"started"')[1])
-            last: dict[str, Any] = json.loads(started.until('"lived"')[1])
+            first: dict[str, Any] = json.loads(started.until('"started"').text)
+            last: dict[str, Any] = json.loads(started.until('"lived"').text)
         begin, end = first["started"], last["lived"]
         outcome.raw["memory_mb"] = {"start": begin, "session": end}
         outcome.rows += [

@@ -23,7 +23,7 @@ RATES = {"quiet": "2 frames/s", "busy": "1,000 frames/s"}
 GOALS_MS = {50: 0.3, 99: 1.0}
 """The worker's own share above the floor at most, by percentile."""
 
-ALERTS, QUICK_ALERTS = 600, 120
+ALERTS, QUICK_ALERTS = 600, 40
 US_IN_MS = 1_000
 
 

@@ -34,9 +34,9 @@ def test_a_childs_lines_are_found_and_its_errors_told(tmp_path: Path) -> None:
     code = "import sys; print('one'); print('two', flush=True); sys.exit('no such thing')"
     child = Child([sys.executable, "-c", code], tmp_path, {})
     try:
-        seconds, line = child.until("two")
-        assert seconds > 0
-        assert line == "two\n"
+        line = child.until("two")
+        assert line.passed_s > 0
+        assert line.text == "two\n"
         with pytest.raises(BenchmarkError, match=r"ended before it said 'three'[\s\S]*no such thing"):
             child.until("three")
     finally:
@@ -48,7 +48,9 @@ def test_the_worker_subscribes_as_it_does_live_and_is_ended(tmp_path: Path) -> N
     with vendors(tmp_path, NOON_US) as (environment, clock):
         assert set(environment) >= {"POLYGON_API_KEY", "POLYGON_WS_URL", "PUSHOVER_URL"}
         with worker(tmp_path / "worker", environment, clock) as started:
-            assert started.until("2 of 2 subscribed")[0] > 0
+            line = started.until("2 of 2 subscribed")
+            assert line.passed_s > 0
+            assert Path("/proc/self/schedstat").exists() is (line.worked_s > 0)
     assert started.process.returncode is not None
     assert (tmp_path / "worker" / "data" / "sessions" / "2025-10-02.jsonl").exists()
 

@@ -246,10 +246,41 @@ def test_the_table_says_goal_figure_and_verdict() -> None:
 
 def test_the_page_stands_alone() -> None:
     page = report.page(ROWS, "a machine", {"basana": "1.11"})
-    assert page.count("<rect") == 2  # ratios only
+    assert page.count("<rect") == 2  # what is judged; the third is no ratio either
     assert "ours ÷ &lt;theirs&gt;" in page
     assert "basana 1.11" in page
     assert not [word for word in ("http://", "https://", "<script", "src=") if word in page]
+
+
+def test_the_page_draws_every_goal_and_every_other_ratio() -> None:
+    rows = [
+        Row(benchmark="alert", what="share", figure=-0.2, unit="ms", goal=0.3),
+        Row(benchmark="rebuild", what="whole", figure=1.0, unit="s", goal=2.0),
+        Row(benchmark="wire", what="rate", figure=0.0, goal=4, at_most=False),
+        Row(benchmark="engine", what="ratio", figure=0.5),
+        Row(benchmark="start", what="memory", figure=50, unit="MB"),
+    ]
+    page = report.page(rows, "a machine", {})
+    goals, others = page.split("<h2>Other ratios</h2>")
+    assert (goals.count("<rect"), others.count("<rect")) == (3, 1)
+    assert "-0.200 ms (≤ 0.300 ms)" in goals
+    assert (goals.count("<line"), others.count("<line")) == (1, 1)
+    assert "<rect" not in report.page(rows[-1:], "a machine", {})
+
+
+def test_the_distance_from_a_goal_is_a_factor_whichever_way_it_points() -> None:
+    def row(figure: float, goal: float | None, *, at_most: bool = True) -> float:
+        return report.distance(Row(benchmark="b", what="w", figure=figure, goal=goal, at_most=at_most))
+
+    assert [row(3, 1.5), row(0.75, 1.5), row(2, 4, at_most=False), row(8, 4, at_most=False)] == [
+        2,
+        0.5,
+        2,
+        0.5,
+    ]
+    assert row(0, 4, at_most=False) == float("inf")
+    with pytest.raises(ValueError, match="no goal"):
+        row(1, None)
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import importlib.util
-import sys
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from enum import IntEnum, StrEnum
@@ -60,10 +58,6 @@ from utils import (
 )
 
 log = structlog.get_logger("alerts")
-
-if importlib.util.find_spec("sniffio") is None:
-    # httpcore looks for it four times a request; where it is not, each look searches the whole path, some 0.2 ms.
-    sys.modules["sniffio"] = None  # type: ignore[assignment]  # what the import system takes for "not there"
 
 # --- Texts -------------------------------------------------------------------------------------------
 

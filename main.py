@@ -137,6 +137,9 @@ SPEED_MIN, SPEED_MAX = 1.0, 40.0
 HEARTBEAT_S = 60
 HEARTBEAT_REAL_S = 10.0
 
+SWITCH_REAL_S = 0.0001
+"""How long the disk's thread waits for the interpreter while the loop is busy: Python's 5 ms would be the alert's."""
+
 WATCHDOG_REAL_S = 30.0
 """A loop that has not turned for this long will not turn again."""
 
@@ -319,6 +322,7 @@ class Worker:
     async def run(self) -> int:
         """Watch session after session until asked to stop. Returns the exit status."""
         rules, lease = self.rules, Lease(self.settings.data_dir)
+        sys.setswitchinterval(SWITCH_REAL_S)
         log.info(
             "started",
             text=f"🚀 IWM-5-VWAP {VERSION}, rules {rules.digest()}: watching {' and '.join(rules.symbols)}",
@@ -587,6 +591,7 @@ class Worker:
             position_open=lambda: self._position is not None,
             key_has_worked=self._key_has_worked,
             backfill_from=self.engine.feed.unknown_from if self.engine is not None else None,
+            offer=self._inbox.offer,
         )
         options = OptionsFeed(
             rest=rest,

@@ -23,6 +23,9 @@ RATES = {"quiet": "2 frames/s", "busy": "1,000 frames/s"}
 GOALS_MS = {50: 0.3, 99: 1.0}
 """The worker's own share above the floor at most, by percentile."""
 
+LEAST = {50: 1, 99: 100}
+"""Alerts that a percentile needs to be judged: with fewer, the 99th is no more than the worst."""
+
 ALERTS, QUICK_ALERTS = 600, 40
 US_IN_MS = 1_000
 
@@ -67,11 +70,13 @@ class TickToAlert:
         rows = []
         for percent, goal in GOALS_MS.items():
             ours, theirs = (milliseconds(kept, "first_us", percent) for kept in (worker, floor))
+            count = len(worker["first_us"])
+            is_judged = count >= LEAST[percent]
             rows.append(
                 Row(
                     benchmark=self.name, what=f"own share to the first byte, p{percent}, {RATES[sort]}", unit="ms",
-                    figure=ours - theirs, goal=goal,
-                    note=f"{ours:.2f} less {theirs:.2f} ms; {len(worker['first_us'])} alerts{lost}",
+                    figure=ours - theirs, goal=goal if is_judged else None,
+                    note=f"{ours:.2f} less {theirs:.2f} ms; {count} alerts{'' if is_judged else ', too few to judge'}{lost}",
                 )
             )  # fmt: skip
         return rows

@@ -198,6 +198,11 @@ def test_the_own_share_is_the_difference_of_the_percentiles() -> None:
     p50, p99 = benchmark._shares("quiet", told)
     assert (p50.figure, p50.goal, p50.verdict) == (1.5, 0.3, "short")
     assert p99.figure == pytest.approx(4.98 - 2.99)
+    assert (p99.goal, p99.verdict) == (None, "–"), "three alerts have no 99th percentile to be judged by"
+    assert "3 alerts, too few to judge" in p99.note
+    samples["worker"] = kept(*range(1_000, 1_100))
+    assert benchmark._shares("quiet", told)[1].goal == 1.0
+    samples["worker"] = kept(3_000, 4_000, 5_000)
     row = benchmark._told("busy", "worker", samples)
     assert row.figure == 4.0
     assert "accepted p50 4.10" in row.note

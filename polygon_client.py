@@ -74,6 +74,9 @@ OLDEST_TIME_MS, NEWEST_TIME_MS = OLDEST_TIME_US / MILLISECOND, NEWEST_TIME_US / 
 FUTURE_LIMIT_US = 2 * SECOND
 """How far ahead of now a bar may end, or a quote be stamped, before it is bad."""
 
+BAR_AHEAD_US = FUTURE_LIMIT_US - SECOND
+"""How far ahead of now a bar may start, by that."""
+
 VENDOR_HOLD_US = 2 * SECOND
 """How long the vendor holds a second's bar for late prints before it sends it."""
 
@@ -231,11 +234,12 @@ def _second_us(start_ms: float | None, now: int) -> int:
     """The start of a bar's second as µs. Raises BadValue as `_time_us` does, and unless it is a whole second's."""
     if start_ms is None or not OLDEST_TIME_MS <= start_ms < NEWEST_TIME_MS:
         raise BadValue(BadReason.TIME)
-    start = int(start_ms) * MILLISECOND
-    if start_ms % SECOND_MS:
-        is_ahead = start_ms.is_integer() and start > now + FUTURE_LIMIT_US
+    second = start_ms / SECOND_MS
+    if not second.is_integer():
+        is_ahead = start_ms.is_integer() and int(start_ms) * MILLISECOND > now + FUTURE_LIMIT_US
         raise BadValue(BadReason.FUTURE if is_ahead else BadReason.TIME)
-    if start > now + FUTURE_LIMIT_US - SECOND:
+    start = int(second) * SECOND
+    if start > now + BAR_AHEAD_US:
         raise BadValue(BadReason.FUTURE)
     return start
 
@@ -349,18 +353,15 @@ class FrameDecoder:
     def _checked(self, event: WireEvent, now: int) -> StreamEvent:
         # Asked in the order of how many come: that an event is not of a kind takes longer to say than that it is.
         if isinstance(event, Aggregate):
-            return self._bar(event, now)
+            symbol, start_ms, end_ms = event.sym, event.s, event.e
+            if symbol is None or symbol not in self.asked:
+                raise BadValue(BadReason.SYMBOL)
+            if end_ms is not None and start_ms is not None and end_ms != start_ms + SECOND_MS:
+                raise BadValue(BadReason.TIME)
+            return _make_bar(symbol, start_ms, event, now)
         if isinstance(event, OptionQuote):
             return self._quote(event, now)
         return event
-
-    def _bar(self, event: Aggregate, now: int) -> Bar:
-        symbol, start_ms, end_ms = event.sym, event.s, event.e
-        if symbol is None or symbol not in self.asked:
-            raise BadValue(BadReason.SYMBOL)
-        if end_ms is not None and start_ms is not None and end_ms != start_ms + SECOND_MS:
-            raise BadValue(BadReason.TIME)
-        return _make_bar(symbol, start_ms, event, now)
 
     def _quote(self, event: OptionQuote, now: int) -> StreamQuote:
         if event.sym is None or event.sym not in self.asked:
@@ -1187,6 +1188,8 @@ class Socket:
         """Pairs that were asked for and not answered."""
         self.unauthorized = 0
         """How often the vendor said ``not authorized``. It never says for what."""
+        self.received_at = 0
+        """When the newest frame came, µs."""
         self._market = market
         self._url = f"{ws_url.rstrip('/')}/{market}"
         self._api_key = api_key
@@ -1257,7 +1260,8 @@ class Socket:
             frame = await self._connection.recv(decode=False)
         except ConnectionClosed as closed:
             raise Lost(FeedCause.DROPPED, self._closed_text(closed)) from None
-        events = self._decoder.decode(frame, self._clock.now())
+        self.received_at = now = self._clock.now()
+        events = self._decoder.decode(frame, now)
         data = [event for event in events if isinstance(event, (Bar, StreamQuote))]
         if len(data) < len(events):
             for event in events:
@@ -1395,31 +1399,48 @@ WAITING_MAX = 5_000
 """Frames' worth of events that may wait for a feed's reader before the feed is taken for overrun."""
 
 
-class _Outlet(Generic[T]):
-    """What a feed has for its reader. The reader takes all that waits at once."""
+class Outlet(Generic[T]):
+    """Where a feed puts its facts: into ``offer`` at once if that takes them, else they wait for the feed's reader.
 
-    def __init__(self) -> None:
+    The reader takes all that waits at once. Nothing is offered while anything waits, or is still in the reader's
+    hands: facts stay in their order.
+    """
+
+    def __init__(self, offer: Callable[[Sequence[T]], bool] | None = None) -> None:
         self.batches = 0
-        """How many batches have been put in since the reader last took."""
+        """How many batches have come to wait since the reader last took."""
+        self._offer = offer
         self._waiting: list[T] = []
         self._woken = asyncio.Event()
+        self._is_read = False
+        """Whether the reader waits, with nothing in its hands."""
 
     def put(self, *items: T) -> None:
-        """Put a batch in; an empty one only wakes the reader."""
+        """Hand a batch on."""
+        if self._offer is not None and self._is_read and not self.batches and self._offer(items):
+            return
         self._waiting += items
         self.batches += 1
         self._woken.set()
 
+    def wake(self) -> None:
+        """Make the reader look again."""
+        self._woken.set()
+
     async def take(self) -> list[T]:
-        """All that waits, in its order; waits until something was put in."""
-        await self._woken.wait()
+        """All that waits, in its order, once something does; nothing after `wake`."""
+        self._is_read = True
+        try:
+            await self._woken.wait()
+        finally:
+            self._is_read = False
         self._woken.clear()
         taken, self._waiting, self.batches = self._waiting, [], 0
         return taken
 
 
 async def _iterate(
-    outlet: _Outlet[T], work: Callable[[], Coroutine[object, object, None]], name: str
+    outlet: Outlet[T], work: Callable[[], Coroutine[object, object, None]], name: str
 ) -> AsyncGenerator[list[T], None]:
     """What ``work`` puts into ``outlet``, all that waits at once; ends it when it is closed.
 
@@ -1427,7 +1448,7 @@ async def _iterate(
     for a finished one, and whoever waits for facts would take a quiet end for a quiet market.
     """
     task = asyncio.create_task(work(), name=name)
-    task.add_done_callback(lambda _: outlet.put())
+    task.add_done_callback(lambda _: outlet.wake())
     try:
         while not task.done() or outlet.batches:
             if items := await outlet.take():
@@ -1582,6 +1603,8 @@ class StocksFeed(_Feed):
     ``position_open`` says whether a position is at stake; ``backfill_from`` (µs) is where the session's bars begin
     to be missing at the start (None: at its open). ``key_has_worked`` says whether the vendor has taken this key
     earlier in this process: then a refusal is no reason to end. ``step_s`` is real seconds for each step of connecting.
+    ``offer`` is asked first to take facts, whole batches: those that it takes do not come out of `events`, and are
+    where they are needed a turn of the loop earlier.
     """
 
     def __init__(
@@ -1597,6 +1620,7 @@ class StocksFeed(_Feed):
         position_open: Callable[[], bool],
         backfill_from: int | None = None,
         key_has_worked: bool = False,
+        offer: Callable[[Sequence[StocksEvent]], bool] | None = None,
         step_s: float = STEP_TIMEOUT_S,
     ) -> None:
         self.key_has_worked = key_has_worked
@@ -1613,7 +1637,7 @@ class StocksFeed(_Feed):
             step_s=step_s,
         )
         self._position_open = position_open
-        self._outlet: _Outlet[StocksEvent] = _Outlet()
+        self._outlet: Outlet[StocksEvent] = Outlet(offer)
         self._tasks: asyncio.TaskGroup | None = None
         self._backfill: asyncio.Task[None] | None = None
         beginning = max(session.open, backfill_from or 0)
@@ -1658,7 +1682,7 @@ class StocksFeed(_Feed):
                 flowing.update(f"A.{bar.symbol}" for bar in bars)
                 self._judge_answers(socket, flowing)
             if bars:
-                self._take(bars)
+                self._take(bars, socket.received_at)
 
     def _judge_answers(self, socket: Socket, flowing: set[str]) -> None:
         """Go up when every pair is acknowledged or delivers; a refusal is judged once every pair is answered."""
@@ -1714,12 +1738,11 @@ class StocksFeed(_Feed):
             self._outlet.put(Hold(reason=HoldReason.KEY_REFUSED, on=False))
         self._start_backfill(now)
 
-    def _take(self, bars: Sequence[Bar]) -> None:
+    def _take(self, bars: Sequence[Bar], now: int) -> None:
         if self._outlet.batches >= WAITING_MAX:
             # Whoever reads us has fallen far behind. What is dropped here, the backfill brings back.
             self.reopen(FeedCause.OVERFLOW)
             return
-        now = self._clock.now()
         self._data_at = now
         self._silence_told = False
         self._pacing.data(now)
@@ -1965,7 +1988,7 @@ class OptionsFeed(_Feed):
         )
         self._ask_wanted = wanted
         self._wanted = Wanted()
-        self._outlet: _Outlet[Quote] = _Outlet()
+        self._outlet: Outlet[Quote] = Outlet()
         self._newest: dict[str, StreamQuote] = {}
         self._fresh: set[str] = set()
         self._handed_at: dict[str, int] = {}
@@ -2243,7 +2266,7 @@ class ChainPoller:
         self._session = session
         self._spot = spot
         self._streaming = streaming
-        self._outlet: _Outlet[Chain | Hold] = _Outlet()
+        self._outlet: Outlet[Chain | Hold] = Outlet()
         self._failures = 0
         self._told = ""
         self._measured = 0

@@ -29,7 +29,6 @@ from polygon_client import (
     Rest,
     Socket,
     StocksFeed,
-    StreamQuote,
     scrubber,
 )
 from utils import ScaledClock
@@ -51,8 +50,8 @@ def make_clock() -> ScaledClock:
     return ScaledClock(SESSION.close, 1.0)
 
 
-async def from_socket(url: str) -> AsyncIterator[Sequence[Event]]:
-    """Facts from a connection and its decoder alone."""
+async def from_socket(url: str, inbox: Inbox) -> AsyncIterator[Sequence[Event]]:
+    """Facts from a connection and its decoder alone. They come out here, none is put into ``inbox``."""
     clock = make_clock()
     decoder = FrameDecoder(BadInput("stocks", clock, scrubber(KEY)))
     socket = Socket("stocks", ws_url=url, api_key=KEY, clock=clock, decoder=decoder, step_s=STEP_S)
@@ -60,13 +59,13 @@ async def from_socket(url: str) -> AsyncIterator[Sequence[Event]]:
     await socket.subscribe(f"A.{symbol}" for symbol in SYMBOLS)
     try:
         while True:
-            yield [event for event in await socket.receive() if not isinstance(event, StreamQuote)]
+            yield [event for event in await socket.receive() if isinstance(event, Bar)]
     finally:
         await socket.close()
 
 
-def from_feed(url: str) -> AsyncIterator[Sequence[Event]]:
-    """Facts from the feed. Its REST answers at once that there is nothing to fill."""
+def from_feed(url: str, inbox: Inbox) -> AsyncIterator[Sequence[Event]]:
+    """Facts from the feed that ``inbox`` has not taken at once. Its REST answers that there is nothing to fill."""
     clock = make_clock()
     nothing = httpx.MockTransport(lambda _: httpx.Response(200, json={"status": "OK", "results": []}))
     rest = Rest("http://127.0.0.1", KEY, clock, nothing)
@@ -79,6 +78,7 @@ def from_feed(url: str) -> AsyncIterator[Sequence[Event]]:
         session=SESSION,
         rng=random.Random(1),
         position_open=lambda: False,
+        offer=inbox.offer,
     )
     return feed.events()
 
@@ -89,7 +89,7 @@ async def receive(port: int, events: int, warm: int, watch: Stopwatch, *, whole_
     source = from_feed if whole_feed else from_socket
 
     async def pump() -> None:
-        async for batch in source(f"ws://127.0.0.1:{port}"):
+        async for batch in source(f"ws://127.0.0.1:{port}", inbox):
             if not inbox.offer(batch):
                 raise RuntimeError("the inbox has overflown")
 

@@ -12,7 +12,7 @@ import math
 import random
 import re
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,7 @@ from polygon_client import (
     ChainPoller,
     FrameDecoder,
     OptionsFeed,
+    Outlet,
     Pacing,
     Rest,
     RestError,
@@ -980,6 +981,51 @@ def test_never_more_than_twelve_connections_in_any_minute(seed: int, lives: list
     assert all(later - early >= 60 * SECOND for early, later in zip(attempts, attempts[12:], strict=False))
 
 
+# --- From a feed to its reader -----------------------------------------------------------------------
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(["put", "turn", "room", "full"]), st.integers(0, 3)), max_size=60))
+async def test_facts_stay_in_their_order_whoever_takes_them(steps: list[tuple[str, int]]) -> None:
+    is_open = True
+    arrived: list[int] = []
+
+    def offer(items: Sequence[int]) -> bool:
+        if is_open:
+            arrived.extend(items)
+        return is_open
+
+    outlet: Outlet[int] = Outlet(offer)
+
+    async def reader() -> None:
+        while True:
+            for item in await outlet.take():
+                await asyncio.sleep(0)  # as for room
+                arrived.append(item)
+
+    reading = asyncio.create_task(reader())
+    count = 0
+    for step, number in steps:
+        match step:
+            case "put":
+                outlet.put(*range(count, count + number))
+                count += number
+            case "turn":
+                for _ in range(number):
+                    await asyncio.sleep(0)
+            case _:
+                is_open = step == "room"
+    for _ in range(2 * count + 4):
+        await asyncio.sleep(0)
+    reading.cancel()
+    await asyncio.wait({reading})
+    assert arrived == list(range(count))
+    is_open = True
+    outlet.put(count)
+    assert arrived == list(range(count)), "nobody reads any more: it waits"
+    assert await outlet.take() == [count]
+
+
 # --- A market to watch -------------------------------------------------------------------------------
 
 RULES = Rules(silence_alarm_seconds=600)
@@ -1452,6 +1498,25 @@ async def test_it_can_be_made_to_reopen() -> None:
         await watch.until(lambda: len(watch.all(FeedRestored)) == 2 and len(watch.all(Covered)) >= 2)
     assert watch.facts() == [FeedRestored(), FeedLost(cause=FeedCause.OVERFLOW), FeedRestored()]
     assert place.server.ended[0].code == 1000
+
+
+async def test_what_is_taken_at_once_does_not_come_again(logged: list[Any]) -> None:
+    taken: list[Any] = []
+
+    def offer(events: Sequence[Any]) -> bool:
+        if len(taken) % 2:
+            taken.append(None)
+            return False
+        taken.append(events)
+        return True
+
+    async with open_place() as place:
+        _, watch = place.stocks(offer=offer)
+        await watch.until(lambda: len(watch.live()) > 10 and watch.all(Covered))
+    offered = [event for events in taken if events for event in events]
+    bars = [event for event in offered + watch.all(Bar) if isinstance(event, Bar) and not event.backfilled]
+    assert len(offered) > len(watch.live()) // 2
+    assert len(bars) == len({(bar.symbol, bar.start, bar.close, bar.volume) for bar in bars})
 
 
 async def test_a_backfill_that_fails_is_tried_until_it_succeeds(logged: list[Any]) -> None:

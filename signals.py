@@ -67,11 +67,14 @@ class Tape(Closes):
     """The seconds of the watched symbol with their volumes, and the sums of those before each second.
 
     With these, the sum over any window is one difference, however long the window. ``reach`` is how many seconds
-    before the open a window may begin: nothing was traded there.
+    back from its evaluation a window may begin; before the open nothing was traded.
     """
 
     def __init__(self, seconds: int, reach: int) -> None:
         super().__init__(seconds)
+        self.evaluated = -1
+        """The second last evaluated: no sum is asked for any more that begins more than ``reach`` before it."""
+        self._reach = reach
         self.after = reach + 1
         """Where the sums up to a second stand: this much behind its own place."""
         self.price = [0] * seconds
@@ -118,8 +121,9 @@ class Tape(Closes):
 
     def _release(self, index: int, is_new: bool) -> list[Window]:
         """Take a second that is about to change out of what has counted it. Returns the windows that want it back."""
-        self.is_stale = True
-        self._stale_from = min(self._stale_from, index)
+        if index > self.evaluated - self._reach:
+            self.is_stale = True
+            self._stale_from = min(self._stale_from, index)
         holders = [window for window in self._windows if window.holds(index)]
         if not is_new:
             for window in holders:
@@ -226,6 +230,11 @@ class VolumeDistribution(Window):
         below = ordered[rank]
         return below * PERCENTILE_PARTS + ((ordered[rank + 1] - below) * rest if rest else 0)
 
+    def total_at(self, second: int) -> int:
+        """Σv over the bars with start in (second - width, second], the window being the one that ends just before."""
+        total, leaving = self._total + self._shares[second], second - self.width
+        return total - self._shares[leaving] if leaving >= 0 else total
+
     def z(self, shares: int) -> float | None:
         """Distance of a volume from the mean in population deviations; None without deviation."""
         count, total = len(self.ordered), self._total
@@ -301,8 +310,8 @@ class Signals:
         self.open = session.open
         self._symbol, self._benchmark_symbol = rules.symbol, rules.benchmark
         self._seconds = seconds = (session.close - session.open) // SECOND
-        longest = max(rules.volume_window_seconds, rules.vwap_long_seconds, rules.vwap_short_seconds)
-        reach = max(longest, rules.relative_volume_seconds) + rules.vwap_long_shift_seconds
+        longest = rules.vwap_long_seconds + rules.vwap_long_shift_seconds
+        reach = max(longest, rules.vwap_short_seconds, rules.relative_volume_seconds)
         self._tape = tape = Tape(seconds, reach)
         self._benchmark = Closes(seconds)
         self._volumes = VolumeDistribution(tape, rules.volume_window_seconds, rules.volume_percentile)
@@ -321,7 +330,6 @@ class Signals:
         self._benchmark_age_s = rules.benchmark_max_age_seconds
         self._lag_max = rules.spy_iwm_lag_threshold + ROUNDING
         self._newest_outside = dict.fromkeys(rules.symbols, 0)
-        self._evaluated = -1
         self._short_vwap: float | None = None
         self._rising_since = -1
 
@@ -354,7 +362,7 @@ class Signals:
         """The short VWAP at the last evaluation, from the bars as now known."""
         if self._tape.is_stale:
             self._tape.settle()
-            self._short_vwap = self._tape.vwap(self._evaluated, self._short_s)
+            self._short_vwap = self._tape.vwap(self._tape.evaluated, self._short_s)
         return self._short_vwap
 
     @property
@@ -422,12 +430,12 @@ class Signals:
         second = tape.newest
         if tape.is_stale:
             tape.settle()
-            before = tape.vwap(self._evaluated, width)
+            before = tape.vwap(tape.evaluated, width)
         now = self._short_vwap = tape.vwap(second, width)
         fell = was_blind or before is None or now is None or now < before * (1 - ROUNDING)
-        if fell or self._evaluated < 0:
+        if fell or tape.evaluated < 0:
             self._rising_since = second
-        self._evaluated = second
+        tape.evaluated = second
         return second
 
     def _surge(self, second: int) -> tuple[float | None, float | None, bool]:
@@ -447,7 +455,7 @@ class Signals:
         """
         recent_s, base_s, least = self._recent_s, self._base_s, self._relative_volume_min
         sums, place = self._tape.shares_before, second + self._tape.after
-        base = sums[place] - sums[place - base_s]
+        base = self._volumes.total_at(second)
         if not base:
             return None, False if least else None
         recent = sums[place] - sums[place - recent_s]

@@ -41,6 +41,7 @@ from events import (
     Bar,
     Event,
     FeedCause,
+    FeedRestored,
     Hold,
     HoldReason,
     Quote,
@@ -111,9 +112,6 @@ FEED_FIRST_REAL_S = 2.0
 
 AFTER_THE_FEED = ("options", "chain")
 """Sources that wait as well: no contract is asked for before there are bars."""
-
-LOOK_REAL_S = 0.01
-"""How often it is looked at whether it is."""
 
 NAP_S = 30
 """The longest sleep at a time outside sessions: a machine that was suspended wakes up in time."""
@@ -419,14 +417,6 @@ class Worker:
         await self._may_ask.wait()
         await work()
 
-    async def _let_ask(self) -> None:
-        """Let everything else be asked once the feed is connected, or has had its time."""
-        for _ in range(round(FEED_FIRST_REAL_S / LOOK_REAL_S)):
-            if self._may_ask.is_set() or self._key_has_worked:
-                break
-            await asyncio.sleep(LOOK_REAL_S)
-        self._may_ask.set()
-
     async def _try_key(self) -> None:
         """Ask the vendor once at the start: a wrong key should be known now, not five minutes before the open.
 
@@ -554,7 +544,7 @@ class Worker:
                     tasks.create_task(self._start(name, source), name=name)
                     for name, source in self._sources(session, rest, key)
                 ]
-                sources.append(tasks.create_task(self._let_ask(), name="feed first"))
+                asyncio.get_running_loop().call_later(FEED_FIRST_REAL_S, self._may_ask.set)
                 await self._consume(desk)
                 for task in sources:
                     task.cancel()
@@ -672,6 +662,8 @@ class Worker:
             event = await self._inbox.get()
             now = self._clock.now()
             desk.take(now, event)
+            if type(event) is FeedRestored:
+                self._may_ask.set()
             if isinstance(event, Shutdown) or now >= end:
                 return
             handled += 1

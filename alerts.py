@@ -7,6 +7,7 @@ is still to be told; and `Sender`, the tasks that tell it. Deciding is not deliv
 from __future__ import annotations
 
 import asyncio
+import functools
 import hashlib
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
@@ -782,10 +783,8 @@ class Pushover:
         self._exchange_s = exchange_s
         self._token = token
         self._user = user
-        self._client = _client(url, CONNECTIONS_MAX, transport)
-        self._blank = self._client.build_request("POST", "/1/messages.json", data={"title": ""})
-        """A message's request without its content: address and headers are made out once, not at each alert."""
-        del self._blank.headers["Content-Length"]
+        self._url = url
+        self._transport = transport
         self._is_gated = False
         """Whether the transport, as httpcore does, asks the gate before the first byte: the last request has shown it."""
 
@@ -796,6 +795,18 @@ class Pushover:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+    @functools.cached_property
+    def _client(self) -> httpx.AsyncClient:
+        """Made at the first request: httpx's own transport takes 40 ms to import, and the feed comes first."""
+        return _client(self._url, CONNECTIONS_MAX, self._transport)
+
+    @functools.cached_property
+    def _blank(self) -> httpx.Request:
+        """A message's request without its content: address and headers are made out once, not at each alert."""
+        blank = self._client.build_request("POST", "/1/messages.json", data={"title": ""})
+        del blank.headers["Content-Length"]
+        return blank
 
     async def close(self) -> None:
         """Close its connections."""
@@ -966,11 +977,23 @@ class Entry:
         self.alert = alert
         self.due = due
         self.written = written
-        self.tried = tried
+        self._tried = tried
         self.attempts = 0
+        self.is_held_up = False
+        """Whether the disk is so slow that an attempt has given its connection up."""
         self.under_way = False
         self.in_flight = False
         self.may_have_arrived = alert.repeat
+
+    def note(self) -> None:
+        """Say that an attempt has been made, or that none is."""
+        if self._tried is not None:
+            self._tried()
+
+    @property
+    def is_being_written(self) -> bool:
+        """Whether its decision is still on its way to the disk."""
+        return self.written is not None and not self.written.done()
 
     @property
     def is_unrecorded(self) -> bool:
@@ -1067,6 +1090,9 @@ PERSISTENT_RETRY_S = 30.0
 WRITTEN_REAL_S = 1.0
 """Real seconds that an alert waits for its decision to be on the disk: a slow disk must not cost the alert."""
 
+HELD_REAL_S = 0.1
+"""Real seconds of that on a connection: in more, the service may close it, and the alert would be lost with it."""
+
 DUPLICATE_S = 60
 """An alert that says the same as one submitted this recently is dropped."""
 
@@ -1129,7 +1155,7 @@ class Sender:
         self._pushover = Pushover(
             settings.pushover_url, settings.pushover_token, settings.pushover_user_key, transport
         )
-        self._elsewhere = _client(settings.second_channel_url.get_secret_value(), 1, transport)
+        self._transport = transport
         self._outbox = Outbox()
         self._wakes = {True: asyncio.Event(), False: asyncio.Event()}
         self._changed = asyncio.Event()
@@ -1309,8 +1335,13 @@ class Sender:
 
     async def _attempt(self, entry: Entry) -> None:
         """One attempt. While the disk works it is made ready; the last look at it is before its first byte."""
+        if entry.is_held_up:
+            await self._await_disk(entry)
+            if entry not in self._outbox.entries:
+                return  # settled while it waited
         now = self._clock.now()
         if obstacle := self._obstacle(entry, now):
+            entry.note()
             self._withdraw(entry, obstacle)
             return
         try:
@@ -1318,9 +1349,11 @@ class Sender:
         except Withheld as withheld:
             self._limits_due = 0  # its connection is gone: the next alert shall find a warm one again
             if withheld.obstacle:
+                entry.note()
                 self._withdraw(entry, withheld.obstacle)
             return
         self._learn(answer)
+        entry.note()
         if entry not in self._outbox.entries:
             return  # settled while it could not be connected
         if not entry.in_flight:
@@ -1339,41 +1372,38 @@ class Sender:
         """Make an attempt ready as of ``now``, and send it when it may go. Raises Withheld when it may not."""
         self._make_room()
         entry.under_way = True
-        fields = self._fields(entry, now)
         try:
-            message = self._pushover.message(fields)
-            return await self._pushover.send(message, lambda: self._clear(entry, fields["message"]))
+            message = self._pushover.message(self._fields(entry, now))
+            return await self._pushover.send(message, lambda: self._clear(entry))
         finally:
             entry.under_way = False
-            if entry.tried is not None:
-                entry.tried()
 
-    async def _clear(self, entry: Entry, text: str) -> None:
-        """Return when an attempt with this text may go out; raise Withheld when it may not.
+    async def _clear(self, entry: Entry) -> None:
+        """Return when an attempt may go out; raise Withheld when it may not.
 
         From the obstacles to `Outbox.begin` nothing is awaited, so that nothing changes in between.
         """
-        has_waited = await self._await_disk(entry)
+        if entry.is_being_written and entry.written is not None:
+            await asyncio.wait({entry.written}, timeout=HELD_REAL_S)
+            if entry.is_being_written:
+                entry.is_held_up = True
+                raise Withheld  # it waits on without a connection
         if entry not in self._outbox.entries:
             raise Withheld  # settled while it waited
-        now = self._clock.now()
-        if obstacle := self._obstacle(entry, now):
+        if obstacle := self._obstacle(entry, self._clock.now()):
             raise Withheld(obstacle)
-        if has_waited and text != text_at(entry.alert, now, entry.may_have_arrived):
-            raise Withheld  # it has become late meanwhile: it is still due, and made ready anew
         self._outbox.begin(entry)
 
-    async def _await_disk(self, entry: Entry) -> bool:
-        """Wait until it is known whether the decision is on the disk, but not for long. Returns whether it did wait."""
-        if entry.written is None or entry.written.done():
-            return False
-        await asyncio.wait({entry.written}, timeout=WRITTEN_REAL_S)
-        if not entry.written.done():
+    async def _await_disk(self, entry: Entry) -> None:
+        """Wait on until it is known whether the decision is on the disk, but not for long."""
+        entry.is_held_up = False
+        if entry.is_being_written and entry.written is not None:
+            await asyncio.wait({entry.written}, timeout=WRITTEN_REAL_S - HELD_REAL_S)
+        if entry.is_being_written:
             entry.written = None
             log.warning(
                 "record_slow", text=f"⚠️ The record is not on the disk after {WRITTEN_REAL_S:g} s: sending"
             )
-        return True
 
     def _obstacle(self, entry: Entry, now: int) -> str:
         """Why an alert is not to be sent (any more); empty when it is."""
@@ -1715,6 +1745,10 @@ class Sender:
     def _side_task_done(self, task: asyncio.Task[None]) -> None:
         self._side_tasks.discard(task)
         self._changed.set()
+
+    @functools.cached_property
+    def _elsewhere(self) -> httpx.AsyncClient:
+        return _client(self._settings.second_channel_url.get_secret_value(), 1, self._transport)
 
     async def _post_elsewhere(self, url: str, alert: Alert) -> None:
         text = f"{alert.title}\n\n{text_at(alert, self._clock.now(), repeat=False)}"

@@ -7,6 +7,7 @@ start of the same session has recorded is folded by `Desk.resume`, on the same p
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 
 import structlog
@@ -67,7 +68,10 @@ PRICES = frozenset({Bar, Quote, Chain, Covered})
 """Facts of which nothing is noted but what was decided on them."""
 
 NOTED_AFTER_REAL_S = 0.01
-"""Real seconds that the notes on a decision wait at most for its push, which goes out first."""
+"""Real seconds after which the notes on a decision wait no longer for its push, which goes out first.
+
+Whoever is killed in them has the decision in the record, and its lines not in the log.
+"""
 
 RECORD_RETRY_S = 60
 """Pause between two attempts at a record that cannot be written."""
@@ -447,7 +451,7 @@ class Desk:
         self._off_since: int | None = None
         self._tried_at = 0
         self._syncing: set[asyncio.Future[bool]] = set()
-        self._notes: list[tuple[int, Event, Sequence[Decision], Evaluation | None]] = []
+        self._notes: deque[tuple[int, Event, Sequence[Decision], Evaluation | None]] = deque()
         """What has been decided and is not yet counted and logged."""
         self._duties = Duties(arms=settings.daily_summary)
 
@@ -559,8 +563,8 @@ class Desk:
 
     def _note_down(self) -> None:
         """Count and log what has been decided: a push does not wait for it, but its answer is logged behind it."""
-        notes, self._notes = self._notes, []
-        for now, event, decisions, evaluation in notes:
+        while self._notes:
+            now, event, decisions, evaluation = self._notes.popleft()
             self._count(now, event, decisions)
             self._journalist.fact(now, event)
             for decision in decisions:

@@ -83,6 +83,8 @@ class Feed:
         self._live_end = 0
         self._live_start: dict[str, int] = {}
         self._lags: deque[int] = deque(maxlen=rules.lag_bars)
+        self._late_within = 0
+        """In how many bars from now on no late one is left among the last."""
         self._is_due = False
         self._told: set[FeedCause] = set()
         self._alarmed_at: int | None = None
@@ -97,7 +99,7 @@ class Feed:
         self.recovered: FeedRecovered | None = None
         """What is still to be told of a blind spell that is over."""
         self.well_until = 0
-        """Until then (µs) nothing but a late bar or a fact about the feed can make it blind: no need to `judge`."""
+        """Until then (µs) nothing but a bar or a fact about the feed can make it blind: no need to `judge`."""
         self.blind_since = 0
         self.spells = 0
 
@@ -186,13 +188,17 @@ class Feed:
         self._lags.append(lag if lag > 0 else 0)
         self._live_at = now
         if lag > self._lag_limit:
+            self._late_within = self._rules.lag_bars
             self.well_until = 0
         else:
-            if now < self.well_until:
-                # One more bar in time makes no median late: who sees goes on seeing until there is silence.
-                self.well_until = now + self._stall
-            elif self.cause is not None and self._is_up:
+            if self.cause is not None and self._is_up:
                 self._recover(self.cause, bar)
+            elif self._late_within:
+                self._late_within -= 1
+                self.well_until = 0
+            elif now < self.well_until:
+                # Of bars that are all in time the median is: who sees goes on seeing until there is silence.
+                self.well_until = now + self._stall
             if start >= self._live_end:
                 self._live_end = start + SECOND
         if start > self._live_start.get(symbol, 0):
@@ -208,6 +214,7 @@ class Feed:
         self.cause = None
         self._is_due = False
         self._lags.clear()
+        self._late_within = 0
 
     @property
     def _blind_from(self) -> int:

@@ -367,10 +367,10 @@ class Worker:
                 await self._sessions()
             finally:
                 patience = DRAIN_REAL_S
-                if sys.exc_info()[0] is not None:
-                    # A sender that has not begun by then has nothing that matters, and will not begin any more.
+                if sys.exc_info()[0] is None:
+                    self._may_ask.set()
+                else:  # a sender that has not begun by then has nothing that matters
                     patience = CRASH_DRAIN_REAL_S if self._may_ask.is_set() else 0.0
-                self._may_ask.set()
                 try:
                     await self._sender.drain(patience)
                     self._take_rest()
@@ -400,6 +400,7 @@ class Worker:
             session = session_at(self._clock.now())
             begin = session.open - CONNECT_EARLY_S * SECOND
             if self._clock.now() < begin:
+                self._may_ask.set()
                 self._say_asleep(session)
                 await self._sleep_until(begin)
                 continue
@@ -420,9 +421,9 @@ class Worker:
     async def _try_key(self) -> None:
         """Ask the vendor once at the start: a wrong key should be known now, not five minutes before the open.
 
-        Where the feed's login has told that it is good, nothing is asked.
+        Where the feed's login has told that it is good, nothing is asked, and no refusal counts.
         """
-        if self._key_has_worked:
+        if self._is_key_settled():
             return
         settings = self.settings
         key = settings.polygon_api_key.get_secret_value()
@@ -430,6 +431,8 @@ class Worker:
         try:
             await rest.market_status()
         except RestError as error:
+            if self._is_key_settled():
+                return
             if error.kind is RestErrorKind.UNAUTHORIZED:
                 raise VendorRefused(
                     "The vendor refuses the key: set POLYGON_API_KEY to the one its dashboard shows."
@@ -437,6 +440,10 @@ class Worker:
             log.warning("key_not_tried", text=f"⚠️ The key could not be tried at the start: {error}")
         finally:
             await rest.aclose()
+
+    def _is_key_settled(self) -> bool:
+        """Whether the key need not be tried: it has worked, or the worker stops. A position is watched in any case."""
+        return self._key_has_worked or self._position is not None or self._stopping.is_set()
 
     def _say_asleep(self, session: Session) -> None:
         wait = span_text(session.open - self._clock.now())

@@ -765,15 +765,23 @@ class Rest:
         self.skews_measured = 0
         """How often ``skew`` was measured."""
         self.bad = BadInput("REST", clock, self._scrub)
-        self._client = httpx.AsyncClient(
-            headers={"Authorization": f"Bearer {api_key}", "Accept": "application/json"},
-            # Half the deadline for one attempt's silence, so that a retry has time, too.
-            timeout=httpx.Timeout(deadline_s / 2, connect=min(CONNECT_TIMEOUT_S, deadline_s / 2)),
+        self._api_key = api_key
+        self._transport = transport
+
+    @functools.cached_property
+    def _client(self) -> httpx.AsyncClient:
+        """Made at the first request: httpx's own transport takes 40 ms to import, and the feed comes first."""
+        half_s = (
+            self._deadline_s / 2
+        )  # half the deadline for one attempt's silence, so that a retry has time, too
+        return httpx.AsyncClient(
+            headers={"Authorization": f"Bearer {self._api_key}", "Accept": "application/json"},
+            timeout=httpx.Timeout(half_s, connect=min(CONNECT_TIMEOUT_S, half_s)),
             limits=httpx.Limits(max_connections=8, keepalive_expiry=KEEP_ALIVE_S),
             follow_redirects=False,
-            trust_env=not is_loopback(base_url),
-            verify=trust() if urlsplit(base_url).scheme == "https" else False,
-            transport=transport,
+            trust_env=not is_loopback(self._base),
+            verify=trust() if urlsplit(self._base).scheme == "https" else False,
+            transport=self._transport,
         )
 
     @property

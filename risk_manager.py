@@ -288,6 +288,7 @@ class Book:
         self.rests_until = 0
         """Until then (µs) nothing is opened: the cooldown after a close, or the rest after a withdrawal."""
         self.last: Opened | None = None
+        self._rested_until = 0
 
     def evolve(self, now: int, decision: Decision, start: int) -> None:
         """Apply a decision. ``start`` is the second last evaluated. Raises KeyError for a transition that is not."""
@@ -295,18 +296,19 @@ class Book:
         match decision:
             case Opened():
                 self.last = decision
+                self._rested_until = self.rests_until
                 self.entries += 1
                 self.position = Position(self._rules, now, decision, start)
             case Closed():
                 self.position = None
                 self.rests_until = now + self._rules.entry_cooldown_seconds * SECOND
             case Withdrawn():
-                # Nobody was told, so the position never was: neither its cooldown nor its entry counts. The cooldown of
-                # the one before was over when it opened.
+                # Nobody was told, so the position never was: neither its cooldown nor its entry counts.
                 self.position = None
                 self.entries -= 1
                 self.last = None
-                self.rests_until = now + self._rules.withdrawn_rest_seconds * SECOND
+                rest = now + self._rules.withdrawn_rest_seconds * SECOND
+                self.rests_until = max(self._rested_until, rest)
             case MarkLost() | MarkBack():
                 assert self.position is not None
                 self.position.marks.lost = isinstance(decision, MarkLost)

@@ -93,8 +93,8 @@ class Tape(Closes):
 
     def put(self, index: int, bar: Bar) -> tuple[bool, bool]:
         """Store a bar, and mend what has already counted its second. Returns the same."""
-        # To the nearest step. `round` would look for its method anew each time.
-        shares = int(bar.volume * VOLUME_SCALE + 0.5)
+        shares = round(bar.volume * VOLUME_SCALE)
+        # No price lies half-way between two steps, so this is `round`, which looks for its method anew each time.
         notional = shares * int(bar.vwap * PRICE_SCALE + 0.5)
         holders: list[Window] | None = None
         is_new = is_newest = index > self.newest
@@ -146,7 +146,7 @@ class Tape(Closes):
         if not shares:
             return None
         sums = self._notional_before
-        return (sums[place] - sums[place - width]) / shares / PRICE_SCALE
+        return (sums[place] - sums[place - width]) / (shares * PRICE_SCALE)
 
 
 class Window:

@@ -205,11 +205,23 @@ async def test_a_slow_disk_costs_no_alert() -> None:
         assert wire.seen.count(MESSAGE) == 1
 
 
+async def test_no_connection_is_kept_for_a_slow_disk() -> None:
+    async with wired() as (s, wire):
+        written = disk()
+        s.sender.submit(buy(s.now()), written)
+        await s.until(lambda: wire.connections == 2)  # the first was given up, and a question has warmed another
+        assert MESSAGE not in wire.seen
+        written.set_result(True)
+        await s.told()
+        assert s.outcomes == [(AlertKind.BUY, Outcome.ACCEPTED, 1)]
+        assert (wire.connections, wire.seen.count(MESSAGE)) == (2, 1)
+
+
 async def test_what_becomes_late_while_the_disk_works_says_so() -> None:
     async with wired() as (s, wire):
         written = disk()
         s.sender.submit(sell(s.now()), written)
-        await s.clock.sleep(6)
+        await s.clock.sleep(20)
         written.set_result(True)
         await s.told()
         assert s.outcomes == [(AlertKind.SELL, Outcome.ACCEPTED, 1)]

@@ -392,6 +392,17 @@ def test_the_median_of_an_even_number_of_lags_lies_between_the_middle_two() -> N
     assert story.engine.feed.is_blind
 
 
+def test_a_bar_in_time_can_make_the_median_late() -> None:
+    """Of 15 lags of 10 s and 15 of 18 s it is 14 s; with one of 14 s for one of 10 s it is 16 s."""
+    story = Story(quick(benchmark="", stall_seconds=20))
+    story.connect(10)
+    for second in range(30):
+        story.tell(second + 1 + (10 if second < 15 else 18), bar(second))
+    assert not story.engine.feed.is_blind
+    story.tell(33 + 1 + 14, bar(33))
+    assert story.engine.feed.is_blind
+
+
 def test_a_socket_that_is_back_in_time_is_not_told() -> None:
     story = calm(Story(quick()))
     lost = QUIET_END + 2

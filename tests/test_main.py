@@ -218,8 +218,9 @@ async def test_at_a_start_in_mid_session_the_feed_comes_first(tmp_path: Path) ->
     async with stage(tmp_path) as play:
         await play.until(lambda: play.vendor.connects["options"] and play.pushover.requests, 60, "the rest")
         connected = play.vendor.connects["stocks"][0]
-        asked = [request.at for request in (*play.vendor.requests, *play.pushover.requests)]
-        assert connected < min(asked)
+        asked = [request.at for request in play.vendor.requests]
+        pushed = [seen.at for seen in play.pushover.requests]
+        assert connected < min(asked + pushed)
         assert connected < play.vendor.connects["options"][0]
 
 
@@ -230,6 +231,17 @@ async def test_a_feed_that_does_not_come_up_keeps_no_question_waiting(tmp_path: 
     async with stage(tmp_path, prepare=prepare, polygon_ws_url="ws://127.0.0.1:9") as play:
         assert await asyncio.wait_for(play.running, 20) == EXIT_REFUSED
         assert play.vendor.connects == {"stocks": [], "options": []}
+
+
+async def test_who_is_stopped_before_the_feed_comes_up_asks_nobody(tmp_path: Path) -> None:
+    def prepare(vendor: LoopbackMarket, _: LoopbackPushover) -> None:
+        vendor.faults.add("rest_401")
+
+    async with stage(tmp_path, prepare=prepare, polygon_ws_url="ws://127.0.0.1:9") as play:
+        await play.until(lambda: play.worker.desk is not None, 20, "the session")
+        play.worker.stop()
+        assert await asyncio.wait_for(play.running, 20) == EXIT_OK
+        assert "/v1/marketstatus/now" not in {request.path for request in play.vendor.requests}
 
 
 async def test_a_key_that_the_feed_has_taken_outlives_a_refusal_by_rest(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: all benchmarks, one table. Takes some 25 minutes; ``--quick`` about two."""
+"""`python -m benchmarks`: all benchmarks, one table. Takes some 17 minutes; ``--quick`` about two."""
 
 from __future__ import annotations
 

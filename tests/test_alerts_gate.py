@@ -209,7 +209,8 @@ async def test_no_connection_is_kept_for_a_slow_disk() -> None:
     async with wired() as (s, wire):
         written = disk()
         s.sender.submit(buy(s.now()), written)
-        await s.until(lambda: wire.connections == 2)  # the first was given up, and a question has warmed another
+        # The first is given up, and a question warms another.
+        await s.until(lambda: wire.connections == 2)
         assert MESSAGE not in wire.seen
         written.set_result(True)
         await s.told()

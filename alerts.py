@@ -990,10 +990,11 @@ class Entry:
         if self._tried is not None:
             self._tried()
 
-    @property
-    def is_being_written(self) -> bool:
-        """Whether its decision is still on its way to the disk."""
-        return self.written is not None and not self.written.done()
+    async def written_within(self, seconds: float) -> bool:
+        """Wait for the disk, at most so long (real). Returns whether it is known whether its decision is there."""
+        if self.written is not None and not self.written.done():
+            await asyncio.wait({self.written}, timeout=seconds)
+        return self.written is None or self.written.done()
 
     @property
     def is_unrecorded(self) -> bool:
@@ -1383,11 +1384,9 @@ class Sender:
 
         From the obstacles to `Outbox.begin` nothing is awaited, so that nothing changes in between.
         """
-        if entry.is_being_written and entry.written is not None:
-            await asyncio.wait({entry.written}, timeout=HELD_REAL_S)
-            if entry.is_being_written:
-                entry.is_held_up = True
-                raise Withheld  # it waits on without a connection
+        if not await entry.written_within(HELD_REAL_S):
+            entry.is_held_up = True
+            raise Withheld  # it waits on without a connection
         if entry not in self._outbox.entries:
             raise Withheld  # settled while it waited
         if obstacle := self._obstacle(entry, self._clock.now()):
@@ -1397,9 +1396,7 @@ class Sender:
     async def _await_disk(self, entry: Entry) -> None:
         """Wait on until it is known whether the decision is on the disk, but not for long."""
         entry.is_held_up = False
-        if entry.is_being_written and entry.written is not None:
-            await asyncio.wait({entry.written}, timeout=WRITTEN_REAL_S - HELD_REAL_S)
-        if entry.is_being_written:
+        if not await entry.written_within(WRITTEN_REAL_S - HELD_REAL_S):
             entry.written = None
             log.warning(
                 "record_slow", text=f"⚠️ The record is not on the disk after {WRITTEN_REAL_S:g} s: sending"

@@ -124,8 +124,9 @@ class Journalist:
                 cause=feed.cause,
             )
         else:
-            line = logger.feed_active_line(self._rules.symbol, signals.price, signals.vwap, signals.volume)
-            log.info("feed_active", text=line, price=signals.price, vwap=signals.vwap, volume=signals.volume)
+            price, vwap, volume = signals.price, signals.vwap, signals.volume
+            line = logger.feed_active_line(self._rules.symbol, price, vwap, volume)
+            log.info("feed_active", text=line, price=price, vwap=vwap, volume=volume)
         if engine.evaluation is not None:
             line = logger.conditions_line(engine.evaluation, self._rules.benchmark)
             log.info("conditions", text=line, start=engine.evaluation.start, passes=engine.evaluation.passes)

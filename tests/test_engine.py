@@ -382,11 +382,17 @@ def test_where_bars_begin_to_be_unknown() -> None:
     assert story.engine.feed.unknown_from == at(70)
 
 
+def lagging(first: float, second: float, rules: Rules) -> Story:
+    """30 bars: 15 with each of two lags (s)."""
+    story = Story(rules)
+    story.connect(first)
+    for start in range(30):
+        story.tell(start + 1 + (first if start < 15 else second), bar(start))
+    return story
+
+
 def test_the_median_of_an_even_number_of_lags_lies_between_the_middle_two() -> None:
-    story = Story(quick(benchmark=""))
-    story.connect(14)
-    for second in range(30):
-        story.tell(second + 1 + (14 if second < 15 else 16), bar(second))
+    story = lagging(14, 16, quick(benchmark=""))
     assert not story.engine.feed.is_blind
     story.tell(30 + 1 + 16, bar(30))
     assert story.engine.feed.is_blind
@@ -394,10 +400,7 @@ def test_the_median_of_an_even_number_of_lags_lies_between_the_middle_two() -> N
 
 def test_a_bar_in_time_can_make_the_median_late() -> None:
     """Of 15 lags of 10 s and 15 of 18 s it is 14 s; with one of 14 s for one of 10 s it is 16 s."""
-    story = Story(quick(benchmark="", stall_seconds=20))
-    story.connect(10)
-    for second in range(30):
-        story.tell(second + 1 + (10 if second < 15 else 18), bar(second))
+    story = lagging(10, 18, quick(benchmark="", stall_seconds=20))
     assert not story.engine.feed.is_blind
     story.tell(33 + 1 + 14, bar(33))
     assert story.engine.feed.is_blind

@@ -34,7 +34,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-VERSION = "1.0.0"
+VERSION = "1.1.0"
 """Version of the program, printed at the start and written into every record."""
 
 FULL_DAY_CLOSE_S = 16 * 3600
@@ -130,8 +130,29 @@ class Rules(BaseModel):
         15.0, "s", "Median lag of bars beyond which the feed is blind (a delayed plan)", gt=0, le=600
     )
     lag_bars: int = _rule(30, "bars", "How many live bars that median is taken over", ge=1, le=1000)
+    lag_reopen_seconds: int = _rule(
+        60, "s", "Lag that lasts this long reopens the socket, once", ge=1, le=3600
+    )
+    symbol_silence_seconds: int = _rule(
+        20, "s", "Silence of one symbol, while the other goes on, that REST is asked about", ge=1, le=600
+    )
+    symbol_unseen_seconds: int = _rule(
+        60, "s", "Silence of one symbol that REST does not explain and that counts as unseen", ge=1, le=3600
+    )
     alarm_spacing_seconds: int = _rule(
         300, "s", "At most one blind/recovered pair of pushes in this time while flat", ge=0, le=3600
+    )
+
+    # What is plausible
+    price_jump_percent: float = _rule(
+        3.0, "%", "A close this far from its recent median waits for a second source", gt=0, le=100
+    )
+    price_jump_closes: int = _rule(10, "closes", "How many closes that median is taken over", ge=1, le=1000)
+    quote_frozen_seconds: int = _rule(
+        15, "s", "A quote older than this by its own stamp, while others move, prices nothing", ge=1, le=600
+    )
+    delta_doubt: float = _rule(
+        0.15, "delta", "A vendor's delta further from the one that the price implies is replaced", gt=0, le=1
     )
 
     # Entry conditions
@@ -242,7 +263,11 @@ class Rules(BaseModel):
 
     # What holds entries from outside
     clock_doubt_seconds: float = _rule(
-        5.0, "s", "Difference from the vendor's clock that holds entries", gt=0, le=600
+        2.0,
+        "s",
+        "Difference from the vendor's clock that holds entries, and how far ahead of now a fact may lie",
+        gt=0,
+        le=600,
     )
     loop_lag_seconds: float = _rule(2.0, "s", "Delay of the event loop that holds entries", gt=0, le=60)
     push_cap_count: int = _rule(
@@ -264,6 +289,7 @@ class Rules(BaseModel):
                 ("tighten_giveback_percent", "max_giveback_percent"),
                 ("chain_skew_seconds", "chain_max_seconds"),
                 ("stall_seconds", "silence_alarm_seconds"),
+                ("symbol_silence_seconds", "symbol_unseen_seconds"),
                 ("volume_min_bars", "volume_window_seconds"),
                 ("momentum_min_bars", "momentum_seconds"),
                 ("relative_volume_seconds", "volume_window_seconds"),

@@ -65,7 +65,13 @@ MODULES = (
     *("polygon_client", "alerts", "journal", "logger", "desk", "main", "preflight"),
 )
 
-DEMO_ONLY = frozenset({"numpy", "aiohttp", "plotly"})
+DEMO_ONLY = frozenset(
+    {
+        *("numpy", "plotly", "aiohttp"),
+        # And what aiohttp needs in turn.
+        *("aiohappyeyeballs", "aiosignal", "attrs", "frozenlist", "multidict", "propcache", "yarl"),
+    }
+)
 """Packages that the worker does without."""
 
 MEGABYTE = 1_000_000
@@ -113,11 +119,14 @@ def check_python(version: tuple[int, ...] = tuple(sys.version_info[:3])) -> Chec
 def check_packages(
     requirements: str, installed: Callable[[str], str] = importlib.metadata.version
 ) -> list[Check]:
-    """Each pinned package against what is installed. ``installed`` raises PackageNotFoundError for none."""
+    """Each locked package against what is installed. ``installed`` raises PackageNotFoundError for none.
+
+    Skips a package with a marker: only some machines need it.
+    """
     checks = []
     for line in requirements.splitlines():
-        name, _, pinned = line.partition("#")[0].strip().partition("==")
-        if not pinned:
+        name, _, pinned = line.partition("#")[0].strip(" \\").partition("==")
+        if not pinned or ";" in pinned:
             continue
         try:
             found = installed(name)

@@ -358,13 +358,6 @@ def test_the_blueprints_variables_are_settings_and_hold_no_secret() -> None:
     assert config.load({**keys, **given}, None)[0].data_dir == mount
 
 
-def test_the_packages_are_pinned() -> None:
-    for name in ("requirements.txt", "requirements-dev.txt"):
-        for line in (ROOT / name).read_text(encoding="utf-8").splitlines():
-            if line and not line.startswith(("#", "-r ")):
-                assert re.fullmatch(r"[A-Za-z0-9_.-]+==[0-9][0-9a-z.]*", line), line
-
-
 def test_no_secret_file_can_be_committed() -> None:
     ignored = subprocess.run(
         [
@@ -375,6 +368,7 @@ def test_no_secret_file_can_be_committed() -> None:
             "iwm_momentum.log",
             "iwm_momentum.log.1",
             ".venv-runtime/x",
+            "uv.lock",
         ],
         cwd=ROOT,
         capture_output=True,
@@ -385,7 +379,7 @@ def test_no_secret_file_can_be_committed() -> None:
     )
     if ignored.returncode == 128:
         pytest.skip("not a git checkout")
-    assert len(ignored.stdout.splitlines()) == 5
+    assert len(ignored.stdout.splitlines()) == 6
 
 
 # --- By symptom --------------------------------------------------------------------------------------

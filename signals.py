@@ -486,6 +486,12 @@ def _change(value: float | None, base: float | None) -> float | None:
 
 # --- Near misses -------------------------------------------------------------------------------------
 
+EPISODE_GAP_S = 5
+"""Seconds without a trade between two misses of one kind that still make them one miss."""
+
+BUY_FOLLOWS_S = 60
+"""A near miss that a BUY follows within so many seconds cost nothing, and is left out."""
+
 
 def near_miss(rules: Rules, evaluation: Evaluation) -> Shortfall | None:
     """What alone stood between an evaluation and a signal: every gate open and every condition but this one held."""

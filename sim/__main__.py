@@ -17,7 +17,8 @@ import utils
 from config import ConfigError
 from events import SECOND, Session
 from journal import Damage
-from sim.replay import Unusable, parse_sets, replay_bars, replay_record
+from sim.places import Closed, Unusable, named
+from sim.replay import parse_sets, replay_bars, replay_record, survey
 from sim.verify import verify
 
 MADE_API_KEY = "loopbackmadeupkey"
@@ -49,13 +50,13 @@ Feed a session's record to a fresh engine, without waiting, and print what the l
 the session's times, and its alerts as the phone shows them. Then the trades, and what a trader would have got who
 followed each push 0, 5, 15, 30 and 60 s late.
 
-A record is found in DATA_DIR/sessions, packed or not. Its own rules are used; --set changes one of them. With --bars,
+RECORD is a file of DATA_DIR/sessions, packed or not, or its date. Its own rules are used; --set changes one of them. With --bars,
 plain bars are replayed instead, under the rules of the environment and .env: conditions and signals, no contracts.
 """
 
 REPLAY_EXAMPLES = """\
 examples:
-  python -m sim replay data/sessions/2025-10-02.jsonl
+  python -m sim replay 2025-10-02
   python -m sim replay data/sessions/2025-10-02.jsonl.gz --set STOP_LOSS_PERCENT=20 --trace rows.csv
   python -m sim replay --bars SPY.csv.gz --set SYMBOL=SPY --set BENCHMARK=
 
@@ -65,8 +66,9 @@ that cannot be.
 
 VERIFY_TEXT = """\
 Derive every decision of each record again from its facts, under the rules in its headers, and compare it with the
-recorded one, field by field and without tolerance. Prints one line for each record: that it is good, or the first
-difference or damage.
+recorded one, field by field and without tolerance. RECORD is a file of DATA_DIR/sessions, packed or not, or its date.
+Prints one line for each record: that it is good, or the first difference or damage. Of a record that an older version
+wrote, "decides differently since" names a decision that has changed with the rules: the record itself is whole.
 
 Exit status: 0 all are good, 1 one is not, 2 one cannot be read.
 """
@@ -95,7 +97,9 @@ def _add_replay(commands: Commands) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     source = replay.add_mutually_exclusive_group(required=True)
-    source.add_argument("record", nargs="?", type=Path, metavar="RECORD", help="a session's record")
+    source.add_argument(
+        "record", nargs="?", metavar="RECORD", help="a session's record, or its date (YYYY-MM-DD)"
+    )
     source.add_argument(
         "--bars",
         type=Path,
@@ -125,7 +129,9 @@ def _add_verify(commands: Commands) -> None:
         description=VERIFY_TEXT,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    check.add_argument("records", nargs="+", type=Path, metavar="RECORD", help="a session's record")
+    check.add_argument(
+        "records", nargs="+", metavar="RECORD", help="a session's record, or its date (YYYY-MM-DD)"
+    )
 
 
 def _add_serve(commands: Commands) -> None:
@@ -251,11 +257,14 @@ def replay(arguments: argparse.Namespace) -> int:
         if arguments.bars:
             replay_bars(arguments.bars, sets, arguments.trace, verbose=arguments.verbose)
         else:
-            replay_record(arguments.record, sets, arguments.trace, verbose=arguments.verbose)
+            found = named(arguments.record, utils.utc_now())
+            record = survey(found.path)
+            found.check(record.headers[0][1].session.date)
+            replay_record(found.path, sets, arguments.trace, verbose=arguments.verbose, surveyed=record)
     except ConfigError as error:
-        print("python -m sim replay: bad rules:", *error.faults, sep="\n  ", file=sys.stderr)
+        print("python -m sim replay: bad settings:", *error.faults, sep="\n  ", file=sys.stderr)
         return EXIT_USAGE
-    except (Unusable, Damage) as error:
+    except (Unusable, Closed, Damage) as error:
         print(f"python -m sim replay: {error}", file=sys.stderr)
         return EXIT_USAGE
     except BrokenPipeError:
@@ -272,7 +281,7 @@ def run(arguments: argparse.Namespace) -> int:
         case "replay":
             return replay(arguments)
         case "verify":
-            return verify(arguments.records)
+            return verify(arguments.records, utils.utc_now())
         case _:
             try:
                 return asyncio.run(serve(arguments))

@@ -13,13 +13,10 @@ from typing import NamedTuple
 
 import logger
 from events import SECOND, Condition, DeclineReason, HoldReason, Shortfall
-from signals import near_miss
+from signals import BUY_FOLLOWS_S, EPISODE_GAP_S, near_miss
 from sim import fills
 from sim.study import Seen, Study
 from utils import clock_text, minute_text, signed_percent, span_text
-
-EPISODE_GAP_S = 5
-"""Seconds without a trade between two misses of one kind that still make them one miss."""
 
 MISSES_SHOWN = 10
 
@@ -179,7 +176,33 @@ class Miss(NamedTuple):
 
 
 def misses(study: Study) -> list[Miss]:
-    """Every near miss, the nearest first."""
+    """Every near miss that no BUY followed, the nearest first."""
+    found = [miss for miss in _episodes(study) if not _is_followed(study, miss)]
+    return sorted(found, key=lambda miss: (miss.nearness, miss.start))
+
+
+def followed(study: Study) -> int:
+    """How many near misses a BUY followed within `BUY_FOLLOWS_S`: they cost nothing, and are left out."""
+    return sum(_is_followed(study, miss) for miss in _episodes(study))
+
+
+def _is_followed(study: Study, miss: Miss) -> bool:
+    last = miss.end - SECOND
+    return any(
+        last < row.evaluation.start <= last + BUY_FOLLOWS_S * SECOND for row in study.seen if row.is_fired
+    )
+
+
+def followed_text(study: Study) -> str:
+    """How many near misses are left out, as words that go on a sentence; empty without any."""
+    count = followed(study)
+    if not count:
+        return ""
+    return f"{count} that a BUY followed within {BUY_FOLLOWS_S} s {'is' if count == 1 else 'are'} left out"
+
+
+def _episodes(study: Study) -> list[Miss]:
+    """Every near miss, followed or not, in the order of time."""
     found: list[Miss] = []
     episode: list[Seen] = []
     for row in study.seen:
@@ -191,7 +214,7 @@ def misses(study: Study) -> list[Miss]:
             episode.append(row)
     if episode:
         found.append(_miss(study, episode))
-    return sorted(found, key=lambda miss: (miss.nearness, miss.start))
+    return found
 
 
 def _goes_on(last: Seen, row: Seen, condition: Condition | None) -> bool:

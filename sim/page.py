@@ -16,7 +16,6 @@ from typing import Any
 
 from config import VERSION
 from events import Condition
-from journal import PACKED_SUFFIX, SUFFIX
 from sim import fills, funnel
 from sim.page_data import GATE_KINDS, payload
 from sim.page_library import library
@@ -29,32 +28,29 @@ from sim.page_tables import (
     misses_section,
     trades_section,
 )
-from sim.replay import Unusable
+from sim.places import Unusable, check_own, claim
 from sim.study import Study
 from utils import clock_text, minute_text, new_york, span_text
 
 HERE = Path(__file__).parent
 
 
-def check(path: Path, record: Path) -> None:
-    """What would keep a page from being written, before the wait for a study. Raises Unusable.
+PAGE_BEGINS = '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<meta http-equiv="Content-Security-Policy"'
+"""What every page begins with."""
 
-    A slip of the hand must not replace ``record``, or one beside it, by a page.
-    """
+
+def check(path: Path) -> None:
+    """What would keep a page from being written, before the wait for a study. Raises Unusable."""
     library()
-    target = path.resolve()
-    if target.parent == record.resolve().parent and target.name.endswith((SUFFIX, PACKED_SUFFIX)):
-        raise Unusable(f"--html {path}: is a session's record, takes another file")
-    if path.is_dir() or not path.parent.is_dir():
-        what = "is a folder, takes a file" if path.is_dir() else f"there is no folder {path.parent}"
-        raise Unusable(f"--html {path}: {what}")
+    check_own(path, "--html", PAGE_BEGINS.encode())
 
 
 def write(study: Study, path: Path) -> None:
     """Write the page of a study. Raises Unusable when plotly is not installed or the file cannot be written."""
     page = render(study, library())
     try:
-        path.write_text(page, encoding="utf-8", newline="\n")
+        with open(claim(path, "--html", PAGE_BEGINS.encode()), "w", encoding="utf-8", newline="\n") as file:
+            file.write(page)
     except OSError as error:
         raise Unusable(f"--html {path}: {error.strerror}") from None
 
@@ -84,11 +80,7 @@ def render(study: Study, charting: str) -> str:
     ]
     return "\n".join(
         [
-            "<!doctype html>",
-            '<html lang="en">',
-            "<head>",
-            '<meta charset="utf-8">',
-            f'<meta http-equiv="Content-Security-Policy" content="{_policy(charting, script)}">',
+            f'{PAGE_BEGINS} content="{_policy(charting, script)}">',
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             '<meta name="referrer" content="no-referrer">',
             f"<title>{escape(title)}</title>",

@@ -270,8 +270,11 @@ def _failing_table(study: Study) -> str:
 
 
 def misses_section(study: Study, missed: Sequence[funnel.Miss]) -> str:
+    followed = funnel.followed_text(study)
     if not missed:
-        return '<section id="misses"><h2>Nearest misses</h2><p class="note">No second failed at one condition alone while the gate was open.</p></section>'
+        none = "No second failed at one condition alone while the gate was open"
+        none += f"; {followed}" if followed else ""
+        return f'<section id="misses"><h2>Nearest misses</h2><p class="note">{escape(none)}.</p></section>'
     rows = [
         row(
             (
@@ -283,7 +286,8 @@ def misses_section(study: Study, missed: Sequence[funnel.Miss]) -> str:
         )
         for miss in missed
     ]
-    shown = table("The gate open, and all conditions but one", ("Time", "Failed", "Lasted"), rows, (2,))
+    caption = "The gate open, and all conditions but one" + (f"; {followed}" if followed else "")
+    shown = table(caption, ("Time", "Failed", "Lasted"), rows, (2,))
     return f'<section id="misses"><h2>Nearest misses</h2>{shown}</section>'
 
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import hashlib
+import json
 import os
-import stat
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import Any, NamedTuple
 
 import alerts
 import logger
@@ -23,30 +24,12 @@ from engine import Engine
 from events import SECOND, Bar, Decision, DeclineReason, Evaluation, Event, Session
 from journal import Damage, Entry, Header, Reader
 from sim import bars, fills
+from sim.places import Unusable, check_file, claim
 from sim.screen import Progress, Screen
-from sim.trace import Trace
+from sim.trace import TRACE_BEGINS, Trace
 from utils import clock_text, minute_text, option_price, signed_percent, span_text
 
-
-class Unusable(Exception):
-    """What was asked for cannot be done: why, in a line."""
-
-
 # --- Reading -----------------------------------------------------------------------------------------
-
-
-def check_file(path: Path) -> None:
-    """Raises Unusable for what is not a file that can be read."""
-    try:
-        mode = path.stat().st_mode
-    except OSError as error:
-        raise Unusable(f"{path}: {error.strerror}") from None
-    if stat.S_ISDIR(mode):
-        raise Unusable(f"{path}: is a folder, takes a file")
-    if not stat.S_ISREG(mode):
-        raise Unusable(f"{path}: is not an ordinary file")
-    if path.is_symlink():
-        raise Unusable(f"{path}: is a symbolic link; name the file that it points to")
 
 
 class Survey(NamedTuple):
@@ -67,6 +50,11 @@ def survey(path: Path) -> Survey:
         for count, line in enumerate(reader, start=1):
             progress.tell(reader.size)
             if isinstance(line, Header):
+                if headers and line.session != headers[0][1].session:
+                    day = headers[0][1].session.date
+                    raise Damage(
+                        path, count, f"a start in the session of {line.session.date}, after one of {day}"
+                    )
                 headers.append((count, line))
             else:
                 _check_order(path, count, line, last)
@@ -90,6 +78,8 @@ def _check_order(path: Path, number: int, entry: Entry, last: Entry | None) -> N
             path, number, f"time goes back, from {clock_text(last.now)} to {clock_text(entry.now)} ET"
         )
 
+
+WRITTEN_BY = "written by version"
 
 # --- Rules -------------------------------------------------------------------------------------------
 
@@ -118,22 +108,33 @@ def parse_sets(texts: Iterable[str]) -> dict[str, str]:
 
 
 def recorded_rules(header: Header, sets: Mapping[str, str]) -> tuple[Rules, list[str]]:
-    """The rules of a header with ``sets`` on top, and what is odd about the header's. Raises ConfigError."""
+    """The rules of a header with ``sets`` on top, and what is odd about the header's. Raises ConfigError.
+
+    Another version may not have had all of today's rules: those are at their defaults. That the header's own are
+    complete is what its hash proves.
+    """
     known = {name: value for name, value in header.rules.items() if name in Rules.model_fields}
     texts = {name.upper(): str(value) for name, value in known.items()}
+    lacking = sorted(name.upper() for name in Rules.model_fields.keys() - known.keys())
     odd = [
         f"rule {name.upper()} is unknown to version {VERSION}" for name in header.rules.keys() - known.keys()
     ]
-    odd += [
-        f"rule {name.upper()} is missing; its default is used"
-        for name in Rules.model_fields.keys() - known.keys()
-    ]
+    digest = digest_of(header.rules)
+    if digest != header.rules_hash:
+        odd.append(f"the rules' hash is {digest}, the header says {header.rules_hash}")
+    if header.version == VERSION:
+        odd += [f"rule {name} is missing; its default is used" for name in lacking]
+    else:
+        defaults = f"; rules that it did not have are at their defaults: {', '.join(lacking)}"
+        odd.append(f"{WRITTEN_BY} {header.version}, this is {VERSION}" + defaults * bool(lacking))
     rules = load_rules(texts, env_file=None)
-    if not odd and rules.digest() != header.rules_hash:
-        odd.append(f"the rules' hash is {rules.digest()}, the header says {header.rules_hash}")
-    if header.version != VERSION:
-        odd.insert(0, f"written by version {header.version}, this is {VERSION}")
     return (load_rules({**texts, **sets}, env_file=None) if sets else rules), sorted(odd)
+
+
+def digest_of(rules: Mapping[str, Any]) -> str:
+    """The hash of rules as a header holds them, whichever those of its version were: see `Rules.digest`."""
+    text = json.dumps(rules, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 # --- The loop ----------------------------------------------------------------------------------------
@@ -267,38 +268,32 @@ def _signed_dollars(value: float) -> str:
 
 @contextlib.contextmanager
 def _shown(
-    trace: Path | None, sources: Sequence[Path], progress: Progress, *, verbose: bool, with_contracts: bool
+    trace: Path | None, progress: Progress, *, verbose: bool, with_contracts: bool
 ) -> Iterator[tuple[Screen, Trace | None]]:
     """A screen, with the log's lines on it, and the trace file. Raises Unusable when that cannot be written."""
     screen = Screen(progress, verbose=verbose, with_contracts=with_contracts)
     with contextlib.ExitStack() as stack:
         table: Trace | None = None
         if trace is not None:
-            table = Trace(stack.enter_context(_open_trace(trace, sources)))
+            descriptor = claim(trace, "--trace", TRACE_BEGINS)
+            table = Trace(stack.enter_context(open(descriptor, "w", encoding="utf-8", newline="")))
         logger.setup(level="INFO", log_format="console", log_file=None, secrets=(), clock=screen.clock)
         stack.callback(logger.close)
         stack.callback(progress.clear)
         yield screen, table
 
 
-def _open_trace(path: Path, sources: Sequence[Path]) -> IO[str]:
-    if any(path.exists() and path.samefile(source) for source in sources):
-        raise Unusable(f"--trace {path}: is what is to be replayed")
-    try:
-        return path.open("w", encoding="utf-8", newline="")
-    except OSError as error:
-        raise Unusable(f"--trace {path}: {error.strerror}") from None
-
-
-def replay_record(path: Path, sets: Mapping[str, str], trace: Path | None, *, verbose: bool) -> None:
-    """Replay a record. Raises Unusable, Damage or ConfigError."""
-    record = survey(path)
+def replay_record(
+    path: Path, sets: Mapping[str, str], trace: Path | None, *, verbose: bool, surveyed: Survey | None = None
+) -> None:
+    """Replay a record; ``surveyed`` is what `survey` found, where that was asked. Raises Unusable, Damage, ConfigError."""
+    record = surveyed or survey(path)
     for _, header in record.headers:
         recorded_rules(header, sets)  # every fault before the first line
     summary = Summary()
     progress = Progress("Replaying", record.lines, quiet=verbose)
     engine: Engine | None = None
-    with _shown(trace, [path], progress, verbose=verbose, with_contracts=True) as (screen, table):
+    with _shown(trace, progress, verbose=verbose, with_contracts=True) as (screen, table):
         for item in play(path, sets):
             progress.tell(item.number)
             if isinstance(item, Start):
@@ -346,12 +341,11 @@ def replay_bars(paths: Sequence[Path], sets: Mapping[str, str], trace: Path | No
     finally:
         reading.clear()
     _print_all(loaded.notes())
-    if not loaded.sessions:
-        raise Unusable(f"no bars of {' and '.join(rules.symbols)} inside a session: nothing to replay")
+    _check_watched(loaded, rules)
     total = sum(len(found) for _, found in loaded.sessions.values())
     progress = Progress("Replaying", total, quiet=verbose)
     done = 0
-    with _shown(trace, paths, progress, verbose=verbose, with_contracts=False) as (screen, table):
+    with _shown(trace, progress, verbose=verbose, with_contracts=False) as (screen, table):
         for session, found in loaded.sessions.values():
             engine, summary = Engine(rules, session), Summary()
             screen.begin(session.open, engine, _session_text(session, rules, sets, len(found)), [])
@@ -367,6 +361,23 @@ def replay_bars(paths: Sequence[Path], sets: Mapping[str, str], trace: Path | No
                 progress.tell(done)
             progress.clear()
             _print_all(["", *summary.signal_lines(rules), ""])
+
+
+def _check_watched(loaded: bars.Loaded, rules: Rules) -> None:
+    """Raises Unusable when no session has a bar of the watched symbol, without which nothing is evaluated."""
+    lacking = [
+        day
+        for day, (session, found) in loaded.sessions.items()
+        if not any(bar.symbol == rules.symbol and session.open <= bar.start < session.close for bar in found)
+    ]
+    if len(lacking) == len(loaded.sessions):
+        only = ", ".join(sorted({bar.symbol for _, found in loaded.sessions.values() for bar in found}))
+        there = f", only of {only}" if only else ""
+        raise Unusable(
+            f"no bar of {rules.symbol} inside a session{there}: nothing to evaluate. "
+            "SYMBOL is what is watched: --set SYMBOL=NAME changes it"
+        )
+    _print_all(f"{day}: no bar of {rules.symbol}, so nothing is evaluated" for day in lacking)
 
 
 def _session_text(session: Session, rules: Rules, sets: Mapping[str, str], count: int) -> str:

@@ -119,14 +119,20 @@ def _failing_lines(study: Study) -> list[str]:
 
 
 def _miss_lines(study: Study) -> list[str]:
-    found = funnel.misses(study)
+    found, followed = funnel.misses(study), funnel.followed_text(study)
     if not found:
-        return ["Near misses (every gate open, and every condition but one holds): none."]
-    lines = [
-        f"The nearest of {len(found)} near misses (every gate open, and every condition but one holds)"
-        if len(found) > 1
-        else "The one near miss (every gate open, and every condition but one holds)"
-    ]
+        return wrapped(
+            "Near misses (every gate open, and every condition but one holds): none"
+            + (f"; {followed}." if followed else ".")
+        )
+    lines = wrapped(
+        (
+            f"The nearest of {len(found)} near misses (every gate open, and every condition but one holds"
+            if len(found) > 1
+            else "The one near miss (every gate open, and every condition but one holds"
+        )
+        + (f"; {followed})" if followed else ")")
+    )
     for miss in found[: funnel.MISSES_SHOWN]:
         length = (miss.end - miss.start) // SECOND
         lasted = f"  ({length} s)" if length > 1 else ""
@@ -216,6 +222,7 @@ def as_json(study: Study, extra: Mapping[str, Any]) -> str:
                 }
                 for miss in funnel.misses(study)
             ],
+            "near_misses_before_a_buy": funnel.followed(study),
             "not_running": [_span(span.start, span.end, span.cause) for span in study.down],
             "blind": [_span(span.start, span.end, span.cause) for span in study.blind],
             "held": [_span(span.start, span.end, span.reason) for span in study.held],

@@ -26,7 +26,11 @@ VALUES = {
 }
 """Columns that show a value, with the evaluation's field that they show."""
 
-COLUMNS = ("time", *VALUES, *(condition.value for condition in Condition), "gate", "decision")
+COLUMNS = ("time", *VALUES, *(f"met_{condition}" for condition in Condition), "gate", "decision")
+"""``met_NAME`` says whether a condition was met: 1, 0, or empty where the rules leave it out."""
+
+TRACE_BEGINS = ",".join(("time", *VALUES)).encode()
+"""What every trace begins with, those of before 1.1.0 (whose conditions' columns had bare names) as well."""
 
 
 class Trace:

@@ -11,8 +11,9 @@ import msgspec
 
 from config import VERSION, ConfigError
 from events import Bar, Decision, Event, Quote
-from journal import Damage, Entry, Header
-from sim.replay import Start, Survey, Unusable, check_file, play, recorded_rules, survey
+from journal import Damage, Header
+from sim.places import Closed, Found, Unusable, check_file, named
+from sim.replay import WRITTEN_BY, Start, Step, Survey, play, recorded_rules, survey
 from sim.screen import Progress
 from utils import clock_text
 
@@ -24,32 +25,43 @@ class Difference(Exception):
     """The first place where what was decided cannot be derived, in words."""
 
 
-def verify(paths: Sequence[Path]) -> int:
-    """Check records, with a line for each. Returns the exit status: 0 all are good, 1 one is not, 2 cannot be read."""
-    unusable = 0
-    for path in paths:
+def verify(words: Sequence[str], now: int) -> int:
+    """Check the records that words of the command line name, with a line for each.
+
+    Returns the exit status: 0 all are good, 1 one is not, 2 one cannot be had.
+    """
+    records: list[Found] = []
+    for word in words:
         try:
-            check_file(path)
-        except Unusable as error:
+            found = named(word, now)
+            check_file(found.path)
+            records.append(found)
+        except ConfigError as error:
+            print("python -m sim verify: bad settings:", *error.faults, sep="\n  ", file=sys.stderr)
+        except (Unusable, Closed) as error:
             print(f"python -m sim verify: {error}", file=sys.stderr)
-            unusable += 1
-    if unusable:
+    if len(records) < len(words):
         return EXIT_USAGE
     status = EXIT_GOOD
-    for path in paths:
+    for found in records:
         try:
-            print(f"✓ {path}: {check(path)}", flush=True)
+            print(f"✓ {found.path}: {check(found.path, found.date)}", flush=True)
         except (Difference, Damage, Unusable) as error:
             print(f"✗ {error}", flush=True)
             status = EXIT_BAD
     return status
 
 
-def check(path: Path) -> str:
-    """One record, in words when it is good. Raises Difference, Damage, or Unusable when it cannot be read."""
+def check(path: Path, dated: str = "") -> str:
+    """One record, in words when it is good.
+
+    ``dated`` is the session that it should hold (empty: any). Raises Difference, Damage, or Unusable when it cannot be
+    read or holds another session.
+    """
     record = survey(path)
     if record.torn:
         raise Damage(path, record.lines + 1, f"torn: {record.torn} bytes that are no whole line follow")
+    Found(path, dated).check(record.headers[0][1].session.date)
     for number, header in record.headers:
         _check_rules(path, number, header)
     decided = _check_lines(path, record)
@@ -70,7 +82,7 @@ def _check_rules(path: Path, number: int, header: Header) -> None:
         _, odd = recorded_rules(header, {})
     except ConfigError as error:
         odd = error.faults
-    if odd := [item for item in odd if not item.startswith("written by")]:
+    if odd := [item for item in odd if not item.startswith(WRITTEN_BY)]:
         by = "" if header.version == VERSION else f"written by version {header.version}, this is {VERSION}: "
         raise Damage(path, number, by + "; ".join(odd))
 
@@ -89,18 +101,24 @@ def _check_lines(path: Path, record: Survey) -> int:
             decided += len(item.decisions)
             found = difference(item.entry.decisions, item.decisions)
             if found is not None:
-                raise Difference(_words(path, item.number, item.entry, header, found))
+                raise Difference(_words(path, record, item, header, found))
     finally:
         progress.clear()
     return decided
 
 
-def _words(path: Path, number: int, entry: Entry, header: Header, found: tuple[str, Any, Any]) -> str:
+def _words(path: Path, record: Survey, item: Step, header: Header, found: tuple[str, Any, Any]) -> str:
     field, recorded, derived = found
-    by = "" if header.version == VERSION else f" (written by version {header.version}, this is {VERSION})"
+    what = (
+        f"line {item.number}: fact {item.entry.number} at {clock_text(item.entry.now)} ET, {_name(item.entry.event)}: "
+        f"{field}: recorded {_value(recorded)}, derived {_value(derived)}"
+    )
+    if header.version == VERSION:
+        return f"{path}, {what}"
+    facts = record.lines - len(record.headers)
     return (
-        f"{path}, line {number}: fact {entry.number} at {clock_text(entry.now)} ET, {_name(entry.event)}: "
-        f"{field}: recorded {_value(recorded)}, derived {_value(derived)}{by}"
+        f"{path}: decides differently since {VERSION}; {what}. The record itself, written by version {header.version}, "
+        f"is whole: {facts:,} facts"
     )
 
 

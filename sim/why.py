@@ -9,35 +9,24 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import sys
 import textwrap
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import config
 import utils
 from config import ConfigError, seconds_of_day
-from journal import SUFFIX, Damage, date_of, records
+from journal import SUFFIX, Damage
 from sim import funnel, moment, page, what_if
-from sim.replay import Unusable, parse_sets, survey
+from sim.places import Closed, Unusable, find
+from sim.replay import parse_sets, survey
 from sim.report import WIDTH, as_json, entry_data, printable, report, wrapped
 from sim.study import read
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
 EXIT_INTERRUPTED, EXIT_PIPE = 130, 141
-
-DATES_NAMED = 8
-DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
-
-WITHOUT_KEYS = {
-    "POLYGON_API_KEY": "none",
-    "PUSHOVER_TOKEN": "0" * 30,
-    "PUSHOVER_USER_KEY": "0" * 30,
-}
-"""Stand in for the keys, which nothing here needs: the owner's are not even read."""
 
 DESCRIPTION = """\
 Why there was no alert: reads a session's record, packed or not, of a past day or of the session in progress, and says
@@ -54,10 +43,6 @@ examples:
 Exit status: 0 answered (also: the exchange was closed that day), 1 no such record, or a damaged one, 2 bad arguments
 or configuration.
 """
-
-
-class Closed(Exception):
-    """There was no session to have a record of: why, in a line."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -110,78 +95,6 @@ def _second(text: str) -> int:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
-# --- Finding the record ------------------------------------------------------------------------------
-
-
-class Found(NamedTuple):
-    """A record, the session that it should hold (empty when nothing says which), and what is to be said of the choice."""
-
-    path: Path
-    date: str = ""
-    note: str = ""
-
-
-def find(place: Path | None, day: date | None, now: int) -> Found:
-    """The record that is asked for. Raises Unusable when there is none, Closed when there was no session."""
-    if place is not None and not place.is_dir():
-        return Found(place, "" if day is None else day.isoformat())
-    folder = data_dir() if place is None else place
-    if folder.name == "sessions" and not (folder / "sessions").is_dir():
-        folder = folder.parent
-    by_date = {date_of(path): path for path in records(folder) if DATE.fullmatch(date_of(path))}
-    if day is not None:
-        if day.isoformat() in by_date:
-            return Found(by_date[day.isoformat()], day.isoformat())
-        raise _no_record(folder, day, sorted(by_date), now)
-    if not by_date:
-        raise Unusable(
-            f"no record in {folder / 'sessions'}: the program has not run in a session yet, or with another DATA_DIR"
-        )
-    today = utils.new_york_date(now)
-    newest = max(by_date)
-    if today in by_date:
-        return Found(by_date[today], today)
-    return Found(
-        by_date[newest],
-        newest,
-        f"Today ({today}) has no record: this is the newest. {_today_text(now)}".strip(),
-    )
-
-
-def data_dir() -> Path:
-    """DATA_DIR from the environment or ``.env``. Raises ConfigError for bad settings."""
-    settings, _ = config.load({**os.environ, **WITHOUT_KEYS})
-    return settings.data_dir
-
-
-def _today_text(now: int) -> str:
-    session = utils.session_on(utils.new_york(now).date())
-    if session is None:
-        return "The exchange is closed today."
-    return "Today's session has not opened yet." if now < session.open else "Is the program running?"
-
-
-def _no_record(folder: Path, day: date, dates: Sequence[str], now: int) -> Exception:
-    """Why a date has no record."""
-    words = f"{day:%a} {day.day} {day:%b %Y}"
-    session = utils.session_on(day)
-    if session is None:
-        what = "it was a weekend" if day.weekday() >= utils.SATURDAY else "it was a holiday"
-        return Closed(f"No alert on {words}: the exchange was closed, {what}.")
-    if now < session.open:
-        return Closed(f"No alert on {words} yet: its session opens {utils.day_text(session.open)} ET.")
-    shown = ", ".join(dates[-DATES_NAMED:])
-    known = "There is no record at all."
-    if dates:
-        known = f"Records: {shown}" + (
-            f", and {len(dates) - DATES_NAMED} older." if len(dates) > DATES_NAMED else "."
-        )
-    return Unusable(
-        f"no record of {words} in {folder / 'sessions'}: the program was not running in that session, "
-        f"or with another DATA_DIR, or the record was removed (KEEP_SESSIONS). {known}"
-    )
-
-
 # --- The command -------------------------------------------------------------------------------------
 
 
@@ -192,11 +105,9 @@ def _run(options: argparse.Namespace, now: int) -> None:
     record = survey(found.path)
     if sets:
         what_if.check(record, sets)
-    dated = record.headers[0][1].session.date
-    if found.date not in ("", dated):
-        raise Unusable(f"{found.path}: holds the session of {dated}, not of {found.date}")
+    found.check(record.headers[0][1].session.date)
     if options.html is not None:
-        page.check(options.html, found.path)
+        page.check(options.html)
     study = read(found.path, now=now, surveyed=record)
     extra: dict[str, Any] = {}
     lines: list[str] = [*wrapped(found.note)] if found.note else []

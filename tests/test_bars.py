@@ -50,7 +50,7 @@ def bar_rows(symbol: str, end_s: int = 3_000) -> list[dict[str, Any]]:
 
 
 def traced(path: Path, *arguments: str) -> list[dict[str, str]]:
-    """The rows of a trace of plain bars. Of two columns with the same name, the condition's stands."""
+    """The rows of a trace of plain bars."""
     assert main(["replay", *arguments, "--trace", str(path)]) == 0
     return list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"))))
 
@@ -94,7 +94,7 @@ def test_plain_bars_are_what_an_engine_gets_live(place: Path) -> None:
             evaluation = engine.evaluation
             if evaluation is not None and evaluation is not before:
                 values.append((utc_iso(evaluation.start), repr(evaluation.vwap_1m), str(evaluation.holds)))
-    conditions = [condition.value for condition in Condition]
+    conditions = [f"met_{condition}" for condition in Condition]
     assert values == [
         (row["time"], row["vwap_1m"], str("0" not in [row[name] for name in conditions])) for row in found
     ]
@@ -159,8 +159,7 @@ def test_indicators_equal_an_independent_calculation(place: Path) -> None:
         values["momentum_pct_per_s"] = values.pop("momentum")
         passes = values.pop("passes")
         assert isinstance(passes, tuple)
-        assert [shown[condition.value] for condition in Condition] == ["01"[passed] for passed in passes]
-        del values["relative_volume"]  # its condition has a column of the same name
+        assert [shown[f"met_{condition}"] for condition in Condition] == ["01"[passed] for passed in passes]
         assert {name: shown[name] for name, value in values.items() if not agrees(shown[name], value)} == {}
     assert not found
     assert checked > 50
@@ -210,8 +209,8 @@ def test_bad_rows_are_counted_shown_and_left_out(place: Path, capsys: pytest.Cap
         (b"", "line 1: no column sym, start_ms"),
         (b"sym,start_ms,open,high,low,close,volume\n", "line 1: no column vwap"),
         (b"sym,sym,start_ms,open,high,low,close,volume,vwap\n", "line 1: column sym twice"),
-        (b"sym,start_ms,open,high,low,close,volume,vwap\n", "nothing to replay"),
-        (b"sym,start_ms,open,high,low,close,volume,vwap\nIWM,x,1,1,1,1,1,1\n", "nothing to replay"),
+        (b"sym,start_ms,open,high,low,close,volume,vwap\n", "nothing to evaluate"),
+        (b"sym,start_ms,open,high,low,close,volume,vwap\nIWM,x,1,1,1,1,1,1\n", "nothing to evaluate"),
         (b"sym,start_ms,open,high,low,close,volume,vwap\nIWM,1759411800000,1,1,1,1,1,1\n"[:-15], "nothing"),
         (
             gzip.compress(b"sym,start_ms,open,high,low,close,volume,vwap\n" * 9, mtime=0)[:-9],
@@ -265,8 +264,11 @@ def test_bars_are_replayed_under_the_environment_s_rules(
 ) -> None:
     path = place / "bars.csv"
     path.write_text(csv_of(bar_rows("SPY", 700)), encoding="utf-8")
-    assert main(["replay", "--bars", str(path)]) == 0
-    assert "0 evaluations" in capsys.readouterr().out  # SPY is the benchmark
+    assert main(["replay", "--bars", str(path)]) == 2
+    assert (
+        "no bar of IWM inside a session, only of SPY: nothing to evaluate. SYMBOL is what is watched"
+        in capsys.readouterr().err
+    )
     (place / ".env").write_text("SYMBOL=SPY\nBENCHMARK=\nPOLYGON_API_KEY=abc\n", encoding="utf-8")
     assert main(["replay", "--bars", str(path)]) == 0
     assert f"rules {Rules(symbol='SPY', benchmark='').digest()}" in capsys.readouterr().out

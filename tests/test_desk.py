@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
@@ -28,6 +29,7 @@ from events import (
     FeedRestored,
     Hold,
     HoldReason,
+    Opened,
     Outcome,
     Tick,
 )
@@ -38,6 +40,34 @@ from tests.builders import SESSION, at, bar, chain, missing, row
 from utils import ScaledClock, span_text
 
 TOKEN, USER = "a" * 30, "b" * 30
+BOUGHT = Opened(
+    id="7f3a91",
+    contract="O:IWM251002C00215000",
+    strike=215_000,
+    expiry="2025-10-02",
+    price=220.0,
+    vwap=219.0,
+    momentum=0.01,
+    volume_z=2.0,
+    delta=0.4,
+    iv=0.3,
+    in_range=True,
+    mid=14_000,
+    bid=13_900,
+    ask=14_100,
+    bid_size=35.0,
+    ask_size=40.0,
+    entry=14_100,
+    stop=11_985,
+    pay_limit=14_805,
+    pay_until=at(4_400),
+    time_stop=at(23_100),
+    entry_number=1,
+    considered=1,
+    fallen=(),
+    cost_percent=1.4,
+)
+"""A BUY."""
 
 
 def settings(folder: Path, **changes: Any) -> Settings:
@@ -222,7 +252,7 @@ def test_armed_is_told_once_a_session_whatever_restarts() -> None:
 
 def test_the_evening_names_the_nearest_miss() -> None:
     tally, rules = Tally(SESSION), Rules()
-    assert tally.lines(rules, 0)[2] == "No near miss: no second lacked one condition alone"
+    assert tally.lines(rules, 0)[2] == "No near miss: at no second did one condition alone fail"
     tally.evaluation(rules, missing(Condition.VOLUME_SURGE, start=at(700), volume=3000.0))
     tally.evaluation(rules, missing(Condition.VOLUME_SURGE, start=at(4333), volume=3912.0, volume_p95=4105.0))
     tally.evaluation(rules, missing(Condition.RELATIVE_VOLUME, start=at(5000), relative_volume=1.0))
@@ -236,6 +266,45 @@ def test_the_evening_names_the_nearest_miss() -> None:
     assert tally.lines(rules, 4)[2] == f"Nearest miss since the restart at 09:40:00: {nearest}"
     tally.resumed_at = at(23_460)  # what was near was before, and is not known
     assert tally.lines(rules, 4)[2] == "Nearest miss: see python diagnose.py why 2025-10-02"
+
+
+@pytest.mark.parametrize(("after", "is_miss"), [(1, False), (60, False), (61, True)])
+def test_a_near_miss_that_a_buy_follows_within_a_minute_is_none(after: int, is_miss: bool) -> None:
+    tally, rules = Tally(SESSION), Rules()
+    near = missing(Condition.VOLUME_SURGE, start=at(4333), volume=3912.0, volume_p95=4105.0)
+    tally.evaluation(rules, near)
+    far = missing(Condition.RELATIVE_VOLUME, start=at(4333 - 100), relative_volume=1.0)
+    other = Tally(SESSION)
+    for evaluation in (far, near):
+        other.evaluation(rules, evaluation)
+    for each in (tally, other):
+        each.evaluation(rules, replace(near, start=at(4333 + after), passes=(True,) * len(Condition)))
+        each.decision(BOUGHT, "")
+    if is_miss:
+        for each in (tally, other):
+            assert each.lines(rules, 2)[2] == "Nearest miss: 10:42:13, volume 3,912, needed 4,105: 5 % short"
+    else:
+        assert tally.lines(rules, 2)[2] == (
+            "No near miss: at no second did one condition alone fail (1 before a BUY is left out)"
+        )
+        assert other.lines(rules, 2)[2] == (
+            "Nearest miss: 10:40:33, relative volume 1.00, needed 1.50: 33 % short (1 before a BUY is left out)"
+        )
+
+
+def test_seconds_of_one_near_miss_count_once() -> None:
+    tally, rules = Tally(SESSION), Rules()
+    for second in (0, 1, 7, 14, 15):  # a pause of more than five seconds begins another
+        tally.evaluation(
+            rules, missing(Condition.VOLUME_SURGE, start=at(4000 + second), volume=3000.0 + second)
+        )
+    tally.evaluation(rules, missing(Condition.VOLUME_SURGE, start=at(4016), gate=DeclineReason.LATE_BAR))
+    tally.evaluation(rules, missing(Condition.VOLUME_SURGE, start=at(4017), volume=3000.0))
+    tally.evaluation(rules, missing(Condition.RELATIVE_VOLUME, start=at(4018), relative_volume=1.0))
+    signal = missing(Condition.VOLUME_SURGE, start=at(4020))
+    tally.evaluation(rules, replace(signal, passes=(True,) * len(Condition)))
+    tally.decision(BOUGHT, "")
+    assert tally.lines(rules, 8)[2].endswith("(4 before a BUY are left out)")
 
 
 def test_the_evening_counts_one_and_many() -> None:
@@ -252,9 +321,9 @@ async def test_the_evening_tells_how_long_the_program_was_not_running(tmp_path: 
     for number, (begin, end, told) in enumerate(
         (
             (-300, 10, ""),
-            (70, 100, ", not running 1m00s"),
-            (110, 120, ", not running 1m10s"),
-            (close + 60, close + 61, f", not running {span_text(SESSION.close - at(50))}"),
+            (70, 100, ", not running for 1m00s"),
+            (110, 120, ", not running for 1m10s"),
+            (close + 60, close + 61, f", not running for {span_text(SESSION.close - at(50))}"),
         )
     ):
         one, past = desk(tmp_path, held), Reader(path) if number else None
@@ -263,7 +332,7 @@ async def test_the_evening_tells_how_long_the_program_was_not_running(tmp_path: 
             one.resume(at(begin), past)
         one.take(at(end), Tick())
         await one.end()
-        assert re.fullmatch(rf"Seen \d+s of 6h30m, blind \d+s{told}", one.summary[0]), one.summary[0]
+        assert re.fullmatch(rf"Seen for \d+s of 6h30m, blind for \d+s{told}", one.summary[0]), one.summary[0]
 
 
 async def test_what_a_restart_forgets_is_said(tmp_path: Path) -> None:

@@ -408,7 +408,9 @@ async def test_a_session_ends_with_its_summary_and_sleeps(tmp_path: Path) -> Non
         )
         await play.until(lambda: play.titles("🌙"), 400, "evening")
         text = play.pushover.messages[-1].text
-        assert re.search(r"^Seen \d+s of 6h30m, blind \d+s, not running 6h\d\dm$", text, re.M), text
+        assert re.search(r"^Seen for \d+s of 6h30m, blind for \d+s, not running for 6h\d\dm$", text, re.M), (
+            text
+        )
         assert re.search(r"^[\d,]+ evaluations, 0 signals, 0 entries$", text, re.M), text
         assert re.search(r"^(Nearest miss: \d\d:\d\d:\d\d, |No near miss: )", text, re.M), text
         assert play.pushover.messages[-1].fields["priority"] == "-1"

@@ -260,8 +260,8 @@ async def test_a_day_whose_evening_was_missed_is_summed_up_once_at_the_next_star
             assert await place.stop() == 0
         (evening,) = place.pushes("🌙")
         assert evening.title == f"🌙 IWM: {session().date}"
-        assert evening.text.startswith("Seen ")
-        assert " of 6h30m, blind " in evening.text
+        assert evening.text.startswith("Seen for ")
+        assert " of 6h30m, blind for " in evening.text
 
 
 async def test_a_second_copy_is_refused_and_named(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ from sim import fills, funnel, page
 from sim.page_data import GATE_KINDS, column, payload
 from sim.page_library import KINDS_LISTED, library, quick
 from sim.page_tables import condition_name
-from sim.replay import Unusable
+from sim.places import Unusable
 from sim.study import Blind, Down, DownCause, MarkPoint, Seen, Study, read
 from tests.builders import SESSION, at
 from tests.made_day import BEGIN_S, END_S, Made
@@ -399,7 +399,7 @@ def test_without_plotly_it_says_how_to_install_it() -> None:
         "import sys\n"
         "sys.modules['plotly'] = None\n"
         "from sim.page_library import library\n"
-        "from sim.replay import Unusable\n"
+        "from sim.places import Unusable\n"
         "try:\n"
         "    library()\n"
         "except Unusable as error:\n"
@@ -413,27 +413,32 @@ def test_without_plotly_it_says_how_to_install_it() -> None:
 
 
 def test_a_file_that_cannot_be_written_is_said(made: Study, tmp_path: Path) -> None:
-    with pytest.raises(Unusable, match=r"--html .*/missing/page\.html: No such file"):
+    with pytest.raises(Unusable, match=r"--html .*/page\.html: there is no folder .*/missing"):
         page.write(made, tmp_path / "missing" / "page.html")
     with pytest.raises(Unusable, match=r"--html .*/page\.html: there is no folder .*/missing"):
-        page.check(tmp_path / "missing" / "page.html", made.path)
+        page.check(tmp_path / "missing" / "page.html")
     with pytest.raises(Unusable, match=r": is a folder, takes a file"):
-        page.check(tmp_path, made.path)
-    page.check(tmp_path / "page.html", made.path)
+        page.check(tmp_path)
+    page.check(tmp_path / "page.html")
 
 
-def test_a_page_never_replaces_a_record(made: Study, tmp_path: Path) -> None:
-    folder = made.path.parent
+def test_a_page_replaces_a_page_and_nothing_else(made: Study, tmp_path: Path) -> None:
+    mine = tmp_path / "page.html"
+    mine.write_text("<!doctype html>\n<title>Letters</title>\n", encoding="utf-8")
     (tmp_path / "link.html").symlink_to(made.path)
-    for path in (
-        made.path,
-        folder / "." / made.path.name,
-        folder / "2025-10-01.jsonl.gz",
-        tmp_path / "link.html",
-    ):
-        with pytest.raises(Unusable, match=r": is a session's record, takes another file"):
-            page.check(path, made.path)
-    page.check(folder / "page.html", made.path)
+    shutil.copy(made.path, tmp_path / "copy")
+    before = {path: path.read_bytes() for path in (mine, made.path, tmp_path / "copy")}
+    for path in (*before, made.path.with_name("2025-10-01.jsonl.gz"), tmp_path / "link.html"):
+        with pytest.raises(Unusable, match=r"takes another"):
+            page.check(path)
+        with pytest.raises(Unusable, match=r"takes another"):
+            page.write(made, path)
+    assert {path: path.read_bytes() for path in before} == before
+    mine.write_bytes(b"")
+    page.write(made, mine)
+    first = mine.read_bytes()
+    page.write(made, mine)
+    assert mine.read_bytes() == first
 
 
 def test_the_way_of_a_withdrawn_position_ends_where_it_was_withdrawn(tmp_path: Path) -> None:

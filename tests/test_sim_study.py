@@ -39,8 +39,10 @@ from events import (
     Tick,
 )
 from journal import Damage, Entry, Reader
-from sim.funnel import EPISODE_GAP_S, Kind, failing, funnel, misses
-from sim.replay import Unusable, replay_record
+from signals import BUY_FOLLOWS_S, EPISODE_GAP_S
+from sim.funnel import Kind, failing, followed, funnel, misses
+from sim.places import Unusable
+from sim.replay import replay_record
 from sim.study import DownCause, Seen, Study, read
 from tests.builders import SESSION, at, bar, chain, quote, row
 from tests.made_day import BEGIN_S, END_S, Made
@@ -168,7 +170,7 @@ def recount(path: Path, rows: list[dict[str, str]], study: Study) -> list[tuple[
     left = [table for table in left if table["gate"] != "warm-up"]
     counts.append(("warm", len(left)))
     for condition in Condition:
-        left = [table for table in left if table[condition.value] != "0"]
+        left = [table for table in left if table[f"met_{condition}"] != "0"]
         counts.append((condition.value, len(left)))
     # A trace does not say what a contract was declined for: the record's decisions do.
     contracts = Counter(
@@ -188,20 +190,32 @@ def recount(path: Path, rows: list[dict[str, str]], study: Study) -> list[tuple[
     return counts
 
 
-def episodes(rows: list[dict[str, str]]) -> list[tuple[str, str]]:
-    """Where each near miss begins and what alone failed in it, from a trace's rows."""
-    found: list[tuple[str, str]] = []
-    last: tuple[datetime, str] | None = None
+def episodes(rows: list[dict[str, str]]) -> tuple[list[tuple[str, str]], int]:
+    """Where each near miss begins and what alone failed in it, from a trace's rows; and how many a BUY followed."""
+    found: list[tuple[datetime, str, datetime]] = []
+    goes_on = False
     for table in rows:
         moment = datetime.fromisoformat(table["time"])
-        failed = [condition.value for condition in Condition if table[condition.value] == "0"]
+        failed = [condition.value for condition in Condition if table[f"met_{condition}"] == "0"]
         if len(failed) != 1 or table["gate"]:
-            last = None
+            goes_on = False
             continue
-        if last is None or failed[0] != last[1] or (moment - last[0]).total_seconds() > EPISODE_GAP_S + 1:
-            found.append((table["time"], failed[0]))
-        last = moment, failed[0]
-    return found
+        if (
+            goes_on
+            and found[-1][1] == failed[0]
+            and (moment - found[-1][2]).total_seconds() <= EPISODE_GAP_S + 1
+        ):
+            found[-1] = (found[-1][0], failed[0], moment)
+        else:
+            found.append((moment, failed[0], moment))
+        goes_on = True
+    bought = [datetime.fromisoformat(table["time"]) for table in rows if table["decision"] == "Opened"]
+    missed = [
+        (first.isoformat().replace("+00:00", "Z"), name)
+        for first, name, last in found
+        if not any(0 < (buy - last).total_seconds() <= BUY_FOLLOWS_S for buy in bought)
+    ]
+    return missed, len(found) - len(missed)
 
 
 CONTRACT_WORDS = ("chain", "no contract", "quote", "stop")
@@ -218,13 +232,17 @@ def test_the_funnel_is_what_a_recount_of_the_trace_gives(seed: int) -> None:
         assert [(line.name, line.left) for line in funnel(study)] == recount(path, rows, study)
         warm = [table for table in rows if table["gate"] not in ("blind", "warm-up")]
         for item in failing(study):
-            failed = [table for table in warm if table[item.condition.value] == "0"]
-            alone = [table for table in failed if sum(table[other.value] == "0" for other in Condition) == 1]
+            failed = [table for table in warm if table[f"met_{item.condition}"] == "0"]
+            alone = [
+                table for table in failed if sum(table[f"met_{other}"] == "0" for other in Condition) == 1
+            ]
             is_open = [table for table in alone if not table["gate"]]
             assert (item.failed, item.alone, item.alone_open) == (len(failed), len(alone), len(is_open))
             assert item.of == len(warm)
         found = sorted((utc_iso(miss.start), miss.condition.value) for miss in misses(study))
-        assert found == sorted(episodes(rows))
+        missed, left_out = episodes(rows)
+        assert found == sorted(missed)
+        assert followed(study) == left_out
 
 
 def test_the_made_sessions_have_what_the_property_needs(tmp_path: Path) -> None:

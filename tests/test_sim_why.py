@@ -612,10 +612,27 @@ def test_the_report_for_machines(folder: Path, day: Study, capsys: pytest.Captur
     assert found["funnel"][0] == {"kind": "second", "name": "session", "left": 23_400, "lost": 0}
     assert found["funnel"][-1]["name"] == "fired" and found["funnel"][-1]["left"] == 1
     assert {item["condition"] for item in found["conditions"]} == {condition.value for condition in Condition}
-    assert found["near_misses"] and {"text", "ratio", "value"} <= found["near_misses"][0].keys()
+    assert found["near_misses"] == [] and found["near_misses_before_a_buy"] == 1
     assert found["not_running"][0]["cause"] == "not started yet"
     assert found["entries"][0]["priced"] is True
     assert found["at"]["second"] == "2025-10-02T14:07:01Z"
+
+
+@pytest.mark.parametrize(("after", "is_miss"), [(1, False), (60, False), (61, True)])
+def test_a_near_miss_that_a_buy_follows_within_a_minute_is_left_out_and_counted(
+    tmp_path: Path, after: int, is_miss: bool
+) -> None:
+    fired = seen(700 + after)._replace(decision="Opened")
+    study = whole(tmp_path / "r", seen(500, SURGE), seen(700, SURGE), fired)
+    every = "every gate open, and every condition but one holds"
+    shown = (
+        f"The nearest of 2 near misses ({every})"
+        if is_miss
+        else f"The one near miss ({every}; 1 that a BUY followed within 60 s is left out)"
+    )
+    assert shown in " ".join(report(study))
+    none = whole(tmp_path / "n", seen(700, SURGE), seen(701)._replace(decision="Opened"))
+    assert "but one holds): none; 1 that a BUY followed within 60 s is left out." in " ".join(report(none))
 
 
 def test_one_second_from_the_command_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

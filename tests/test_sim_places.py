@@ -1,0 +1,287 @@
+"""What the commands on records read and write: a date finds its record, odd files cost a line, nothing is overwritten."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from config import Rules, variable_names
+from events import SECOND, Tick
+from journal import pack
+from sim import why
+from sim.__main__ import main
+from sim.places import Closed, Unusable, check_own, claim, named
+from sim.trace import COLUMNS, TRACE_BEGINS
+from tests.builders import SESSION, at
+from tests.made_day import Made
+
+ROOT = Path(__file__).parent.parent
+NOW = SESSION.close + 3_600 * SECOND
+TRACE = ",".join(COLUMNS) + "\n"
+
+
+def record_in(folder: Path, name: str = "2025-10-02.jsonl") -> Path:
+    """A small good record: three seconds of the made day."""
+    story = Made(folder / "sessions" / name)
+    story.start(SESSION.open)
+    for second in range(1, 4):
+        story.tell(at(second), Tick())
+    story.journal.close()
+    return story.path
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A DATA_DIR with one record, named by the environment, in a folder without a ``.env``."""
+    for name in variable_names():
+        monkeypatch.delenv(name, raising=False)
+    folder = tmp_path / "data"
+    record_in(folder)
+    monkeypatch.setenv("DATA_DIR", str(folder))
+    monkeypatch.chdir(tmp_path)
+    return folder
+
+
+# --- A record by its date ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("is_packed", [False, True])
+@pytest.mark.parametrize("command", ["verify", "replay"])
+def test_a_date_finds_its_record_packed_or_not(
+    data: Path, command: str, is_packed: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = data / "sessions" / "2025-10-02.jsonl"
+    path = pack(path) if is_packed else path
+    assert main([command, "2025-10-02"]) == 0
+    assert (f"✓ {path}: 2025-10-02, 3 facts" if command == "verify" else "Session 2025-10-02") in (
+        capsys.readouterr().out
+    )
+
+
+def test_a_record_that_was_packed_since_is_found_by_its_old_name(data: Path) -> None:
+    path = data / "sessions" / "2025-10-02.jsonl"
+    assert named(f"{path}.gz", NOW).path == path
+    packed = pack(path)
+    assert named(str(path), NOW).path == packed
+    assert main(["verify", str(path)]) == 0
+    other = packed.with_name("notes.txt.gz")
+    other.write_bytes(b"")
+    assert named(str(other.with_suffix("")), NOW).path == other.with_suffix("")
+
+
+@pytest.mark.parametrize(
+    ("word", "error", "text"),
+    [
+        ("2025-10-01", Unusable, "no record of Wed 1 Oct 2025"),
+        ("2025-10-04", Closed, "it was a weekend"),
+        ("2025-10-06", Closed, "its session opens"),
+        ("2025-13-01", Unusable, "there is no such date"),
+    ],
+)
+def test_a_date_without_a_record_is_said(
+    data: Path, word: str, error: type[Exception], text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(error, match=text):
+        named(word, NOW)
+    for command in ("verify", "replay"):
+        assert main([command, word]) == 2
+        captured = capsys.readouterr()
+        assert captured.err.startswith(f"python -m sim {command}: ")
+        assert not captured.out
+
+
+def test_a_name_is_no_proof_of_the_session(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = data / "sessions" / "2025-10-02.jsonl"
+    path.rename(path.with_name("2025-10-01.jsonl"))
+    assert main(["verify", "2025-10-01"]) == 1
+    assert "2025-10-01.jsonl: holds the session of 2025-10-02, not of 2025-10-01" in capsys.readouterr().out
+    assert main(["replay", "2025-10-01"]) == 2
+    assert "holds the session of 2025-10-02" in capsys.readouterr().err
+    # Given as a file, it is what its header says.
+    assert main(["verify", str(path.with_name("2025-10-01.jsonl"))]) == 0
+
+
+def test_a_start_in_another_session_is_damage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "2025-10-02.jsonl"
+    story = Made(path)
+    story.start(SESSION.open)
+    story.tell(at(1), Tick())
+    other = type(SESSION)(date="2025-10-03", open=SESSION.open, close=SESSION.close, early=False)
+    story.start(at(2), Rules(), other)
+    story.journal.close()
+    assert main(["verify", str(path)]) == 1
+    assert "line 3: a start in the session of 2025-10-03, after one of 2025-10-02" in capsys.readouterr().out
+
+
+def test_bad_settings_are_said_where_a_date_needs_them(
+    data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("STALL_SECONDS", "soon")
+    for command in ("verify", "replay"):
+        assert main([command, "2025-10-02"]) == 2
+        assert "STALL_SECONDS: got 'soon'" in capsys.readouterr().err
+    assert main(["verify", str(data / "sessions" / "2025-10-02.jsonl")]) == 0  # a file needs no settings
+
+
+# --- Odd files ---------------------------------------------------------------------------------------
+
+
+def fifo(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def loop(path: Path) -> None:
+    path.symlink_to(path.name)
+
+
+def bytes_of(content: bytes) -> Callable[[Path], None]:
+    def make(path: Path) -> None:
+        path.write_bytes(content)
+
+    return make
+
+
+ODD: dict[str, Callable[[Path], None]] = {
+    "fifo": fifo,
+    "folder": Path.mkdir,
+    "loop": loop,
+    "dangling": lambda path: path.symlink_to("nowhere"),
+    "link": lambda path: path.symlink_to(shutil.copy(__file__, path.with_name("target"))),
+    "empty": bytes_of(b""),
+    "zeros": bytes_of(b"\0" * 5_000),
+    "letter": bytes_of(b"Dear reader,\n\nnothing here is a record.\n"),
+    "not UTF-8": bytes_of(b'{"type":"header","version":"\xff\xfe"} 00000000\n'),
+    "one huge line": bytes_of(b"[" * 3_000_000),
+    "deep": bytes_of(b"[" * 50_000 + b"]" * 50_000 + b"\n"),
+    "foreign archive": bytes_of(gzip.compress(b"a letter\n" * 100)),
+    "no archive": bytes_of(b"\x1f\x8b" + b"\0" * 40),
+    "lone surrogate": bytes_of(b'{"type":"header","version":"\\ud800"} 00000000\n'),
+}
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_an_odd_file_costs_a_line_and_no_traceback(
+    kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "2025-10-02.jsonl"
+    ODD[kind](path)
+    runs: list[tuple[Callable[[], int], tuple[int, ...]]] = [
+        (lambda: main(["verify", str(path)]), (1, 2)),
+        (lambda: main(["replay", str(path)]), (2,)),
+        (lambda: why.main(["--data-dir", str(path)], NOW), (1,)),
+        (lambda: main(["replay", "--bars", str(path)]), (2,)),
+    ]
+    for run, statuses in runs:
+        assert run() in statuses
+        captured = capsys.readouterr()
+        said = captured.err + captured.out
+        # A folder in place of one record is a DATA_DIR without any.
+        assert str(path) in said.replace("\n", "") or "no record in" in said
+        assert "Traceback" not in said
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    content=st.one_of(st.binary(max_size=400), st.text(max_size=200).map(str.encode)), place=st.integers(0, 3)
+)
+def test_no_content_ends_in_a_traceback(
+    tmp_path: Path, content: bytes, place: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Anything in place of a record, behind some of its lines, or instead of its end."""
+    good = record_in(tmp_path / "made").read_bytes()
+    lines = good.splitlines(keepends=True)
+    (tmp_path / "made" / "sessions" / "2025-10-02.jsonl").unlink()
+    path = tmp_path / "record"
+    path.write_bytes(b"".join(lines[:place]) + content)
+    status = main(["verify", str(path)])
+    assert status in ((1,) if content or not place else (0,))
+    assert main(["replay", str(path)]) in (0, 2)
+    assert why.main(["--data-dir", str(path)], NOW) in (0, 1)
+    capsys.readouterr()
+
+
+# --- Files of its own --------------------------------------------------------------------------------
+
+
+def test_a_trace_is_written_over_a_trace_and_over_nothing_else(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = data / "sessions" / "2025-10-02.jsonl"
+    mine = tmp_path / "rows.csv"
+    old = ",".join(["time", "symbol", "price"]) + ",vwap_1m\n"
+    for before in ("sym,start_ms,open\n", "time,symbol\n", old):
+        mine.write_text(before, encoding="utf-8")
+        assert main(["replay", str(record), "--trace", str(mine)]) == 2
+        assert f"--trace {mine}: holds something else" in capsys.readouterr().err
+        assert mine.read_text(encoding="utf-8") == before
+    for before in ("", TRACE + "1,2,3\n" * 9, TRACE.replace("met_", "")):
+        mine.write_text(before, encoding="utf-8")
+        assert main(["replay", str(record), "--trace", str(mine)]) == 0
+        assert mine.read_text(encoding="utf-8") == TRACE
+    assert main(["replay", str(record), "--trace", str(tmp_path / "new.csv")]) == 0
+
+
+@pytest.mark.parametrize(
+    "name", ["2025-10-01.jsonl", "2025-10-01.jsonl.gz", "2025-10-03.jsonl", "2025-10-02.jsonl"]
+)
+def test_a_trace_never_takes_the_place_of_a_record(
+    data: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = data / "sessions" / "2025-10-02.jsonl"
+    other = record.with_name("2025-10-01.jsonl")
+    shutil.copy(record, other)
+    if name.endswith(".gz"):
+        pack(other)
+    before = {path.name: path.read_bytes() for path in record.parent.iterdir()}
+    assert main(["replay", str(record), "--trace", str(record.with_name(name))]) == 2
+    assert "has the name of a session's record, takes another file" in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in record.parent.iterdir()} == before
+
+
+@pytest.mark.parametrize("kind", ["fifo", "folder", "loop", "dangling", "link"])
+def test_what_is_no_ordinary_file_is_not_written_to(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    ODD[kind](path)
+    names = sorted(os.listdir(tmp_path))
+    with pytest.raises(Unusable, match=r"^--trace .*rows\.csv: "):
+        claim(path, "--trace", TRACE_BEGINS)
+    assert sorted(os.listdir(tmp_path)) == names
+
+
+@given(content=st.binary(min_size=1, max_size=60))
+def test_no_other_file_is_ever_claimed(content: bytes) -> None:
+    path = Path(f"/tmp/claimed-{os.getpid()}")
+    path.write_bytes(content)
+    try:
+        with pytest.raises(Unusable):
+            check_own(path, "--trace", TRACE_BEGINS)
+        with pytest.raises(Unusable):
+            claim(path, "--trace", TRACE_BEGINS)
+        assert path.read_bytes() == content
+    finally:
+        path.unlink()
+
+
+def test_the_command_line_says_it_in_a_process_of_its_own(data: Path, tmp_path: Path) -> None:
+    fifo(tmp_path / "pipe")
+    done = subprocess.run(
+        [sys.executable, "-m", "sim", "verify", "2025-10-02", str(tmp_path / "pipe")],
+        cwd=ROOT,
+        env={**os.environ, "DATA_DIR": str(data)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr == f"python -m sim verify: {tmp_path / 'pipe'}: is not an ordinary file\n"
+    assert not done.stdout

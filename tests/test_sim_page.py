@@ -66,12 +66,21 @@ in_a_browser = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Study:
-    """A made session with one BUY and one SELL."""
+    """A made session with one BUY and one SELL, and a near miss long before: the others are followed by the BUY."""
     story = Made(tmp_path_factory.mktemp("record") / f"{SESSION.date}.jsonl")
     story.start(at(BEGIN_S))
     story.go(0, BEGIN_S, END_S)
     story.journal.close()
-    return read(story.path)
+    study = read(story.path)
+    surge = list(Condition).index(Condition.VOLUME_SURGE)
+    near, row = next(
+        (place, row)
+        for place, row in enumerate(study.seen)
+        if row.evaluation.start > at(END_S - 300) and row.evaluation.passes[surge] is False
+    )
+    passes = tuple(place != surge for place in range(len(Condition)))
+    study.seen[near] = row._replace(evaluation=replace(row.evaluation, passes=passes, gate=None))
+    return study
 
 
 def evaluation(

@@ -504,7 +504,7 @@ def selection_line(decision: Opened | Declined) -> str:
     """Which contract won and why, and how many fell to each rule, the most first."""
     winner = decision.contract if isinstance(decision, Opened) else "none"
     line = f"🎯 {winner} of {decision.considered}"
-    if fallen := _fallen(decision.fallen):
+    if fallen := fallen_text(decision.fallen):
         line += f": {fallen}"
     if not isinstance(decision, Opened):
         return line
@@ -532,7 +532,8 @@ def gate_line(reason: DeclineReason, hold: HoldReason | None = None) -> str:
     return f"⏰ No entries allowed: {reason}" + (f" ({hold})" if hold is not None else "")
 
 
-def _fallen(counts: Sequence[tuple[ContractRule, int]]) -> str:
+def fallen_text(counts: Sequence[tuple[ContractRule, int]]) -> str:
+    """How many contracts fell to each rule, the most first, as in `spread 6, delta 5`; empty when none did."""
     return ", ".join(f"{rule} {count}" for rule, count in sorted(counts, key=lambda item: -item[1]) if count)
 
 

@@ -22,6 +22,7 @@ try:
     import httpx
 
     import contract_selector
+    import logger
     import utils
     from alerts import HIGH, QUOTA_LOW, TOO_MANY, Alert, Answer, Pushover, Result, Sender, failure_words
     from config import Rules, Settings
@@ -33,7 +34,6 @@ try:
         AlertOutcome,
         Bar,
         Chain,
-        ContractRule,
         Event,
         FeedCause,
         Outcome,
@@ -563,7 +563,7 @@ def judge_bars(bars: Sequence[Bar], session: Session, symbol: str, now: int, *, 
 
 
 def judge_contracts(chain: Chain, rules: Rules, session: Session, spot: float, now: int) -> Check:
-    """How many calls are left after each rule for the contract at this moment, by the worker's own judgement."""
+    """How many calls fall to each rule for the contract at this moment, by the worker's own judgement and in its words."""
     result = select(
         rules,
         now=now,
@@ -573,11 +573,9 @@ def judge_contracts(chain: Chain, rules: Rules, session: Session, spot: float, n
         prices={row.contract: price_of(row, row.quoted_at, now) for row in chain.rows},
         chain_age=0,
     )
-    fallen, left, steps = dict(result.fallen), result.considered, []
-    for rule in ContractRule:
-        left -= fallen.get(rule, 0)
-        steps.append(f"{rule} {left}")
-    told = f"of {result.considered} calls, left after each rule: {', '.join(steps)}"
+    told = f"of {result.considered} call{'' if result.considered == 1 else 's'}"
+    if fell := logger.fallen_text(result.fallen):
+        told += f", fell to each rule: {fell}"
     if isinstance(result, Refused):
         do = "no BUY as long as it stays so; the README says which setting each rule has"
         return Check(MARKET, Mark.WARNING, f"contracts: none passes now; {told}", do)

@@ -187,7 +187,10 @@ def _session_section(study: Study, missed: Sequence[funnel.Miss]) -> str:
     )
     cells = "".join(
         f'<div title="{escape(name)}"><span></span><span></span></div>'
-        for name in (*(condition_name(item, study.rules.benchmark) for item in Condition), "Gate")
+        for name in (
+            *(f"{condition_name(item, study.rules.benchmark)}, {item}" for item in Condition),
+            "Gate",
+        )
     )
     return (
         '<section id="session"><h2>The session, second by second</h2>'
@@ -236,7 +239,7 @@ def _gate_key(study: Study) -> str:
 
 
 def _footer(study: Study) -> str:
-    digests = list(dict.fromkeys(rules.digest() for rules in study.rules_by_start))
+    digests = list(dict.fromkeys(study.digests))
     starts = ", ".join(clock_text(start) for start in study.starts)
     text = (
         f"Derived again from {study.path.name} by version {VERSION}, rules {', '.join(digests)}; "

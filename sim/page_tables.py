@@ -33,6 +33,11 @@ def condition_name(condition: Condition, benchmark: str) -> str:
     return f"{benchmark} {name}".lstrip() if condition is Condition.SPY_LAG else name
 
 
+def condition_cell(condition: Condition, benchmark: str) -> str:
+    """A condition's name in full, and the one that the report and the trace use, as HTML."""
+    return f"{escape(condition_name(condition, benchmark))} <code>{condition}</code>"
+
+
 # --- Parts of a page ---------------------------------------------------------------------------------
 
 
@@ -232,15 +237,15 @@ def funnel_section(study: Study) -> str:
 
 
 def _funnel_cells(study: Study, step: funnel.Row) -> tuple[str, ...]:
-    name = ROW_NAMES.get(step.name, step.name)
+    name = escape(ROW_NAMES.get(step.name, step.name))
     if step.kind is funnel.Kind.CONDITION:
-        name = condition_name(Condition(step.name), study.rules.benchmark)
+        name = condition_cell(Condition(step.name), study.rules.benchmark)
     elif step.kind is funnel.Kind.GATE:
         name = f"not stopped by {name}"
     left_out = " (left out)" * step.is_left_out
     width = max(step.of_before, LEAST_BAR_PERCENT) if step.left else 0.0
     bar = f'<span class="bar {step.kind.value}" style="width:{width:.1f}%"></span>'
-    return f"{escape(name)}{left_out}{bar}", f"{step.left:,}", _share(step.of_before), _share(step.of_all)
+    return f"{name}{left_out}{bar}", f"{step.left:,}", _share(step.of_before), _share(step.of_all)
 
 
 def _share(percent: float) -> str:
@@ -253,7 +258,7 @@ def _failing_table(study: Study) -> str:
     rows = [
         row(
             (
-                escape(condition_name(item.condition, study.rules.benchmark)),
+                condition_cell(item.condition, study.rules.benchmark),
                 *(
                     ("left out", "", "")
                     if item.is_left_out
@@ -279,7 +284,7 @@ def misses_section(study: Study, missed: Sequence[funnel.Miss]) -> str:
         row(
             (
                 moment(study, miss.nearest.evaluation.start),
-                f"{escape(condition_name(miss.condition, study.rules.benchmark))}<small>{escape(miss.text)}</small>",
+                f"{condition_cell(miss.condition, study.rules.benchmark)}<small>{escape(miss.text)}</small>",
                 span_text(miss.end - miss.start),
             ),
             (2,),

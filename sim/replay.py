@@ -141,13 +141,17 @@ def digest_of(rules: Mapping[str, Any]) -> str:
 
 
 class Start(NamedTuple):
-    """A header: a new engine stands there, with what was before folded into it."""
+    """A header: a new engine stands there, with what was before folded into it.
+
+    ``digest`` is the hash of the rules, as the version of then printed it unless some were set anew.
+    """
 
     number: int
     header: Header
     engine: Engine
     odd: list[str]
     before: Entry | None
+    digest: str
 
 
 class Step(NamedTuple):
@@ -175,7 +179,7 @@ def play(path: Path, sets: Mapping[str, str] | None = None) -> Iterator[Start | 
             for entry in islice(Reader(path), number - 1):
                 if isinstance(entry, Entry):
                     engine.restore(entry.now, entry.event, decided.get(entry.number, ()))
-            yield Start(number, line, engine, odd, last)
+            yield Start(number, line, engine, odd, last, rules.digest() if sets else line.rules_hash)
             continue
         assert engine is not None, "a record begins with a header"
         before = engine.evaluation
@@ -315,15 +319,17 @@ def replay_record(
 
 
 def _start_text(start: Start, sets: Mapping[str, str]) -> str:
-    session, rules = start.header.session, start.engine.rules
+    session = start.header.session
     changed = "".join(f", {name}={value}" for name, value in sets.items())
     if start.number == 1:
         hours = f"{minute_text(session.open)}–{minute_text(session.close)} ET"
-        return f"🔁 Session {session.date}, {hours}: version {start.header.version}, rules {rules.digest()}{changed}"
+        return f"🔁 Session {session.date}, {hours}: version {start.header.version}, rules {start.digest}{changed}"
     gap = (
         "nothing before" if start.before is None else f"gap {span_text(start.header.now - start.before.now)}"
     )
-    return f"🔁 The program started again: {gap}, version {start.header.version}, rules {rules.digest()}{changed}"
+    return (
+        f"🔁 The program started again: {gap}, version {start.header.version}, rules {start.digest}{changed}"
+    )
 
 
 def replay_bars(paths: Sequence[Path], sets: Mapping[str, str], trace: Path | None, *, verbose: bool) -> None:

@@ -48,7 +48,7 @@ def _heading(study: Study) -> list[str]:
     else:
         state = f", in progress: until {clock_text(study.end)}"
     early = " (early close)" if session.early else ""
-    digests = dict.fromkeys(rules.digest() for rules in study.rules_by_start)
+    digests = dict.fromkeys(study.digests)
     lines = wrapped(f"Session {session.date}, {hours}{early}{state}; rules {', then '.join(digests)}")
     lines += [line for text in study.odd for line in wrapped(f"⚠️ {text}")]
     if study.torn and study.is_over:
@@ -200,7 +200,7 @@ def as_json(study: Study, extra: Mapping[str, Any]) -> str:
             "session": study.session.date,
             "until": utils.utc_iso(study.end),
             "in_progress": not study.is_over,
-            "rules": study.rules.digest(),
+            "rules": study.digests[-1],
             "funnel": [
                 {"kind": row.kind, "name": row.name, "left": row.left, "lost": row.lost}
                 for row in funnel.funnel(study)

@@ -126,6 +126,8 @@ class Study:
     starts: list[int]
     """When the program was started."""
     rules_by_start: list[Rules]
+    digests: list[str]
+    """The hash of each start's rules, as the version of then printed it unless some were set anew."""
     odd: list[str]
     """What is odd about the recorded rules, in words."""
     torn: int
@@ -300,6 +302,7 @@ class _Keeper:
             rules=first.engine.rules,
             starts=[],
             rules_by_start=[],
+            digests=[],
             odd=[],
             torn=0,
             until=first.header.now,
@@ -326,6 +329,7 @@ class _Keeper:
         study.rules = item.engine.rules
         study.starts.append(now)
         study.rules_by_start.append(item.engine.rules)
+        study.digests.append(item.digest)
         study.odd += [text for text in item.odd if text not in study.odd]
         study.until = max(study.until, now)
         study.is_stopped = False

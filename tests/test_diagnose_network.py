@@ -648,7 +648,7 @@ def test_what_a_chain_says(rows: tuple[ChainRow, ...], now: int, mark: Mark, wor
     assert bool(check.do) is (mark is not Mark.OK)
 
 
-def test_how_many_calls_are_left_after_each_rule() -> None:
+def test_how_many_calls_fall_to_each_rule() -> None:
     """Hand-made: one call falls to each of four rules, and one is taken."""
     rows = (
         row(contract="O:IWM251002C00213000", strike=213_000, bid=0),
@@ -660,13 +660,14 @@ def test_how_many_calls_are_left_after_each_rule() -> None:
     rules = settings_of().rules
     check = preflight.judge_contracts(Chain(rows=rows), rules, SESSION, 214.6, IN_SESSION)
     assert check.line().strip() == (
-        "✓ contracts: O:IWM251002C00215000 (Δ0.42, spread 1.4%) would be taken now; of 5 calls, left after each rule: "
-        "shares 5, unquoted 4, delayed 4, spread 3, size 3, premium 3, open interest 2, delta 1, age 1, stop 1"
+        "✓ contracts: O:IWM251002C00215000 (Δ0.42, spread 1.4%) would be taken now; of 5 calls, fell to each rule: "
+        "unquoted 1, spread 1, open interest 1, delta 1"
     )
     check = preflight.judge_contracts(Chain(rows=rows[:2]), rules, SESSION, 214.6, IN_SESSION)
     assert check.mark is Mark.WARNING
-    assert check.found.startswith("contracts: none passes now; of 2 calls, left after each rule: shares 2, ")
-    assert check.found.endswith("spread 0, size 0, premium 0, open interest 0, delta 0, age 0, stop 0")
+    assert check.found == "contracts: none passes now; of 2 calls, fell to each rule: unquoted 1, spread 1"
+    check = preflight.judge_contracts(Chain(rows=rows[2:3]), rules, SESSION, 214.6, IN_SESSION)
+    assert check.found.endswith("would be taken now; of 1 call")
 
 
 def test_the_nearest_calls_with_and_without_a_price() -> None:

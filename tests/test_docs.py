@@ -17,7 +17,9 @@ import yaml
 
 import config
 import diagnose
-from events import ContractRule, DeclineReason, ExitReason, FeedCause, HoldReason
+import logger
+from events import Condition, ContractRule, DeclineReason, ExitReason, FeedCause, HoldReason
+from tests.builders import missing
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -147,8 +149,26 @@ def test_every_reason_for_no_entry_is_explained() -> None:
         assert f"| `held ({hold})` |" in section
     for rule in ContractRule:
         assert f"| `{rule}` |" in section
-    for label in ("5m VWAP=", "VWAP↑=", "Vol surge=", "Momentum=", "RelVol=", "SPY lag="):
-        assert f"`{label}`" in README
+
+
+LABELS = {
+    Condition.FIVE_MINUTE_VWAP: "5m VWAP=",
+    Condition.ABOVE_VWAP: "Price>$240.55=",
+    Condition.VWAP_RISING: "VWAP↑=",
+    Condition.VOLUME_SURGE: "Vol surge=",
+    Condition.MOMENTUM: "Momentum=",
+    Condition.RELATIVE_VOLUME: "RelVol=",
+    Condition.SPY_LAG: "SPY lag=",
+}
+
+
+def test_a_condition_has_one_name_beside_its_label() -> None:
+    line = logger.conditions_line(missing(Condition.VOLUME_SURGE, vwap_1m=240.55))
+    assert tuple(LABELS) == tuple(Condition)
+    for condition, label in LABELS.items():
+        assert label in line
+        assert re.search(rf"(?m)^\| [^|]+ \| `{condition}` \| [^|]+ \| `{re.escape(label)}` \|$", README)
+        assert re.search(rf"(?m)^\| `{re.escape(label)}` \| `{condition}` \| ", LOGGING)
 
 
 def test_every_exit_is_explained() -> None:

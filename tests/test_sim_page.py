@@ -117,6 +117,7 @@ def study_of(seen: list[Seen], until: int = SESSION.close) -> Study:
         rules=rules,
         starts=[SESSION.open],
         rules_by_start=[rules],
+        digests=[rules.digest()],
         odd=[],
         torn=0,
         until=until,
@@ -303,7 +304,7 @@ def test_the_sentence_and_the_tables_say_what_the_study_says(made: Study, tmp_pa
         step = steps[name]
         assert [shown, f"{step.left:,}"] in [row[:2] for row in rows]
     for item in funnel.failing(made):
-        name = condition_name(item.condition, "SPY")
+        name = f"{condition_name(item.condition, 'SPY')} {item.condition}"
         assert [name, f"{item.failed:,}", f"{item.alone:,}", f"{item.alone_open:,}"] in rows
         assert [name, f"{steps[item.condition.value].left:,}"] in [row[:2] for row in rows]
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -33,10 +34,12 @@ OUTSIDE = frozenset(
 came then, so that they change nothing in it."""
 
 FILE_MODE = 0o600
+TRIED_BYTES_MAX = 1_000_000
+"""A count of ten thousand settings, and more than anyone tries."""
 CELL = 39
 
 
-class Tried(msgspec.Struct, kw_only=True):
+class Tried(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """The settings tried on one record: the rules' hash and the settings in words."""
 
     tried: dict[str, str] = {}
@@ -74,15 +77,18 @@ def tried_path(record: Path) -> Path:
 
 
 def tally(record: Path, digest: str, words: str) -> Tally:
-    """Count a setting, unless it was counted before. A file that cannot be read or written is no error, but said."""
+    """Count a setting, unless it was counted before. A file that cannot be read or written is no error, but said.
+
+    What is no count stays as it is: it is somebody else's, or could still be mended.
+    """
     path = tried_path(record)
     fault = ""
     try:
         book = msgspec.json.decode(_read(path), type=Tried)
     except FileNotFoundError:
         book = Tried()
-    except msgspec.MsgspecError:
-        book, fault = Tried(), f"{path.name} was damaged: the count begins anew"
+    except (msgspec.MsgspecError, ValueError):
+        return Tally(1, f"{path.name} is damaged, or not a count: this one is not kept")
     except OSError as error:
         return Tally(1, f"{path.name} cannot be read ({error.strerror})")
     if digest not in book.tried:
@@ -95,8 +101,15 @@ def tally(record: Path, digest: str, words: str) -> Tally:
 
 
 def _read(path: Path) -> bytes:
-    with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb") as file:
-        return file.read()
+    """The file's bytes. Raises OSError, or ValueError for what is too long to be a count or no ordinary file."""
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    with open(os.open(path, flags), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise ValueError("not an ordinary file")
+        data = file.read(TRIED_BYTES_MAX + 1)
+    if len(data) > TRIED_BYTES_MAX:
+        raise ValueError("too long")
+    return data
 
 
 def _write(path: Path, data: bytes) -> None:

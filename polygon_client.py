@@ -887,7 +887,7 @@ def _decode_body(body: bytes, kind: type[T]) -> T:
     """A whole answer. Raises RestError(BAD_BODY).
 
     A bare NaN, an overflowing number or an unpaired surrogate makes a page no JSON at all. It is written anew, with
-    numbers that are none as text and everything beyond ASCII escaped, so that it costs its own row only.
+    numbers that are none as text and without what no JSON can hold, so that it costs its own row only.
     """
     try:
         return msgspec.json.decode(body, type=kind)
@@ -906,15 +906,17 @@ def _decode_body(body: bytes, kind: type[T]) -> T:
 
 
 def _without_surrogates(mended: Any) -> bytes:
-    """JSON again. A row that no JSON can hold becomes its own text, which is no row."""
-    if isinstance(mended, dict) and isinstance(rows := mended.get("results"), list):
-        mended["results"] = [row if _is_encodable(row) else json.dumps(row) for row in rows]
+    """JSON again. A field that no JSON can hold is left out; a row becomes its own text, which is no row."""
+    if isinstance(mended, dict):
+        if isinstance(rows := mended.get("results"), list):
+            mended["results"] = [row if _is_encodable(row) else json.dumps(row) for row in rows]
+        mended = {name: value for name, value in mended.items() if _is_encodable((name, value))}
     return msgspec.json.encode(mended)
 
 
-def _is_encodable(row: Any) -> bool:
+def _is_encodable(value: Any) -> bool:
     try:
-        msgspec.json.encode(row)
+        msgspec.json.encode(value)
     except UnicodeError:
         return False
     return True
@@ -1441,7 +1443,8 @@ def _band(spot: float, percent: float) -> tuple[float, float]:
 
 
 def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
-    return url.scheme, url.host, url.port or {"http": 80, "https": 443}.get(url.scheme)
+    usual = {"http": 80, "https": 443}.get(url.scheme)
+    return url.scheme, url.host, usual if url.port is None else url.port
 
 
 def _underlying_price(rows: Iterable[_SnapshotRow]) -> float | None:

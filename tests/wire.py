@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
+import pytest
 
 from events import SECOND, Bar, ChainRow
-from polygon_client import BadInput, FrameDecoder, Rest, scrubber
+from polygon_client import BadInput, FrameDecoder, Rest, RestError, scrubber
 
 KEY = "kEy-0123456789abcdef"
 """The key of every test of the wire: it must appear in no log and no exception."""
@@ -158,6 +159,16 @@ async def rest_of(
         yield rest
     finally:
         await rest.aclose()
+
+
+async def failure(asked: Awaitable[Any]) -> RestError:
+    """The error that a request ends with. It holds neither key nor address."""
+    with pytest.raises(RestError) as caught:
+        await asked
+    text = f"{caught.value!s}{caught.value!r}{caught.value.__cause__!r}"
+    assert KEY not in text
+    assert "http" not in text.lower().replace("httpx", "")
+    return caught.value
 
 
 async def chain_of(*answers: httpx.Response, spot: float | None = 215.0) -> tuple[ChainRow, ...]:

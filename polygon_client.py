@@ -208,6 +208,9 @@ EXPONENT_FORM = re.compile(r"[0-9]*\.?[0-9]+[eE][+-]?[0-9]{1,3}")
 LONGEST_NUMBER = 40
 """Characters; a longer number is a fault, and Python refuses integers of thousands of digits."""
 
+SPAN_MOST = 2.0
+"""High over low: a wider second has a number in another unit, and any VWAP would lie between the two."""
+
 VWAP_LEAST, VWAP_MOST = 1 - VWAP_SLACK, 1 + VWAP_SLACK
 
 UNUSABLE = math.nan
@@ -582,7 +585,7 @@ def _make_bar(
         or close is None
         or vwap is None
         or not PRICE_MIN <= low <= opening <= high <= PRICE_MAX
-        or not low <= close <= high
+        or not low <= close <= high <= low * SPAN_MOST
         or not low * VWAP_LEAST <= vwap <= high * VWAP_MOST
     ):
         opening, high, low, close, vwap = _mended_prices(wire, volume, bad)
@@ -615,7 +618,7 @@ def _mended_prices(
         raise BadValue(BadReason.PRICE)
     opening, high, low = wire.o, wire.h, wire.l
     span = None
-    if high is not None and low is not None and PRICE_MIN <= low <= high <= PRICE_MAX:
+    if high is not None and low is not None and PRICE_MIN <= low <= high <= min(PRICE_MAX, low * SPAN_MOST):
         span = low, high
         if not low <= close <= high:
             span = _judged_span(low, high, close, opening, wire.vw)

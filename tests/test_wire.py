@@ -87,6 +87,12 @@ MENDED: list[tuple[dict[str, Any], dict[str, Any], dict[BadReason, int]]] = [
     *(({name: value}, {"high": 241.78, "low": 241.77}, {BadReason.PRICE: 1})
       for name in "hl" for value in NO_PRICE),
     ({"h": 241.0}, {"high": 241.78, "low": 241.77}, {BadReason.PRICE: 1}),
+    ({"h": 24179.0}, {"high": 241.78, "low": 241.77}, {BadReason.PRICE: 1}),
+    ({"h": 24179.0, "vw": 24177.19}, {"high": 241.78, "low": 241.77, "vwap": (241.77 + 2 * 241.78) / 3},
+     {BadReason.PRICE: 1, BadReason.VWAP: 1}),
+    ({"l": 0.01, "vw": 130.0}, {"high": 241.78, "low": 241.77, "vwap": (241.77 + 2 * 241.78) / 3},
+     {BadReason.PRICE: 1, BadReason.VWAP: 1}),
+    ({"l": 121.0, "vw": 200.0}, {"low": 121.0, "vwap": 200.0}, {}),
     ({"o": 24177.0}, {"open": 241.79}, {BadReason.PRICE: 1}),
     ({"c": 24178.0}, {"close": 241.79}, {BadReason.PRICE: 1}),
     ({"c": 2.41}, {"close": 241.76}, {BadReason.PRICE: 1}),

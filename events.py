@@ -21,6 +21,15 @@ OPTION_PRICE_UNIT = 10_000
 STRIKE_UNIT = 1_000
 """Strike units in a dollar (the option ticker writes strikes in thousandths)."""
 
+PRICE_MIN, PRICE_MAX = 0.01, 1_000_000.0
+"""Dollars: what a price of a bar, a strike or an option may be. The dearest share stands under a million."""
+
+VOLUME_LIMIT = 1e12
+"""Shares or contracts: every volume, size and open interest is below. With the prices' bounds, every window's sums hold."""
+
+VWAP_SLACK = 0.01
+"""Part of a price: how far a second's VWAP may lie outside its low and high. Odd lots count for it, not for them."""
+
 
 class Session(msgspec.Struct, frozen=True, kw_only=True):
     """The exchange's regular hours of one day.
@@ -169,7 +178,10 @@ class Fact(
 
 
 class Bar(Fact, frozen=True, kw_only=True):
-    """One second of one symbol. ``volume`` in shares, may be fractional or 0; ``vwap`` may lie outside high and low."""
+    """One second of one symbol. ``volume`` in shares, may be fractional or 0; ``vwap`` may lie outside high and low.
+
+    What makes bars (the wire, a file) keeps prices, volume and VWAP within the bounds above.
+    """
 
     symbol: str
     start: int
@@ -185,6 +197,16 @@ class Bar(Fact, frozen=True, kw_only=True):
     def end(self) -> int:
         """End of the second, exclusive, µs."""
         return self.start + SECOND
+
+
+def is_vwap(value: float, low: float, high: float) -> bool:
+    """Whether ``value`` can be the VWAP of a second that traded from ``low`` to ``high``."""
+    return low * (1 - VWAP_SLACK) <= value <= high * (1 + VWAP_SLACK)
+
+
+def typical_price(low: float, high: float, close: float) -> float:
+    """What stands in for a VWAP that cannot be one."""
+    return (low + high + close) / 3
 
 
 class Covered(Fact, frozen=True, kw_only=True):

@@ -72,6 +72,7 @@ from polygon_client import (
     StocksFeed,
     VendorRefused,
     Wanted,
+    ahead_us,
 )
 from risk_manager import Position
 from utils import (
@@ -539,7 +540,7 @@ class Worker:
         desk = self.desk = self._desk(session)
         desk.begin(clock.now(), past)
         key = settings.polygon_api_key.get_secret_value()
-        rest = Rest(settings.polygon_rest_url, key, clock, self._transport)
+        rest = Rest(settings.polygon_rest_url, key, clock, self._transport, ahead_us=ahead_us(settings.rules))
         try:
             if past is not None:
                 await self._price_position(rest, desk)

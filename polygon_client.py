@@ -15,15 +15,18 @@ import collections
 import contextlib
 import email.utils
 import functools
+import itertools
 import json
 import logging
 import math
 import random
 import re
 import ssl
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Sequence
+import zlib
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Coroutine, Iterable, Mapping, Sequence
 from enum import StrEnum
-from typing import Generic, TypeVar
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import Any, Generic, TypeVar
 from urllib.parse import quote, urlsplit
 
 import httpx
@@ -35,8 +38,12 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketExce
 from config import LOOPBACK_HOSTS, Rules
 from events import (
     OPTION_PRICE_UNIT,
+    PRICE_MAX,
+    PRICE_MIN,
     SECOND,
     STRIKE_UNIT,
+    VOLUME_LIMIT,
+    VWAP_SLACK,
     Bar,
     Chain,
     ChainRow,
@@ -49,6 +56,8 @@ from events import (
     Quote,
     QuoteSource,
     Session,
+    is_vwap,
+    typical_price,
 )
 from utils import Clock, clock_text, trust
 
@@ -71,20 +80,17 @@ NEWEST_TIME_US = 4_102_444_800 * SECOND
 
 OLDEST_TIME_MS, NEWEST_TIME_MS = OLDEST_TIME_US / MILLISECOND, NEWEST_TIME_US / MILLISECOND
 
-FUTURE_LIMIT_US = 2 * SECOND
-"""How far ahead of now a bar may end, or a quote be stamped, before it is bad."""
+AHEAD_US = round(Rules.model_fields["clock_doubt_seconds"].default * SECOND)
+"""How far ahead of now a bar may end, or a quote be stamped, before it is bad: by the rule's default."""
 
-BAR_AHEAD_US = FUTURE_LIMIT_US - SECOND
-"""How far ahead of now a bar may start, by that."""
+
+def ahead_us(rules: Rules) -> int:
+    """The same by ``rules``, µs: from there on the clock is doubted, too."""
+    return round(rules.clock_doubt_seconds * SECOND)
+
 
 VENDOR_HOLD_US = 2 * SECOND
 """How long the vendor holds a second's bar for late prints before it sends it."""
-
-PRICE_MAX = 10_000_000.0
-"""Dollars. Beyond any listed share (the dearest stands under a million): such a number is a fault."""
-
-AMOUNT_MAX = 1e12
-"""Shares or contracts. Beyond any volume, size or open interest of one contract or second."""
 
 IMPLIED_VOLATILITY_MAX = 100.0
 """Fraction per year; the vendor's degenerate rows show 5, a percentage taken for a fraction shows 1,000."""
@@ -108,6 +114,7 @@ class BadReason(StrEnum):
     UNKNOWN_EVENT = "unknown event"
     SYMBOL = "symbol never asked for"
     PRICE = "price"
+    VWAP = "VWAP outside low and high"
     VOLUME = "volume or size"
     TIME = "time"
     FUTURE = "time ahead of now"
@@ -128,6 +135,10 @@ class BadInput:
 
     SPACING_US = 60 * SECOND
     SAMPLE_CHARACTERS = 160
+    WINDOW_BYTES = 2_048
+    """How much of a sample is looked at, whatever its length."""
+    KEY_CHARACTERS = 512
+    """No key is longer. So much is left off at the end of a window that was cut: a part of the key may stand there."""
 
     def __init__(self, source: str, clock: Clock, scrub: Callable[[str], str]) -> None:
         self.counts: collections.Counter[BadReason] = collections.Counter()
@@ -136,28 +147,42 @@ class BadInput:
         self._scrub = scrub
         self._logged_at: dict[BadReason, int] = {}
 
-    def add(self, reason: BadReason, sample: bytes) -> None:
-        """Count one, and log it if it is its turn."""
-        self.counts[reason] += 1
+    def add(
+        self, reason: BadReason, sample: bytes | msgspec.Struct, *, times: int = 1, is_used: bool = False
+    ) -> None:
+        """Count ``times`` of them, and log the sample if it is its turn.
+
+        ``is_used`` says that the rest of the event goes on, with a stand-in for what is bad.
+        """
+        self.counts[reason] += times
+        if reason is BadReason.UNKNOWN_EVENT:
+            return
         now = self._clock.now()
         logged_at = self._logged_at.get(reason)
-        if reason is BadReason.UNKNOWN_EVENT or (logged_at is not None and now - logged_at < self.SPACING_US):
+        if logged_at is not None and now - logged_at < self.SPACING_US:
             return
         self._logged_at[reason] = now
-        text = sample[: 4 * self.SAMPLE_CHARACTERS].decode(errors="replace")
-        text = printable(self._scrub(text))[: self.SAMPLE_CHARACTERS]
+        text = self._text(sample if isinstance(sample, bytes) else msgspec.json.encode(sample))
+        done = "the rest of it used" if is_used else "left out"
         log.warning(
             "bad_input",
-            text=f"⚠️ Bad input from {self._source} ({reason}, {self.counts[reason]} so far), left out: {text}",
+            text=f"⚠️ Bad input from {self._source} ({reason}, {self.counts[reason]} so far), {done}: {text}",
             source=self._source,
             reason=reason,
             count=self.counts[reason],
             sample=text,
         )
 
+    def _text(self, sample: bytes) -> str:
+        """The beginning of a sample in one line. The key is blacked out before anything is cut."""
+        text = self._scrub(sample[: self.WINDOW_BYTES].decode(errors="replace"))
+        if len(sample) > self.WINDOW_BYTES:
+            text = text[: -self.KEY_CHARACTERS]
+        return printable(text)[: self.SAMPLE_CHARACTERS]
+
 
 def printable(text: str) -> str:
-    """``text`` in one line, whatever the vendor wrote."""
+    """``text`` in one line, whatever the vendor wrote: no line ends, terminal escapes, C1 or bidi controls."""
     return "".join(character if character.isprintable() else " " for character in text)
 
 
@@ -177,36 +202,47 @@ def scrubber(api_key: str) -> Callable[[str], str]:
 DIGITS_AND_POINT = "0123456789."
 """What a decimal volume is written with; Python's own ``float`` would take ``nan`` and ``1_0`` besides."""
 
+EXPONENT_FORM = re.compile(r"[0-9]*\.?[0-9]+[eE][+-]?[0-9]{1,3}")
+"""How a large or small number may be written instead: ``1.234567e+06``."""
 
-def _price(value: float | None) -> float:
-    """A share price in dollars. Raises BadValue unless it is positive and possible."""
-    if value is None or not 0 < value <= PRICE_MAX:
-        raise BadValue(BadReason.PRICE)
-    return value
+LONGEST_NUMBER = 40
+"""Characters; a longer number is a fault, and Python refuses integers of thousands of digits."""
+
+SPAN_MOST = 2.0
+"""High over low: a wider second has a number in another unit, and any VWAP would lie between the two."""
+
+VWAP_LEAST, VWAP_MOST = 1 - VWAP_SLACK, 1 + VWAP_SLACK
+
+UNUSABLE = math.nan
+"""Stands for a number that was sent and is none (a text, a list): no bound lets it through. Absent is None."""
+
+
+def _is_price(value: float | None) -> bool:
+    """Whether a number is a possible share price in dollars."""
+    return value is not None and PRICE_MIN <= value <= PRICE_MAX
 
 
 def _amount(value: float | None) -> float:
     """A volume, size or open interest; absent is 0. Raises BadValue when it is negative or impossible."""
     if value is None:
         return 0.0
-    if not 0 <= value <= AMOUNT_MAX:
+    if not 0 <= value < VOLUME_LIMIT:
         raise BadValue(BadReason.VOLUME)
     return value
 
 
-def _volume(decimal: float | str | None, whole: float | None) -> float:
-    """The decimal volume when there is one, else the whole (truncated) one. Raises BadValue without either."""
-    if isinstance(decimal, str):
-        if decimal.strip(DIGITS_AND_POINT):
-            raise BadValue(BadReason.VOLUME)
+def _volume(value: float | str | None) -> float | None:
+    """A bar's volume from a number or its text; None where it is absent or no usable number."""
+    if isinstance(value, str):
+        if len(value) > LONGEST_NUMBER:
+            return None
+        if value.strip(DIGITS_AND_POINT) and EXPONENT_FORM.fullmatch(value) is None:
+            return None
         try:
-            decimal = float(decimal)
+            value = float(value)
         except ValueError:
-            raise BadValue(BadReason.VOLUME) from None
-    value = whole if decimal is None else decimal
-    if value is None or not 0.0 <= value <= AMOUNT_MAX:
-        raise BadValue(BadReason.VOLUME)
-    return value
+            return None
+    return value if value is not None and 0.0 <= value < VOLUME_LIMIT else None
 
 
 def _option_price(value: float | None) -> int:
@@ -218,28 +254,31 @@ def _option_price(value: float | None) -> int:
     return round(value * OPTION_PRICE_UNIT)
 
 
-def _time_us(value: float | None, numerator: int, denominator: int, now: int) -> int:
-    """A vendor's time as µs. Raises BadValue for a fraction of its unit, a wrong unit, or a time ahead of now."""
+def _time_us(value: float | None, numerator: int, denominator: int, latest: int) -> int:
+    """A vendor's time as µs. Raises BadValue for a fraction of its unit, a wrong unit, or a time after ``latest``."""
     if value is None or (isinstance(value, float) and not value.is_integer()):
         raise BadValue(BadReason.TIME)
     at = int(value) * numerator // denominator
     if not OLDEST_TIME_US <= at < NEWEST_TIME_US:
         raise BadValue(BadReason.TIME)
-    if at > now + FUTURE_LIMIT_US:
+    if at > latest:
         raise BadValue(BadReason.FUTURE)
     return at
 
 
-def _second_us(start_ms: float | None, now: int) -> int:
-    """The start of a bar's second as µs. Raises BadValue as `_time_us` does, and unless it is a whole second's."""
+def _second_us(start_ms: float | None, latest: int) -> int:
+    """The start of a bar's second as µs, which ends at ``latest`` at most.
+
+    Raises BadValue as `_time_us` does, and unless it is a whole second's.
+    """
     if start_ms is None or not OLDEST_TIME_MS <= start_ms < NEWEST_TIME_MS:
         raise BadValue(BadReason.TIME)
     second = start_ms / SECOND_MS
     if not second.is_integer():
-        is_ahead = start_ms.is_integer() and int(start_ms) * MILLISECOND > now + FUTURE_LIMIT_US
+        is_ahead = start_ms.is_integer() and int(start_ms) * MILLISECOND > latest
         raise BadValue(BadReason.FUTURE if is_ahead else BadReason.TIME)
     start = int(second) * SECOND
-    if start > now + BAR_AHEAD_US:
+    if start + SECOND > latest:
         raise BadValue(BadReason.FUTURE)
     return start
 
@@ -255,10 +294,26 @@ class Status(msgspec.Struct, frozen=True, gc=False, tag_field="ev", tag="status"
 
 
 class Aggregate(msgspec.Struct, frozen=True, gc=False, tag_field="ev", tag="A"):
-    """One second of one symbol, as it is on the wire. Numbers come as integers or floats, ``dv`` as text."""
+    """One second of one symbol, as it is on the wire. Numbers come as integers or floats, volumes also as text.
+
+    What is done where a field is not what it should be (REST's seconds likewise; ``t`` is their ``s``):
+
+    | field | absent or null | zero | no number, or out of bounds | contradicts the others |
+    |---|---|---|---|---|
+    | sym | bad | | bad | bad unless asked for |
+    | s | bad | bad | bad | bad unless a whole second, not far ahead of now |
+    | e | s + 1 s | s + 1 s | s + 1 s, counted | bad |
+    | c | bad | bad | bad | outside low and high: see `_mended_prices` |
+    | o, h, l | from the others, counted | as absent | as absent | from the others, counted |
+    | vw | close | close without volume, else as no number | typical price, counted | over 1 % off: typical price, counted |
+    | dv | v | 0 | v, counted | |
+    | v | bad without a usable dv | 0 | bad without a usable dv | |
+
+    "Bad" costs the event and nothing else; "counted" keeps it.
+    """
 
     sym: str | None = None
-    v: float | None = None
+    v: float | str | None = None
     dv: float | str | None = None
     vw: float | None = None
     o: float | None = None
@@ -292,85 +347,130 @@ WireEvent = Status | Aggregate | OptionQuote
 StreamEvent = Status | Bar | StreamQuote
 
 
-class _Head(msgspec.Struct, frozen=True, gc=False):
-    """The one field that tells the kind of an event."""
-
-    ev: str | None = None
-
-
 _FRAME: msgspec.json.Decoder[list[WireEvent]] = msgspec.json.Decoder(list[WireEvent])
 _ONE_EVENT: msgspec.json.Decoder[WireEvent] = msgspec.json.Decoder(WireEvent)
 _RAW_FRAME: msgspec.json.Decoder[list[msgspec.Raw]] = msgspec.json.Decoder(list[msgspec.Raw])
-_HEAD: msgspec.json.Decoder[_Head] = msgspec.json.Decoder(_Head)
+_FIELDS: msgspec.json.Decoder[dict[str, Any]] = msgspec.json.Decoder(dict[str, Any])
 
 _UNDECODABLE = (msgspec.MsgspecError, UnicodeError, RecursionError)
 """What msgspec raises for bytes that are not what they should be (deep nesting ends in RecursionError)."""
 
-_FLAT_OBJECT = re.compile(rb"\{[^{}]*\}")
-"""Events are flat objects without braces in their texts, so these can be found in the wreck of a frame."""
+_PIECE = re.compile(
+    rb"""\{(?>[^{}"]+|"(?>[^"\\]+|\\.)*+")*+\}   # a whole object without another in it: most events are one
+    | "(?>[^"\\]+|\\.)*+"                        # a text, with whatever brackets in it
+    | [{}\[\]"]                                   # a bracket, or the quote of a text that never ends
+    """,
+    re.DOTALL | re.VERBOSE,
+)
+"""What gives the wreck of a frame its structure. Every part is matched once and never again: linear time."""
+
+PIECES_MAX = 50_000
+"""Pieces of a wreck that are looked at: five full frames' worth of events, 15 ms."""
+
+OTHERS_MAX = 4_000
+"""Bad events, and as many statuses, of one frame that are looked at one by one: what comes after is counted at once.
+
+A full frame (1 MiB) holds some 5,000 real events and takes 10 ms; a bad one costs up to eight times a good one.
+"""
 
 KNOWN_EVENTS = frozenset({"status", "A", "Q"})
 
+OPTION_PREFIX = "O:"
+
 
 class FrameDecoder:
-    """Frames into checked events. What it is given ``asked`` for, it lets through; ``bad`` counts the rest."""
+    """Frames into checked events. What it is given ``asked`` for, it lets through; ``bad`` counts the rest.
 
-    def __init__(self, bad: BadInput) -> None:
+    ``ahead_us`` is how far ahead of now a bar may end, or a quote be stamped (`Rules.clock_doubt_seconds`).
+    """
+
+    def __init__(self, bad: BadInput, ahead_us: int = AHEAD_US) -> None:
         self.bad = bad
         self.asked: set[str] = set()
         """Symbols and contracts that were ever subscribed to. Bounded by what the caller asks for."""
+        self._ahead_us = ahead_us
 
     def decode(self, frame: bytes, now: int) -> list[StreamEvent]:
         """The good events of a frame in their order. Never raises for what the vendor sent."""
+        latest = now + self._ahead_us
         try:
             wire = _FRAME.decode(frame)
         except _UNDECODABLE:
-            return self._decode_one_by_one(frame, now)
+            return self._decode_one_by_one(frame, latest)
+        if len(wire) > OTHERS_MAX:
+            wire = self._without_a_flood(wire, frame)
         events: list[StreamEvent] = []
+        left = OTHERS_MAX
         for event in wire:
             try:
-                events.append(self._checked(event, now))
+                events.append(self._checked(event, latest))
             except BadValue as error:
-                self.bad.add(error.reason, msgspec.json.encode(event))
+                self.bad.add(error.reason, event)
+                left -= 1
+                if not left:
+                    self.bad.add(BadReason.FRAME, frame)
+                    break
         return events
 
-    def _decode_one_by_one(self, frame: bytes, now: int) -> list[StreamEvent]:
-        pieces: Iterable[bytes]
+    def _without_a_flood(self, wire: list[WireEvent], frame: bytes) -> list[WireEvent]:
+        """The events without the statuses after the first `OTHERS_MAX`."""
+        kept: list[WireEvent] = []
+        statuses = 0
+        for event in wire:
+            statuses += isinstance(event, Status)
+            if statuses <= OTHERS_MAX or not isinstance(event, Status):
+                kept.append(event)
+        if statuses > OTHERS_MAX:
+            self.bad.add(BadReason.FRAME, frame)
+        return kept
+
+    def _decode_one_by_one(self, frame: bytes, latest: int) -> list[StreamEvent]:
+        pieces: Iterable[bytes | msgspec.Raw]
         try:
-            pieces = [bytes(raw) for raw in _RAW_FRAME.decode(frame)]
+            pieces = _RAW_FRAME.decode(frame)
         except _UNDECODABLE:
             # Not JSON as a whole, such as a bare NaN or a cut end: its whole objects are still good.
             self.bad.add(BadReason.FRAME, frame)
-            pieces = _FLAT_OBJECT.findall(frame)
+            pieces = _whole_objects(frame)
         events: list[StreamEvent] = []
+        bad = statuses = 0
         for piece in pieces:
             try:
-                events.append(self._checked(_decode_event(piece), now))
+                event = self._checked(_decode_event(piece), latest)
             except BadValue as error:
-                self.bad.add(error.reason, piece)
+                self.bad.add(error.reason, bytes(piece))
+                bad += 1
+            else:
+                events.append(event)
+                statuses += isinstance(event, Status)
+            if OTHERS_MAX in (bad, statuses):
+                self.bad.add(BadReason.FRAME, frame)
+                break
         return events
 
-    def _checked(self, event: WireEvent, now: int) -> StreamEvent:
+    def _checked(self, event: WireEvent, latest: int) -> StreamEvent:
         # Asked in the order of how many come: that an event is not of a kind takes longer to say than that it is.
         if isinstance(event, Aggregate):
             symbol, start_ms, end_ms = event.sym, event.s, event.e
-            if symbol is None or symbol not in self.asked:
+            if symbol is None or symbol not in self.asked or symbol.startswith(OPTION_PREFIX):
                 raise BadValue(BadReason.SYMBOL)
-            if end_ms is not None and start_ms is not None and end_ms != start_ms + SECOND_MS:
-                raise BadValue(BadReason.TIME)
-            return _make_bar(symbol, start_ms, event, now)
+            if end_ms and start_ms is not None and end_ms != start_ms + SECOND_MS:
+                if not math.isnan(end_ms):
+                    raise BadValue(BadReason.TIME)
+                self.bad.add(BadReason.NUMBER, event, is_used=True)
+            return _make_bar(symbol, start_ms, event, latest, self.bad)
         if isinstance(event, OptionQuote):
-            return self._quote(event, now)
+            return self._quote(event, latest)
         return event
 
-    def _quote(self, event: OptionQuote, now: int) -> StreamQuote:
-        if event.sym is None or event.sym not in self.asked:
+    def _quote(self, event: OptionQuote, latest: int) -> StreamQuote:
+        if event.sym is None or event.sym not in self.asked or not event.sym.startswith(OPTION_PREFIX):
             raise BadValue(BadReason.SYMBOL)
         sequence = -1.0 if event.q is None else event.q
         return StreamQuote(
             quote=Quote(
                 contract=event.sym,
-                at=_time_us(event.t, MILLISECOND, 1, now),
+                at=_time_us(event.t, MILLISECOND, 1, latest),
                 bid=_option_price(event.bp),
                 ask=_option_price(event.ap),
                 bid_size=_amount(event.bs),
@@ -381,43 +481,116 @@ class FrameDecoder:
         )
 
 
-def _decode_event(piece: bytes) -> WireEvent:
+def _whole_objects(frame: bytes) -> Iterable[bytes]:
+    """The objects of a broken frame that stand in its list, each whole.
+
+    What stands inside another object is a part of that one and no event, however whole it looks. Where a text
+    never ends, nothing more is known to be outside of it.
+    """
+    braces = brackets = begin = 0
+    for piece in itertools.islice(_PIECE.finditer(frame), PIECES_MAX):
+        at, end = piece.span()
+        if end - at > 1:
+            if frame[at] == OPENING_BRACE and not braces and brackets <= 1:
+                yield piece[0]
+            continue
+        match frame[at : at + 1]:
+            case b"{":
+                begin = begin if braces else at
+                braces += 1
+            case b"}":
+                braces = max(0, braces - 1)
+                if not braces and brackets <= 1:
+                    yield frame[begin:end]
+            case b"[":
+                brackets += not braces
+            case b"]":
+                brackets -= not braces and brackets > 0
+            case _:
+                return
+
+
+OPENING_BRACE = ord("{")
+
+
+def _decode_event(piece: bytes | msgspec.Raw) -> WireEvent:
     """One event. Raises BadValue, with the reason told apart as far as it can be."""
     try:
         return _ONE_EVENT.decode(piece)
     except _UNDECODABLE:
         pass
     try:
-        head = _HEAD.decode(piece)
+        fields = _FIELDS.decode(piece)
     except _UNDECODABLE:
         raise BadValue(BadReason.EVENT) from None
-    if head.ev is not None and head.ev not in KNOWN_EVENTS:
+    kind = fields.get("ev")
+    if not isinstance(kind, str):
+        raise BadValue(BadReason.EVENT)
+    if kind not in KNOWN_EVENTS:
         raise BadValue(BadReason.UNKNOWN_EVENT)
-    raise BadValue(BadReason.EVENT if head.ev is None else BadReason.NUMBER)
+    if kind != "A" or not isinstance(fields.get("sym"), str | None):
+        raise BadValue(BadReason.NUMBER)
+    return Aggregate(sym=fields.get("sym"), **_numbers(fields, "s", "e"))
+
+
+def _numbers(fields: dict[str, Any], start: str, *more: str) -> dict[str, Any]:
+    """A second's numbers, of which some are none. Raises BadValue where its start or close is not."""
+    numbers: dict[str, Any] = {name: _loose(fields.get(name)) for name in (start, *more, *"ohlc", "vw")}
+    for name in (start, "c"):
+        if numbers[name] is UNUSABLE:
+            raise BadValue(BadReason.NUMBER)
+    for name in ("v", "dv"):
+        value = fields.get(name)
+        numbers[name] = value if isinstance(value, str) else _loose(value)
+    return numbers
+
+
+def _loose(value: Any) -> float | None:
+    """A number, None where it is absent, or `UNUSABLE`."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return UNUSABLE
+    try:
+        return float(value)
+    except OverflowError:
+        return UNUSABLE
 
 
 def _make_bar(
-    symbol: str, start_ms: float | None, wire: Aggregate | _SecondRow, now: int, backfilled: bool = False
+    symbol: str,
+    start_ms: float | None,
+    wire: Aggregate | _SecondRow,
+    latest: int,
+    bad: BadInput,
+    *,
+    backfilled: bool = False,
 ) -> Bar:
-    """A bar from the wire's numbers. Raises BadValue for anything impossible.
+    """A bar from the wire's numbers, which ends at ``latest`` at most. Raises BadValue for what cannot be used.
 
-    The second's own VWAP may lie outside high and low (odd lots count for one and not the other). Where it is
-    missing, or 0 in a second without volume, the close stands in for it.
+    `Aggregate` says what stands in for what. ``bad`` counts the stand-ins.
     """
-    volume = _volume(wire.dv, wire.v)
-    start = _second_us(start_ms, now)
+    start = _second_us(start_ms, latest)
+    volume = _volume(wire.dv)
+    is_mended = volume is None and wire.dv is not None
+    if volume is None:
+        volume = _volume(wire.v)
+    if volume is None:
+        raise BadValue(BadReason.VOLUME)
     opening, high, low, close, vwap = wire.o, wire.h, wire.l, wire.c, wire.vw
-    if opening is None or high is None or low is None or close is None:
-        raise BadValue(BadReason.PRICE)
-    if vwap is None or (vwap == 0 and volume == 0):
-        vwap = close
-    if not (
-        0.0 < low <= high <= PRICE_MAX
-        and 0.0 < opening <= PRICE_MAX
-        and 0.0 < close <= PRICE_MAX
-        and 0.0 < vwap <= PRICE_MAX
+    if (
+        opening is None
+        or high is None
+        or low is None
+        or close is None
+        or vwap is None
+        or not PRICE_MIN <= low <= opening <= high <= PRICE_MAX
+        or not low <= close <= high <= low * SPAN_MOST
+        or not low * VWAP_LEAST <= vwap <= high * VWAP_MOST
     ):
-        raise BadValue(BadReason.PRICE)
+        opening, high, low, close, vwap = _mended_prices(wire, volume, bad)
+    if is_mended:
+        bad.add(BadReason.VOLUME, wire, is_used=True)
     return Bar(
         symbol=symbol,
         start=start,
@@ -429,6 +602,55 @@ def _make_bar(
         vwap=vwap,
         backfilled=backfilled,
     )
+
+
+def _mended_prices(
+    wire: Aggregate | _SecondRow, volume: float, bad: BadInput
+) -> tuple[float, float, float, float, float]:
+    """Open, high, low, close and VWAP of a second in which one of them is missing or cannot be.
+
+    The close must be usable. One outside low and high is either wrong itself (the open and the VWAP lie between
+    them: the nearer of the two stands in), or they are (open and VWAP lie beside it: they are left out). Where
+    nothing tells which, the second is bad. Raises BadValue.
+    """
+    close = wire.c
+    if close is None or not PRICE_MIN <= close <= PRICE_MAX:
+        raise BadValue(BadReason.PRICE)
+    opening, high, low = wire.o, wire.h, wire.l
+    span = None
+    if high is not None and low is not None and PRICE_MIN <= low <= high <= min(PRICE_MAX, low * SPAN_MOST):
+        span = low, high
+        if not low <= close <= high:
+            span = _judged_span(low, high, close, opening, wire.vw)
+    if span is None:
+        # The open only counts beside the close: nothing else is left that could bear it out.
+        is_near = opening is not None and _is_price(opening) and is_vwap(opening, close, close)
+        low, high = sorted((opening if is_near and opening is not None else close, close))
+    else:
+        low, high = span
+    close = min(max(close, low), high)
+    opening = min(max(opening, low), high) if opening is not None and _is_price(opening) else close
+    if (opening, high, low, close) != (wire.o, wire.h, wire.l, wire.c):
+        bad.add(BadReason.PRICE, wire, is_used=True)
+    vwap = wire.vw
+    if vwap is None or (vwap == 0 and volume == 0):
+        vwap = close
+    elif not is_vwap(vwap, low, high):
+        bad.add(BadReason.VWAP, wire, is_used=True)
+        vwap = typical_price(low, high, close)
+    return opening, high, low, close, vwap
+
+
+def _judged_span(
+    low: float, high: float, close: float, opening: float | None, vwap: float | None
+) -> tuple[float, float] | None:
+    """Low and high if it is the close outside that is wrong, None if it is they. Raises BadValue if nobody knows."""
+    witnesses = [value for value in (opening, vwap) if value is not None and _is_price(value)]
+    if witnesses and all(is_vwap(value, low, high) for value in witnesses):
+        return low, high
+    if witnesses and all(is_vwap(value, close, close) for value in witnesses):
+        return None
+    raise BadValue(BadReason.PRICE)
 
 
 # --- Decoding: REST ----------------------------------------------------------------------------------
@@ -452,11 +674,16 @@ class _LastQuote(msgspec.Struct, frozen=True, gc=False):
 
 
 class _Greeks(msgspec.Struct, frozen=True, gc=False):
+    """Only the delta is used. The others tell whether any of them was computed."""
+
     delta: float | None = None
+    gamma: Any = None
+    theta: Any = None
+    vega: Any = None
 
 
 class _Underlying(msgspec.Struct, frozen=True, gc=False):
-    price: float | None = None
+    price: Any = None
 
 
 class _SnapshotRow(msgspec.Struct, frozen=True, gc=False):
@@ -478,7 +705,7 @@ class _SecondRow(msgspec.Struct, frozen=True, gc=False):
     h: float | None = None
     l: float | None = None  # noqa: E741 - the vendor's name
     c: float | None = None
-    v: float | None = None
+    v: float | str | None = None
     dv: float | str | None = None
     vw: float | None = None
 
@@ -487,37 +714,114 @@ T = TypeVar("T")
 
 
 class _Page(msgspec.Struct, Generic[T], frozen=True):
-    """One page of a list."""
+    """One page of a list. ``results`` may be left out where there are none; null is no answer."""
 
     status: str | None = None
-    results: list[T] | None = None
+    results: list[T] | msgspec.UnsetType | None = msgspec.UNSET
     next_url: str | None = None
+    results_count: Any = msgspec.field(default=None, name="resultsCount")
+    ticker: Any = None
 
 
 class _RowDecoder(Generic[T]):
-    """Decodes pages of one kind of row: a page at once, or row by row where that fails: a bad row is alone."""
+    """Decodes pages of one kind of row: a page at once, or row by row where that fails: a bad row is alone.
 
-    def __init__(self, page: msgspec.json.Decoder[_Page[T]], row: msgspec.json.Decoder[T]) -> None:
+    ``rows_max`` is how many rows are asked for, ``values_max`` how many JSON values so many rows have at most.
+    """
+
+    def __init__(
+        self,
+        page: msgspec.json.Decoder[_Page[T]],
+        row: Callable[[msgspec.Raw], T],
+        *,
+        rows_max: int,
+        values_max: int,
+    ) -> None:
         self._page = page
         self._row = row
+        self._rows_max = rows_max
+        self._values_max = values_max
 
-    def decode(self, body: bytes) -> tuple[_Page[T], list[bytes]]:
+    async def decode(self, body: bytes) -> tuple[_Page[T], list[bytes]]:
         """A page with its good rows, and the bad ones as they came. Raises RestError(BAD_BODY)."""
-        with contextlib.suppress(*_UNDECODABLE):
-            return self._page.decode(body), []
+        if body.count(b",") > self._values_max:
+            raise RestError(RestErrorKind.BAD_BODY, "more values than were asked for")
+        broken: list[bytes] = []
+        try:
+            page = self._page.decode(body)
+        except _UNDECODABLE:
+            if len(body) > BROKEN_ON_LOOP_BYTES:
+                page, broken = await asyncio.to_thread(self._decode_row_by_row, body)
+            else:
+                page, broken = self._decode_row_by_row(body)
+        if page.results and len(page.results) + len(broken) > ROWS_SLACK * self._rows_max:
+            raise RestError(RestErrorKind.BAD_BODY, "more rows than were asked for")
+        return page, broken
+
+    def _decode_row_by_row(self, body: bytes) -> tuple[_Page[T], list[bytes]]:
         page = _decode_body(body, _Page[msgspec.Raw])
         rows: list[T] = []
         broken: list[bytes] = []
         for raw in page.results or ():
             try:
-                rows.append(self._row.decode(raw))
-            except _UNDECODABLE:
+                rows.append(self._row(raw))
+            except BadValue:
                 broken.append(bytes(raw))
-        return _Page(status=page.status, results=rows, next_url=page.next_url), broken
+        good: _Page[T] = _Page(
+            status=page.status,
+            results=rows if isinstance(page.results, list) else page.results,
+            next_url=page.next_url,
+            results_count=page.results_count,
+            ticker=page.ticker,
+        )
+        return good, broken
 
 
-_CHAIN_ROWS = _RowDecoder(msgspec.json.Decoder(_Page[_SnapshotRow]), msgspec.json.Decoder(_SnapshotRow))
-_SECOND_ROWS = _RowDecoder(msgspec.json.Decoder(_Page[_SecondRow]), msgspec.json.Decoder(_SecondRow))
+BROKEN_ON_LOOP_BYTES = 512 * 1024
+"""A longer page that has to be mended is mended in a thread: at 20 ms for this much, beside the loop's other work."""
+
+ROWS_SLACK = 2
+"""A page may have so many times the rows that were asked for."""
+
+
+def _decode_snapshot(raw: bytes | msgspec.Raw) -> _SnapshotRow:
+    """One contract's row. Raises BadValue."""
+    try:
+        return msgspec.json.decode(raw, type=_SnapshotRow)
+    except _UNDECODABLE:
+        raise BadValue(BadReason.EVENT) from None
+
+
+def _decode_second(raw: msgspec.Raw) -> _SecondRow:
+    """One second's row. Raises BadValue."""
+    try:
+        return msgspec.json.decode(raw, type=_SecondRow)
+    except _UNDECODABLE:
+        pass
+    try:
+        return _SecondRow(**_numbers(_FIELDS.decode(raw), "t"))
+    except _UNDECODABLE:
+        raise BadValue(BadReason.EVENT) from None
+
+
+CHAIN_PAGE_ROWS = 250
+"""The vendor's maximum for a chain (its default is 10)."""
+
+SECONDS_PAGE_ROWS = 50_000
+"""The vendor's maximum for aggregates."""
+
+_CHAIN_ROWS = _RowDecoder(
+    msgspec.json.Decoder(_Page[_SnapshotRow]),
+    _decode_snapshot,
+    rows_max=CHAIN_PAGE_ROWS,
+    values_max=CHAIN_PAGE_ROWS * 200,  # the vendor's rows have 45
+)
+_SECOND_ROWS = _RowDecoder(
+    msgspec.json.Decoder(_Page[_SecondRow]),
+    _decode_second,
+    rows_max=SECONDS_PAGE_ROWS,
+    values_max=SECONDS_PAGE_ROWS * 20,  # 8 or 9
+)
 
 
 class _Single(msgspec.Struct, frozen=True):
@@ -585,22 +889,40 @@ OPTION_TICKER = re.compile(r"O:([A-Z0-9.]{1,10})(\d{6})([CP])(\d{8})", re.ASCII)
 def _decode_body(body: bytes, kind: type[T]) -> T:
     """A whole answer. Raises RestError(BAD_BODY).
 
-    A bare NaN or an overflowing number makes a page no JSON at all; it is turned into text first, so that it
-    costs its own row only.
+    A bare NaN, an overflowing number or an unpaired surrogate makes a page no JSON at all. It is written anew, with
+    numbers that are none as text and without what no JSON can hold, so that it costs its own row only.
     """
     try:
         return msgspec.json.decode(body, type=kind)
     except _UNDECODABLE:
         pass
     try:
-        mended = json.loads(body, parse_constant=str, parse_float=_number_or_text, parse_int=_number_or_text)
-        return msgspec.json.decode(msgspec.json.encode(mended), type=kind)
+        mended = json.loads(
+            body.decode(errors="replace"),
+            parse_constant=str,
+            parse_float=_number_or_text,
+            parse_int=_number_or_text,
+        )
+        return msgspec.json.decode(_without_surrogates(mended), type=kind)
     except (ValueError, TypeError, OverflowError, RecursionError):
         raise RestError(RestErrorKind.BAD_BODY, "not the JSON that was asked for") from None
 
 
-LONGEST_NUMBER = 40
-"""Characters; a longer number is a fault, and Python refuses integers of thousands of digits."""
+def _without_surrogates(mended: Any) -> bytes:
+    """JSON again. A field that no JSON can hold is left out; a row becomes its own text, which is no row."""
+    if isinstance(mended, dict):
+        if isinstance(rows := mended.get("results"), list):
+            mended["results"] = [row if _is_encodable(row) else json.dumps(row) for row in rows]
+        mended = {name: value for name, value in mended.items() if _is_encodable((name, value))}
+    return msgspec.json.encode(mended)
+
+
+def _is_encodable(value: Any) -> bool:
+    try:
+        msgspec.json.encode(value)
+    except UnicodeError:
+        return False
+    return True
 
 
 def _number_or_text(token: str) -> int | float | str:
@@ -617,75 +939,72 @@ GREEK_DIGITS = 6
 
 
 def _snapshot_row(
-    row: _SnapshotRow, expiry: str | None, now: int, band: tuple[float, float] = EVERY_STRIKE
-) -> tuple[ChainRow | None, float | None]:
-    """A checked row (None outside ``band``, dollars) and the underlying's price that came with it. Raises BadValue.
+    row: _SnapshotRow,
+    latest: int,
+    bad: BadInput,
+    *,
+    root: str | None = None,
+    expiry: str | None = None,
+    band: tuple[float, float] = EVERY_STRIKE,
+) -> ChainRow | None:
+    """A checked row (None outside ``band``, dollars). Raises BadValue.
 
-    ``expiry`` is the ISO date that was asked for (None: any). What contradicts its own ticker is bad.
+    ``root`` is the underlying and ``expiry`` the ISO date that were asked for (None: any); no quote is stamped after
+    ``latest``. What contradicts its own ticker is bad. A delta or volatility that cannot be one is left out and
+    counted by ``bad``: both can be computed from the price. Greeks that are all zero were not computed.
     """
-    details, quoted, underlying = (
-        row.details or _NO_DETAILS,
-        row.last_quote or _NO_QUOTE,
-        row.underlying_asset,
-    )
-    strike, shares = _contract_terms(
-        details.ticker, details.contract_type, details.strike_price, details.shares_per_contract, expiry
-    )
+    details, quoted, greeks = row.details or _NO_DETAILS, row.last_quote or _NO_QUOTE, row.greeks
+    strike, shares = _contract_terms(details, root, expiry)
     bid, ask = _option_price(quoted.bid), _option_price(quoted.ask)
-    delta = None if row.greeks is None else row.greeks.delta
-    if delta is not None and not -1 <= delta <= 1:
-        raise BadValue(BadReason.NUMBER)
     bid_size, ask_size = _amount(quoted.bid_size), _amount(quoted.ask_size)
     updated = quoted.last_updated
-    quoted_at = _time_us(updated, 1, NANOSECONDS, now) if updated else 0
-    iv = row.implied_volatility or None
-    if iv is not None and not 0 < iv <= IMPLIED_VOLATILITY_MAX:
-        raise BadValue(BadReason.NUMBER)
+    quoted_at = _time_us(updated, 1, NANOSECONDS, latest) if updated else 0
     open_interest = _amount(row.open_interest)
-    price = _price(underlying.price) if underlying is not None and underlying.price else None
+    delta = None if greeks is None else greeks.delta
+    if delta == 0 and greeks is not None and not any((greeks.gamma, greeks.theta, greeks.vega)):
+        delta = None
+    iv = row.implied_volatility or None
+    is_delta, is_iv = delta is None or -1 <= delta <= 1, iv is None or 0 < iv <= IMPLIED_VOLATILITY_MAX
+    if not (is_delta and is_iv):
+        bad.add(BadReason.NUMBER, row, is_used=True)
     if not band[0] <= strike / STRIKE_UNIT <= band[1]:
-        return None, price
-    return (
-        ChainRow(
-            contract=details.ticker or "",
-            strike=strike,
-            shares=shares,
-            bid=bid,
-            ask=ask,
-            bid_size=bid_size,
-            ask_size=ask_size,
-            quoted_at=quoted_at,
-            real_time=quoted.timeframe == "REAL-TIME",
-            iv=None if iv is None else round(iv, GREEK_DIGITS) or None,
-            delta=None if delta is None else round(delta, GREEK_DIGITS),
-            open_interest=open_interest,
-        ),
-        price,
+        return None
+    return ChainRow(
+        contract=details.ticker or "",
+        strike=strike,
+        shares=shares,
+        bid=bid,
+        ask=ask,
+        bid_size=bid_size,
+        ask_size=ask_size,
+        quoted_at=quoted_at,
+        real_time=quoted.timeframe == REAL_TIME,
+        iv=None if iv is None or not is_iv else round(iv, GREEK_DIGITS) or None,
+        delta=None if delta is None or not is_delta else round(delta, GREEK_DIGITS),
+        open_interest=open_interest,
     )
 
 
-def _decode_snapshot(raw: bytes) -> _SnapshotRow:
-    """One contract's row. Raises BadValue."""
-    try:
-        return msgspec.json.decode(raw, type=_SnapshotRow)
-    except _UNDECODABLE:
-        raise BadValue(BadReason.EVENT) from None
+REAL_TIME = "REAL-TIME"
 
 
 @functools.lru_cache(maxsize=1_024)
-def _contract_terms(
-    text: str | None, side: str | None, told: float | None, shares: float | None, expiry: str | None
-) -> tuple[int, float]:
+def _contract_terms(details: _Details, root: str | None, expiry: str | None) -> tuple[int, float]:
     """Strike and shares of a ticker. They never change, and every poll brings the same ones. Raises BadValue.
 
-    Shares are taken for the standard 100 only where the ticker has a plain root.
+    A root other than the asked one (IWM1, 2IWM) is of an adjusted contract: it delivers something else. Shares are
+    taken for the standard 100 only where the ticker has a plain root.
     """
-    ticker = OPTION_TICKER.fullmatch(text or "")
-    if ticker is None or side not in (None, "call") or ticker[3] != "C":
+    ticker = OPTION_TICKER.fullmatch(details.ticker or "")
+    if ticker is None or details.contract_type not in (None, "call") or ticker[3] != "C":
         raise BadValue(BadReason.CONTRACT)
-    if expiry is not None and ticker[2] != expiry[2:].replace("-", ""):
+    if root is not None and ticker[1].replace(".", "") != root.replace(".", ""):
         raise BadValue(BadReason.CONTRACT)
-    strike = int(ticker[4])
+    if expiry is not None and (
+        ticker[2] != expiry[2:].replace("-", "") or details.expiration_date not in (None, expiry)
+    ):
+        raise BadValue(BadReason.CONTRACT)
+    strike, told, shares = int(ticker[4]), details.strike_price, details.shares_per_contract
     if told is None or not 0 < told <= PRICE_MAX or round(told * STRIKE_UNIT) != strike:
         raise BadValue(BadReason.CONTRACT)
     if shares is None:
@@ -709,22 +1028,43 @@ CONNECT_TIMEOUT_S = 3.0
 KEEP_ALIVE_S = 60.0
 """Idle connections are given up before the vendor resets them (every reset seen came after 81 s idle)."""
 
-BODY_MAX_BYTES = 32 * 1024 * 1024
-"""A day of seconds has about 6 MB."""
+SECONDS_BODY_BYTES = 8 * 1024 * 1024
+"""A page of 50,000 seconds, the most that one has, is 5 MB: 14 ms to decode."""
+
+CHAIN_BODY_BYTES = 2 * 1024 * 1024
+"""A page of 250 contracts has 250 kB."""
+
+SINGLE_BODY_BYTES = 256 * 1024
+"""One contract or the market's status has 1 kB."""
+
+ERROR_BODY_BYTES = 64 * 1024
+"""So much is read of an answer that is an error; what it says stands at its beginning."""
+
+CHUNKS_AT_ONCE = 256
+"""Pieces of a body that are taken before the loop gets its turn: a server may send them byte by byte."""
+
+ROWS_AT_ONCE = 2_000
+"""Rows that are checked before the loop gets its turn: 4 ms."""
 
 PAGES_MAX = 20
 """Pages of one list; a chain has one or two, a day of seconds the same."""
 
-CHAIN_PAGE_ROWS = 250
-"""The vendor's maximum for a chain (its default is 10)."""
+LIST_ROWS_MAX = 100_000
+"""Rows of one list: a day has 86,400 seconds."""
 
-SECONDS_PAGE_ROWS = 50_000
-"""The vendor's maximum for aggregates."""
+LIST_DEADLINES = 3
+"""All pages of a list together take this many exchanges' deadlines at most."""
+
+FINE_STATUSES = frozenset({"OK", "DELAYED"})
+"""What the vendor says of an answer that is one."""
+
+MARKET_STATUSES = frozenset({"open", "closed", "extended-hours"})
 
 SKEW_ROUND_TRIP_US = 2 * SECOND
 """A longer exchange says too little about the vendor's clock."""
 
 RETRY_AFTER_MAX_S = 3600.0
+"""The longest wait that an answer is believed to ask for."""
 
 RETRIED = frozenset({RestErrorKind.TRANSPORT, RestErrorKind.TIMEOUT, RestErrorKind.SERVER})
 
@@ -736,6 +1076,9 @@ STATUS_KINDS = {
 }
 
 
+_Params = Mapping[str, str | int] | Sequence[tuple[str, str | int | float | bool | None]] | None
+
+
 def is_loopback(url: str) -> bool:
     """Whether an address is this machine's own."""
     return urlsplit(url).hostname in LOOPBACK_HOSTS
@@ -744,7 +1087,8 @@ def is_loopback(url: str) -> bool:
 class Rest:
     """The vendor's REST. Every method raises RestError, and nothing else, for what the vendor or network did.
 
-    ``deadline_s`` is real seconds for one exchange. Proxies and certificate stores named by the environment are
+    ``deadline_s`` is real seconds for one exchange; ``ahead_us`` how far ahead of now a bar may end, or a quote be
+    stamped (`Rules.clock_doubt_seconds`). Proxies and certificate stores named by the environment are
     honoured, as a machine behind a proxy needs (TLS goes through it unbroken), but never for loopback.
     """
 
@@ -756,8 +1100,10 @@ class Rest:
         transport: httpx.AsyncBaseTransport | None = None,
         *,
         deadline_s: float = EXCHANGE_DEADLINE_S,
+        ahead_us: int = AHEAD_US,
     ) -> None:
         self._base = base_url.rstrip("/")
+        self._ahead_us = ahead_us
         self._clock = clock
         self._deadline_s = deadline_s
         self._scrub = scrubber(api_key)
@@ -775,10 +1121,17 @@ class Rest:
             self._deadline_s / 2
         )  # half the deadline for one attempt's silence, so that a retry has time, too
         return httpx.AsyncClient(
-            headers={"Authorization": f"Bearer {self._api_key}", "Accept": "application/json"},
+            headers={
+                "Authorization": f"Bearer {self._api_key}",
+                "Accept": "application/json",
+                "Accept-Encoding": PACKING,
+            },
             timeout=httpx.Timeout(half_s, connect=min(CONNECT_TIMEOUT_S, half_s)),
             limits=httpx.Limits(max_connections=8, keepalive_expiry=KEEP_ALIVE_S),
             follow_redirects=False,
+            cookies=CookieJar(
+                DefaultCookiePolicy(allowed_domains=())
+            ),  # none is kept: they would have no bound
             trust_env=not is_loopback(self._base),
             verify=trust() if urlsplit(self._base).scheme == "https" else False,
             transport=self._transport,
@@ -790,8 +1143,14 @@ class Rest:
         return self._skew
 
     async def aclose(self) -> None:
-        """Close the connections."""
-        await self._client.aclose()
+        """Close the connections. Never raises for what the network does: what is given up needs no good end."""
+        if "_client" not in self.__dict__:
+            return
+        try:
+            await self._client.aclose()
+        except _connection_faults() as error:
+            fault = type(error).__name__
+            log.debug("rest_close_failed", text=f"A connection did not close well: {fault}", fault=fault)
 
     async def chain(self, underlying: str, expiry: str, spot: float | None, percent: float) -> Chain:
         """The calls of ``underlying`` that expire on ``expiry`` (ISO), within ``percent`` of ``spot``, all pages.
@@ -810,38 +1169,41 @@ class Rest:
             low, high = _band(spot, percent)
             params += [("strike_price.gte", f"{low:.2f}"), ("strike_price.lte", f"{high:.2f}")]
         path = f"/v3/snapshot/options/{quote(underlying)}"
-        found = await self._rows(httpx.URL(self._base + path, params=params), _CHAIN_ROWS)
-        now = self._clock.now()
+        found, is_delayed = await self._rows(path, params, _CHAIN_ROWS, CHAIN_BODY_BYTES)
+        if spot is None:
+            spot = _underlying_price(found)
         band = EVERY_STRIKE if spot is None else _band(spot, percent)
+        latest = self._clock.now() + self._ahead_us
         rows: dict[str, ChainRow] = {}
         for wire in found:
             try:
-                row, price = _snapshot_row(wire, expiry, now, band)
+                row = _snapshot_row(wire, latest, self.bad, root=underlying, expiry=expiry, band=band)
             except BadValue as error:
-                self.bad.add(error.reason, msgspec.json.encode(wire))
+                self.bad.add(error.reason, wire)
                 continue
-            if spot is None and price is not None:
-                spot = price
-                band = _band(spot, percent)
             if row is None:
                 continue
+            if is_delayed and row.real_time:
+                row = msgspec.structs.replace(row, real_time=False)
             known = rows.get(row.contract)
             if known is None or row.quoted_at >= known.quoted_at:
                 rows[row.contract] = row
-        low, high = band
-        kept = (row for row in rows.values() if low <= row.strike / STRIKE_UNIT <= high)
-        return Chain(rows=tuple(sorted(kept, key=lambda row: (row.strike, row.contract))))
+        if found and not rows:
+            # Not an empty market: an answer that cannot be used.
+            raise RestError(RestErrorKind.BAD_BODY, f"none of its {len(found)} rows is usable")
+        return Chain(rows=tuple(sorted(rows.values(), key=lambda row: (row.strike, row.contract))))
 
     async def contract(self, underlying: str, contract: str) -> Quote:
-        """The quote of one contract. Raises RestError, EMPTY when it has no quote (or the plan shows none)."""
+        """The quote of one contract. Raises RestError, EMPTY when it has no quote (or the plan shows none in time)."""
         path = f"/v3/snapshot/options/{quote(underlying)}/{quote(contract, safe=':')}"
-        answer = _decode_body(await self._get(httpx.URL(self._base + path)), _Single)
-        self._check_envelope(answer.status)
+        answer = _decode_body(await self._get(path, SINGLE_BODY_BYTES), _Single)
+        self._check_status(answer.status)
         raw = bytes(answer.results)
         if raw == b"null":
             raise RestError(RestErrorKind.EMPTY)
+        latest = self._clock.now() + self._ahead_us
         try:
-            row, _ = _snapshot_row(_decode_snapshot(raw), None, self._clock.now())
+            row = _snapshot_row(_decode_snapshot(raw), latest, self.bad)
         except BadValue as error:
             self.bad.add(error.reason, raw)
             raise RestError(RestErrorKind.BAD_BODY, f"bad {error.reason}") from None
@@ -849,6 +1211,8 @@ class Rest:
             raise RestError(RestErrorKind.BAD_BODY, "another contract than was asked for")
         if not row.quoted_at:
             raise RestError(RestErrorKind.EMPTY, "no quote")
+        if not row.real_time or self._is_delayed(answer.status):
+            raise RestError(RestErrorKind.EMPTY, "its quote is delayed")
         return Quote(
             contract=contract,
             at=row.quoted_at,
@@ -863,92 +1227,159 @@ class Rest:
         """The seconds of ``symbol`` that start in [start_us, end_us), oldest first, as they were traded."""
         first, last = start_us // MILLISECOND, (end_us - 1) // MILLISECOND
         path = f"/v2/aggs/ticker/{quote(symbol)}/range/1/second/{first}/{last}"
-        params = {"adjusted": "false", "sort": "asc", "limit": SECONDS_PAGE_ROWS}
+        params: dict[str, str | int] = {"adjusted": "false", "sort": "asc", "limit": SECONDS_PAGE_ROWS}
         bars: dict[int, Bar] = {}
-        found = await self._rows(httpx.URL(self._base + path, params=params), _SECOND_ROWS)
-        now = self._clock.now()
-        for wire in found:
+        found, _ = await self._rows(path, params, _SECOND_ROWS, SECONDS_BODY_BYTES, symbol)
+        latest = self._clock.now() + self._ahead_us
+        is_usable = not found
+        for number, wire in enumerate(found, start=1):
+            if number % ROWS_AT_ONCE == 0:
+                await asyncio.sleep(0)
             try:
-                bar = _second_bar(wire, symbol, now)
+                bar = _make_bar(symbol, wire.t, wire, latest, self.bad, backfilled=True)
             except BadValue as error:
-                self.bad.add(error.reason, msgspec.json.encode(wire))
+                self.bad.add(error.reason, wire)
                 continue
+            is_usable = True
             if start_us <= bar.start < end_us:
                 bars[bar.start] = bar
+        if not is_usable:
+            # Not a quiet span: an answer that cannot be used.
+            raise RestError(RestErrorKind.BAD_BODY, f"none of its {len(found)} rows is usable")
         return [bars[start] for start in sorted(bars)]
 
     async def market_status(self) -> str:
         """What the exchange says of itself: ``open``, ``closed`` or ``extended-hours``."""
-        body = await self._get(httpx.URL(self._base + "/v1/marketstatus/now"))
-        answer = _decode_body(body, _MarketStatus)
-        market = (answer.exchanges or _Exchanges()).nyse or answer.market
-        if not market:
+        answer = _decode_body(await self._get("/v1/marketstatus/now", SINGLE_BODY_BYTES), _MarketStatus)
+        exchange = (answer.exchanges or _Exchanges()).nyse
+        market = answer.market if exchange is None else exchange
+        if market is None:
             raise RestError(RestErrorKind.EMPTY, "no market status")
+        if market not in MARKET_STATUSES:
+            raise RestError(RestErrorKind.BAD_BODY, f"market status {self._shown(market)}")
         return market
 
     # One list, page by page
 
-    async def _rows(self, url: httpx.URL, decoder: _RowDecoder[T]) -> list[T]:
-        """The rows of every page. A page that fails fails the whole: a chain with a hole is none."""
+    async def _rows(
+        self, path: str, params: _Params, decoder: _RowDecoder[T], limit: int, ticker: str | None = None
+    ) -> tuple[list[T], bool]:
+        """The rows of every page, and whether they are delayed. A page that fails fails the whole.
+
+        ``limit`` is bytes of a page; ``ticker`` whose rows they are, where the vendor says so. A chain with a hole is
+        none, and neither is one of which every row is broken.
+        """
+        try:
+            async with asyncio.timeout(LIST_DEADLINES * self._deadline_s):
+                return await self._pages(self._address(path, params), decoder, limit, ticker)
+        except TimeoutError:
+            raise RestError(RestErrorKind.TIMEOUT, "its pages do not end in time") from None
+
+    async def _pages(
+        self, url: httpx.URL, decoder: _RowDecoder[T], limit: int, ticker: str | None
+    ) -> tuple[list[T], bool]:
         rows: list[T] = []
         broken: list[bytes] = []
+        is_delayed = False
         seen = {str(url)}
         for _ in range(PAGES_MAX):
-            page, undecodable = decoder.decode(await self._get(url))
-            self._check_envelope(page.status)
-            rows += page.results or ()
+            page, undecodable = await decoder.decode(await self._get(url, limit))
+            rows += self._results(page, is_empty=not undecodable)
             broken += undecodable
+            is_delayed = is_delayed or self._is_delayed(page.status)
+            if ticker is not None and page.ticker not in (None, ticker):
+                raise RestError(RestErrorKind.BAD_BODY, "another symbol than was asked for")
+            if len(rows) + len(broken) > LIST_ROWS_MAX:
+                raise RestError(RestErrorKind.BAD_BODY, f"more than {LIST_ROWS_MAX} rows")
             if not page.next_url:
-                for raw in broken:
-                    self.bad.add(BadReason.EVENT, raw)
-                return rows
+                self._count_broken(broken)
+                if broken and not rows:
+                    raise RestError(RestErrorKind.BAD_BODY, f"none of its {len(broken)} rows is usable")
+                return rows, is_delayed
             url = self._next(page.next_url)
             if str(url) in seen:
                 raise RestError(RestErrorKind.BAD_BODY, "the next page is one already seen")
             seen.add(str(url))
         raise RestError(RestErrorKind.BAD_BODY, f"more than {PAGES_MAX} pages")
 
+    def _count_broken(self, broken: Sequence[bytes]) -> None:
+        if broken:
+            self.bad.add(BadReason.EVENT, broken[0], times=len(broken))
+
+    def _results(self, page: _Page[T], *, is_empty: bool) -> list[T]:
+        """The rows of a page. None at all counts only where the vendor says so: ``[]``, or a count of 0."""
+        self._check_status(page.status)
+        results = page.results
+        if results is msgspec.UNSET and page.results_count == 0:
+            results = []
+        if not isinstance(results, list):
+            raise RestError(RestErrorKind.BAD_BODY, "no results in it")
+        if not results and is_empty and (page.status is None or page.results_count not in (None, 0)):
+            raise RestError(RestErrorKind.BAD_BODY, "empty, and it does not say that it should be")
+        return results
+
     def _next(self, address: str) -> httpx.URL:
         """The next page's address, verbatim. Any other server's is refused: it would be sent the key."""
         try:
             url, base = httpx.URL(address), httpx.URL(self._base)
+            is_ours = _origin(url) == _origin(base) and not url.userinfo
         except (httpx.InvalidURL, TypeError, ValueError):
             raise RestError(RestErrorKind.BAD_BODY, "the next page has no address") from None
-        if _origin(url) != _origin(base) or url.userinfo:
+        if not is_ours:
             raise RestError(RestErrorKind.BAD_BODY, "the next page is on another server; it was not asked")
         return url
 
-    def _check_envelope(self, status: str | None) -> None:
-        if status is not None and (status.upper().startswith("ERROR") or status.upper().startswith("NOT_")):
-            raise RestError(RestErrorKind.BAD_BODY, f"status {printable(self._scrub(status))[:40]}")
+    def _check_status(self, status: str | None) -> None:
+        if status is not None and status.upper() not in FINE_STATUSES:
+            raise RestError(RestErrorKind.BAD_BODY, f"status {self._shown(status)}")
+
+    def _is_delayed(self, status: str | None) -> bool:
+        return status is not None and status.upper() == "DELAYED"
+
+    def _shown(self, text: str) -> str:
+        """A word of the vendor's that is not known, for the log."""
+        return printable(self._scrub(text))[:40] or "(none)"
+
+    def _address(self, path: str, params: _Params) -> httpx.URL:
+        try:
+            return httpx.URL(self._base + path, params=params)
+        except (httpx.InvalidURL, ValueError):
+            raise RestError(RestErrorKind.BAD_BODY, "POLYGON_REST_URL makes no address") from None
 
     # One exchange
 
-    async def _get(self, url: httpx.URL) -> bytes:
-        """The body of a JSON answer; one immediate retry, everything inside one deadline."""
+    async def _get(self, url: httpx.URL | str, limit: int) -> bytes:
+        """The body of a JSON answer, ``limit`` bytes at most; one immediate retry, everything inside one deadline."""
+        if isinstance(url, str):
+            url = self._address(url, None)
         try:
-            async with asyncio.timeout(self._deadline_s):
+            async with asyncio.timeout(self._deadline_s) as deadline:
                 try:
-                    return await self._attempt(url)
+                    return await self._attempt(url, limit)
                 except RestError as error:
-                    if error.kind not in RETRIED:
+                    # Past the deadline, a connection that broke while it was given up starts nothing anew.
+                    if error.kind not in RETRIED or deadline.expired():
                         raise
-                return await self._attempt(url)
+                return await self._attempt(url, limit)
         except TimeoutError:
             raise RestError(RestErrorKind.TIMEOUT, f"not complete after {self._deadline_s:g} s") from None
 
-    async def _attempt(self, url: httpx.URL) -> bytes:
+    async def _attempt(self, url: httpx.URL, limit: int) -> bytes:
+        client = self._ready_client()
         asked_at = self._clock.now()
         try:
-            async with self._client.stream("GET", url) as response:
+            async with client.stream("GET", url) as response:
                 self._measure_skew(response.headers.get("date"), asked_at)
-                body = await _bounded_body(response)
+                body = await _bounded_body(response, limit)
         except httpx.TimeoutException as error:
             raise RestError(RestErrorKind.TIMEOUT, type(error).__name__) from None
-        except httpx.TransportError as error:
-            raise self._transport_error(error) from None
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise RestError(RestErrorKind.BAD_BODY, type(error).__name__) from None
+        except _connection_faults() as error:
+            raise self._connection_error(error) from None
+        except ExceptionGroup as group:
+            # anyio tries a name's addresses in a group, from which all but OSError come as they are.
+            if group.split(_connection_faults())[1] is not None:
+                raise
+            raise self._connection_error(group.exceptions[0]) from None
         if response.status_code != HTTP_OK:
             raise self._status_error(response, body)
         media_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -960,12 +1391,23 @@ class Rest:
             )
         return body
 
-    def _transport_error(self, error: httpx.TransportError) -> RestError:
+    def _ready_client(self) -> httpx.AsyncClient:
+        try:
+            return self._client
+        except _connection_faults() as error:
+            text = (
+                f"the proxy or certificate settings of this machine cannot be used ({type(error).__name__})"
+            )
+            raise RestError(RestErrorKind.TRANSPORT, text) from None
+
+    def _connection_error(self, error: Exception) -> RestError:
         # Only the type of an exception is told, and the certificate's fault: other texts may hold addresses.
         fault = certificate_fault(error)
         if fault is not None:
             return RestError(RestErrorKind.CERTIFICATE, fault)
-        return RestError(RestErrorKind.TRANSPORT, type(error).__name__)
+        is_unusable = isinstance(error, ANSWER_FAULTS) and not isinstance(error, httpx.TransportError)
+        kind = RestErrorKind.BAD_BODY if is_unusable else RestErrorKind.TRANSPORT
+        return RestError(kind, type(error).__name__)
 
     def _status_error(self, response: httpx.Response, body: bytes) -> RestError:
         status = response.status_code
@@ -999,28 +1441,127 @@ class Rest:
         self.skews_measured += 1
 
 
-def _second_bar(row: _SecondRow, symbol: str, now: int) -> Bar:
-    """A checked second of a symbol's history. Raises BadValue."""
-    return _make_bar(symbol, row.t, row, now, backfilled=True)
-
-
 def _band(spot: float, percent: float) -> tuple[float, float]:
     return spot * (1 - percent / 100), spot * (1 + percent / 100)
 
 
 def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
-    return url.scheme, url.host, url.port or {"http": 80, "https": 443}.get(url.scheme)
+    usual = {"http": 80, "https": 443}.get(url.scheme)
+    return url.scheme, url.host, usual if url.port is None else url.port
 
 
-async def _bounded_body(response: httpx.Response) -> bytes:
-    chunks: list[bytes] = []
-    size = 0
-    async for chunk in response.aiter_bytes():
-        size += len(chunk)
-        if size > BODY_MAX_BYTES:
+def _underlying_price(rows: Iterable[_SnapshotRow]) -> float | None:
+    """The price that the rows name for their underlying: the middle one, so that no single row decides."""
+    found = (_loose(row.underlying_asset.price) for row in rows if row.underlying_asset is not None)
+    prices = sorted(price for price in found if price is not None and _is_price(price))
+    return prices[len(prices) // 2] if prices else None
+
+
+PACKING = "gzip"
+"""The one packing that is asked for: chains of 250 rows become a tenth."""
+
+PACKED = frozenset({"gzip", "x-gzip", "deflate"})
+
+ZLIB_OR_GZIP = 32 + zlib.MAX_WBITS
+"""Makes zlib read either format."""
+
+
+async def _bounded_body(response: httpx.Response, limit: int) -> bytes:
+    """The body, unpacked. Raises RestError(BAD_BODY) when it is longer than ``limit`` bytes, packed or unpacked.
+
+    httpx unpacks a piece whole before it hands it on, and one packing inside another: 5 kB become 3 GB. So the
+    pieces are taken as they come, and unpacked no further than the limit. Of an error's body the beginning is kept.
+    """
+    is_error = response.status_code != HTTP_OK
+    limit = ERROR_BODY_BYTES if is_error else limit
+    unpack = _unpacker(response, limit)
+    body, received, number = bytearray(), 0, 0
+    async for chunk in _raw(response):
+        number += 1
+        if number % CHUNKS_AT_ONCE == 0:
+            await asyncio.sleep(0)
+        received += len(chunk)
+        body += unpack(chunk)
+        if max(len(body), received) > limit:
+            if is_error:
+                return bytes(body[:limit])
             raise RestError(RestErrorKind.BAD_BODY, "too long", status=response.status_code)
-        chunks.append(chunk)
-    return b"".join(chunks)
+    body += unpack(None)
+    return bytes(body)
+
+
+def _raw(response: httpx.Response) -> AsyncIterable[bytes]:
+    """The pieces of a body as they were sent."""
+    if not isinstance(response.stream, httpx.AsyncByteStream):
+        raise RestError(RestErrorKind.BAD_BODY, "no stream")
+    return response.stream
+
+
+def _unpacker(response: httpx.Response, limit: int) -> Callable[[bytes | None], bytes]:
+    """What unpacks the pieces of a body, None being its end. Raises RestError for a packing that was not asked for."""
+    packings = [
+        packing.lower()
+        for packing in response.headers.get_list("content-encoding", split_commas=True)
+        if packing.lower() not in ("", "identity")
+    ]
+    if not packings:
+        return lambda chunk: chunk or b""
+    if len(packings) > 1 or packings[0] not in PACKED:
+        raise RestError(
+            RestErrorKind.BAD_BODY, "packed in a way that was not asked for", status=response.status_code
+        )
+    engine = zlib.decompressobj(ZLIB_OR_GZIP)
+
+    def unpack(chunk: bytes | None) -> bytes:
+        if chunk is None:
+            if not engine.eof:
+                raise RestError(RestErrorKind.BAD_BODY, "its packing breaks off", status=response.status_code)
+            return b""
+        if not chunk or engine.eof:
+            return b""
+        return engine.decompress(chunk, limit + 1)
+
+    return unpack
+
+
+ANSWER_FAULTS = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, zlib.error, ValueError)
+"""What httpx raises, and what it lets through of what it is built on: zlib's faults, and ValueError for an address that
+cannot be written or encoded (``idna`` and the resolver say UnicodeError)."""
+
+
+@functools.cache
+def _connection_faults() -> tuple[type[Exception], ...]:
+    """Everything that making, using or ending a connection can raise, as httpx, httpcore, anyio, h11 and ssl do.
+
+    httpx translates the faults of httpcore, which translates those of anyio that it knows. What it does not know
+    comes through as it is: `ssl.SSLError` (an OSError) for a bad record after the handshake, OSError for certificates
+    or proxies that cannot be read, anyio's and h11's own when a connection ends while it is used, OverflowError for a
+    port, ImportError for a proxy of a kind that needs another package. Loaded when it is first needed, as httpx's
+    transport is.
+    """
+    import anyio  # noqa: PLC0415
+    import h11  # noqa: PLC0415
+    import httpcore  # noqa: PLC0415
+
+    return (
+        *ANSWER_FAULTS,
+        OSError,
+        OverflowError,
+        ImportError,
+        EOFError,
+        h11.ProtocolError,
+        httpcore.NetworkError,
+        httpcore.ProtocolError,
+        httpcore.ProxyError,
+        httpcore.TimeoutException,
+        httpcore.UnsupportedProtocol,
+        httpcore.ConnectionNotAvailable,
+        anyio.BrokenResourceError,
+        anyio.ClosedResourceError,
+        anyio.BusyResourceError,
+        anyio.EndOfStream,
+        anyio.IncompleteRead,
+    )
 
 
 def certificate_fault(error: BaseException) -> str | None:
@@ -1129,7 +1670,9 @@ PING_TIMEOUT_S = 2.0
 CLOSE_TIMEOUT_S = 2.0
 """Real seconds for a proper close: a clean one frees the account's only slot at once."""
 
-FRAME_MAX_BYTES = 4 * 1024 * 1024
+FRAME_MAX_BYTES = 1024 * 1024
+"""The vendor's own client takes frames up to 1,000,000 bytes."""
+
 FRAMES_WAITING_MAX = 64
 """Frames the library holds before it stops reading (and no longer sees pongs)."""
 
@@ -1509,7 +2052,7 @@ class _Feed:
         self._rules = rules
         self._session = session
         self._step_s = step_s
-        self._decoder = FrameDecoder(self.bad)
+        self._decoder = FrameDecoder(self.bad, ahead_us(rules))
         self._pacing = Pacing(rng)
         self._forced: asyncio.Future[FeedCause] | None = None
         self._data_at = 0

@@ -49,6 +49,7 @@ try:
         RestErrorKind,
         Socket,
         StreamQuote,
+        ahead_us,
         scrubber,
     )
     from utils import Clock
@@ -241,7 +242,14 @@ class _Questions:
         self._limit_s = limit_s
         exchange_s = min(EXCHANGE_DEADLINE_S, limit_s * EXCHANGE_SHARE)
         self._key = settings.polygon_api_key.get_secret_value()
-        self._rest = Rest(settings.polygon_rest_url, self._key, clock, transport, deadline_s=exchange_s)
+        self._rest = Rest(
+            settings.polygon_rest_url,
+            self._key,
+            clock,
+            transport,
+            deadline_s=exchange_s,
+            ahead_us=ahead_us(settings.rules),
+        )
         self._pushover = Pushover(
             settings.pushover_url,
             settings.pushover_token,
@@ -644,7 +652,7 @@ class _Trial:
             ws_url=settings.polygon_ws_url,
             api_key=key,
             clock=clock,
-            decoder=FrameDecoder(self._bad),
+            decoder=FrameDecoder(self._bad, ahead_us(settings.rules)),
             step_s=self._step_s,
         )
         self._wanted: list[str] = []

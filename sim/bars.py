@@ -1,4 +1,8 @@
-"""Plain bars from CSV files as the facts of a live session: each arrives 2 s after its end."""
+"""Plain bars from CSV files as the facts of a live session: each arrives 2 s after its end.
+
+A file is a person's: what is wrong in it is named by file and line, and nothing is guessed but a VWAP. Numbers have
+the same bounds as on the wire.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ import csv
 import functools
 import gzip
 import math
+import re
 import zlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +19,19 @@ from pathlib import Path
 
 import msgspec
 
-from events import SECOND, Bar, Event, FeedRestored, Session, Tick
+from events import (
+    PRICE_MAX,
+    PRICE_MIN,
+    SECOND,
+    VOLUME_LIMIT,
+    Bar,
+    Event,
+    FeedRestored,
+    Session,
+    Tick,
+    is_vwap,
+    typical_price,
+)
 from utils import new_york_date, session_on
 
 COLUMNS = ("sym", "start_ms", "open", "high", "low", "close", "volume", "vwap")
@@ -36,6 +53,14 @@ SHOWN = 5
 TOLD_EVERY = 1000
 """Rows between two words about the progress."""
 
+LINE_BYTES = 16 * 1024
+"""A row has about 80 bytes. A longer line is no row, and a file may be one line without end."""
+
+UNPACKED_FREE, UNPACKED_RATIO = 4 * 1024 * 1024, 100
+"""Beyond the first of these, an archive that unpacks to more than so many times its size holds no bars (they: 4 to 8)."""
+
+SYMBOL = re.compile(r"[A-Z0-9][A-Z0-9.:/^-]{0,31}", re.ASCII)
+
 HOUR_US = 3600 * SECOND
 GZIP_MAGIC = b"\x1f\x8b"
 
@@ -55,6 +80,10 @@ class Loaded(msgspec.Struct, kw_only=True):
     rows: int = 0
     bad: int = 0
     shown: list[str] = []
+    mended: int = 0
+    """Rows whose VWAP cannot be one: the typical price stands in, as it does live."""
+    repeats: int = 0
+    """Rows of a second that an earlier row has told: they replace it, as a correction does live."""
     others: Counter[str] = msgspec.field(default_factory=Counter)
     outside: int = 0
 
@@ -65,6 +94,12 @@ class Loaded(msgspec.Struct, kw_only=True):
             notes.append(f"… and {self.bad - len(self.shown):,} bad rows more")
         if self.bad:
             notes.append(f"{self.bad:,} of {self.rows:,} rows are bad and left out")
+        if self.mended:
+            notes.append(
+                f"{self.mended:,} rows have a VWAP over 1 % outside low and high: (high + low + close) / 3 is taken"
+            )
+        if self.repeats:
+            notes.append(f"{self.repeats:,} rows repeat a second: the last of each counts")
         if self.others:
             names = ", ".join(sorted(self.others)[:SHOWN])
             notes.append(
@@ -85,7 +120,8 @@ def arrival(bar: Bar) -> int:
 def load(paths: Sequence[Path], symbols: Sequence[str], progress: Callable[[int], None]) -> Loaded:
     """Read the files and sort their bars into sessions. ``progress`` is told the number of bytes read.
 
-    Raises BadFile for a file without the columns, or an archive that breaks off; OSError when one cannot be read.
+    Raises BadFile for a file without the columns, with a line of no end, or an archive that breaks off or has no end;
+    OSError when one cannot be read.
     """
     loaded = Loaded(sessions={})
     days: defaultdict[str, list[Bar]] = defaultdict(list)
@@ -106,6 +142,7 @@ def load(paths: Sequence[Path], symbols: Sequence[str], progress: Callable[[int]
         begin, end = session.open - EARLY_S * SECOND, session.close + LATE_S * SECOND
         kept = [bar for bar in days[day] if begin <= arrival(bar) < end]
         loaded.outside += len(days[day]) - len(kept)
+        loaded.repeats += len(kept) - len({(bar.symbol, bar.start) for bar in kept})
         if kept:
             # Sorted by arrival alone: what arrives together stays in the order of the files.
             loaded.sessions[day] = session, sorted(kept, key=arrival)
@@ -122,13 +159,16 @@ def _bars(
 ) -> Iterator[Bar]:
     """The good bars of a file; the others are counted in ``loaded``."""
     lines = _lines(path, progress)
-    columns = _columns(path, next(lines, ""))
+    header = next(lines, None)
+    if header is None:
+        raise BadFile(f"{path}: the file is empty; its first line must name {','.join(COLUMNS)}")
+    columns = _columns(path, header)
     for number, line in enumerate(lines, start=2):
         if not line.strip():
             continue
         loaded.rows += 1
         try:
-            bar = _bar(line, columns)
+            bar = _bar(line, columns, loaded)
         except BadRow as error:
             loaded.bad += 1
             if len(loaded.shown) < SHOWN:
@@ -142,12 +182,20 @@ def _bars(
 
 def _lines(path: Path, progress: Callable[[int], None]) -> Iterator[str]:
     """The lines of a file, packed or not, whatever its name."""
-    number = 0
+    number = unpacked = 0
     with path.open("rb") as raw:
         is_packed = raw.peek(2)[:2] == GZIP_MAGIC
+        file = gzip.GzipFile(fileobj=raw) if is_packed else raw
         try:
-            for line in gzip.GzipFile(fileobj=raw) if is_packed else raw:
+            while line := file.readline(LINE_BYTES):
                 number += 1
+                unpacked += len(line)
+                if len(line) == LINE_BYTES:
+                    raise BadFile(f"{path}, line {number}: over {LINE_BYTES:,} bytes long: no file of bars")
+                if unpacked > UNPACKED_FREE and is_packed and unpacked > UNPACKED_RATIO * raw.tell():
+                    raise BadFile(
+                        f"{path}, after line {number}: unpacks to over {UNPACKED_RATIO} times its size: no bars"
+                    )
                 if number % TOLD_EVERY == 0:
                     progress(raw.tell())
                 yield line.decode("utf-8-sig" if number == 1 else "utf-8", errors="replace")
@@ -155,7 +203,14 @@ def _lines(path: Path, progress: Callable[[int], None]) -> Iterator[str]:
             raise BadFile(f"{path}, after line {number}: the archive is broken ({error})") from error
 
 
-def _columns(path: Path, line: str) -> dict[str, int]:
+class Columns(msgspec.Struct, frozen=True):
+    """Where each column stands, and how many there are, unknown ones included."""
+
+    places: dict[str, int]
+    count: int
+
+
+def _columns(path: Path, line: str) -> Columns:
     """Where each column stands. Raises BadFile when one is missing or stands there twice."""
     try:
         names = [name.strip().lower() for name in next(csv.reader([line]), [])]
@@ -165,35 +220,33 @@ def _columns(path: Path, line: str) -> dict[str, int]:
         raise BadFile(f"{path}, line 1: no column {', '.join(missing)}; takes {','.join(COLUMNS)}")
     if twice := [name for name in COLUMNS if names.count(name) > 1]:
         raise BadFile(f"{path}, line 1: column {', '.join(twice)} twice")
-    return {name: names.index(name) for name in COLUMNS}
+    return Columns({name: names.index(name) for name in COLUMNS}, len(names))
 
 
-def _bar(line: str, columns: dict[str, int]) -> Bar:
+def _bar(line: str, columns: Columns, loaded: Loaded) -> Bar:
     """The bar of a row. Raises BadRow for anything that is not one."""
-    try:
-        cells = next(csv.reader([line]))
-    except csv.Error as error:
-        raise BadRow(f"not CSV ({error})") from None
-    if len(cells) <= max(columns.values()):
-        raise BadRow(f"{len(cells)} cells are too few")
-    cell = {name: cells[index].strip() for name, index in columns.items()}
+    cell = _cells(line, columns)
     symbol = cell["sym"].upper()
-    if not symbol:
-        raise BadRow("no symbol")
-    start_ms = cell["start_ms"]
-    if not (start_ms.isascii() and start_ms.isdigit()):
-        raise BadRow(f"start_ms {start_ms!r} is not a whole number")
-    start = int(start_ms[:20])
-    if not START_MS_MIN <= start < START_MS_MAX or start % MILLI:
-        raise BadRow(f"start_ms {start_ms} is not the milliseconds of a whole second since 1970")
-    opening, high, low, close = (_number(cell, name) for name in ("open", "high", "low", "close"))
-    volume, vwap = _number(cell, "volume", may_be_zero=True), _number(cell, "vwap", may_be_zero=True)
+    if not SYMBOL.fullmatch(symbol):
+        raise BadRow(f"sym {symbol[:40]!r} is no symbol" if symbol else "no symbol")
+    start = _start_ms(cell["start_ms"])
+    opening, high, low, close = (
+        _number(cell, name, PRICE_MIN, PRICE_MAX) for name in ("open", "high", "low", "close")
+    )
+    volume = _number(cell, "volume", 0, math.nextafter(VOLUME_LIMIT, 0))
+    vwap = _number(cell, "vwap", 0, math.inf)
     if high < low:
         raise BadRow(f"high {high!r} is below low {low!r}")
+    for name, value in (("open", opening), ("close", close)):
+        if not low <= value <= high:
+            raise BadRow(f"{name} {value!r} is outside low {low!r} and high {high!r}")
     if vwap == 0:
         if volume:
             raise BadRow("vwap is 0 with a volume")
         vwap = close  # without volume it weighs nothing
+    elif not is_vwap(vwap, low, high):
+        loaded.mended += 1
+        vwap = typical_price(low, high, close)
     return Bar(
         symbol=symbol,
         start=start * MILLI,
@@ -206,14 +259,42 @@ def _bar(line: str, columns: dict[str, int]) -> Bar:
     )
 
 
-def _number(cell: dict[str, str], name: str, *, may_be_zero: bool = False) -> float:
+def _cells(line: str, columns: Columns) -> dict[str, str]:
+    """The cells of a row by their columns. Raises BadRow unless there are as many as columns.
+
+    One more, and every number behind it stands one place off: ``1,234`` without quotes is volume 1 and VWAP 234.
+    Empty ones at the end are nothing.
+    """
+    try:
+        cells = next(csv.reader([line]))
+    except csv.Error as error:
+        raise BadRow(f"not CSV ({error})") from None
+    while len(cells) > columns.count and not cells[-1].strip():
+        cells.pop()
+    if len(cells) != columns.count:
+        many = "few" if len(cells) < columns.count else "many"
+        raise BadRow(f"{len(cells)} cells are too {many}: there are {columns.count} columns")
+    return {name: cells[index].strip() for name, index in columns.places.items()}
+
+
+def _start_ms(text: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise BadRow(f"start_ms {text[:40]!r} is not a whole number")
+    start = int(text[:20])
+    if not START_MS_MIN <= start < START_MS_MAX or start % MILLI:
+        raise BadRow(f"start_ms {text[:40]} is not the milliseconds of a whole second since 1970")
+    return start
+
+
+def _number(cell: dict[str, str], name: str, least: float, most: float) -> float:
     text = cell[name]
     try:
         value = float(text) if text.isascii() and "_" not in text else math.nan
     except ValueError:
         value = math.nan
-    if not (0 < value < math.inf or (may_be_zero and value == 0)):
-        raise BadRow(f"{name} {text[:40]!r} is not a number {'from 0 up' if may_be_zero else 'over 0'}")
+    if not least <= value <= most or value == math.inf:
+        bounds = f"from {least:g} up" if most == math.inf else f"from {least:g} to {most:,.0f}"
+        raise BadRow(f"{name} {text[:40]!r} is not a number {bounds}")
     return value
 
 

@@ -6,17 +6,21 @@ import csv
 import gzip
 import io
 import math
+import tempfile
 from datetime import date
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, seed, settings
+from hypothesis import strategies as st
 
 from config import Rules, variable_names
 from engine import Engine
-from events import SECOND, Condition, FeedRestored
+from events import PRICE_MAX, PRICE_MIN, SECOND, VOLUME_LIMIT, Bar, Condition, FeedRestored
 from sim.__main__ import main
+from sim.bars import BadFile, Loaded, load
 from tests.builders import EARLY_SESSION, SESSION
 from tests.made_day import bar_of, market
 from tests.reference import Reference as Exact
@@ -194,7 +198,7 @@ def test_bad_rows_are_counted_shown_and_left_out(place: Path, capsys: pytest.Cap
     with_bad = traced(place / "1.csv", "--bars", str(path), "--set", "BENCHMARK=")
     out = capsys.readouterr().out
     assert f"{path}, line 501: start_ms 'soon' is not a whole number" in out
-    assert f"{path}, line 505: open 'nan' is not a number over 0" in out
+    assert f"{path}, line 505: open 'nan' is not a number from 0.01 to 1,000,000" in out
     assert f"… and {len(bad) - 5} bad rows more" in out
     assert f"{len(bad)} of {len(rows) + len(bad) + 1:,} rows are bad and left out" in out
     assert "1 rows of symbols that the rules do not watch (QQQ)" in out
@@ -203,10 +207,156 @@ def test_bad_rows_are_counted_shown_and_left_out(place: Path, capsys: pytest.Cap
     assert "bad" not in capsys.readouterr().out
 
 
+HEADER = "sym,start_ms,open,high,low,close,volume,vwap"
+START_MS = SESSION.open // 1000
+
+
+def loaded_of(path: Path, *rows: str, header: str = HEADER) -> Loaded:
+    """What a file of these rows gives."""
+    path.write_text("\n".join([header, *rows]) + "\n", encoding="utf-8")
+    return load([path], ["IWM"], lambda _: None)
+
+
+def bars_of(loaded: Loaded) -> list[Bar]:
+    return [bar for _, bars in loaded.sessions.values() for bar in bars]
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        (f"IWM,{START_MS},215,215.2,214.9,215.1,1,234,215.05", "9 cells are too many: there are 8 columns"),
+        (f"IWM,{START_MS},215,215.2,214.9,215.1,500", "7 cells are too few: there are 8 columns"),
+        (f"IWM,{START_MS},1e300,1e300,1e300,1e300,500,1e300", "open '1e300' is not a number from 0.01 to 1,000,000"),
+        (f"IWM,{START_MS},215,1000000.1,214.9,215.1,500,215.05", "high '1000000.1' is not a number from 0.01"),
+        (f"IWM,{START_MS},0.0099,215.2,0.0099,215.1,500,215.05", "open '0.0099' is not a number from 0.01"),
+        (f"IWM,{START_MS},215,215.2,214.9,215.1,1e12,215.05", "volume '1e12' is not a number from 0 to 1,000,000,000,000"),
+        (f"IWM,{START_MS},215,215.2,214.9,215.1,inf,215.05", "volume 'inf' is not a number from 0"),
+        (f"IWM,{START_MS},215,215.2,214.9,215.1,500,-0.01", "vwap '-0.01' is not a number from 0 up"),
+        (f"IWM,{START_MS},215,215.2,214.9,215.1,500,nan", "vwap 'nan' is not a number from 0 up"),
+        (f"IWM,{START_MS},215,215.2,214.9,215.3,500,215.05", "close 215.3 is outside low 214.9 and high 215.2"),
+        (f"IWM,{START_MS},214.8,215.2,214.9,215.1,500,215.05", "open 214.8 is outside low 214.9 and high 215.2"),
+        (f"IWM,{START_MS},215,214.9,215.2,215.1,500,215.05", "high 214.9 is below low 215.2"),
+        (f"I\u202eWM\x1b[2J,{START_MS},215,215.2,214.9,215.1,500,215.05", r"sym 'I\u202eWM\x1b[2J' is no symbol"),
+        (f"IWM,{'9' * 5000},215,215.2,214.9,215.1,500,215.05", "9 is not the milliseconds of a whole second"),
+    ],
+)  # fmt: skip
+def test_a_row_that_cannot_be_is_named_and_costs_no_other(tmp_path: Path, row: str, words: str) -> None:
+    path = tmp_path / "bars.csv"
+    good = f"IWM,{START_MS + 1000},215,215.2,214.9,215.1,500,215.05"
+    loaded = loaded_of(path, good, row, good.replace(str(START_MS + 1000), str(START_MS + 2000)))
+    assert [bar.start // 1000 - START_MS for bar in bars_of(loaded)] == [1000, 2000]
+    (note,) = loaded.shown
+    assert note.startswith(f"{path}, line 3: ")
+    assert words in note
+    assert note.isprintable() and len(note) < 300
+
+
+@pytest.mark.parametrize(
+    ("vwap", "expected"),
+    [
+        ("212.751", 212.751),  # 1 % below the low
+        ("217.352", 217.352),  # 1 % above the high
+        ("212.749", 215.1),
+        ("217.354", 215.1),
+        ("1e-10", 215.1),
+        ("1e300", 215.1),
+        ("21505", 215.1),
+    ],
+)
+def test_a_vwap_over_one_percent_off_is_replaced_as_it_is_live(
+    tmp_path: Path, vwap: str, expected: float
+) -> None:
+    loaded = loaded_of(tmp_path / "bars.csv", f"IWM,{START_MS},215,215.2,214.9,215.2,500,{vwap}")
+    (bar,) = bars_of(loaded)
+    assert bar.vwap == pytest.approx(expected)
+    assert loaded.mended == (bar.vwap != float(vwap))
+    assert any("VWAP over 1 %" in note for note in loaded.notes()) is bool(loaded.mended)
+
+
+def test_bounds_are_inside_and_empty_cells_at_the_end_are_nothing(tmp_path: Path) -> None:
+    loaded = loaded_of(
+        tmp_path / "bars.csv",
+        f"IWM,{START_MS},0.01,1000000,0.01,1e6,999999999999,0.01,,",
+        f"IWM,{START_MS + 1000},215,215,215,215,0,0",
+    )
+    assert [(bar.close, bar.volume, bar.vwap) for bar in bars_of(loaded)] == [
+        (1e6, 999_999_999_999, 0.01), (215, 0, 215),
+    ]  # fmt: skip
+
+
+def test_rows_in_any_order_twice_and_of_other_days_are_told(tmp_path: Path) -> None:
+    row = "IWM,{},215,215.2,214.9,{},500,215.05".format
+    loaded = loaded_of(
+        tmp_path / "bars.csv",
+        row(START_MS + 5000, 215.1), row(START_MS, 215.1), row(START_MS + 5000, 215.2), row(START_MS - 86_400_000 * 4, 215.1),
+    )  # fmt: skip
+    assert [(bar.start // 1000 - START_MS, bar.close) for bar in bars_of(loaded)] == [
+        (0, 215.1), (5000, 215.1), (5000, 215.2),
+    ]  # fmt: skip
+    assert (loaded.repeats, loaded.outside) == (1, 1)
+    assert [note[:20] for note in loaded.notes()] == ["1 rows repeat a seco", "1 rows long before t"]
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"", "line 1: no column sym, start_ms"),
+        (b"\x00" * 1_000_000, "line 1: over 16,384 bytes long"),
+        (HEADER.encode() + b"\n" + b"1" * 20_000, "line 2: over 16,384 bytes long"),
+        (gzip.compress(b"0" * 50_000_000, mtime=0), "line 1: over 16,384 bytes long"),
+        (gzip.compress(HEADER.encode() + b"\n" * 20_000_000, mtime=0), "unpacks to over 100 times its size"),
+        (gzip.compress(HEADER.encode(), mtime=0)[:-6] + b"\x00" * 6, "the archive is broken"),
+    ],
+)
+def test_a_file_without_end_is_given_up(tmp_path: Path, content: bytes, words: str) -> None:
+    path = tmp_path / "bars.csv"
+    path.write_bytes(content)
+    with pytest.raises(BadFile, match=words) as caught:
+        load([path], ["IWM"], lambda _: None)
+    assert str(path) in str(caught.value)
+
+
+cells = st.sampled_from(
+    ["", " ", "0", "-1", "215", "215.1", "21510", "1e300", "-1e300", "nan", "inf", "1e-10", "1,234", '"1,234"', '"', "x",
+     "1_0", "٣", "\x00", "\u202e", "0x10", "9" * 400, str(START_MS), "IWM", "1e6", "1e12", "0.01"]
+)  # fmt: skip
+
+
+@seed(10)
+@settings(deadline=None, max_examples=150)
+@given(st.lists(st.tuples(st.integers(0, 7), cells), min_size=1, max_size=3), st.text(max_size=5))
+def test_whatever_stands_in_a_row_it_costs_itself_only(changes: list[tuple[int, str]], tail: str) -> None:
+    """Every row either makes a bar within the bounds or is counted, and the rows beside it are as they were."""
+    good = f"IWM,{START_MS},215,215.2,214.9,215.1,500,215.05"
+    odd = good.split(",")
+    for place, text in changes:
+        odd[place] = text
+    line = (",".join(odd) + tail).replace("\n", " ").replace("\r", " ")
+    with tempfile.TemporaryDirectory() as folder:
+        loaded = loaded_of(
+            Path(folder) / "bars.csv",
+            good, line, good.replace(str(START_MS), str(START_MS + 9000)),
+        )  # fmt: skip
+    found = bars_of(loaded)
+    assert loaded.bad + loaded.others.total() + loaded.outside + len(found) == loaded.rows
+    assert {0, 9000} <= {bar.start // 1000 - START_MS for bar in found}
+    for bar in found:
+        assert (
+            PRICE_MIN
+            <= bar.low
+            <= min(bar.open, bar.close)
+            <= max(bar.open, bar.close)
+            <= bar.high
+            <= PRICE_MAX
+        )
+        assert 0 <= bar.volume < VOLUME_LIMIT
+        assert bar.low * 0.99 <= bar.vwap <= bar.high * 1.01
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "the file is empty"),
+        (b"\n", "line 1: no column sym, start_ms"),
         (b"sym,start_ms,open,high,low,close,volume\n", "line 1: no column vwap"),
         (b"sym,sym,start_ms,open,high,low,close,volume,vwap\n", "line 1: column sym twice"),
         (b"sym,start_ms,open,high,low,close,volume,vwap\n", "nothing to evaluate"),

@@ -541,7 +541,11 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--offline", action="store_true", help="ask nobody: leave market data and push out")
-    parser.add_argument("--send-test", action="store_true", help="send one real push, as loud as a BUY")
+    parser.add_argument(
+        "--send-test",
+        action="store_true",
+        help="send one real push, as loud as a BUY, and a test to SECOND_CHANNEL_URL",
+    )
     parser.add_argument(
         "--sockets",
         action="store_true",

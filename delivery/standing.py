@@ -97,8 +97,8 @@ def _told_quota(standing: Standing, answer: Answer, now: int) -> Standing:
         return refused(standing if answer.is_spent else fresh, answer, now)
     if answer.result is not Result.OK:
         return msgspec.structs.replace(standing, ask_at=now + PROBE_S * SECOND)
-    is_past = standing.reset is not None and now >= standing.reset * SECOND
-    if answer.remaining or (answer.remaining is None and is_past):
+    is_past = standing.reset is None or now >= standing.reset * SECOND
+    if answer.remaining or (answer.remaining is None and is_past):  # untold, only a push itself tells
         return msgspec.structs.replace(
             standing, mood=Mood.REFUSED, question=Question.USER, ask_at=now, reset=None
         )

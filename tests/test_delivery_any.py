@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict, deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from itertools import pairwise
 from typing import Any
 from urllib.parse import parse_qs
@@ -19,7 +21,7 @@ from structlog.testing import capture_logs
 from alerts import Sender
 from config import Settings
 from events import SECOND, AlertKind, AlertOutcome, Event, Hold, HoldReason, Outcome
-from tests.test_alerts import ID, START, TOKEN, USER, buy, sell
+from tests.test_alerts import ID, START, TOKEN, USER, buy, sell, system
 from tests.virtual import VirtualClock
 
 SELL_TIME_S = 150
@@ -52,8 +54,12 @@ ACCEPTS = {"ok", "slow ok"}
 class World:
     """A service that gives scripted answers, the last again and again, and a sender on a virtual clock."""
 
-    def __init__(self, pushes: list[str], questions: list[str]) -> None:
+    def __init__(self, pushes: list[str], questions: list[str], second: tuple[int, ...] = ()) -> None:
         self.clock = VirtualClock(START)
+        self.second = deque(second)
+        """Statuses that a second channel answers with, the last again and again; empty: there is none."""
+        self.texts: list[tuple[int, str]] = []
+        """When a text was posted to the second channel, and which."""
         self._answers = {"messages": deque(pushes), "other": deque(questions)}
         self.tried: dict[str, list[tuple[int, str]]] = defaultdict(list)
         """When an attempt for each title was made, and what it was answered."""
@@ -66,6 +72,7 @@ class World:
                 pushover_user_key=SecretStr(USER),
                 pushover_url="https://example.com",
                 push_cap_count=0,
+                second_channel_url=SecretStr("https://second.example/Canary" if second else ""),
             ),
             self.clock,
             self._learn,
@@ -79,6 +86,9 @@ class World:
             self.untold_at_release.append(any(alert.kind is AlertKind.SELL for alert in self.sender.pending))
 
     async def _answer(self, request: httpx.Request) -> httpx.Response:
+        if request.url.host == "second.example":
+            self.texts.append((self.clock.now(), request.content.decode()))
+            return httpx.Response(self.second.popleft() if len(self.second) > 1 else self.second[0])
         is_push = request.url.path.endswith("messages.json")
         queue = self._answers["messages" if is_push else "other"]
         name = queue.popleft() if len(queue) > 1 else queue[0]
@@ -95,11 +105,35 @@ class World:
 
     @property
     def outcomes(self) -> dict[AlertKind, Outcome]:
-        return {fact.kind: fact.outcome for fact in self.facts if isinstance(fact, AlertOutcome)}
+        return {
+            fact.kind: fact.outcome
+            for fact in self.facts
+            if isinstance(fact, AlertOutcome) and not fact.channel
+        }
+
+    @property
+    def elsewhere(self) -> list[AlertOutcome]:
+        return [fact for fact in self.facts if isinstance(fact, AlertOutcome) and fact.channel]
 
     @property
     def is_held(self) -> bool:
         return HoldReason.PUSH_REFUSED in self.sender.holds
+
+
+@asynccontextmanager
+async def world_of(
+    pushes: list[str], questions: list[str] | None = None, second: tuple[int, ...] = ()
+) -> AsyncIterator[World]:
+    """A running sender that has asked its first questions."""
+    world = World(pushes, questions or ["ok"], second)
+    running = asyncio.create_task(world.sender.run())
+    try:
+        await world.clock.wait(1)
+        yield world
+    finally:
+        running.cancel()
+        await asyncio.wait({running})
+    assert running.cancelled(), running
 
 
 async def live(pushes: list[str], questions: list[str]) -> tuple[World, list[Any]]:
@@ -152,43 +186,60 @@ def test_whatever_is_answered(pushes: list[str], questions: list[str]) -> None:
     "kind", ["429", "408", "403", "400", "quota", "2100", "status 0", "redirect", "empty"]
 )
 async def test_a_sell_that_meets_one_passing_error_is_told(kind: str) -> None:
-    world = World([kind, "ok"], ["ok"])
-    running = asyncio.create_task(world.sender.run())
-    await world.clock.wait(1)
-    world.sender.submit(sell(world.clock.now()))
-    # A quota without a believable reset is asked about after 10 minutes.
-    assert await world.clock.until(lambda: world.outcomes, 601 if kind == "2100" else 75)
-    assert world.outcomes == {AlertKind.SELL: Outcome.ACCEPTED}
-    assert not world.is_held
-    running.cancel()
-    await asyncio.wait({running})
+    async with world_of([kind, "ok"]) as world:
+        world.sender.submit(sell(world.clock.now()))
+        # A quota without a believable reset is asked about after 10 minutes.
+        assert await world.clock.until(lambda: world.outcomes, 601 if kind == "2100" else 75)
+        assert world.outcomes == {AlertKind.SELL: Outcome.ACCEPTED}
+        assert not world.is_held
 
 
 @pytest.mark.parametrize("kind", ["403", "429", "500", "status 0", "no connection"])
 async def test_a_sell_that_fails_three_times_holds_entries_until_it_is_told(kind: str) -> None:
-    world = World([kind, kind, kind, kind, "ok"], ["ok"])
-    running = asyncio.create_task(world.sender.run())
-    await world.clock.wait(1)
-    world.sender.submit(sell(world.clock.now()))
-    await world.clock.wait(14)
-    assert not world.is_held
-    await world.clock.wait(2)
-    assert world.is_held
-    assert world.outcomes == {}
-    assert await world.clock.until(lambda: world.outcomes, 70)
-    assert world.outcomes == {AlertKind.SELL: Outcome.ACCEPTED}
-    assert not world.is_held
-    running.cancel()
-    await asyncio.wait({running})
+    async with world_of([kind, kind, kind, kind, "ok"]) as world:
+        world.sender.submit(sell(world.clock.now()))
+        await world.clock.wait(14)
+        assert not world.is_held
+        await world.clock.wait(2)
+        assert world.is_held
+        assert world.outcomes == {}
+        assert await world.clock.until(lambda: world.outcomes, 70)
+        assert world.outcomes == {AlertKind.SELL: Outcome.ACCEPTED}
+        assert not world.is_held
 
 
 async def test_a_sell_that_an_earlier_start_left_holds_entries_until_it_is_told() -> None:
-    world = World(["500", "ok"], ["ok"])
-    running = asyncio.create_task(world.sender.run())
-    await world.clock.wait(1)
-    world.sender.submit(replace(sell(world.clock.now()), repeat=True))
-    assert world.is_held
-    assert await world.clock.until(lambda: world.outcomes, 10)
-    assert not world.is_held
-    running.cancel()
-    await asyncio.wait({running})
+    async with world_of(["500", "ok"]) as world:
+        world.sender.submit(replace(sell(world.clock.now()), repeat=True))
+        assert world.is_held
+        assert await world.clock.until(lambda: world.outcomes, 10)
+        assert not world.is_held
+
+
+async def test_a_refused_sell_is_tried_once_each_time_pushes_are_taken_again() -> None:
+    async with world_of(["400", "400", "400", "ok"]) as world:
+        world.sender.submit(sell(world.clock.now()))
+        assert await world.clock.until(lambda: world.outcomes, 200)
+        ((_, tries),) = world.tried.items()
+        gaps = [later - earlier for (earlier, _), (later, _) in pairwise(tries)]
+        assert len(tries) == 4
+        assert all(60 * SECOND <= gap <= 62 * SECOND for gap in gaps)
+
+
+async def test_a_refused_safety_push_waits_as_a_sell_does() -> None:
+    async with world_of(["400", "ok"]) as world:
+        world.sender.submit(system(world.clock.now(), position=ID))
+        assert await world.clock.until(lambda: world.outcomes, 70)
+        assert world.outcomes == {AlertKind.FEED_BLIND: Outcome.ACCEPTED}
+        assert not world.is_held
+
+
+@pytest.mark.parametrize("kind", ["slow ok", "500"])
+async def test_what_troubles_the_sender(kind: str) -> None:
+    async with world_of([kind]) as world:
+        assert world.sender.trouble(world.clock.now()) == ""
+        now = world.clock.now()
+        world.sender.submit(sell(now))
+        await world.clock.wait(61)
+        assert world.sender.trouble(now + 60 * SECOND) == ""
+        assert bool(world.sender.trouble(now + 60 * SECOND + 1)) is (kind == "500")

@@ -113,10 +113,19 @@ def make_client(url: str, connections: int, transport: httpx.AsyncBaseTransport 
             keepalive_expiry=KEEP_ALIVE_S,
         ),
         follow_redirects=False,
+        event_hooks={"response": [_forget_location]},
         # Over plain HTTP, which only this machine's own addresses may be, nothing is verified: no certificates are read.
         verify=trust() if urlsplit(url).scheme == "https" else False,
         trust_env=urlsplit(url).hostname not in LOOPBACK_HOSTS,
     )
+
+
+async def _forget_location(response: httpx.Response) -> None:
+    """Take the address out of a redirect: httpx makes the next request of it even if it does not follow, and raises.
+
+    The redirect would count as a lost answer then, although it says that nothing was taken.
+    """
+    response.headers.pop("Location", None)
 
 
 async def exchange(client: httpx.AsyncClient, request: httpx.Request, body_max: int = BODY_MAX) -> Reply:

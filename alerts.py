@@ -837,8 +837,9 @@ class Pushover:
                 reply = await exchange(self._client, request)
                 self._is_gated = gate.was_asked
         except failures() as error:
-            was_held = not gate.is_open
-            result = Result.FAILED if was_held or isinstance(error, NEVER_SENT) else Result.LOST
+            # httpcore tells of the first byte before it is out; a transport of one's own need not.
+            began = gate.is_open and (gate.was_asked or self._transport is not None)
+            result = Result.LOST if began and not isinstance(error, NEVER_SENT) else Result.FAILED
             return Answer(result=result, reason=failure_words(error))
         body = reply.body if reply.is_whole else b""
         return read_answer(reply.status, reply.headers, body, self._scrubbed)

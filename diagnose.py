@@ -202,7 +202,7 @@ ODD: tuple[tuple[Callable[[Settings], bool], str, str], ...] = (
     (
         lambda s: s.sell_priority < EMERGENCY_PRIORITY,
         "SELL_PRIORITY is under 2: a SELL sounds once",
-        "2 repeats until acknowledged",
+        "2 repeats until acknowledged, for 25 minutes",
     ),
     (
         lambda s: s.log_level in {"WARNING", "ERROR"},

@@ -47,6 +47,7 @@ FAILURE_WORDS: Mapping[type[Exception], str] = {
     httpx.ReadError: "connection lost while waiting for the answer",
     httpx.WriteError: "connection lost while writing",
     httpx.RemoteProtocolError: "connection closed without an answer",
+    httpx.ProxyError: "the proxy refuses",
     httpx.InvalidURL: "an address that cannot be used",
     TimeoutError: "no answer in time",
 }

@@ -101,8 +101,8 @@ async def test_an_odd_address_is_a_failure_and_no_crash(url: str) -> None:
         await caller.ask("GET")
     await caller.close()
     async with Pushover(url, SecretStr("t"), SecretStr("u"), exchange_s=2.0) as service:
-        assert (await service.post({"message": "m"})).result in (Result.FAILED, Result.LOST)
-        assert (await service.receipt("r" * 70_000)).result in (Result.FAILED, Result.LOST)
+        assert (await service.post({"message": "m"})).result is Result.FAILED
+        assert (await service.receipt("r" * 70_000)).result is Result.FAILED
 
 
 @pytest.mark.parametrize("proxy", ["socks://127.0.0.1:9", "socks5://127.0.0.1:9", "nonsense://x"])
@@ -114,6 +114,15 @@ async def test_a_proxy_that_cannot_be_used_is_a_failure_and_no_crash(
     with pytest.raises(Failed):
         await caller.ask("GET")
     await caller.close()
+
+
+async def test_a_proxy_that_refuses_the_tunnel_has_passed_nothing_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with outside(reply("407 Proxy Authentication Required")) as server:
+        monkeypatch.setenv("HTTPS_PROXY", server.url.removesuffix("/CanaryPath"))
+        async with Pushover("https://192.0.2.1", SecretStr("t"), SecretStr("u"), exchange_s=2.0) as service:
+            answer = await service.post({"message": "m"})
+        assert (answer.result, answer.reason) == (Result.FAILED, "the proxy refuses (ProxyError)")
+        assert server.asked == ["CONNECT 192.0.2.1:443"]
 
 
 @pytest.fixture

@@ -295,3 +295,19 @@ async def test_a_second_copy_and_an_ordinary_stop_fail_nothing(tmp_path: Path) -
         assert await run_once(tmp_path, server.secret) == EXIT_LEASE
         assert await play.stop() == EXIT_OK
         assert FAIL not in server.asked
+
+
+async def test_a_stop_that_leaves_a_sell_untold_names_it_and_says_fail(tmp_path: Path) -> None:
+    async with outside() as server:
+        with capture_logs() as logs:
+            async with stage(tmp_path, heartbeat_url=server.secret) as play:
+                await play.until(lambda: play.titles("BUY"), 150, "a BUY")
+                play.pushover.answers.extend(["400"] * 9)
+                assert await play.stop() == EXIT_OK
+        assert server.asked[-1] == FAIL
+        assert server.bodies[-1] == "stopped with a SELL or a safety push untold"
+    names = [line["event"] for line in logs]
+    assert names.index("sell_refused") < names.index("sell_left_unsent") < names.index("stopped")
+    assert [line["text"] for line in logs if line["event"] == "sell_left_unsent"] == [
+        "🛑 Alert left unsent: 🚪 IWM 0DTE CALL — SELL"
+    ]

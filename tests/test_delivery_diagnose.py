@@ -26,7 +26,7 @@ async def preflight(send_test: bool = False, **changes: str) -> AsyncIterator[di
         settings = settings_of(
             POLYGON_REST_URL=NOWHERE, POLYGON_WS_URL="ws://127.0.0.1:9", PUSHOVER_URL=pushover.url, **changes
         )
-        checks = await check_network(settings, clock, Asked(send_test=send_test), limit_s=2.0)
+        checks = await check_network(settings, clock, Asked(send_test=send_test), limit_s=3.0)
         found: dict[str, list[Check]] = {}
         for check in checks:
             assert "Canary" not in check.line()

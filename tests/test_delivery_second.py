@@ -133,7 +133,7 @@ async def test_a_stop_tells_elsewhere_what_is_left() -> None:
         s.pushover.slow_s = 1000
         s.sender.submit(sell(s.now()))
         s.sender.submit(system(s.now()))
-        left = await s.sender.drain(1.0)
+        left = await s.sender.drain(2.0)
         assert [alert.kind for alert in left] == [AlertKind.SELL, AlertKind.FEED_BLIND]
         assert len(s.pushover.texts) == 1
         named = [entry["event"] for entry in s.logs if "unsent" in entry["event"]]

@@ -1657,6 +1657,8 @@ class Sender:
         was_healthy = self._healthy
         answer = await self._pushover.limits()
         self._learn(answer)
+        if answer.result is Result.REFUSED:
+            self._standing = standing.doubted(self._standing, now)
         if answer.result is not Result.OK and was_healthy:
             log.warning(
                 "push_question_failed",

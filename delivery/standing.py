@@ -78,6 +78,11 @@ def refused(standing: Standing, answer: Answer, now: int) -> Standing:
     )
 
 
+def doubted(standing: Standing, now: int) -> Standing:
+    """Another question was refused at ``now`` (µs): ask at once whether pushes are taken, if nothing is asked yet."""
+    return standing if standing.ask_at is not None else msgspec.structs.replace(standing, ask_at=now)
+
+
 def answered(standing: Standing, answer: Answer, asked_at: int, now: int) -> Standing:
     """The question of ``standing``, asked at ``asked_at`` (µs), was answered at ``now``."""
     later = msgspec.structs.replace(standing, ask_at=now + PROBE_S * SECOND)

@@ -190,6 +190,10 @@ class LoopbackPushover:
         for connection in self._connections():
             connection.force_close()
 
+    def revoke(self) -> None:
+        """The owner deletes the application: its token is taken no more."""
+        self._token = ""
+
     def acknowledge(self, receipt: str, device: str = "phone") -> None:
         """Somebody taps the emergency push on a device."""
         now = self._clock.now() // SECOND

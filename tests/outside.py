@@ -38,6 +38,7 @@ class Outside:
     url: str = ""
     asked: list[str] = field(default_factory=list)
     """Method and path of each request."""
+    heads: list[str] = field(default_factory=list)
     bodies: list[str] = field(default_factory=list)
     poured: int = 0
     """Bytes of endless bodies that were taken off our hands."""
@@ -54,6 +55,7 @@ class Outside:
             lengths = [line for line in head.splitlines() if line.lower().startswith("content-length:")]
             body = await reader.readexactly(int(lengths[0].partition(":")[2])) if lengths else b""
             self.asked.append(" ".join(head.split()[:2]))
+            self.heads.append(head.lower())
             self.bodies.append(body.decode())
             answer = self.answers.popleft() if len(self.answers) > 1 else self.answers[0]
             if answer == ENDLESS:

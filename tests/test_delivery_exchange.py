@@ -55,6 +55,7 @@ async def test_a_packed_body_is_not_unpacked() -> None:
         caller = Caller(server.url)
         got = await caller.ask("GET")
         assert (got.status, got.body, got.is_whole) == (200, b"", False)
+        assert "accept-encoding: identity" in server.heads[0]
         await caller.close()
 
 

@@ -139,6 +139,17 @@ async def test_a_sell_that_waits_is_given_up_at_the_end_of_its_time_and_named() 
         assert s.attempts == 1
 
 
+async def test_a_key_that_is_revoked_holds_entries_before_a_push_meets_it() -> None:
+    async with story(speed=400) as s:
+        await s.ready()
+        s.sender.in_session(on=True)
+        await s.until(lambda: s.sender.healthy)
+        s.pushover.revoke()
+        await s.until(lambda: s.holds)
+        assert s.holds == [(HoldReason.PUSH_REFUSED, True)]
+        assert s.attempts == 0
+
+
 async def test_the_cap_holds_back_no_sell() -> None:
     async with story(speed=100, push_cap_count=1, push_cap_seconds=600) as s:
         s.sender.submit(system(s.now()))

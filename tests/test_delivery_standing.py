@@ -101,6 +101,15 @@ def test_a_token_that_is_refused_while_the_quota_is_asked_for_is_asked_about_as_
     assert (now.mood, now.question, now.ask_at) == (Mood.REFUSED, Question.USER, at(661))
 
 
+def test_a_question_that_is_refused_raises_the_one_for_the_user_and_holds_nothing_by_itself() -> None:
+    asked = standing.doubted(TAKEN, NOW)
+    assert (asked.mood, asked.question, asked.ask_at) == (Mood.TAKEN, Question.USER, NOW)
+    assert answered(asked, GOOD, NOW, at(1)) == TAKEN
+    assert answered(asked, NO, NOW, at(1)).mood is Mood.REFUSED
+    held = refused(TAKEN, NO, NOW)
+    assert standing.doubted(held, at(1)) == held
+
+
 ANSWERS = st.sampled_from(
     [NO, GOOD, NOTHING, spent(None), spent(4_102_444_800), spent(1), quota(0), quota(5), quota(None, 1)]
 )

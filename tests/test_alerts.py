@@ -888,7 +888,7 @@ async def test_mark_stays_when_a_lost_answer_is_followed_by_an_error() -> None:
 
 
 async def test_sell_that_may_have_arrived_is_repeated_though_its_buy_was_refused() -> None:
-    async with story("slow 400", "cut") as s:
+    async with story("slow 400", "cut", speed=20) as s:
         await s.ready()
         s.pushover.slow_s = 3
         s.sender.submit(buy(s.now()))

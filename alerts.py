@@ -11,17 +11,25 @@ import functools
 import hashlib
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
-from enum import IntEnum, StrEnum
+from datetime import date
+from enum import IntEnum
 from types import TracebackType
 from typing import Any, Self, assert_never
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 import httpx
 import msgspec
 import structlog
 from pydantic import SecretStr
 
-from config import LOOPBACK_HOSTS, Rules, Settings
+from config import Rules, Settings
+from delivery import outbox, receipts, standing
+from delivery.exchange import EXCHANGE_S, close_client, exchange, failure_words, failures, make_client
+from delivery.outbox import Attempts, Care, Move, Step
+from delivery.pushover import ERROR_TEXT_MAX, Answer, Result, is_receipt, read_answer
+from delivery.receipts import EMERGENCY_EXPIRE_S, UNACKNOWLEDGED_S, Receipt, Receipts, Verdict
+from delivery.second_channel import CHANNEL, POST_DELAYS_S, UNANSWERED_S, SecondChannel
+from delivery.standing import Mood, Question, Standing
 from events import (
     SECOND,
     AlertKind,
@@ -49,13 +57,14 @@ from utils import (
     day_text,
     minute_text,
     momentum_text,
+    new_york_date,
     number_text,
     option_price,
+    session_on,
     share_price,
     signed_percent,
     span_text,
     strike_text,
-    trust,
 )
 
 log = structlog.get_logger("alerts")
@@ -154,6 +163,13 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
         return self.rank <= Rank.UNWATCHED
 
     @property
+    def care(self) -> Care:
+        """How much is done for it."""
+        if self.persistent:
+            return Care.PERSISTENT
+        return Care.SAFETY if self.urgent else Care.ONCE
+
+    @property
     def fingerprint(self) -> str:
         """Equal for two alerts that say the same: SHA-256 of kind, contract and position, or of kind and cause."""
         contract = self.contract if self.kind in (AlertKind.BUY, AlertKind.SELL) else ""
@@ -246,7 +262,7 @@ def _sell(now: int, closed: Closed, rules: Rules, priority: int) -> Alert:
     return Alert(
         kind=AlertKind.SELL,
         id=closed.id,
-        title=f"🚪 {rules.symbol} 0DTE CALL — SELL",
+        title=sell_title(rules),
         message="\n".join(lines),
         decided_at=now,
         priority=priority,
@@ -255,6 +271,11 @@ def _sell(now: int, closed: Closed, rules: Rules, priority: int) -> Alert:
         time_stop=closed.time_stop,
         give_up_at=_give_up_at(now, closed.time_stop, rules),
     )
+
+
+def sell_title(rules: Rules) -> str:
+    """The title of a SELL."""
+    return f"🚪 {rules.symbol} 0DTE CALL — SELL"
 
 
 def reason_text(closed: Closed, rules: Rules) -> str:
@@ -336,6 +357,13 @@ def _bound_text(bound: float) -> str:
 
 def _close_of(time_stop: int, rules: Rules) -> int:
     return time_stop + rules.before_close(rules.hard_time_stop) * SECOND
+
+
+def _last_chance(decided_at: int) -> int:
+    """Until when an alert without a time of its own is tried: as long as a SELL of its day, or as long from now."""
+    session = session_on(date.fromisoformat(new_york_date(decided_at)))
+    close = decided_at if session is None else max(session.close, decided_at)
+    return close + AFTER_CLOSE_S * SECOND
 
 
 def _give_up_at(now: int, time_stop: int, rules: Rules) -> int:
@@ -655,83 +683,17 @@ def text_at(alert: Alert, now: int, repeat: bool) -> str:
 
 # --- The service -------------------------------------------------------------------------------------
 
-CONNECT_S = 3.0
-"""Real seconds for a connection: a request that failed in it has definitely not arrived."""
-
-EXCHANGE_S = 10.0
-"""Real seconds for a whole exchange. A timeout of inactivity would never end an answer that drips."""
-
 CONNECTIONS_MAX = 2
 """The vendor's limit of connections at a time."""
 
-KEEP_ALIVE_S = 120.0
-"""Real seconds that an idle connection is kept: longer than the pause between two questions for the quota."""
-
 EMERGENCY_RETRY_S = 30
 """Seconds between the repeats of an emergency push: the vendor's least."""
-
-EMERGENCY_EXPIRE_S = 1500
-"""Seconds after which an emergency push is no longer repeated: 50 repeats are the vendor's most."""
-
-ERROR_TEXT_MAX = 200
-"""Characters of a vendor's error that are kept."""
-
-LATEST_TIME = 4_102_444_800
-"""The year 2100 in Unix seconds: a time beyond it is none."""
-
-OK_STATUSES = range(200, 300)
-REFUSED_STATUSES = range(400, 500)
-TOO_MANY = 429
 
 NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
 """Failures before the first byte: the request has definitely not arrived."""
 
 BEFORE_FIRST_BYTE = ".send_request_headers.started"
 """How the event ends that httpcore traces when a request is about to be written: ``http11.`` stands before it."""
-
-FAILURE_WORDS: Mapping[type[Exception], str] = {
-    httpx.ConnectError: "no connection",
-    httpx.ConnectTimeout: "no connection in time",
-    httpx.PoolTimeout: "no free connection",
-    httpx.ReadTimeout: "no answer in time",
-    httpx.WriteTimeout: "could not be written in time",
-    httpx.ReadError: "connection lost while waiting for the answer",
-    httpx.WriteError: "connection lost while writing",
-    httpx.RemoteProtocolError: "connection closed without an answer",
-    TimeoutError: "no answer in time",
-}
-
-
-class Result(StrEnum):
-    """How an exchange with the service ended."""
-
-    OK = "ok"
-    REFUSED = "refused"
-    """The service answered 4xx, or 200 with a status other than 1."""
-    FAILED = "failed"
-    """It definitely was not accepted: no connection, or 5xx."""
-    LOST = "lost"
-    """It may have been accepted: the answer did not come, or could not be read."""
-
-
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of one exchange.
-
-    ``status`` is the HTTP status (0: no answer). ``reason`` says in words what went wrong and ``errors`` is the vendor's
-    list, both without any key. ``remaining`` (pushes left) and ``reset`` (Unix seconds) are None when not told.
-    """
-
-    result: Result
-    status: int = 0
-    reason: str = ""
-    errors: tuple[str, ...] = ()
-    receipt: str = ""
-    devices: tuple[str, ...] = ()
-    limit: int | None = None
-    remaining: int | None = None
-    reset: int | None = None
-    acknowledged: bool = False
-    expired: bool = False
 
 
 class Gate:
@@ -799,7 +761,7 @@ class Pushover:
     @functools.cached_property
     def _client(self) -> httpx.AsyncClient:
         """Made at the first request: httpx's own transport takes 40 ms to import, and the feed comes first."""
-        return _client(self._url, CONNECTIONS_MAX, self._transport)
+        return make_client(self._url, CONNECTIONS_MAX, self._transport)
 
     @functools.cached_property
     def _blank(self) -> httpx.Request:
@@ -809,11 +771,12 @@ class Pushover:
         return blank
 
     async def close(self) -> None:
-        """Close its connections."""
-        await self._client.aclose()
+        """Close its connections, if any was made."""
+        if "_client" in self.__dict__:
+            await close_client(self._client)
 
     def message(self, fields: Mapping[str, str]) -> httpx.Request:
-        """The request that posts one message; token and user are added here."""
+        """The request that posts one message; token and user are added here. Raises one of `failures`."""
         blank = self._blank
         return httpx.Request(
             blank.method,
@@ -822,6 +785,16 @@ class Pushover:
             content=urlencode({**self._keys(), **fields}),
             extensions=dict(blank.extensions),
         )
+
+    async def post(
+        self, fields: Mapping[str, str], cleared: Callable[[], Awaitable[None]] | None = None
+    ) -> Answer:
+        """Post one message as `send` does. What cannot even be made ready was not sent."""
+        try:
+            request = self.message(fields)
+        except failures() as error:
+            return Answer(result=Result.FAILED, reason=failure_words(error))
+        return await self.send(request, cleared)
 
     async def validate(self) -> Answer:
         """Ask whether token and user are good; `Answer.devices` names the user's."""
@@ -832,7 +805,7 @@ class Pushover:
         return await self._exchange("GET", "/1/apps/limits.json")
 
     async def receipt(self, receipt: str) -> Answer:
-        """Ask whether an emergency push was acknowledged. Not more often than every 5 s."""
+        """Ask whether an emergency push was acknowledged, given what `is_receipt` takes. Not more often than every 5 s."""
         return await self._exchange("GET", f"/1/receipts/{receipt}.json")
 
     def _keys(self) -> dict[str, str]:
@@ -841,7 +814,11 @@ class Pushover:
     async def _exchange(self, method: str, path: str, form: dict[str, str] | None = None) -> Answer:
         # The vendor takes a GET's token in the address only: no address and no text of an httpx error is ever logged.
         parameters = None if form else {"token": self._token.get_secret_value()}
-        return await self.send(self._client.build_request(method, path, data=form, params=parameters))
+        try:
+            request = self._client.build_request(method, path, data=form, params=parameters)
+        except failures() as error:
+            return Answer(result=Result.FAILED, reason=failure_words(error))
+        return await self.send(request)
 
     async def send(
         self, request: httpx.Request, cleared: Callable[[], Awaitable[None]] | None = None
@@ -857,99 +834,22 @@ class Pushover:
                 request.extensions["trace"] = gate.trace
                 if not self._is_gated:
                     await gate.open()
-                response = await self._client.send(request)
+                reply = await exchange(self._client, request)
                 self._is_gated = gate.was_asked
-        except (httpx.HTTPError, TimeoutError, OSError) as error:
-            was_held = not gate.is_open
-            result = Result.FAILED if was_held or isinstance(error, NEVER_SENT) else Result.LOST
+        except failures() as error:
+            # httpcore tells of the first byte before it is out; a transport of one's own need not.
+            began = gate.is_open and (gate.was_asked or self._transport is not None)
+            result = Result.LOST if began and not isinstance(error, NEVER_SENT) else Result.FAILED
             return Answer(result=result, reason=failure_words(error))
-        return self._read(response)
-
-    def _read(self, response: httpx.Response) -> Answer:
-        body = _json_object(response.content)
-        status = response.status_code
-        raw_errors = body.get("errors")
-        errors = tuple(self._scrubbed(error) for error in raw_errors) if isinstance(raw_errors, list) else ()
-        accepted = status in OK_STATUSES and body.get("status") == 1
-        if accepted:
-            result, reason = Result.OK, ""
-        elif status in REFUSED_STATUSES or (status in OK_STATUSES and "status" in body):
-            result, reason = Result.REFUSED, f"{status}: {'; '.join(errors) or 'no reason given'}"
-        elif status in OK_STATUSES:
-            result, reason = Result.LOST, f"{status} with a body that is no answer"
-        else:
-            result, reason = Result.FAILED, f"status {status}"
-        devices = body.get("devices")
-        return Answer(
-            result=result,
-            status=status,
-            reason=reason,
-            errors=errors,
-            receipt=_word(body.get("receipt")),
-            devices=tuple(self._scrubbed(device) for device in devices) if isinstance(devices, list) else (),
-            limit=_whole(body.get("limit"), response.headers.get("X-Limit-App-Limit")),
-            remaining=_whole(body.get("remaining"), response.headers.get("X-Limit-App-Remaining")),
-            reset=_whole(body.get("reset"), response.headers.get("X-Limit-App-Reset")),
-            acknowledged=body.get("acknowledged") == 1,
-            expired=body.get("expired") == 1,
-        )
+        body = reply.body if reply.is_whole else b""
+        return read_answer(reply.status, reply.headers, body, self._scrubbed)
 
     def _scrubbed(self, text: object) -> str:
-        """A vendor's text without our keys, on one line, of bounded length."""
-        line = " ".join(str(text).split())
+        """A vendor's text without our keys, on one line of printable characters, of bounded length."""
+        line = " ".join("".join(each if each.isprintable() else " " for each in str(text)).split())
         for key in self._keys().values():
             line = line.replace(key, "***")
         return line[:ERROR_TEXT_MAX]
-
-
-def failure_words(error: Exception) -> str:
-    """What went wrong with an exchange, in words. Never the error's own text, which may hold an address."""
-    return f"{FAILURE_WORDS.get(type(error), 'the exchange failed')} ({type(error).__name__})"
-
-
-def _client(url: str, connections: int, transport: httpx.AsyncBaseTransport | None) -> httpx.AsyncClient:
-    """A client for one service. The machine's proxy settings apply, but not for its own loopback."""
-    return httpx.AsyncClient(
-        base_url=url,
-        transport=transport,
-        timeout=httpx.Timeout(EXCHANGE_S, connect=CONNECT_S, pool=CONNECT_S),
-        limits=httpx.Limits(
-            max_connections=connections,
-            max_keepalive_connections=connections,
-            keepalive_expiry=KEEP_ALIVE_S,
-        ),
-        # Over plain HTTP, which only this machine's own addresses may be, nothing is verified: no certificates are read.
-        verify=trust() if urlsplit(url).scheme == "https" else False,
-        trust_env=urlsplit(url).hostname not in LOOPBACK_HOSTS,
-    )
-
-
-def _json_object(content: bytes) -> dict[str, Any]:
-    """The body as a JSON object; an empty one when it is anything else."""
-    try:
-        body = msgspec.json.decode(content)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return {}
-    return body if isinstance(body, dict) else {}
-
-
-def _whole(*values: object) -> int | None:
-    """The first of ``values`` that is a whole number from 0 to the year 2100's seconds."""
-    for value in values:
-        text = str(value) if isinstance(value, int | str) and not isinstance(value, bool) else ""
-        if (
-            text.isascii()
-            and text.isdigit()
-            and len(text) <= len(str(LATEST_TIME))
-            and int(text) <= LATEST_TIME
-        ):
-            return int(text)
-    return None
-
-
-def _word(value: object) -> str:
-    """A receipt; empty for anything that could not be part of an address."""
-    return value if isinstance(value, str) and value.isascii() and value.isalnum() else ""
 
 
 # --- The outbox --------------------------------------------------------------------------------------
@@ -975,15 +875,35 @@ class Entry:
         tried: Callable[[], None] | None = None,
     ) -> None:
         self.alert = alert
-        self.due = due
+        self.taken_at = self.due = due
         self.written = written
         self._tried = tried
-        self.attempts = 0
+        self.life = Attempts(
+            care=alert.care,
+            give_up_at=alert.give_up_at or (_last_chance(alert.decided_at) if alert.urgent else 0),
+            may_have_arrived=alert.repeat,
+        )
+        self.is_told_elsewhere = False
+        """Whether it was handed to the second channel."""
         self.is_held_up = False
         """Whether the disk is so slow that an attempt has given its connection up."""
         self.under_way = False
         self.in_flight = False
-        self.may_have_arrived = alert.repeat
+
+    @property
+    def attempts(self) -> int:
+        """How many attempts were made."""
+        return self.life.made
+
+    @property
+    def may_have_arrived(self) -> bool:
+        """Whether an attempt whose answer was lost, or an earlier process, may have told it."""
+        return self.life.may_have_arrived
+
+    @property
+    def keeps_entries_held(self) -> bool:
+        """Whether no BUY may be told before it: a SELL that was refused, has failed, or an earlier start left."""
+        return self.life.is_untold or (self.alert.persistent and self.alert.repeat)
 
     def note(self) -> None:
         """Say that an attempt has been made, or that none is."""
@@ -1035,9 +955,9 @@ class Outbox:
         """Whether an attempt has a connection, or waits for one."""
         return any(entry.under_way for entry in self.entries)
 
-    def begin(self, entry: Entry) -> None:
-        """An attempt goes out: from now on it may arrive."""
-        entry.attempts += 1
+    def begin(self, entry: Entry, now: int) -> None:
+        """An attempt goes out at ``now`` (µs): from now on it may arrive."""
+        entry.life = outbox.begin(entry.life, now)
         entry.in_flight = True
 
     def postpone(self, entry: Entry, due: int) -> None:
@@ -1082,12 +1002,6 @@ class Outbox:
 
 # --- The sender --------------------------------------------------------------------------------------
 
-RETRY_DELAYS_S = (5.0, 10.0)
-"""Pauses before the second and third attempt. The vendor asks for at least 5 s."""
-
-PERSISTENT_RETRY_S = 30.0
-"""Pause between the attempts for a SELL after the first three."""
-
 WRITTEN_REAL_S = 1.0
 """Real seconds that an alert waits for its decision to be on the disk: a slow disk must not cost the alert."""
 
@@ -1100,30 +1014,14 @@ DUPLICATE_S = 60
 KEEP_WARM_S = 45
 """Pause between two questions for the quota in a session: they keep the connection open."""
 
-PROBE_S = 60
-"""Pause between two questions whether pushes are taken again."""
-
-RECEIPT_POLL_S = 30
-"""Pause between two questions for a receipt; the vendor allows one in 5 s."""
-
-UNACKNOWLEDGED_S = 300
-"""Seconds after which an emergency push that nobody acknowledged is logged."""
-
 QUOTA_LOW = 200
 """Pushes left in the month below which only what matters is sent."""
 
+DRAIN_SHARE = 0.3
+"""Part of a stop's patience after which what is still untold goes to the second channel, too."""
+
 HOUSEKEEPING_S = 1.0
 """Pause between two looks at what is due besides alerts."""
-
-
-class Receipt(msgspec.Struct, kw_only=True):
-    """An emergency push that waits to be acknowledged. Times are µs."""
-
-    receipt: str
-    title: str
-    accepted_at: int
-    due: int
-    warned: bool = False
 
 
 class Withheld(Exception):
@@ -1156,23 +1054,21 @@ class Sender:
         self._pushover = Pushover(
             settings.pushover_url, settings.pushover_token, settings.pushover_user_key, transport
         )
-        self._transport = transport
+        self._second = SecondChannel(settings.second_channel_url, transport)
         self._outbox = Outbox()
         self._wakes = {True: asyncio.Event(), False: asyncio.Event()}
         self._changed = asyncio.Event()
         self._seen: dict[str, int] = {}
         self._accepted_at: deque[int] = deque()
         self._holds: set[HoldReason] = set()
-        self._receipts: list[Receipt] = []
+        self._standing = Standing()
+        self._receipts = Receipts()
         self._side_tasks: set[asyncio.Task[None]] = set()
         self._question: asyncio.Task[None] | None = None
         self._ended = False
         self._healthy = False
         self._in_session = False
         self._remaining: int | None = None
-        self._quota_reset: int | None = None
-        self._refused_for_quota = False
-        self._validate_due: int | None = 0
         self._limits_due = 0
 
     @property
@@ -1184,6 +1080,14 @@ class Sender:
     def holds(self) -> frozenset[HoldReason]:
         """What holds entries here at present. It is reported once: an engine that begins later must be told."""
         return frozenset(self._holds)
+
+    def trouble(self, now: int) -> str:
+        """What keeps alerts from being told at ``now`` (µs), in words; empty when nothing does."""
+        if any(e.alert.urgent and now - e.taken_at > UNANSWERED_S * SECOND for e in self._outbox.entries):
+            return "a SELL or safety push is not told"
+        if any(now - e.due > UNANSWERED_S * SECOND for e in self._outbox.entries):
+            return "the sender is stuck"
+        return ""
 
     @property
     def pending(self) -> list[Alert]:
@@ -1219,7 +1123,12 @@ class Sender:
         if alert.kind is AlertKind.SELL:
             self._settle_buy_of(entry)
         self._shed()
+        self._judge_hold()
         self._wakes[alert.urgent].set()
+
+    def ask_for(self, receipt: Receipt) -> None:
+        """Go on asking for a receipt that an earlier start has left."""
+        self._receipts.add(receipt)
 
     async def run(self) -> None:
         """Deliver until cancelled."""
@@ -1228,6 +1137,7 @@ class Sender:
                 tasks.create_task(self._lane(urgent=True), name="alerts-urgent")
                 tasks.create_task(self._lane(urgent=False), name="alerts-normal")
                 tasks.create_task(self._housekeeping(), name="alerts-housekeeping")
+                tasks.create_task(self._look_after_overdue(), name="alerts-overdue")
         finally:
             self._ended = True
             self._changed.set()
@@ -1235,7 +1145,7 @@ class Sender:
                 task.cancel()
             await asyncio.gather(*self._side_tasks, return_exceptions=True)
             await self._pushover.close()
-            await self._elsewhere.aclose()
+            await self._second.close()
 
     async def drain(self, seconds: float) -> list[Alert]:
         """Wait until all is told, at most ``seconds`` (real: the host's patience is), while `run` still runs.
@@ -1244,19 +1154,25 @@ class Sender:
         ended.
         """
         end = self._clock.now() + int(seconds * self._clock.speed * SECOND)
+        for entry in tuple(self._outbox.entries):
+            if entry.attempts:
+                self._tell_elsewhere(entry)  # it has failed before: no time to wait for more of that
+        soon = asyncio.get_running_loop().call_later(seconds * DRAIN_SHARE, self._tell_rest_elsewhere)
         try:
             async with asyncio.timeout(seconds):
-                while self._works_before(end):
+                while self._works_before(end) or self._tell_rest_elsewhere():
                     self._changed.clear()
                     await self._changed.wait()
         except TimeoutError:
             log.warning(
                 "drain_timed_out", text=f"⏱️ Alerts not sent within {number_text(seconds)} s", seconds=seconds
             )
+        finally:
+            soon.cancel()
         left = self.pending
         for alert in left:
             text = f"🛑 Alert left unsent: {alert.title}"
-            if alert.persistent:
+            if alert.urgent:
                 log.critical("sell_left_unsent", text=text, kind=alert.kind.value, id=alert.id)
             else:
                 log.error("alert_left_unsent", text=text, kind=alert.kind.value, id=alert.id)
@@ -1266,6 +1182,12 @@ class Sender:
         """Whether something is being sent, or will be before ``end`` (µs)."""
         coming = (e.in_flight or e.due < end for e in self._outbox.entries)
         return not self._ended and (bool(self._side_tasks) or any(coming))
+
+    def _tell_rest_elsewhere(self) -> bool:
+        """Hand every SELL and safety push that is still untold to the second channel. Returns whether there was one."""
+        if self._ended:
+            return False
+        return any([self._tell_elsewhere(entry) for entry in self._outbox.entries])
 
     # Taking over
 
@@ -1345,6 +1267,9 @@ class Sender:
             entry.note()
             self._withdraw(entry, obstacle)
             return
+        if outbox.is_over(entry.life, now):
+            self._give_up(entry, "its time is over, and pushes are not taken")
+            return
         try:
             answer = await self._send(entry, now)
         except Withheld as withheld:
@@ -1357,25 +1282,32 @@ class Sender:
         entry.note()
         if entry not in self._outbox.entries:
             return  # settled while it could not be connected
+        now = self._clock.now()
         if not entry.in_flight:
-            self._outbox.begin(entry)  # it was an attempt although it never got as far as the first byte
-        match answer.result:
-            case Result.OK:
+            self._outbox.begin(entry, now)  # it was an attempt although it never got as far as the first byte
+        self._follow(entry, answer, outbox.step(entry.life, answer.result, now))
+
+    def _follow(self, entry: Entry, answer: Answer, what: Step) -> None:
+        """Do what follows from an attempt's answer."""
+        entry.life = what.attempts
+        match what.move:
+            case Move.ACCEPTED:
                 self._accepted(entry, answer)
-            case Result.REFUSED:
-                self._refused(entry, answer)
-            case Result.FAILED | Result.LOST:
-                self._failed(entry, answer)
+            case Move.REFUSED | Move.WAIT:
+                self._refused(entry, answer, what)
+            case Move.LOST:
+                self._lost(entry, answer)
+            case Move.RETRY | Move.RETRY_ON:
+                self._failed(entry, answer, what)
             case _:
-                assert_never(answer.result)
+                assert_never(what.move)
 
     async def _send(self, entry: Entry, now: int) -> Answer:
         """Make an attempt ready as of ``now``, and send it when it may go. Raises Withheld when it may not."""
         self._make_room()
         entry.under_way = True
         try:
-            message = self._pushover.message(self._fields(entry, now))
-            return await self._pushover.send(message, lambda: self._clear(entry))
+            return await self._pushover.post(self._fields(entry, now), lambda: self._clear(entry))
         finally:
             entry.under_way = False
 
@@ -1389,9 +1321,10 @@ class Sender:
             raise Withheld  # it waits on without a connection
         if entry not in self._outbox.entries:
             raise Withheld  # settled while it waited
-        if obstacle := self._obstacle(entry, self._clock.now()):
+        now = self._clock.now()
+        if obstacle := self._obstacle(entry, now):
             raise Withheld(obstacle)
-        self._outbox.begin(entry)
+        self._outbox.begin(entry, now)
 
     async def _await_disk(self, entry: Entry) -> None:
         """Wait on until it is known whether the decision is on the disk, but not for long."""
@@ -1457,18 +1390,34 @@ class Sender:
             seconds=round(seconds, 3),
             attempts=entry.attempts,
         )
-        self._finish(entry, Outcome.ACCEPTED)
+        receipt = answer.receipt if is_receipt(answer.receipt) else ""
+        self._finish(entry, Outcome.ACCEPTED, receipt=receipt)
         self._accepted_at.append(now)
         self._check_cap(now)
-        if answer.receipt:
-            due = now + RECEIPT_POLL_S * SECOND
-            self._receipts.append(
-                Receipt(receipt=answer.receipt, title=alert.title, accepted_at=now, due=due)
+        if receipt:
+            self._receipts.add(
+                Receipt(
+                    receipt=receipt,
+                    kind=alert.kind,
+                    id=alert.id,
+                    title=alert.title,
+                    accepted_at=now,
+                    due=now + receipts.RECEIPT_POLL_S * SECOND,
+                    attempts=entry.attempts,
+                )
+            )
+        elif answer.receipt:
+            log.warning(
+                "receipt_unusable",
+                text="⚠️ The push service gave a receipt that cannot be one: whether the SELL is acknowledged "
+                "will not be known",
+                id=alert.id,
             )
 
-    def _refused(self, entry: Entry, answer: Answer) -> None:
+    def _refused(self, entry: Entry, answer: Answer, what: Step) -> None:
         alert = entry.alert
-        text = f"🛑 Alert refused, not sent again: {alert.title} ({answer.reason})"
+        again = "tried again once pushes are taken" if what.outcome is None else "not sent again"
+        text = f"🛑 Alert refused, {again}: {alert.title} ({answer.reason})"
         if alert.kind is AlertKind.SELL:
             log.critical("sell_refused", text=text, id=alert.id, status=answer.status, errors=answer.errors)
         else:
@@ -1487,60 +1436,57 @@ class Sender:
                 "the SELL concerns nobody",
                 id=alert.id,
             )
-        self._hold_refused(answer)
-        # An earlier copy may have arrived although this one was refused.
-        self._finish(entry, Outcome.LOST if entry.may_have_arrived else Outcome.REFUSED, answer.reason)
-        self._tell_elsewhere(alert)
+        self._stand(standing.refused(self._standing, answer, self._clock.now()), answer.reason)
+        if what.outcome is None:
+            self._outbox.postpone(entry, what.due)
+            self._judge_hold()
+            self._tell_elsewhere(entry)
+        elif what.move is Move.WAIT:
+            self._give_up(entry, answer.reason)
+        else:
+            self._finish(entry, what.outcome, answer.reason)
 
-    def _failed(self, entry: Entry, answer: Answer) -> None:
-        """Try again later, or not. A lost answer may have been an acceptance."""
+    def _lost(self, entry: Entry, answer: Answer) -> None:
+        """The answer was lost, and the alert is not repeated: it may have been accepted."""
         alert = entry.alert
-        now = self._clock.now()
-        lost = answer.result is Result.LOST
-        entry.may_have_arrived = entry.may_have_arrived or lost
-        if lost and not alert.persistent:
-            log.warning(
-                "alert_answer_lost",
-                text=f"❓ Alert sent, answer lost, not repeated: {alert.title} ({answer.reason})",
-                kind=alert.kind.value,
-                id=alert.id,
-                attempts=entry.attempts,
-            )
-            self._finish(entry, Outcome.LOST, answer.reason)
-            return
         log.warning(
-            "alert_attempt_failed",
-            text=f"⚠️ Alert attempt {entry.attempts} {'lost its answer' if lost else 'failed'}: "
-            f"{alert.title} ({answer.reason})",
+            "alert_answer_lost",
+            text=f"❓ Alert sent, answer lost, not repeated: {alert.title} ({answer.reason})",
             kind=alert.kind.value,
             id=alert.id,
             attempts=entry.attempts,
         )
-        if entry.attempts == len(RETRY_DELAYS_S) + 1:
-            self._tell_elsewhere(alert)
-        due = self._next_attempt(entry, now)
+        self._tell_elsewhere(entry)
+        self._finish(entry, Outcome.LOST, answer.reason)
+
+    def _failed(self, entry: Entry, answer: Answer, what: Step) -> None:
+        """Try again later, or not."""
+        alert = entry.alert
+        word = "lost its answer" if answer.result is Result.LOST else "failed"
+        log.warning(
+            "alert_attempt_failed",
+            text=f"⚠️ Alert attempt {entry.attempts} {word}: {alert.title} ({answer.reason})",
+            kind=alert.kind.value,
+            id=alert.id,
+            attempts=entry.attempts,
+        )
         if alert.kind is AlertKind.BUY and self._outbox.sold(alert.position):
             self._withdraw(entry, "its position has closed")
-        elif due is None:
+        elif what.outcome is not None:
             self._give_up(entry, answer.reason)
         else:
-            self._outbox.postpone(entry, due)
-
-    def _next_attempt(self, entry: Entry, now: int) -> int | None:
-        """When the next attempt is due (µs); None when there is none."""
-        if entry.attempts <= len(RETRY_DELAYS_S):
-            return now + int(RETRY_DELAYS_S[entry.attempts - 1] * SECOND)
-        due = now + int(PERSISTENT_RETRY_S * SECOND)
-        return due if entry.alert.persistent and due <= entry.alert.give_up_at else None
+            self._outbox.postpone(entry, what.due)
+            self._judge_hold()
 
     def _give_up(self, entry: Entry, reason: str) -> None:
         alert = entry.alert
         text = f"🛑 Could not deliver after {entry.attempts} attempts: {alert.title} ({reason})"
-        if alert.persistent:
+        if alert.urgent:
             log.critical("could_not_deliver", text=text, kind=alert.kind.value, id=alert.id)
         else:
             log.error("alert_given_up", text=text, kind=alert.kind.value, id=alert.id)
-        self._finish(entry, self._unsent(entry), f"{entry.attempts} attempts failed: {reason}")
+        self._tell_elsewhere(entry)
+        self._finish(entry, outbox.ended(entry.life), f"{entry.attempts} attempts failed: {reason}")
 
     def _withdraw(self, entry: Entry, reason: str) -> None:
         log.warning(
@@ -1555,15 +1501,21 @@ class Sender:
     def _unsent(self, entry: Entry) -> Outcome:
         return Outcome.LOST if entry.may_have_arrived else Outcome.UNSENT
 
-    def _finish(self, entry: Entry, outcome: Outcome, detail: str = "") -> None:
+    def _finish(self, entry: Entry, outcome: Outcome, detail: str = "", receipt: str = "") -> None:
         self._outbox.settle(entry, outcome)
         self._changed.set()
         alert = entry.alert
         self._report(
             AlertOutcome(
-                kind=alert.kind, id=alert.id, outcome=outcome, attempts=entry.attempts, detail=detail
+                kind=alert.kind,
+                id=alert.id,
+                outcome=outcome,
+                attempts=entry.attempts,
+                detail=detail,
+                receipt=receipt,
             )
         )
+        self._judge_hold()
 
     # What holds entries
 
@@ -1577,23 +1529,41 @@ class Sender:
             log.info("entries_released", text=f"✓ Entries released, {text}", reason=reason.value)
         self._report(Hold(reason=reason, on=on))
 
-    def _hold_refused(self, answer: Answer) -> None:
-        """No push can arrive: until the user is found good again, or the quota is reset."""
-        probe = self._clock.now() + PROBE_S * SECOND
-        if answer.status == TOO_MANY:
-            self._refused_for_quota = True
-            self._quota_reset = answer.reset
-            self._validate_due = probe if answer.reset is None else max(probe, answer.reset * SECOND)
-            until = "it is told" if answer.reset is None else f"{day_text(answer.reset * SECOND)} ET"
+    def _judge_hold(self, reason: str = "") -> None:
+        """Hold entries while no push can arrive, or a SELL is untold; ``reason`` is what the service has just said."""
+        untold = next((e.alert for e in self._outbox.entries if e.keeps_entries_held), None)
+        match self._standing.mood:
+            case Mood.SPENT:
+                text = f"the quota is used up until {self._reset_text}"
+            case Mood.REFUSED:
+                text = f"the push service refuses ({reason})" if reason else "the push service refuses"
+            case _ if untold is not None:
+                text = f"not told yet: {untold.title}"
+            case _:
+                text = "the push service takes our pushes"
+        self._hold(HoldReason.PUSH_REFUSED, self._standing.takes_nothing or untold is not None, text)
+
+    @property
+    def _reset_text(self) -> str:
+        reset = self._standing.reset
+        return "it is told" if reset is None else f"{day_text(reset * SECOND)} ET"
+
+    def _stand(self, new: Standing, reason: str = "") -> None:
+        """We stand otherwise with the service, for ``reason``: what waited for that is tried, and entries are judged."""
+        was, self._standing = self._standing.mood, new
+        if new.mood is Mood.SPENT and was is not Mood.SPENT:
             log.error(
                 "quota_used_up",
-                text=f"🛑 Pushover's quota is used up until {until}: no push arrives",
-                reset=answer.reset,
+                text=f"🛑 Pushover's quota is used up until {self._reset_text}: no push arrives",
+                reset=new.reset,
             )
-            self._hold(HoldReason.PUSH_REFUSED, True, f"the quota is used up until {until}")
-        elif not self._refused_for_quota:
-            self._validate_due = probe
-            self._hold(HoldReason.PUSH_REFUSED, True, f"the push service refuses ({answer.reason})")
+        if new.mood is Mood.TAKEN:
+            now = self._clock.now()
+            for entry in self._outbox.entries:
+                if entry.life.waits and not entry.in_flight:
+                    self._outbox.postpone(entry, outbox.due_once_taken(entry.life, now))
+            self._wakes[True].set()
+        self._judge_hold(reason)
 
     def _check_cap(self, now: int) -> None:
         count, span = self._settings.push_cap_count, self._settings.push_cap_seconds
@@ -1652,12 +1622,9 @@ class Sender:
             self._question.cancel()
 
     def _due_question(self, now: int) -> Coroutine[Any, Any, None] | None:
-        if self._validate_due is not None and now >= self._validate_due:
-            self._validate_due = now + PROBE_S * SECOND
-            # Without a time at which the quota is reset, only the quota itself tells.
-            unknown_reset = self._refused_for_quota and self._quota_reset is None
-            return self._ask_quota(now) if unknown_reset else self._ask_user()
-        receipt = next((r for r in self._receipts if now >= r.due), None)
+        if self._standing.ask_at is not None and now >= self._standing.ask_at:
+            return self._ask_standing(self._standing.question, now)
+        receipt = self._receipts.due(now)
         if receipt is not None:
             return self._ask_receipt(receipt, now)
         wanted = self._in_session or not self._healthy or not self._limits_due
@@ -1665,27 +1632,24 @@ class Sender:
             return self._ask_quota(now)
         return None
 
-    async def _ask_user(self) -> None:
-        """Ask whether pushes are taken: at the start, and while they are refused."""
-        answer = await self._pushover.validate()
+    async def _ask_standing(self, question: Question, now: int) -> None:
+        """Ask whether pushes are taken: at the start, and while they are refused or the quota is used up."""
+        answer = await (self._pushover.validate() if question is Question.USER else self._pushover.limits())
         self._learn(answer)
-        if answer.result is Result.OK:
-            self._validate_due = None
-            self._refused_for_quota = False
+        new = standing.answered(self._standing, answer, now, self._clock.now())
+        if new.mood is Mood.TAKEN:
             log.info(
                 "push_ready",
                 text=f"✓ Pushover takes our pushes (devices: {len(answer.devices)})",
                 devices=len(answer.devices),
             )
-            self._hold(HoldReason.PUSH_REFUSED, False, "the push service takes our pushes")
-        elif answer.result is Result.REFUSED and answer.status != TOO_MANY:
-            self._hold(HoldReason.PUSH_REFUSED, True, f"the push service refuses ({answer.reason})")
-        else:
+        elif answer.result in (Result.FAILED, Result.LOST):
             log.warning(
                 "push_question_failed",
                 text=f"⚠️ Pushover did not answer: {answer.reason}",
                 reason=answer.reason,
             )
+        self._stand(new, answer.reason)
 
     async def _ask_quota(self, now: int) -> None:
         """Ask for the quota, which keeps the connection warm."""
@@ -1693,12 +1657,9 @@ class Sender:
         was_healthy = self._healthy
         answer = await self._pushover.limits()
         self._learn(answer)
-        if answer.result is Result.OK:
-            if self._refused_for_quota and self._quota_reset is None and answer.remaining:
-                self._refused_for_quota = False
-                self._validate_due = None
-                self._hold(HoldReason.PUSH_REFUSED, False, "there is quota again")
-        elif was_healthy:
+        if answer.result is Result.REFUSED:
+            self._standing = standing.doubted(self._standing, now)
+        if answer.result is not Result.OK and was_healthy:
             log.warning(
                 "push_question_failed",
                 text=f"⚠️ Pushover did not answer: {answer.reason}",
@@ -1706,68 +1667,135 @@ class Sender:
             )
 
     async def _ask_receipt(self, receipt: Receipt, now: int) -> None:
-        receipt.due = now + RECEIPT_POLL_S * SECOND
+        self._receipts.asked(receipt, now)
         answer = await self._pushover.receipt(receipt.receipt)
-        waited = (self._clock.now() - receipt.accepted_at) // SECOND
-        if answer.acknowledged:
-            self._receipts.remove(receipt)
-            log.info("sell_acknowledged", text=f"✓ SELL acknowledged ({waited} s)", seconds=waited)
-            return
-        if waited >= UNACKNOWLEDGED_S and not receipt.warned:
-            receipt.warned = True
-            log.warning(
-                "sell_unacknowledged",
-                text=f"⚠️ Not acknowledged for {waited} s: {receipt.title}",
-                seconds=waited,
+        now = self._clock.now()
+        verdict = receipts.judge(receipt, answer, now)
+        seconds = (now - receipt.accepted_at) // SECOND
+        match verdict:
+            case Verdict.ACKNOWLEDGED:
+                at = receipts.acknowledged_at(receipt, answer, now)
+                seconds = (at - receipt.accepted_at) // SECOND
+                who = f"on {answer.acknowledged_on}" if answer.acknowledged_on else "on an unnamed device"
+                when = f"{who} at {clock_text(at)} ET"
+                log.info(
+                    "sell_acknowledged",
+                    text=f"✓ SELL acknowledged {when} ({seconds} s): {receipt.title}",
+                    id=receipt.id,
+                    seconds=seconds,
+                )
+                self._end_receipt(receipt, Outcome.ACKNOWLEDGED, when)
+            case Verdict.WAITS:
+                if self._receipts.is_to_be_warned_of(receipt, now):
+                    self._warn_of(receipt, seconds)
+            case Verdict.EXPIRED | Verdict.UNKNOWN:
+                log.warning(
+                    "sell_never_acknowledged",
+                    text=f"⚠️ Repeats have ended, {verdict.value}: {receipt.title}",
+                    id=receipt.id,
+                    seconds=seconds,
+                )
+                self._end_receipt(receipt, Outcome.EXPIRED, verdict.value)
+
+    def _end_receipt(self, receipt: Receipt, outcome: Outcome, detail: str) -> None:
+        self._receipts.end(receipt)
+        self._report(
+            AlertOutcome(
+                kind=receipt.kind,
+                id=receipt.id,
+                outcome=outcome,
+                attempts=receipt.attempts,
+                detail=detail,
+                receipt=receipt.receipt,
             )
-        if answer.expired or answer.result is Result.REFUSED or waited > EMERGENCY_EXPIRE_S + PROBE_S:
-            self._receipts.remove(receipt)
-            log.warning(
-                "sell_never_acknowledged",
-                text=f"⚠️ Never acknowledged, repeats have ended: {receipt.title}",
-                seconds=waited,
-            )
+        )
+
+    def _warn_of(self, receipt: Receipt, seconds: int) -> None:
+        """Nobody has acknowledged: said in the log, and on the second channel."""
+        log.warning(
+            "sell_unacknowledged",
+            text=f"⚠️ Not acknowledged for {seconds} s: {receipt.title}",
+            id=receipt.id,
+            seconds=seconds,
+        )
+        title = f"⚠️ Not acknowledged for {span_text(seconds * SECOND)}: {receipt.title}"
+        lines = (
+            f"Pushed at {clock_text(receipt.accepted_at)} ET, and nobody is known to have acknowledged it.",
+            f"Now: the phone goes on ringing until {clock_text(receipt.accepted_at + EMERGENCY_EXPIRE_S * SECOND)} ET.",
+            "You: look at the position.",
+            f"#{receipt.id}",
+        )
+        outcome = AlertOutcome(
+            kind=receipt.kind,
+            id=receipt.id,
+            outcome=Outcome.UNSENT,
+            attempts=0,
+            detail=f"not acknowledged for {UNACKNOWLEDGED_S} s",
+            receipt=receipt.receipt,
+            channel=CHANNEL,
+        )
+        self._post_beside(outcome, title, "\n".join(lines))
 
     # The second channel
 
-    def _tell_elsewhere(self, alert: Alert) -> None:
-        """Post a SELL or safety push that Pushover does not take to the second channel, once."""
-        url = self._settings.second_channel_url.get_secret_value()
-        if not url or not alert.urgent:
-            return
-        task = asyncio.create_task(self._post_elsewhere(url, alert), name="alerts-second-channel")
+    async def _look_after_overdue(self) -> None:
+        """Tell elsewhere what Pushover has not accepted for 60 s, however slow its answers are."""
+        while True:
+            now = self._clock.now()
+            for entry in self._outbox.entries:
+                if now - entry.taken_at >= UNANSWERED_S * SECOND:
+                    self._tell_elsewhere(entry)
+            await self._clock.sleep(HOUSEKEEPING_S)
+
+    def _tell_elsewhere(self, entry: Entry) -> bool:
+        """Post a SELL or safety push that Pushover does not take to the second channel, once. Returns whether it is."""
+        alert = entry.alert
+        if not alert.urgent or entry.is_told_elsewhere:
+            return False
+        entry.is_told_elsewhere = True
+        outcome = AlertOutcome(
+            kind=alert.kind, id=alert.id, outcome=Outcome.UNSENT, attempts=0, channel=CHANNEL
+        )
+        return self._post_beside(outcome, alert.title, text_at(alert, self._clock.now(), alert.repeat))
+
+    def _post_beside(self, outcome: AlertOutcome, title: str, text: str) -> bool:
+        """Post a text to the second channel beside everything else; ``outcome`` is reported with what came of it."""
+        if not self._second.is_set:
+            return False
+        task = asyncio.create_task(
+            self._post_elsewhere(outcome, title, f"{title}\n\n{text}"), name="alerts-second-channel"
+        )
         self._side_tasks.add(task)
         task.add_done_callback(self._side_task_done)
+        return True
 
     def _side_task_done(self, task: asyncio.Task[None]) -> None:
         self._side_tasks.discard(task)
         self._changed.set()
 
-    @functools.cached_property
-    def _elsewhere(self) -> httpx.AsyncClient:
-        return _client(self._settings.second_channel_url.get_secret_value(), 1, self._transport)
-
-    async def _post_elsewhere(self, url: str, alert: Alert) -> None:
-        text = f"{alert.title}\n\n{text_at(alert, self._clock.now(), repeat=False)}"
-        try:
-            async with asyncio.timeout(EXCHANGE_S):
-                response = await self._elsewhere.post(
-                    url, content=text.encode(), headers={"Content-Type": "text/plain; charset=utf-8"}
-                )
-            failure = "" if response.is_success else f"status {response.status_code}"
-        except (httpx.HTTPError, TimeoutError, OSError) as error:
-            failure = failure_words(error)
+    async def _post_elsewhere(self, outcome: AlertOutcome, title: str, text: str) -> None:
+        """Three attempts; what came of them is a fact of its own."""
+        failure, attempts = "", 0
+        for attempts, delay in enumerate(POST_DELAYS_S, 1):  # noqa: B007 - counted for the report below
+            await self._clock.sleep(delay)
+            failure = await self._second.post(text)
+            if not failure:
+                break
+        kind, alert_id = outcome.kind.value, outcome.id
         if failure:
             log.critical(
                 "second_channel_failed",
-                text=f"🛑 Second channel failed too: {alert.title} ({failure})",
-                kind=alert.kind.value,
-                id=alert.id,
+                text=f"🛑 Second channel failed too: {title} ({failure}; {attempts} attempts)",
+                kind=kind,
+                id=alert_id,
             )
         else:
             log.info(
                 "second_channel_sent",
-                text=f"✓ Alert sent to the second channel: {alert.title}",
-                kind=alert.kind.value,
-                id=alert.id,
+                text=f"✓ Alert sent to the second channel: {title}",
+                kind=kind,
+                id=alert_id,
             )
+        told = Outcome.UNSENT if failure else Outcome.ACCEPTED
+        detail = "; ".join(filter(None, (outcome.detail, failure)))
+        self._report(msgspec.structs.replace(outcome, outcome=told, attempts=attempts, detail=detail))

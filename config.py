@@ -442,12 +442,12 @@ class Settings(Rules, BaseSettings):
     heartbeat_url: SecretUrl = _rule(
         SecretStr(""),
         "URL or empty",
-        "Asked every minute while all is well: an outside watch that notices silence",
+        "Asked every minute while all is well: an outside watch that notices silence; `/fail` is added when it ends by a fault",
     )
     second_channel_url: SecretUrl = _rule(
         SecretStr(""),
         "URL or empty",
-        "SELL and safety pushes that Pushover does not take are posted here as text",
+        "SELL and safety pushes that Pushover refuses, or does not accept for 60 s, are posted here as text",
     )
     daily_summary: bool = _rule(True, "on/off", "A quiet push at the open and one in the evening")
     on_shutdown: Annotated[Literal["close", "keep"], BeforeValidator(_lower)] = _rule(
@@ -456,7 +456,11 @@ class Settings(Rules, BaseSettings):
         "At a stop, an open position gets its SELL (`close`) or is left for the next start (`keep`)",
     )
     sell_priority: int = _rule(
-        2, "Pushover priority", "Priority of a SELL; 2 repeats until acknowledged", ge=0, le=2
+        2,
+        "Pushover priority",
+        "Priority of a SELL; 2 repeats until acknowledged, for 25 minutes at most",
+        ge=0,
+        le=2,
     )
 
     @classmethod

@@ -17,6 +17,7 @@ import structlog
 import alerts
 import logger
 from config import VERSION, Rules, Settings
+from delivery.receipts import Remembered
 from engine import Engine
 from events import (
     SECOND,
@@ -462,7 +463,7 @@ class Owed:
 
     def learn(self, entry: Entry) -> None:
         """Take the next line of the record in."""
-        if isinstance(entry.event, AlertOutcome):
+        if isinstance(entry.event, AlertOutcome) and not entry.event.channel:
             self._open.pop((entry.event.kind, entry.event.id), None)
         for decision in entry.decisions:
             match decision:
@@ -510,6 +511,7 @@ class Desk:
         self._notes: deque[tuple[int, Event, Sequence[Decision], Evaluation | None]] = deque()
         """What has been decided and is not yet counted and logged."""
         self._duties = Duties(arms=settings.daily_summary)
+        self._receipts = Remembered()
 
     # --- Start ---
 
@@ -526,6 +528,8 @@ class Desk:
                     self._count(line.now, line.event, line.decisions)
                     self._owed.learn(line)
                     self._duties.learn(line.event)
+                    if isinstance(line.event, AlertOutcome):
+                        self._receipts.learn(line.now, line.event, alerts.sell_title(self._rules))
             else:
                 self.tally.away(seen, line.now)
             seen = line.now
@@ -557,6 +561,8 @@ class Desk:
         for alert in self._duties.watching_again(now, self.engine, since=past.now):
             self._sender.submit(alert)
         self._settle(now)
+        for receipt in self._receipts.outstanding(now):
+            self._sender.ask_for(receipt)
 
     def _settle(self, now: int) -> None:
         """Tell what was decided and not told. Whether an attempt had arrived is not known, so it is marked."""

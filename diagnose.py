@@ -211,7 +211,7 @@ ODD: tuple[tuple[Callable[[Settings], bool], str, str], ...] = (
     (
         lambda s: s.sell_priority < EMERGENCY_PRIORITY,
         "SELL_PRIORITY is under 2: a SELL sounds once",
-        "2 repeats until acknowledged",
+        "2 repeats until acknowledged, for 25 minutes",
     ),
     (
         lambda s: s.log_level in {"WARNING", "ERROR"},
@@ -550,7 +550,11 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--offline", action="store_true", help="ask nobody: leave market data and push out")
-    parser.add_argument("--send-test", action="store_true", help="send one real push, as loud as a BUY")
+    parser.add_argument(
+        "--send-test",
+        action="store_true",
+        help="send one real push, as loud as a BUY, and a test to SECOND_CHANNEL_URL",
+    )
     parser.add_argument(
         "--sockets",
         action="store_true",

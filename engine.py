@@ -530,8 +530,8 @@ class Engine:
     def _decide_withdrawal(self, event: AlertOutcome) -> Decision | None:
         """A BUY that can not have arrived: nobody was told, so the position never was."""
         last = self.book.last
-        if last is None or event.kind is not AlertKind.BUY or event.id != last.id:
-            return None
+        if last is None or event.kind is not AlertKind.BUY or event.id != last.id or event.channel:
+            return None  # what became of it elsewhere settles nothing
         if event.outcome not in (Outcome.REFUSED, Outcome.UNSENT):
             return None
         return Withdrawn(id=last.id, contract=last.contract, detail=event.detail)

@@ -166,6 +166,10 @@ class Outcome(StrEnum):
     """The request may have arrived; its answer did not."""
     UNSENT = "unsent"
     """Given up or withdrawn, and no attempt can have arrived."""
+    ACKNOWLEDGED = "acknowledged"
+    """An emergency push was acknowledged, by whom ``detail`` says."""
+    EXPIRED = "expired"
+    """The repeats of an emergency push have ended, and nobody is known to have acknowledged it."""
 
 
 # --- Facts -------------------------------------------------------------------------------------------
@@ -286,13 +290,19 @@ class Hold(Fact, frozen=True, kw_only=True):
 
 
 class AlertOutcome(Fact, frozen=True, kw_only=True):
-    """What became of an alert. ``id`` is the position's for BUY and SELL, else the cause."""
+    """What became of an alert. ``id`` is the position's for BUY and SELL, else the cause.
+
+    ``receipt`` is an emergency push's: it is asked for until somebody acknowledges. ``channel`` names the channel when
+    it is not the push service; such an outcome settles nothing.
+    """
 
     kind: AlertKind
     id: str
     outcome: Outcome
     attempts: int
     detail: str = ""
+    receipt: str = ""
+    channel: str = ""
 
 
 class Shutdown(Fact, frozen=True, kw_only=True):

@@ -82,9 +82,9 @@ from utils import (
     minute_text,
     session_at,
     span_text,
-    trust,
     utc_iso,
 )
+from worker.heartbeat import Heartbeat
 
 if _COLLECTS:
     gc.freeze()
@@ -132,9 +132,6 @@ CRASH_DRAIN_REAL_S = 5.0
 DEMO_SPEED = 20.0
 SPEED_MIN, SPEED_MAX = 1.0, 40.0
 """Beyond the upper one, the machine's own delays look like the market's."""
-
-HEARTBEAT_S = 60
-HEARTBEAT_REAL_S = 10.0
 
 SWITCH_REAL_S = 0.0001
 """How long the disk's thread waits for the interpreter while the loop is busy: Python's 5 ms would be the alert's."""
@@ -299,6 +296,11 @@ class Worker:
         self._may_ask = asyncio.Event()
         """Clear while the feed is to be connected first: whatever else is asked keeps the loop from it."""
         self._sender = alerts.Sender(settings, clock, self._inbox.put_now, self._ask_of, transport)
+        self._heart = Heartbeat(settings.heartbeat_url, clock, self._why_no_beat, transport)
+        self._left_untold = False
+        """Whether a stop has left a SELL or a safety push unsent."""
+        self._has_started = False
+        """Whether the start is over: what was left has been settled, and sessions follow one another."""
         self._stocks: StocksFeed | None = None
         self._resumable: Reader | None = None
         """What an earlier start has recorded of the session in progress."""
@@ -345,9 +347,15 @@ class Worker:
         try:
             await self._run()
         except Exception as error:  # noqa: BLE001 - the border: whatever crashed ends the process, with its reason
-            return self._failed(error)
+            status = self._failed(error)
+            await self._heart.fail(f"exit {status}: {self._why_failed(error)}")
+            return status
+        else:
+            if self._left_untold:
+                await self._heart.fail("stopped with a SELL or a safety push untold")
         finally:
             lease.release()
+            await self._heart.close()
         log.info("stopped", text="👋 Stopped")
         return EXIT_OK
 
@@ -356,7 +364,7 @@ class Worker:
         async with asyncio.TaskGroup() as tasks:
             helpers = [
                 tasks.create_task(self._after_the_feed(self._sender.run), name="sender"),
-                tasks.create_task(self._after_the_feed(self._heartbeat), name="heartbeat"),
+                tasks.create_task(self._after_the_feed(self._heart.run), name="heartbeat"),
             ]
             try:
                 await self._settle_newest()
@@ -365,6 +373,7 @@ class Worker:
                     await self._try_key()
                 elif self._resumable is None:  # else there may be a position to watch, and no time to lose
                     helpers.append(tasks.create_task(self._after_the_feed(self._try_key), name="key"))
+                self._has_started = True
                 await self._sessions()
             finally:
                 patience = DRAIN_REAL_S
@@ -373,8 +382,9 @@ class Worker:
                 else:  # a sender that has not begun by then has nothing that matters
                     patience = CRASH_DRAIN_REAL_S if self._may_ask.is_set() else 0.0
                 try:
-                    await self._sender.drain(patience)
+                    left = await self._sender.drain(patience)
                     self._take_rest()
+                    self._left_untold = any(alert.urgent for alert in left)
                 finally:
                     await self._close_desk()
                     for helper in helpers:
@@ -680,34 +690,36 @@ class Worker:
 
     # --- The outside watch ---
 
-    async def _heartbeat(self) -> None:
-        """Ask `HEARTBEAT_URL` every minute while all is well; its service notices when that stops."""
-        url = self.settings.heartbeat_url.get_secret_value()
-        if not url:
-            return
-        async with httpx.AsyncClient(
-            timeout=HEARTBEAT_REAL_S, transport=self._transport, verify=trust()
-        ) as client:
-            while True:
-                if self._is_well():
-                    await self._beat(client, url)
-                await self._clock.sleep(HEARTBEAT_S)
+    def _why_no_beat(self, now: int) -> str:
+        """Why the outside watch is not told at ``now`` (µs) that all is well, in words; empty when it is.
 
-    def _is_well(self) -> bool:
-        """Not blind, and pushes arrive. Outside a session, to be running is enough."""
+        In a session the traded symbol must progress, nothing outside the rules may hold entries (a record that is
+        not written does), and pushes must be taken. Outside of one, to run is enough.
+        """
+        if not self._has_started:
+            return "still starting"
+        if trouble := self._sender.trouble(now):
+            return trouble
+        session = session_at(now)
+        if now < session.open:
+            return ""
         engine = self.engine
-        in_session = engine is not None and engine.session.open <= self._clock.now() < engine.session.close
-        return not in_session or (engine is not None and not engine.feed.is_blind and self._sender.healthy)
+        if engine is None:
+            return "the session is not watched"
+        symbol, feed = engine.rules.symbol, engine.feed
+        newest = max(feed.newest(symbol) or 0, session.open)
+        if feed.cause is not None:
+            return f"feed blind ({feed.cause})"
+        if now - newest > (engine.rules.symbol_unseen_seconds + 1) * SECOND:
+            return f"no new bar of {symbol}"
+        if engine.holds:
+            return f"entries held ({', '.join(sorted(engine.holds))})"
+        return "" if self._sender.healthy else "Pushover does not answer well"
 
-    async def _beat(self, client: httpx.AsyncClient, url: str) -> None:
-        try:
-            async with asyncio.timeout(HEARTBEAT_REAL_S):
-                answer = await client.get(url)
-        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
-            log.warning("heartbeat_failed", text=f"💔 HEARTBEAT_URL not reached: {type(error).__name__}")
-            return
-        if answer.is_error:
-            log.warning("heartbeat_failed", text=f"💔 HEARTBEAT_URL answered {answer.status_code}")
+    def _why_failed(self, error: Exception) -> str:
+        """Why the worker ends, in a line for the outside watch: without a secret."""
+        first = _first(error)
+        return logger.redactor(self.settings.secrets())(f"{type(first).__name__}: {first}")
 
 
 def _first(error: BaseException) -> BaseException:

@@ -20,13 +20,17 @@ import_error: Exception | None = None
 """Why the rest of the program cannot be loaded; None when it can."""
 try:
     import httpx
+    from pydantic import SecretStr
 
     import contract_selector
     import logger
     import utils
-    from alerts import HIGH, QUOTA_LOW, TOO_MANY, Alert, Answer, Pushover, Result, Sender, failure_words
+    from alerts import HIGH, QUOTA_LOW, Alert, Pushover, Sender
     from config import Rules, Settings
     from contract_selector import Refused, price_of, select
+    from delivery.exchange import Caller, Failed, Reply
+    from delivery.pushover import TOO_MANY, Answer, Result
+    from delivery.second_channel import SecondChannel
     from events import (
         SECOND,
         STRIKE_UNIT,
@@ -53,6 +57,7 @@ try:
         scrubber,
     )
     from utils import Clock
+    from worker.heartbeat import BODY_MAX, fault_of
 except (ImportError, SyntaxError) as error:  # an old Python, or a package that is missing
     import_error = error
 
@@ -86,7 +91,7 @@ BARS_WANTED = 5
 QUOTES_WANTED = 20
 """Quotes that an age is taken from."""
 
-HTTP_REFUSAL, HTTP_FAULT = 400, 500
+HTTP_FAULT = 500
 HTTP_UNKNOWN = frozenset({401, 403, 404, 410})
 """Answers that an address gives which is not (any more) the right one."""
 
@@ -95,6 +100,10 @@ COMPARE = "compare it with the address that its service shows"
 TEST_TITLE = "🔔 {symbol}: test"
 TEST_TEXT = (
     "Sent by diagnose.py at {at} ET, as loud as a BUY. Alerts arrive like this one.\nYou: nothing to do."
+)
+
+SECOND_TEST_TEXT = (
+    "Sent by diagnose.py at {at} ET. A SELL that Pushover does not take comes here.\nYou: nothing to do."
 )
 
 
@@ -471,7 +480,7 @@ class _Questions:
         heartbeat, second = self._settings.heartbeat_url, self._settings.second_channel_url
         lines = await asyncio.gather(
             self._limited(OUTSIDE, "HEARTBEAT_URL", lambda: self._beat(heartbeat.get_secret_value())),
-            self._limited(OUTSIDE, "SECOND_CHANNEL_URL", lambda: self._knock(second.get_secret_value())),
+            self._limited(OUTSIDE, "SECOND_CHANNEL_URL", lambda: self._second_channel(second)),
         )
         return [check for group in lines for check in group]
 
@@ -479,34 +488,55 @@ class _Questions:
         """Ask the heartbeat's address as the worker does every minute. That it is not set is said elsewhere."""
         if not url:
             return None
-        status, failure = await self._answer_of("GET", url)
-        if failure:
+        reply = await self._answer_of("GET", url)
+        if isinstance(reply, str):
             do = "check this machine's network, and HEARTBEAT_URL"
-            return Check(OUTSIDE, Mark.FAIL, f"HEARTBEAT_URL: {failure}", do)
-        if status >= HTTP_REFUSAL:
-            return Check(OUTSIDE, Mark.FAIL, f"HEARTBEAT_URL: answered {status}", COMPARE)
-        return Check(OUTSIDE, Mark.OK, f"HEARTBEAT_URL: answered {status}, and has counted this as a beat")
+            return Check(OUTSIDE, Mark.FAIL, f"HEARTBEAT_URL: {reply}", do)
+        fault = fault_of(reply)
+        if fault:
+            return Check(OUTSIDE, Mark.FAIL, f"HEARTBEAT_URL: {fault}", COMPARE)
+        text = f"HEARTBEAT_URL: answered {reply.status}, and has counted this as a beat"
+        return Check(OUTSIDE, Mark.OK, text)
 
-    async def _knock(self, url: str) -> Check | None:
-        """Whether somebody answers at the second channel. HEAD, so that nothing is told there."""
-        if not url:
+    async def _second_channel(self, url: SecretStr) -> Check | None:
+        """Post a test to the second channel when that is asked for; else only see whether somebody answers there."""
+        if not url.get_secret_value():
             return None
-        status, failure = await self._answer_of("HEAD", url)
+        return await (self._post_test(url) if self._asked.send_test else self._knock(url.get_secret_value()))
+
+    async def _post_test(self, url: SecretStr) -> Check:
+        """Post one test, as the worker posts a SELL that Pushover does not take."""
+        channel = SecondChannel(url, self._transport)
+        title = TEST_TITLE.format(symbol=self._rules.symbol)
+        text = SECOND_TEST_TEXT.format(at=utils.clock_text(self._clock.now()))
+        try:
+            failure = await channel.post(f"{title}\n\n{text}", self._limit_s * EXCHANGE_SHARE)
+        finally:
+            await channel.close()
         if failure:
+            return Check(OUTSIDE, Mark.FAIL, f"SECOND_CHANNEL_URL: test not taken, {failure}", COMPARE)
+        return Check(OUTSIDE, Mark.OK, "SECOND_CHANNEL_URL: test taken; it should have arrived there by now")
+
+    async def _knock(self, url: str) -> Check:
+        """Whether somebody answers at the second channel. HEAD, so that nothing is told there."""
+        reply = await self._answer_of("HEAD", url)
+        if isinstance(reply, str):
             do = "check this machine's network, and SECOND_CHANNEL_URL"
-            return Check(OUTSIDE, Mark.FAIL, f"SECOND_CHANNEL_URL: {failure}", do)
-        text = f"SECOND_CHANNEL_URL: its server answers ({status}); nothing was posted, so more is not known"
-        if status >= HTTP_FAULT or status in HTTP_UNKNOWN:
+            return Check(OUTSIDE, Mark.FAIL, f"SECOND_CHANNEL_URL: {reply}", do)
+        text = f"SECOND_CHANNEL_URL: its server answers ({reply.status}); nothing was posted, so more is not known"
+        if reply.status >= HTTP_FAULT or reply.status in HTTP_UNKNOWN:
             return Check(OUTSIDE, Mark.WARNING, text, COMPARE)
         return Check(OUTSIDE, Mark.OK, text)
 
-    async def _answer_of(self, method: str, url: str) -> tuple[int, str]:
-        """The status of an answer, or in words why there was none: never the error's own text."""
+    async def _answer_of(self, method: str, url: str) -> Reply | str:
+        """What a server answers, or in words why it does not: never the error's own text."""
+        caller = Caller(url, self._transport, limit_s=self._limit_s * EXCHANGE_SHARE, body_max=BODY_MAX)
         try:
-            async with httpx.AsyncClient(timeout=self._limit_s, transport=self._transport) as client:
-                return (await client.request(method, url)).status_code, ""
-        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-            return 0, failure_words(error)
+            return await caller.ask(method)
+        except Failed as failed:
+            return str(failed)
+        finally:
+            await caller.close()
 
 
 # --- What answers say --------------------------------------------------------------------------------

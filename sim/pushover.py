@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections import deque
 from collections.abc import Callable, Mapping
 from types import TracebackType
@@ -27,9 +28,37 @@ EMERGENCY = 2
 RETRY_MIN_S = 30
 EXPIRE_MAX_S = 10_800
 
-FAULTS = ("ok", "500", "400", "429", "lost", "cut", "html")
+YEAR_2100 = 4_102_444_800
+"""Unix seconds."""
+
+ENDLESS_PIECE = 65_536
+"""Bytes that an endless body sends at a time."""
+
+PAGE = "<html>Welcome to the hotel. Please accept our terms.</html>"
+PAGES: Mapping[str, tuple[int, str, str, dict[str, str]]] = {
+    "500": (500, "<html>Internal Server Error</html>", "text/html", {}),
+    "403 html": (403, PAGE, "text/html", {}),
+    "407": (407, PAGE, "text/html", {}),
+    "408": (408, "", "text/plain", {}),
+    "429 passing": (429, '{"errors":["too many requests"],"status":0}', "application/json", {}),
+    "200 html": (200, PAGE, "text/html", {}),
+    "200 empty": (200, "", "application/json", {}),
+    "200 status 0": (200, '{"status":0,"errors":["not taken"]}', "application/json", {}),
+    "200 status true": (200, '{"status":true}', "application/json", {}),
+    "204": (204, "", "text/plain", {}),
+    "302": (302, "", "text/html", {"Location": "/login"}),
+    "302 odd": (302, "", "text/html", {"Location": "http://xn--\u00fc.example/"}),
+}
+"""Answers of somebody in between, by name: status, body, type, headers. Nothing is accepted."""
+
+FAULTS = (
+    *("ok", "400", "429", "429 2100", "lost", "cut", "html", "endless", "gzip", "absurd receipt"),
+    *PAGES,
+)
 """What ``answers`` may ask for: ``lost`` accepts and cuts the connection, ``cut`` cuts it without accepting, ``html``
-accepts and answers with a page. ``slow`` alone, or before another (``slow 500``), waits first."""
+accepts and answers with a page, ``endless`` never ends its body, ``gzip`` sends 64 MB in 300 kB, ``absurd
+receipt`` accepts and gives one that fits no address, ``429 2100`` names a reset in that year. ``slow`` alone, or before
+another (``slow 500``), waits first."""
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,7 +100,8 @@ class LoopbackPushover:
 
     ``answers`` is a queue of faults for the next messages (see `FAULTS`; empty: all well). ``slow_s`` is how long
     ``slow`` waits and ``question_s`` how long every other answer takes, in seconds of the clock; without a
-    ``reset`` (Unix seconds) none is told. ``on_message`` is called with each accepted message.
+    ``reset`` (Unix seconds) none is told, and at it the quota is full again. ``elsewhere`` is a queue of statuses for
+    the next posts to the second channel (empty: 200). ``on_message`` is called with each accepted message.
     """
 
     def __init__(
@@ -82,11 +112,14 @@ class LoopbackPushover:
         on_message: Callable[[Message], None] | None = None,
     ) -> None:
         self.answers: deque[str] = deque()
+        self.elsewhere: deque[int] = deque()
         self.messages: list[Message] = []
         self.requests: list[Seen] = []
         self.texts: list[str] = []
         self.receipts: dict[str, dict[str, Any]] = {}
         self.connections_most = 0
+        self.poured_out = 0
+        """Endless bodies that the other side has cut."""
         self.remaining = MONTHLY_QUOTA
         self.reset: int | None = clock.now() // SECOND + QUOTA_DAYS * 86_400
         self.user_valid = True
@@ -157,14 +190,18 @@ class LoopbackPushover:
         for connection in self._connections():
             connection.force_close()
 
-    def acknowledge(self, receipt: str) -> None:
-        """The owner taps the emergency push."""
+    def revoke(self) -> None:
+        """The owner deletes the application: its token is taken no more."""
+        self._token = ""
+
+    def acknowledge(self, receipt: str, device: str = "phone") -> None:
+        """Somebody taps the emergency push on a device."""
         now = self._clock.now() // SECOND
         self.receipts[receipt] |= {
             "acknowledged": 1,
             "acknowledged_at": now,
             "acknowledged_by": self._user,
-            "acknowledged_by_device": "phone",
+            "acknowledged_by_device": device,
         }
 
     def _connections(self) -> list[Any]:
@@ -224,18 +261,21 @@ class LoopbackPushover:
             raise ValueError(f"no such answer: {fault}")
         if fault == "cut":
             return self._hang_up(request, fields)
-        if fault == "500":
-            self._note(request, fields, 500)
-            return web.Response(
-                status=500, text="<html>Internal Server Error</html>", content_type="text/html"
-            )
+        if fault in PAGES:
+            status, text, kind, headers = PAGES[fault]
+            self._note(request, fields, status)
+            return web.Response(status=status, text=text, content_type=kind, headers=headers)
+        if fault in ("endless", "gzip"):
+            return await self._pour(request, fields, is_packed=fault == "gzip")
         if fault == "400":
             return self._refusal(request, fields, {"message": "this message was refused by request"})
         errors = self._key_errors(fields) or message_errors(fields)
         if errors:
             return self._refusal(request, fields, errors)
-        if fault == "429" or self.remaining <= 0:
+        self._renew()
+        if fault.startswith("429") or self.remaining <= 0:
             self.remaining = 0
+            self.reset = YEAR_2100 if fault == "429 2100" else self.reset
             body = {"errors": ["application is over its message limit"], "status": 0}
             return self._answer(request, fields, 429, body)
         receipt = self._accept(fields)
@@ -244,7 +284,30 @@ class LoopbackPushover:
         if fault == "html":
             self._note(request, fields, 200)
             return web.Response(text="<html>Welcome to the hotel</html>", content_type="text/html")
+        if fault == "absurd receipt":
+            receipt = "r" * 40_000
         return self._answer(request, fields, 200, {"status": 1} | ({"receipt": receipt} if receipt else {}))
+
+    def _renew(self) -> None:
+        """At its reset the quota is full again."""
+        if self.reset is not None and self._clock.now() // SECOND >= self.reset:
+            self.remaining, self.reset = MONTHLY_QUOTA, self.reset + 30 * 86_400
+
+    async def _pour(
+        self, request: web.Request, fields: Mapping[str, str], *, is_packed: bool
+    ) -> web.StreamResponse:
+        """A body that nobody should read to its end, or unpack."""
+        self._note(request, fields, 200)
+        response = web.StreamResponse(headers={"Content-Encoding": "gzip"} if is_packed else None)
+        await response.prepare(request)
+        piece = zlib.compress(bytes(1 << 26), 1, 31) if is_packed else b" " * ENDLESS_PIECE
+        try:
+            await response.write(piece)
+            while not is_packed:
+                await response.write(piece)
+        except ConnectionError:
+            self.poured_out += 1
+        return response
 
     def _accept(self, fields: dict[str, str]) -> str:
         """Keep a message; returns the receipt of an emergency one."""
@@ -290,6 +353,7 @@ class LoopbackPushover:
 
     async def _limits(self, request: web.Request) -> web.StreamResponse:
         await self._clock.sleep(self.question_s)
+        self._renew()
         errors = self._key_errors(request.query, user=False)
         if errors:
             return self._refusal(request, request.query, errors)
@@ -318,9 +382,13 @@ class LoopbackPushover:
         return self._answer(request, fields, 200, {"status": 1})
 
     async def _take_text(self, request: web.Request) -> web.StreamResponse:
-        self.texts.append(await request.text())
-        self._note(request, {}, 200)
-        return web.Response(text="taken")
+        text = await request.text()
+        status = self.elsewhere.popleft() if self.elsewhere else 200
+        self._note(request, {}, status)
+        if status not in range(200, 300):
+            return web.Response(status=status, text="no", headers={"Location": "/login"})
+        self.texts.append(text)
+        return web.Response(status=status, text="taken")
 
 
 def message_errors(fields: Mapping[str, str]) -> dict[str, str]:

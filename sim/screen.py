@@ -143,5 +143,6 @@ class Screen:
 
     def _outcome(self, event: AlertOutcome) -> None:
         detail = f" ({event.detail})" if event.detail else ""
+        detail += f" by the {event.channel}" if event.channel else ""
         name = f"{event.kind.value.upper()} {event.id}"
         log.info("alert_outcome", text=f"📨 Alert {name}: {event.outcome.value}{detail}")

@@ -15,8 +15,9 @@ from pydantic import SecretStr
 from structlog.testing import capture_logs
 
 import alerts
-from alerts import Alert, Outbox, Pushover, Rank, Result, Sender, alert_for, text_at
+from alerts import Alert, Outbox, Pushover, Rank, Sender, alert_for, text_at
 from config import Rules, Settings
+from delivery.pushover import Result
 from events import (
     SECOND,
     AlertKind,
@@ -572,7 +573,14 @@ class Story:
 
     @property
     def outcomes(self) -> list[tuple[AlertKind, Outcome, int]]:
-        return [(f.kind, f.outcome, f.attempts) for f in self.facts if isinstance(f, AlertOutcome)]
+        """What became of each alert at the push service, but for what came of its receipt."""
+        return [
+            (f.kind, f.outcome, f.attempts)
+            for f in self.facts
+            if isinstance(f, AlertOutcome)
+            and not f.channel
+            and f.outcome not in (Outcome.ACKNOWLEDGED, Outcome.EXPIRED)
+        ]
 
     @property
     def holds(self) -> list[tuple[HoldReason, bool]]:
@@ -736,14 +744,15 @@ async def test_sell_of_a_refused_buy_is_not_sent() -> None:
 
 
 async def test_refused_sell_is_critical() -> None:
-    async with story("400", second_channel=True) as s:
+    async with story("400", second_channel=True, speed=200) as s:
         s.sender.submit(sell(s.now()))
         await s.until(lambda: s.logged("second_channel_sent"))
         assert s.logged("sell_refused")[0]["log_level"] == "critical"
         (text,) = s.pushover.texts
         assert text.startswith("🚪 IWM 0DTE CALL — SELL\n\nReason: Giveback")
         assert text.endswith(f"\n#{ID}")
-        assert s.outcomes == [(AlertKind.SELL, Outcome.REFUSED, 1)]
+        await s.told()
+        assert s.outcomes == [(AlertKind.SELL, Outcome.ACCEPTED, 2)]
 
 
 async def test_nothing_but_sells_is_tried_while_refused() -> None:
@@ -800,17 +809,17 @@ async def test_quota_stays_used_up_though_another_push_is_refused() -> None:
         s.sender.submit(buy(s.now()))
         await s.told()
         s.sender.submit(sell(s.now(), "aaaaaa"))
-        await s.told(2)
         await s.until(lambda: len(s.holds) == 2)
         assert s.now() // SECOND >= reset
+        assert s.outcomes[1] == (AlertKind.SELL, Outcome.ACCEPTED, 2)
 
 
 async def test_quota_used_up_without_a_reset_holds_until_there_is_quota() -> None:
-    async with story("429", speed=200) as s:
+    async with story("429", speed=2000) as s:
         await s.ready()
         s.pushover.reset = None
         s.sender.submit(sell(s.now()))
-        await s.told()
+        await s.until(lambda: s.holds)
         assert s.logged("sell_refused")
         assert s.holds == [(HoldReason.PUSH_REFUSED, True)]
         asked = len(s.pushover.asked("limits.json"))
@@ -879,7 +888,7 @@ async def test_mark_stays_when_a_lost_answer_is_followed_by_an_error() -> None:
 
 
 async def test_sell_that_may_have_arrived_is_repeated_though_its_buy_was_refused() -> None:
-    async with story("slow 400", "cut") as s:
+    async with story("slow 400", "cut", speed=20) as s:
         await s.ready()
         s.pushover.slow_s = 3
         s.sender.submit(buy(s.now()))
@@ -1319,8 +1328,8 @@ async def test_bad_token_is_refused_with_the_vendors_words() -> None:
     ("response", "result", "reason"),
     [
         (httpx.Response(200, json={"status": 1}), Result.OK, ""),
-        (httpx.Response(200, json={"status": 0, "errors": ["no"]}), Result.REFUSED, "200: no"),
-        (httpx.Response(200, json={"status": 0}), Result.REFUSED, "200: no reason given"),
+        (httpx.Response(200, json={"status": 0, "errors": ["no"]}), Result.FAILED, "200: no"),
+        (httpx.Response(200, json={"status": 0}), Result.FAILED, "200: no reason given"),
         (httpx.Response(200, json=[1]), Result.LOST, "200 with a body that is no answer"),
         (httpx.Response(200, content=b"\xff\xfe"), Result.LOST, "200 with a body that is no answer"),
         (httpx.Response(200, content=b"[" * 100_000), Result.LOST, "200 with a body that is no answer"),
@@ -1328,7 +1337,7 @@ async def test_bad_token_is_refused_with_the_vendors_words() -> None:
         (httpx.Response(503, text="x"), Result.FAILED, "status 503"),
         (httpx.Response(404, json={"errors": [f"a\nb {TOKEN}"]}), Result.REFUSED, "404: a b ***"),
         (httpx.Response(400, json={"errors": "x"}), Result.REFUSED, "400: no reason given"),
-        (httpx.Response(429), Result.REFUSED, "429: no reason given"),
+        (httpx.Response(429), Result.FAILED, "429, a passing limit"),
     ],
 )
 async def test_answers(response: httpx.Response, result: Result, reason: str) -> None:

@@ -14,7 +14,8 @@ from pydantic import SecretStr
 from structlog.testing import capture_logs
 
 import alerts
-from alerts import Gate, Pushover, Result, Sender, Withheld
+from alerts import Gate, Pushover, Sender, Withheld
+from delivery.pushover import Result
 from events import SECOND, AlertKind, Outcome
 from sim.pushover import LoopbackPushover
 from tests.test_alerts import (

@@ -1,0 +1,1 @@
+"""How an alert reaches a phone: the exchange, what its answer says, and what follows from that."""

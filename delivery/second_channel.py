@@ -1,0 +1,47 @@
+"""The second channel: an address that takes, as text, what Pushover does not take."""
+
+from __future__ import annotations
+
+import httpx
+from pydantic import SecretStr
+
+from delivery.exchange import Caller, Failed
+
+CHANNEL = "second channel"
+"""Under this name the outcomes of the second channel stand in the record."""
+
+UNANSWERED_S = 60
+"""Seconds without an acceptance after which a SELL or safety push goes to the second channel, too."""
+
+POST_DELAYS_S = (0, 5, 10)
+"""Pauses before each attempt."""
+
+BODY_MAX = 4096
+"""Bytes of its answer that are read: only the status counts."""
+
+
+class SecondChannel:
+    """Posts texts to `SECOND_CHANNEL_URL`. Nothing here raises for what the other side does."""
+
+    def __init__(self, url: SecretStr, transport: httpx.AsyncBaseTransport | None = None) -> None:
+        self._caller = Caller(url.get_secret_value(), transport, body_max=BODY_MAX)
+
+    @property
+    def is_set(self) -> bool:
+        """Whether there is one."""
+        return bool(self._caller.url)
+
+    async def post(self, text: str, limit_s: float | None = None) -> str:
+        """Post a text, within ``limit_s`` real seconds. Returns why it was not taken; empty when it was.
+
+        Only a 2xx is a success: a redirect or an error page is not. The body is not looked at.
+        """
+        try:
+            reply = await self._caller.ask("POST", content=text, limit_s=limit_s)
+        except Failed as failed:
+            return str(failed)
+        return "" if reply.is_success else f"status {reply.status}"
+
+    async def close(self) -> None:
+        """Close its connection."""
+        await self._caller.close()

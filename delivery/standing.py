@@ -1,0 +1,124 @@
+"""How we stand with the push service: whether pushes are taken, and what is asked next to find out. Pure."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from delivery.pushover import Answer, Result
+from events import SECOND
+
+PROBE_S = 60
+"""Pause between two questions whether pushes are taken again."""
+
+QUOTA_PROBE_S = 600
+"""Pause between two questions whether there is quota again, before the reset that was named."""
+
+RESET_MOST_S = 32 * 86_400
+"""How far ahead a reset is believed: the quota is a month's, and the longest month with a day's doubt has 32 days."""
+
+
+class Mood(StrEnum):
+    """What is known of the service."""
+
+    UNKNOWN = "not asked yet"
+    TAKEN = "pushes are taken"
+    REFUSED = "pushes are refused"
+    SPENT = "the quota is used up"
+
+
+class Question(StrEnum):
+    """What is asked of the service to learn whether pushes are taken."""
+
+    USER = "users/validate"
+    QUOTA = "apps/limits"
+
+
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
+    """How we stand. Times are µs; ``ask_at`` is None while nothing needs to be asked.
+
+    ``refused_at`` is the latest refusal: an answer to a question that was asked before it says nothing about it.
+    ``reset`` is when the quota is reset, in Unix seconds (None: not told, or not believed).
+    """
+
+    mood: Mood = Mood.UNKNOWN
+    question: Question = Question.USER
+    ask_at: int | None = 0
+    refused_at: int = -1
+    reset: int | None = None
+
+    @property
+    def takes_nothing(self) -> bool:
+        """Whether no push can arrive."""
+        return self.mood in (Mood.REFUSED, Mood.SPENT)
+
+
+def refused(standing: Standing, answer: Answer, now: int) -> Standing:
+    """A push, or a question, was refused at ``now`` (µs)."""
+    if answer.is_spent:
+        reset = believed(answer.reset, now)
+        return msgspec.structs.replace(
+            standing,
+            mood=Mood.SPENT,
+            question=Question.QUOTA,
+            ask_at=_quota_asked_at(reset, now),
+            refused_at=now,
+            reset=reset,
+        )
+    if standing.mood is Mood.SPENT:
+        return msgspec.structs.replace(standing, refused_at=now)  # its reset still stands
+    return msgspec.structs.replace(
+        standing,
+        mood=Mood.REFUSED,
+        question=Question.USER,
+        ask_at=now + PROBE_S * SECOND,
+        refused_at=now,
+        reset=None,
+    )
+
+
+def doubted(standing: Standing, now: int) -> Standing:
+    """Another question was refused at ``now`` (µs): ask at once whether pushes are taken, if nothing is asked yet."""
+    return standing if standing.ask_at is not None else msgspec.structs.replace(standing, ask_at=now)
+
+
+def answered(standing: Standing, answer: Answer, asked_at: int, now: int) -> Standing:
+    """The question of ``standing``, asked at ``asked_at`` (µs), was answered at ``now``."""
+    later = msgspec.structs.replace(standing, ask_at=now + PROBE_S * SECOND)
+    if asked_at <= standing.refused_at:
+        return later
+    if standing.question is Question.QUOTA:
+        return _told_quota(standing, answer, now)
+    if answer.result is Result.OK:
+        return msgspec.structs.replace(standing, mood=Mood.TAKEN, ask_at=None, reset=None)
+    return refused(standing, answer, now) if answer.result is Result.REFUSED else later
+
+
+def _told_quota(standing: Standing, answer: Answer, now: int) -> Standing:
+    """With quota left, what is asked next, at once, is whether the user is good."""
+    if answer.result is Result.REFUSED:
+        fresh = msgspec.structs.replace(standing, mood=Mood.UNKNOWN, reset=None)
+        return refused(standing if answer.is_spent else fresh, answer, now)
+    if answer.result is not Result.OK:
+        return msgspec.structs.replace(standing, ask_at=now + PROBE_S * SECOND)
+    is_past = standing.reset is None or now >= standing.reset * SECOND
+    if answer.remaining or (answer.remaining is None and is_past):  # untold, only a push itself tells
+        return msgspec.structs.replace(
+            standing, mood=Mood.REFUSED, question=Question.USER, ask_at=now, reset=None
+        )
+    reset = believed(answer.reset, now) or standing.reset
+    return msgspec.structs.replace(standing, reset=reset, ask_at=_quota_asked_at(reset, now))
+
+
+def believed(reset: int | None, now: int) -> int | None:
+    """A reset (Unix seconds) as far as it can be true at ``now`` (µs): None for one over 32 days ahead."""
+    return reset if reset is not None and reset * SECOND <= now + RESET_MOST_S * SECOND else None
+
+
+def _quota_asked_at(reset: int | None, now: int) -> int:
+    """When the quota is asked for: at its reset, but every 10 minutes before it, and never within a minute."""
+    at = now + QUOTA_PROBE_S * SECOND
+    if reset is not None and reset * SECOND > now:
+        at = min(at, reset * SECOND)
+    return max(at, now + PROBE_S * SECOND)

@@ -1,0 +1,91 @@
+"""What the preflight says of the outside watch and the second channel: tried, and believed only when they say so."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from preflight import Asked, Check, Mark, check_network
+from sim.pushover import LoopbackPushover
+from tests.outside import DRIP, ENDLESS, outside, reply
+from tests.test_diagnose import IN_SESSION, TOKEN, USER, settings_of
+from utils import ScaledClock
+
+NOWHERE = "http://127.0.0.1:9"
+ODD = "compare it with the address that its service shows"
+
+
+@asynccontextmanager
+async def preflight(send_test: bool = False, **changes: str) -> AsyncIterator[dict[str, list[Check]]]:
+    """The lines about push and the outside, by the name that they begin with. The market is not there."""
+    clock = ScaledClock(IN_SESSION, 1.0)
+    async with LoopbackPushover(clock, TOKEN, USER) as pushover:
+        settings = settings_of(
+            POLYGON_REST_URL=NOWHERE, POLYGON_WS_URL="ws://127.0.0.1:9", PUSHOVER_URL=pushover.url, **changes
+        )
+        checks = await check_network(settings, clock, Asked(send_test=send_test), limit_s=3.0)
+        found: dict[str, list[Check]] = {}
+        for check in checks:
+            assert "Canary" not in check.line()
+            found.setdefault(check.found.partition(":")[0], []).append(check)
+        yield found
+
+
+@pytest.mark.parametrize(
+    ("answer", "mark", "words"),
+    [
+        (reply("200 OK", b"OK"), Mark.OK, "answered 200, and has counted this as a beat"),
+        (ENDLESS, Mark.OK, "answered 200, and has counted this as a beat"),
+        (reply("200 OK", b"OK (not found)"), Mark.FAIL, 'answered 200 "OK (not found)"'),
+        (reply("302 Found", b"", "Location: /login"), Mark.FAIL, "answered 302"),
+        (
+            reply("200 OK", gzip.compress(bytes(9_000_000)), "Content-Encoding: gzip"),
+            Mark.FAIL,
+            "answered 200 with a compressed body, which is not read",
+        ),
+        (DRIP, Mark.FAIL, "no answer in time (TimeoutError)"),
+    ],
+)
+async def test_only_a_counted_beat_is_one(answer: bytes, mark: Mark, words: str) -> None:
+    async with outside(answer) as server, preflight(HEARTBEAT_URL=server.url) as found:
+        (check,) = found["HEARTBEAT_URL"]
+        assert (check.mark, check.found) == (mark, f"HEARTBEAT_URL: {words}")
+
+
+@pytest.mark.parametrize(
+    ("answer", "mark", "words"),
+    [
+        (reply("200 OK"), Mark.OK, "test taken; it should have arrived there by now"),
+        (reply("204 No Content"), Mark.OK, "test taken; it should have arrived there by now"),
+        (reply("302 Found", b"", "Location: /login"), Mark.FAIL, "test not taken, status 302"),
+        (reply("404 Not Found"), Mark.FAIL, "test not taken, status 404"),
+        (DRIP, Mark.FAIL, "test not taken, no answer in time (TimeoutError)"),
+    ],
+)
+async def test_a_test_is_really_posted_to_the_second_channel(answer: bytes, mark: Mark, words: str) -> None:
+    async with outside(answer) as server, preflight(send_test=True, SECOND_CHANNEL_URL=server.url) as found:
+        (check,) = found["SECOND_CHANNEL_URL"]
+        assert (check.mark, check.found) == (mark, f"SECOND_CHANNEL_URL: {words}")
+        assert server.asked == ["POST /CanaryPath"]
+        assert server.bodies[0].startswith("🔔 IWM: test\n\nSent by diagnose.py at ")
+        # The push is tried beside it, and neither waits for the other.
+        assert found["test push"][0].mark is Mark.OK
+
+
+async def test_without_being_asked_to_nothing_is_posted() -> None:
+    async with outside(reply("405 Method Not Allowed")) as server:
+        async with preflight(SECOND_CHANNEL_URL=server.url) as found:
+            (check,) = found["SECOND_CHANNEL_URL"]
+            assert check.mark is Mark.OK
+        assert server.asked == ["HEAD /CanaryPath"]
+
+
+async def test_a_second_channel_that_is_not_there_fails() -> None:
+    async with preflight(send_test=True, SECOND_CHANNEL_URL=f"{NOWHERE}/Canary") as found:
+        (check,) = found["SECOND_CHANNEL_URL"]
+        assert check.mark is Mark.FAIL
+        assert check.found.startswith("SECOND_CHANNEL_URL: test not taken, no connection")
+        assert check.do == ODD

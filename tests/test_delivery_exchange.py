@@ -1,0 +1,205 @@
+"""An exchange is bounded in bytes and time, and has one kind of failure: over real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import ssl
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import anyio
+import h11
+import httpcore
+import httpx
+import pytest
+from pydantic import SecretStr
+from structlog.testing import capture_logs
+
+import utils
+from alerts import Pushover
+from delivery.exchange import BODY_MAX, Caller, Failed, failure_words, failures
+from delivery.pushover import Result
+from delivery.second_channel import SecondChannel
+from tests.outside import BAD_RECORD, DRIP, ENDLESS, outside, reply
+from tests.test_polygon_client import SELF_SIGNED
+from utils import ScaledClock
+from worker.heartbeat import Heartbeat
+
+BOMB = reply("200 OK", gzip.compress(gzip.compress(bytes(10_000_000))), "Content-Encoding: gzip, gzip")
+
+
+async def test_a_body_without_end_is_cut() -> None:
+    async with outside(ENDLESS) as server:
+        caller = Caller(server.url)
+        got = await caller.ask("GET")
+        assert (len(got.body), got.is_whole) == (BODY_MAX, False)
+        await caller.close()
+        await asyncio.sleep(0.05)
+        # What was poured out beyond that fills the sockets' own buffers.
+        assert server.poured < 10_000_000
+
+
+@pytest.mark.parametrize(("length", "is_whole"), [(BODY_MAX, True), (BODY_MAX + 1, False)])
+async def test_the_bound_of_a_body(length: int, is_whole: bool) -> None:
+    async with outside(reply("200 OK", b"x" * length)) as server:
+        caller = Caller(server.url)
+        got = await caller.ask("GET")
+        assert (len(got.body), got.is_whole) == (BODY_MAX, is_whole)
+        await caller.close()
+
+
+async def test_a_packed_body_is_not_unpacked() -> None:
+    async with outside(BOMB) as server:
+        caller = Caller(server.url)
+        got = await caller.ask("GET")
+        assert (got.status, got.body, got.is_whole) == (200, b"", False)
+        assert "accept-encoding: identity" in server.heads[0]
+        await caller.close()
+
+
+async def test_no_redirect_is_followed() -> None:
+    async with outside(reply("302 Found", b"", "Location: /elsewhere")) as server:
+        caller = Caller(server.url)
+        got = await caller.ask("POST", content="text")
+        assert not got.is_success
+        assert server.asked == ["POST /CanaryPath"]
+        await caller.close()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"\x00" * 100,
+        b"HTTP/9.9 wrong\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nshort",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"HTTP/1.1 200 OK\r\nX: " + b"y" * 200_000 + b"\r\n\r\n",
+        reply("302 Found", b"", "Location: http://xn--zz--.example/"),
+        reply("302 Found", b"", "Location: http://[::1/"),
+        reply("302 Found", b"", "Location: http://a:99999999/"),
+    ],
+)
+async def test_whatever_comes_is_an_answer_or_one_kind_of_failure(answer: bytes) -> None:
+    async with outside(answer) as server:
+        caller = Caller(server.url, limit_s=1.0)
+        try:
+            assert not (await caller.ask("GET")).is_success
+        except Failed as failed:
+            assert "Canary" not in str(failed)
+        await caller.close()
+
+
+@pytest.mark.parametrize(
+    "url", ["http://a..b/", "http://" + "a" * 300 + "/", "http://xn--zz--/", "gopher://x/"]
+)
+async def test_an_odd_address_is_a_failure_and_no_crash(url: str) -> None:
+    caller = Caller(url, limit_s=2.0)
+    with pytest.raises(Failed):
+        await caller.ask("GET")
+    await caller.close()
+    async with Pushover(url, SecretStr("t"), SecretStr("u"), exchange_s=2.0) as service:
+        assert (await service.post({"message": "m"})).result is Result.FAILED
+        assert (await service.receipt("r" * 70_000)).result is Result.FAILED
+
+
+@pytest.mark.parametrize("proxy", ["socks://127.0.0.1:9", "socks5://127.0.0.1:9", "nonsense://x"])
+async def test_a_proxy_that_cannot_be_used_is_a_failure_and_no_crash(
+    proxy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ALL_PROXY", proxy)
+    caller = Caller("http://192.0.2.1/")
+    with pytest.raises(Failed):
+        await caller.ask("GET")
+    await caller.close()
+
+
+async def test_a_proxy_that_refuses_the_tunnel_has_passed_nothing_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with outside(reply("407 Proxy Authentication Required")) as server:
+        monkeypatch.setenv("HTTPS_PROXY", server.url.removesuffix("/CanaryPath"))
+        async with Pushover("https://192.0.2.1", SecretStr("t"), SecretStr("u"), exchange_s=2.0) as service:
+            answer = await service.post({"message": "m"})
+        assert (answer.result, answer.reason) == (Result.FAILED, "the proxy refuses (ProxyError)")
+        assert server.asked == ["CONNECT 192.0.2.1:443"]
+
+
+@pytest.fixture
+def tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ssl.SSLContext]:
+    """A server's TLS that this process trusts while the test runs."""
+    both = tmp_path / "both.pem"
+    both.write_text(SELF_SIGNED)
+    monkeypatch.setenv("SSL_CERT_FILE", str(both))
+    utils.trust.cache_clear()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(both)
+    yield context
+    utils.trust.cache_clear()
+
+
+async def test_one_bad_tls_record_ends_nothing(tls: ssl.SSLContext) -> None:
+    async with outside(reply(), BAD_RECORD, tls=tls) as server:
+        clock = ScaledClock(0, 1.0)
+        heart = Heartbeat(server.secret, clock, lambda _: "")
+        with capture_logs() as logs:
+            await heart.fail("first")
+            assert logs == []
+            await heart.fail("second")
+        assert [entry["event"] for entry in logs] == ["heartbeat_failed"]
+        await heart.close()
+        channel = SecondChannel(server.secret)
+        assert "(ReadError)" in await channel.post("text") or "(SSLError)" in await channel.post("text")
+        await channel.close()
+        service = Pushover(server.url, SecretStr("t"), SecretStr("u"))
+        assert (await service.post({"message": "m"})).result is Result.LOST
+        await service.close()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        httpx.ConnectError("x"),
+        httpx.InvalidURL("x"),
+        httpx.StreamClosed(),
+        httpcore.ReadError("x"),
+        httpcore.ConnectionNotAvailable(),
+        h11.RemoteProtocolError("x"),
+        anyio.ClosedResourceError(),
+        anyio.BrokenResourceError(),
+        anyio.EndOfStream(),
+        ssl.SSLError(1, "bad record"),
+        ssl.SSLCertVerificationError("x"),
+        UnicodeError("label too long"),
+        OverflowError("port must be 0-65535"),
+        TimeoutError(),
+        ImportError("socksio"),
+        FileNotFoundError("SSL_CERT_FILE"),
+    ],
+)
+async def test_every_failure_of_the_libraries_is_one(error: Exception) -> None:
+    assert isinstance(error, failures())
+
+    def fail(request: httpx.Request) -> httpx.Response:
+        raise error
+
+    caller = Caller("https://example.com/CanaryPath", httpx.MockTransport(fail))
+    with pytest.raises(Failed) as failed:
+        await caller.ask("GET")
+    assert str(failed.value) == failure_words(error)
+    await caller.close()
+    async with Pushover(
+        "https://example.com", SecretStr("t"), SecretStr("u"), httpx.MockTransport(fail)
+    ) as each:
+        assert (await each.validate()).result in (Result.FAILED, Result.LOST)
+
+
+async def test_an_answer_that_drips_ends_in_time() -> None:
+    async with outside(DRIP) as server:
+        caller = Caller(server.url, limit_s=0.3)
+        begun = time.monotonic()
+        with pytest.raises(Failed, match="no answer in time"):
+            await caller.ask("GET")
+        assert time.monotonic() - begun < 2
+        await caller.close()

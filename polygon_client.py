@@ -777,8 +777,8 @@ class _RowDecoder(Generic[T]):
         return good, broken
 
 
-BROKEN_ON_LOOP_BYTES = 512 * 1024
-"""A longer page that has to be mended is mended in a thread: at 20 ms for this much, beside the loop's other work."""
+BROKEN_ON_LOOP_BYTES = 256 * 1024
+"""A longer page that has to be mended is mended in a thread: this much takes 20 ms."""
 
 ROWS_SLACK = 2
 """A page may have so many times the rows that were asked for."""
@@ -1395,9 +1395,8 @@ class Rest:
         try:
             return self._client
         except _connection_faults() as error:
-            text = (
-                f"the proxy or certificate settings of this machine cannot be used ({type(error).__name__})"
-            )
+            text = "the key, or this machine's proxy or certificate settings, cannot be used"
+            text = f"{text} ({type(error).__name__})"
             raise RestError(RestErrorKind.TRANSPORT, text) from None
 
     def _connection_error(self, error: Exception) -> RestError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import ssl
 import zlib
@@ -14,10 +15,27 @@ from typing import Any
 import httpx
 import pytest
 import structlog
+import websockets.asyncio.server
+from websockets.asyncio.server import ServerConnection
 
-from polygon_client import Rest, RestErrorKind
+from polygon_client import FRAME_MAX_BYTES, OTHERS_MAX, BadReason, Rest, RestErrorKind, Socket
 from tests.test_polygon_client import SELF_SIGNED
-from tests.wire import BASE, EXPIRY, KEY, NOW, StillClock, chain_row, failure, ok, rest_of, said
+from tests.wire import (
+    BASE,
+    EXPIRY,
+    GOOD_BAR,
+    KEY,
+    NOW,
+    StillClock,
+    aggregate,
+    chain_row,
+    failure,
+    frame,
+    make_decoder,
+    ok,
+    rest_of,
+    said,
+)
 from utils import ScaledClock, trust
 
 
@@ -247,3 +265,49 @@ async def test_a_client_that_was_never_used_closes_without_being_made(
     trust.cache_clear()
     await Rest("https://api.example.test", KEY, StillClock()).aclose()
     trust.cache_clear()
+
+
+async def test_junk_frames_leave_the_loop_its_turns_between_them() -> None:
+    """Twelve frames of ``[1,1,…]`` once held the loop for a minute, and the watchdog ended the worker."""
+    junk = "[" + "1," * (FRAME_MAX_BYTES // 2 - 2) + "1]"
+
+    async def script(connection: ServerConnection) -> None:
+        await connection.send('[{"ev":"status","status":"connected"}]')
+        await connection.recv()
+        await connection.send('[{"ev":"status","status":"auth_success"}]')
+        await connection.recv()
+        for _ in range(12):
+            await connection.send(junk)
+        await connection.send(frame(aggregate()))
+        await connection.wait_closed()
+
+    turns = 0
+
+    async def turn() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async with websockets.asyncio.server.serve(script, "127.0.0.1", 0) as server:
+        decoder = make_decoder()
+        socket = Socket(
+            "stocks", ws_url=f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}", api_key=KEY, clock=StillClock(),
+            decoder=decoder, step_s=20.0,
+        )  # fmt: skip
+        await socket.open()
+        await socket.subscribe(["A.IWM"])
+        await asyncio.sleep(1.0)  # the frames wait
+        turning = asyncio.create_task(turn())
+        received: list[int] = []
+        while True:
+            data = await socket.receive()
+            received.append(turns)
+            if data:
+                break
+        turning.cancel()
+        await socket.close()
+    assert data == [GOOD_BAR]
+    assert len(received) == 13
+    assert all(later > earlier for earlier, later in itertools.pairwise(received[:-1]))
+    assert decoder.bad.counts == {BadReason.EVENT: 12 * OTHERS_MAX, BadReason.FRAME: 12}

@@ -23,6 +23,7 @@ from sim.demo import DAY, EPISODES, SEED, START_S
 from sim.market import Episode, Market
 from sim.pushover import LoopbackPushover
 from sim.server import LoopbackMarket, Plan
+from tests.patience import PatientClock
 from utils import ScaledClock, session_on
 
 KEY = "canary-polygon-key-5f1e"
@@ -127,7 +128,7 @@ async def stage(
 ) -> AsyncIterator[Stage]:
     """A worker that starts ``start_s`` seconds after the open. Ends it in any case."""
     made = market(episodes)
-    clock = ScaledClock(session().open + round(start_s * SECOND), speed)
+    clock = PatientClock(session().open + round(start_s * SECOND), speed)
     async with (
         LoopbackMarket(made, clock, KEY, plan=plan) as vendor,
         LoopbackPushover(clock, TOKEN, USER) as pushover,

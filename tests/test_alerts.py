@@ -40,6 +40,7 @@ from events import (
     Withdrawn,
 )
 from sim.pushover import LoopbackPushover
+from tests.patience import PatientClock
 from utils import ScaledClock
 
 TOKEN = "t0kenCANARYt0kenCANARYt0kenCAN"
@@ -632,7 +633,7 @@ async def story(
     *answers: str, speed: float = 50.0, second_channel: bool = False, **changes: Any
 ) -> AsyncIterator[Story]:
     """A running sender. Whatever is logged must hold no secret."""
-    clock = ScaledClock(START, speed)
+    clock = PatientClock(START, speed)
     async with LoopbackPushover(clock, TOKEN, USER) as pushover:
         if second_channel:
             changes["second_channel_url"] = SecretStr(pushover.elsewhere_url)
@@ -1270,7 +1271,7 @@ async def test_second_channel_failure_names_no_address() -> None:
         s.sender.submit(system(s.now(), FeedCause.EVICTED))
         await s.until(lambda: s.logged("second_channel_sent"))
         assert s.pushover.texts[0].startswith("⚠️ IWM: feed taken by another copy\n\nThe vendor gave")
-    clock = ScaledClock(START, 50)
+    clock = PatientClock(START, 50)
     facts: list[Event] = []
     async with LoopbackPushover(clock, TOKEN, USER) as pushover:
         pushover.answers.append("400")

@@ -18,6 +18,7 @@ from alerts import Gate, Pushover, Sender, Withheld
 from delivery.pushover import Result
 from events import SECOND, AlertKind, Outcome
 from sim.pushover import LoopbackPushover
+from tests.patience import PatientClock
 from tests.test_alerts import (
     CALL,
     START,
@@ -90,7 +91,7 @@ class Wire:
 @asynccontextmanager
 async def wired(speed: float = 50.0, question_s: float = 0.0) -> AsyncIterator[tuple[Story, Wire]]:
     """A running sender whose bytes are seen, and which has asked its first questions, or asks one for ``question_s``."""
-    clock = ScaledClock(START, speed)
+    clock = PatientClock(START, speed)
     async with LoopbackPushover(clock, TOKEN, USER) as pushover:
         pushover.question_s = question_s
         wire = Wire(int(pushover.url.rpartition(":")[2]))
@@ -272,7 +273,7 @@ async def test_a_transport_of_ones_own_is_held_back_as_well() -> None:
         asked.append(request.url.path)
         return httpx.Response(200, json={"status": 1})
 
-    clock = ScaledClock(START, 50.0)
+    clock = PatientClock(START, 50.0)
     async with LoopbackPushover(clock, TOKEN, USER) as pushover:
         told = Story(clock, pushover, settings_for(pushover))
         told.sender = Sender(

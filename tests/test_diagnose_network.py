@@ -21,6 +21,7 @@ from preflight import Asked, Mark
 from sim.market import Market
 from sim.pushover import LoopbackPushover
 from sim.server import LoopbackMarket, Plan
+from tests.patience import PatientClock
 from tests.test_diagnose import (
     BEFORE,
     IN_SESSION,
@@ -120,7 +121,7 @@ class Open:
         self._market, self._stack, self._home = market, stack, home
 
     async def __call__(self, at: int, plan: Plan | None = None, speed: float = 1.0) -> Vendors:
-        clock = utils.ScaledClock(at, speed)
+        clock = PatientClock(at, speed)
         market = await self._stack.enter_async_context(LoopbackMarket(self._market, clock, KEY, plan=plan))
         pushover = await self._stack.enter_async_context(LoopbackPushover(clock, TOKEN, USER))
         return Vendors(market, pushover, clock, self._home)
@@ -173,7 +174,7 @@ async def test_all_is_well_in_a_session(vendors_at: Open) -> None:
     assert report.status == diagnose.EXIT_OK, report.lines
     assert report.line("key") == "✓ key: accepted; the exchange says open"
     assert re.fullmatch(
-        r"✓ clock: [0-4]\.\d s (behind|ahead of) the vendor's, which is told in whole seconds \(limit 5 s\)",
+        r"✓ clock: [0-4]\.\d s (behind|ahead of) the vendor's, which is told in whole seconds \(limit 2 s\)",
         report.line("clock"),
     )
     chain = report.line("option chain")
@@ -285,7 +286,7 @@ async def test_a_plan_without_option_quotes(vendors_at: Open) -> None:
         "0 quoted, no last_quote — the plan has no option quotes: Options Advanced is needed"
     )
     assert report.line("contracts").startswith("⚠ contracts: none passes now; of ")
-    assert "unquoted 0" in report.line("contracts")
+    assert "fell to each rule: unquoted 19" in report.line("contracts")
     assert report.line("options socket").startswith(
         "⚠ options socket: connected, key accepted, 0 of 10 subscribed, not Q.O:IWM"
     )
@@ -304,7 +305,7 @@ async def test_a_delayed_plan(vendors_at: Open) -> None:
     assert report.line("option chain").endswith(
         "timeframe is not REAL-TIME — a delayed plan: Options Advanced is needed"
     )
-    assert "delayed 0" in report.line("contracts")
+    assert "fell to each rule: delayed 1" in report.line("contracts")
     assert "the newest 15m" in report.line("stock bars")
     assert report.line("stock bars").endswith("a delayed plan, or a halt: Stocks Advanced is needed")
     assert report.failing() == ["option chain", "stock bars"]
@@ -387,7 +388,7 @@ async def test_a_clock_that_is_off(vendors_at: Open, by: float, text: str) -> No
     assert report.status == diagnose.EXIT_FAILS
     assert report.failing() == ["clock"]
     found = re.fullmatch(
-        rf"✗ clock: (4\d\.\d) s {text} the vendor's, which is told in whole seconds \(limit 5 s\) "
+        rf"✗ clock: (4\d\.\d) s {text} the vendor's, which is told in whole seconds \(limit 2 s\) "
         r"— set this machine's clock \(NTP\): entries are held until then",
         report.line("clock"),
     )

@@ -66,6 +66,7 @@ from polygon_client import (
 from sim.faults import GARBAGE
 from sim.market import Market, SimBar
 from sim.server import LoopbackMarket, Plan
+from tests.patience import PatientClock
 from utils import Clock, ScaledClock, session_on
 
 KEY = "kEy-0123456789abcdef"
@@ -1146,7 +1147,7 @@ async def open_place(
     rules: Rules = RULES,
     step_s: float = 5.0,
 ) -> AsyncIterator[Place]:
-    clock = ScaledClock(session().open + second * SECOND, speed)
+    clock = PatientClock(session().open + second * SECOND, speed)
     async with LoopbackMarket(market(), clock, KEY, plan=plan) as server:
         rest = Rest(server.rest_url, key, clock)
         place = Place(server, clock, rest, rules=rules, key=key, step_s=step_s)
@@ -1575,7 +1576,7 @@ def live_bar(symbol: str, second: int) -> dict[str, Any]:
 
 @contextlib.asynccontextmanager
 async def scripted_stocks(*scripts: Script, position: bool = False) -> AsyncIterator[Watch]:
-    clock = ScaledClock(NOW + 600 * SECOND, 10)
+    clock = PatientClock(NOW + 600 * SECOND, 10)
     rest = make_rest(Server(ok([])), StillClock())
     async with scripted(*scripts) as (url, _):
         feed = StocksFeed(
@@ -1707,7 +1708,7 @@ async def test_a_redirect_is_not_followed_to_where_the_key_would_go() -> None:
             await writer.drain()
 
         server, url, count = await serve_once(redirect)
-        clock = ScaledClock(NOW, 40)
+        clock = PatientClock(NOW, 40)
         rest = make_rest(Server(ok([])))
         feed = StocksFeed(
             rest=rest, ws_url=url.replace("http", "ws"), api_key=KEY, clock=clock, rules=RULES, session=session(),
@@ -1754,7 +1755,7 @@ async def test_a_certificate_that_nobody_vouches_for_is_refused_clearly(tmp_path
         await connection.recv()
         got_key = True
 
-    clock = ScaledClock(NOW, 600)
+    clock = PatientClock(NOW, 600)
     async with scripted(script, tls=tls) as (url, _):
         rest = Rest(url.replace("wss", "https"), KEY, clock)
         async with Opened(rest):
@@ -1899,7 +1900,7 @@ def timed_quote(milliseconds: int, sequence: int, bid: float, contract: str = CA
 async def scripted_options(
     script: Script, server: Server, wanted: Wanted, speed: float = 10
 ) -> AsyncIterator[tuple[OptionsFeed, Watch]]:
-    clock = ScaledClock(NOW + 600 * SECOND, speed)
+    clock = PatientClock(NOW + 600 * SECOND, speed)
     rest = Rest(BASE, KEY, clock, httpx.MockTransport(server))
     async with scripted(script) as (url, _):
         feed = OptionsFeed(

@@ -33,6 +33,7 @@ from sim.faults import BROKEN_EVENTS, BROKEN_FRAMES, FAULTS, GARBAGE, Faults
 from sim.market import BENCHMARK_GAPS, Episode, Market, SimBar
 from sim.options import black_scholes
 from sim.server import LoopbackMarket, Plan, bar_event
+from tests.patience import PatientClock
 
 KEY = "made0up0key"
 SPEED = 120.0
@@ -364,7 +365,7 @@ def test_quote_times_and_sequences_never_go_back() -> None:
 async def serving(
     *, market: Market | None = None, start: int = 3600, speed: float = SPEED, **options: Any
 ) -> AsyncIterator[LoopbackMarket]:
-    clock = utils.ScaledClock(OPEN + start * SECOND, speed)
+    clock = PatientClock(OPEN + start * SECOND, speed)
     async with LoopbackMarket(market or day(), clock, KEY, **options) as server:
         yield server
 
@@ -823,7 +824,7 @@ def test_faults_are_asked_for_by_name() -> None:
 
 
 async def test_a_fault_for_some_seconds_ends_by_the_clock() -> None:
-    clock = utils.ScaledClock(OPEN, 100.0)
+    clock = PatientClock(OPEN, 100.0)
     faults = Faults(clock)
     fault = faults.add("market_closed", seconds=20)
     assert faults.find("market_closed") is fault and fault.until is not None

@@ -1,26 +1,33 @@
 """Wires sources → inbox → desk, and is the worker's entry point. It decides nothing itself.
 
-Exit statuses: 0 after SIGTERM or SIGINT, 1 a task crashed or the watchdog ended the process, 2 bad configuration,
+Exit statuses: 0 after SIGTERM, SIGINT or SIGHUP, 1 a task crashed or the watchdog ended the process, 2 bad configuration,
 3 refused by a vendor, 4 another copy holds the lease.
 """
 
 from __future__ import annotations
 
 import gc
+import sys
 
-if _COLLECTS := gc.isenabled():
+if _COLLECTS := gc.isenabled():  # A SyntaxError here says: Python 3.11 or newer is needed, see the README.
     # What imports make stays: to walk through it again and again while it grows costs a tenth of the start.
     gc.disable()
+
+import entry
+
+if __name__ == "__main__":
+    # Before the rest is loaded, and in what Python 3.8 can read, as all of this file is: to say what is missing.
+    entry.begin("main.py", stops="--demo" not in sys.argv, locks=True)
 
 import argparse
 import asyncio
 import collections
 import contextlib
 import io
+import math
 import os
 import random
 import signal
-import sys
 import threading
 import time
 import traceback
@@ -32,7 +39,8 @@ import structlog
 
 import alerts
 import logger
-from config import VERSION, ConfigError, Settings, load, load_rules
+from checks import machine
+from config import VERSION, ConfigError, Settings, doubts, load, load_rules
 from desk import Desk
 from engine import Engine
 from events import (
@@ -92,9 +100,6 @@ if _COLLECTS:
 log = structlog.get_logger("main")
 
 EXIT_OK, EXIT_CRASHED, EXIT_CONFIG, EXIT_REFUSED, EXIT_LEASE = range(5)
-EXIT_INTERRUPTED = 130
-"""What a shell expects of a demonstration that Ctrl-C ended."""
-
 CONNECT_EARLY_S = 300
 """How long before the open the feeds are connected."""
 
@@ -127,6 +132,15 @@ DRAIN_REAL_S = 12.0
 
 CRASH_DRAIN_REAL_S = 5.0
 """How long a crash does."""
+
+CLOSE_REAL_S = 2.0
+"""How long closing REST's connections may take: nothing hangs on it but politeness."""
+
+STOP_REAL_S = 23.0
+"""A stop that has not ended by then is cut off. With saying so it stays under 25 s."""
+
+END_REAL_S = 5.0
+"""How long the process may take once the worker has ended: threads that a disk or a name server holds are left."""
 
 DEMO_SPEED = 20.0
 SPEED_MIN, SPEED_MAX = 1.0, 40.0
@@ -172,13 +186,10 @@ class Inbox:
     async def put(self, event: Event) -> bool:
         """Put a fact in; returns False when it overflows. Backfill waits for room: it is in no hurry."""
         if not self._has_room.is_set():
-            match event:
-                case Bar(backfilled=True):
-                    await self._has_room.wait()
-                case Bar() | Quote() if self.is_full:
-                    return False
-                case _:
-                    pass
+            if isinstance(event, Bar) and event.backfilled:
+                await self._has_room.wait()
+            elif isinstance(event, (Bar, Quote)) and self.is_full:
+                return False
         self.put_now(event)
         return True
 
@@ -274,6 +285,49 @@ class Watchdog:
         return out.getvalue()
 
 
+class Deadline:
+    """A thread that ends the process when its stop takes too long, whatever holds it up. In real time.
+
+    ``unfinished`` is asked what could not be written or sent by then.
+    """
+
+    def __init__(self, end: Callable[[int], object] = os._exit) -> None:
+        self.unfinished: Callable[[], Sequence[str]] = tuple
+        self._end = end
+        self._status = EXIT_OK
+        self._at = math.inf
+        self._began = 0.0
+        self._changed = threading.Condition()
+        self._thread = threading.Thread(target=self._watch, name="deadline", daemon=True)
+
+    def start(self, seconds: float, status: int) -> None:
+        """End the process with ``status`` after so many seconds, unless that is to happen earlier already."""
+        with self._changed:
+            self._status = status
+            if self._at == math.inf:
+                self._began = time.monotonic()
+                self._thread.start()
+            self._at = min(self._at, time.monotonic() + seconds)
+            self._changed.notify()
+
+    def _watch(self) -> None:
+        with self._changed:
+            while (left := self._at - time.monotonic()) > 0:
+                self._changed.wait(left)
+        # The log may be what everything waits for: it gets a second.
+        telling = threading.Thread(target=self._tell, name="last words", daemon=True)
+        telling.start()
+        telling.join(1.0)
+        self._end(self._status)
+
+    def _tell(self) -> None:
+        log.critical(
+            "stop_cut_off",
+            text=f"🛑 The stop took over {time.monotonic() - self._began:.0f} s and is cut off; unfinished: "
+            f"{'; '.join(self.unfinished()) or 'a thread that does not end'}",
+        )
+
+
 class Worker:
     """The live worker. Clock, randomness, file opener and HTTP transport are arguments: tests and the demo bring theirs."""
 
@@ -285,6 +339,7 @@ class Worker:
         random_source: random.Random,
         opener: Opener = DiskFile,
         transport: httpx.AsyncBaseTransport | None = None,
+        deadline: Deadline | None = None,
     ) -> None:
         self.settings = settings
         self.rules = settings.rules
@@ -293,6 +348,9 @@ class Worker:
         self._random = random_source
         self._opener = opener
         self._transport = transport
+        self._deadline = deadline
+        if deadline is not None:
+            deadline.unfinished = self.unfinished
         self._inbox = Inbox()
         self._stopping = asyncio.Event()
         self._may_ask = asyncio.Event()
@@ -310,9 +368,18 @@ class Worker:
     def stop(self) -> None:
         """Ask the worker to stop: the position is closed or kept, alerts are delivered, sockets closed."""
         if not self._stopping.is_set():
+            if self._deadline is not None:
+                self._deadline.start(STOP_REAL_S, EXIT_OK)
             log.info("stopping", text="🛑 Asked to stop: closing down")
             self._stopping.set()
             self._inbox.put_now(Shutdown(close_position=self.settings.on_shutdown == "close"))
+
+    def unfinished(self) -> list[str]:
+        """What a stop that is cut off leaves undone, in words."""
+        left = [f"not sent: {alert.title}" for alert in self._sender.pending]
+        if self.desk is not None:
+            left.append(f"not closed: the record of {self.desk.engine.session.date}")
+        return left
 
     def _ask_of(self, contract: str) -> int | None:
         return None if self.engine is None else self.engine.ask_of(contract)
@@ -367,10 +434,14 @@ class Worker:
                 await self._sessions()
             finally:
                 patience = DRAIN_REAL_S
-                if sys.exc_info()[0] is None:
+                error = sys.exc_info()[1]
+                if error is None:
                     self._may_ask.set()
                 else:  # a sender that has not begun by then has nothing that matters
                     patience = CRASH_DRAIN_REAL_S if self._may_ask.is_set() else 0.0
+                    if self._deadline is not None:
+                        status = EXIT_CRASHED if _refusal(error) is None else EXIT_REFUSED
+                        self._deadline.start(STOP_REAL_S, status)
                 try:
                     await self._sender.drain(patience)
                     self._take_rest()
@@ -381,10 +452,9 @@ class Worker:
 
     def _failed(self, error: Exception) -> int:
         """Log why the worker ends. Returns the exit status."""
-        refused = error.subgroup(VendorRefused) if isinstance(error, ExceptionGroup) else None
-        first = _first(error if refused is None else refused)
-        if isinstance(first, VendorRefused):
-            log.critical("vendor_refused", text=f"🛑 {first}")
+        refusal, first = _refusal(error), _first(error)
+        if refusal is not None:
+            log.critical("vendor_refused", text=f"🛑 {refusal}")
             return EXIT_REFUSED
         if isinstance(first, Damage):
             text = f"🛑 {first}. It is kept as it is: move it away (a position in it is then forgotten) and start again."
@@ -439,7 +509,7 @@ class Worker:
                 ) from error
             log.warning("key_not_tried", text=f"⚠️ The key could not be tried at the start: {error}")
         finally:
-            await rest.aclose()
+            await _close(rest)
 
     def _is_key_settled(self) -> bool:
         """Whether the key need not be tried: it has worked, or the worker stops. A position is watched in any case."""
@@ -557,7 +627,7 @@ class Worker:
                     task.cancel()
         finally:
             self._sender.in_session(False)
-            await rest.aclose()
+            await _close(rest)
         log.info("session_ended", text=f"🔕 Left the feeds of session {session.date}", date=session.date)
 
     async def _price_position(self, rest: Rest, desk: Desk) -> None:
@@ -709,6 +779,20 @@ class Worker:
             log.warning("heartbeat_failed", text=f"💔 HEARTBEAT_URL answered {answer.status_code}")
 
 
+def _refusal(error: BaseException) -> VendorRefused | None:
+    """A vendor's refusal among what has ended the worker."""
+    refused = error.subgroup(VendorRefused) if isinstance(error, BaseExceptionGroup) else error
+    first = None if refused is None else _first(refused)
+    return first if isinstance(first, VendorRefused) else None
+
+
+async def _close(rest: Rest) -> None:
+    """Close REST's connections. What goes wrong in it, or takes too long, matters to nobody any more."""
+    with contextlib.suppress(OSError, httpx.HTTPError):  # TimeoutError is an OSError
+        async with asyncio.timeout(CLOSE_REAL_S):
+            await rest.aclose()
+
+
 def _first(error: BaseException) -> BaseException:
     """The first single exception of a group of groups."""
     while isinstance(error, BaseExceptionGroup):
@@ -720,13 +804,27 @@ def _first(error: BaseException) -> BaseException:
 
 
 async def work(settings: Settings) -> int:
-    """The live worker on the machine's clock, until SIGTERM or SIGINT."""
+    """The live worker on the machine's clock, until SIGTERM, SIGINT or SIGHUP."""
     loop = asyncio.get_running_loop()
-    worker = Worker(settings, clock=SystemClock(), random_source=random.Random())
-    for number in (signal.SIGTERM, signal.SIGINT):
+    loop.set_default_executor(entry.Threads())
+    deadline = Deadline()
+    worker = Worker(settings, clock=SystemClock(), random_source=random.Random(), deadline=deadline)
+    numbers = entry.stop_signals()
+    for number in numbers:
         loop.add_signal_handler(number, worker.stop)
-    with Watchdog(loop):
-        return await worker.run()
+    status = EXIT_CRASHED
+    try:
+        with Watchdog(loop):
+            status = await worker.run()
+    finally:
+        deadline.start(END_REAL_S, status)
+        # Whoever asks a second time changes nothing, not even in the moment in which the process ends.
+        signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+        for number in numbers:
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)
+    return status
 
 
 async def demonstrate(speed: float) -> int:
@@ -740,7 +838,9 @@ async def demonstrate(speed: float) -> int:
     def make(settings: Settings, clock: Clock, random_source: random.Random) -> Worker:
         return Worker(settings, clock=clock, random_source=random_source)
 
-    with Watchdog(asyncio.get_running_loop()):
+    loop = asyncio.get_running_loop()
+    loop.set_default_executor(entry.Threads())
+    with Watchdog(loop):
         return await demo.play(speed, make)
 
 
@@ -785,12 +885,27 @@ def parser() -> argparse.ArgumentParser:
 def _demo(speed: float) -> int:
     try:
         return asyncio.run(demonstrate(speed))
-    except KeyboardInterrupt:
-        return EXIT_INTERRUPTED
     except BrokenPipeError:
-        # Whoever read it (`| head`) has seen enough. What is still buffered must not raise once more at the exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_OK
+        raise  # whoever read it (`| head`) has seen enough
+    except OSError as error:
+        # It needs a temporary folder and loopback ports, and nothing else of this machine.
+        print(f"The demo cannot run on this machine: {error.strerror or error}", file=sys.stderr)
+        return EXIT_CRASHED
+
+
+def _settings() -> Settings:
+    """The settings, on a machine that lets them be used. Raises ConfigError with every fault at once."""
+    settings: Settings | None = None
+    faults: list[str] = []
+    try:
+        settings, _ = load()
+    except ConfigError as error:
+        faults = error.faults
+    faults = faults + machine.faults(settings)
+    if settings is None or faults:
+        raise ConfigError(faults)
+    machine.unify()
+    return settings
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -805,7 +920,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if asked.version:
             print(f"IWM-5-VWAP {VERSION}, rules {load_rules().digest()}")
             return EXIT_OK
-        settings, _ = load()
+        settings = _settings()
     except ConfigError as error:
         print("Bad configuration:", *error.faults, sep="\n  ", file=sys.stderr)
         return EXIT_CONFIG
@@ -816,6 +931,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         secrets=settings.secrets(),
         clock=SystemClock().now,
     )
+    for doubt in doubts():
+        log.warning("setting_doubtful", text=f"⚠️ {doubt}")
     try:
         return asyncio.run(work(settings))
     finally:
@@ -823,4 +940,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    entry.run(main)

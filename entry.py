@@ -1,0 +1,216 @@
+"""What every entry point does first and last: say in one line what keeps it from running, and end as a shell expects.
+
+It is loaded before anything that may be missing, so it knows the standard library only, and Python 3.8 can read it.
+(Older ones fail in the file that imports this one, at a line that says what is needed.)
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any, NoReturn
+
+PYTHON_LEAST = (3, 11)
+"""Oldest Python that the program is written for."""
+
+EXIT_OK, EXIT_FAILED, EXIT_CONFIGURATION = 0, 1, 2
+EXIT_INTERRUPTED, EXIT_PIPE = 130, 141
+"""What a shell expects of a program that Ctrl-C ended, and of one whose reader has gone."""
+
+FOLDER = Path(__file__).resolve().parent
+
+
+# --- First -------------------------------------------------------------------------------------------
+
+
+def begin(command: str, *, stops: bool = False, locks: bool = False) -> None:
+    """Prepare a process for ``command``, before the rest of the program is loaded.
+
+    Ends it with status 2 and one line where this Python is too old, the folder it was started in is gone, or, where
+    ``locks`` are needed, this system has none. From then on what is missing is named, and standard output and error
+    can print whatever they are given. With ``stops``, a signal that asks for a stop ends the process with 0.
+    """
+    _prepare_streams()
+    refusal = _refusal(locks)
+    if refusal is not None:
+        _refuse(command, refusal)
+
+    def at_import(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if issubclass(kind, ImportError):
+            _refuse(command, missing_text(error))
+        if issubclass(kind, KeyboardInterrupt):
+            raise SystemExit(EXIT_INTERRUPTED)
+        sys.__excepthook__(kind, error, trace)
+
+    def stop(number: int, _: FrameType | None) -> None:
+        raise SystemExit(EXIT_OK)
+
+    sys.excepthook = at_import
+    for number in stop_signals() if stops else ():
+        signal.signal(number, stop)
+
+
+def stop_signals() -> tuple[int, ...]:
+    """The signals that ask for a stop. One that was ignored from the start stays so: ``nohup`` means it."""
+    hang_up = getattr(signal, "SIGHUP", None)
+    if hang_up is None or signal.getsignal(hang_up) is signal.SIG_IGN:
+        return (signal.SIGTERM, signal.SIGINT)
+    return (signal.SIGTERM, signal.SIGINT, hang_up)
+
+
+def _refusal(locks: bool) -> str | None:
+    if sys.version_info < PYTHON_LEAST:
+        return python_text()
+    try:
+        os.getcwd()
+    except OSError as error:
+        return f"the folder it was started in cannot be used ({error.strerror}): change to one that exists"
+    return platform_text() if locks else None
+
+
+def python_text() -> str:
+    """What to do about a Python that is too old."""
+    found = ".".join(map(str, sys.version_info[:3]))
+    least = ".".join(map(str, PYTHON_LEAST))
+    return (
+        f"this is Python {found} ({sys.executable}), {least} or newer is needed: {_remedy(f'python{least}')}"
+    )
+
+
+def platform_text() -> str | None:
+    """Why a system cannot run the worker; None when it can."""
+    try:
+        import fcntl  # noqa: F401, PLC0415 - Windows has none
+    except ImportError:
+        return "this system has no file locks (fcntl): it runs on macOS and Linux, and on Windows through WSL"
+    return None
+
+
+def missing_text(error: BaseException) -> str | None:
+    """What to do about a package that is not there, or not whole."""
+    if getattr(error, "name", None) == "fcntl":
+        return platform_text()
+    what = str(error)
+    if isinstance(error, ModuleNotFoundError):
+        what = f"the package {error.name} is missing"
+    return f"{what} ({sys.executable}): {_remedy('python3')}"
+
+
+def _remedy(python: str) -> str:
+    """How to start it with what it needs, once that is there: the environment that exists, or one to be made."""
+    made = FOLDER / ".venv"
+    if (made / "bin" / "python").exists() and Path(sys.prefix) != made:
+        return f"start it with {made / 'bin' / 'python'}"
+    return f"{python} -m venv .venv && .venv/bin/pip install -r requirements.txt, then start it with .venv/bin/python"
+
+
+def _refuse(command: str, text: str | None) -> NoReturn:
+    print(f"{command}: {text}", file=sys.stderr)
+    raise SystemExit(EXIT_CONFIGURATION)
+
+
+# --- Standard output and error -----------------------------------------------------------------------
+
+
+class _Careful(io.TextIOWrapper):
+    """Standard output that shows what a terminal would obey, and prints every character whatever the language is."""
+
+    def write(self, text: str) -> int:
+        """Write ``text``, made harmless. What steers the cursor is kept only in front, where only our own code has it."""
+        printable = getattr(sys.modules.get("utils"), "printable", None)
+        if printable is None:  # not loaded yet: all texts are our own
+            return super().write(text)
+        head = next((mark for mark in ("\r\x1b[K", "\r") if self.isatty() and text.startswith(mark)), "")
+        super().write(head + printable(text[len(head) :]))
+        return len(text)
+
+
+def _prepare_streams() -> None:
+    """See that descriptors 0 to 2 are open, so that no file of ours becomes one of them, and that all can be printed."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest free number, which is this one
+    for name, number in (("stdout", 1), ("stderr", 2)):
+        stream: Any = getattr(sys, name)
+        if stream is not None:
+            stream.flush()
+        careful = _Careful(
+            open(number, "wb", closefd=False),  # noqa: SIM115 - open to the end of the process
+            encoding="utf-8",
+            errors="backslashreplace",
+            line_buffering=getattr(stream, "line_buffering", True),
+            write_through=getattr(stream, "write_through", False),
+        )
+        setattr(sys, name, careful)
+
+
+# --- Threads -----------------------------------------------------------------------------------------
+
+
+class Threads(ThreadPoolExecutor):
+    """Threads for what blocks, whose end is waited for only so long: a name server or a disk may never answer."""
+
+    def __init__(self, patience_s: float = 2.0) -> None:
+        super().__init__(thread_name_prefix="blocking")
+        self._patience_s = patience_s
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Take no more work. ``wait`` for what is under way, ``patience_s`` real seconds in all."""
+        super().shutdown(wait=False, cancel_futures=cancel_futures)
+        give_up = time.monotonic() + self._patience_s
+        for thread in self._threads if wait else ():
+            thread.join(max(0.0, give_up - time.monotonic()))
+
+
+# --- Last --------------------------------------------------------------------------------------------
+
+
+def run(main: Callable[[], int]) -> NoReturn:
+    """Run a command to its exit status, and end the process with it.
+
+    A reader that has gone (``| head``), an output that takes nothing more and Ctrl-C end it without a traceback.
+    """
+    sys.excepthook = sys.__excepthook__
+    try:
+        status = main()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        status = EXIT_PIPE
+    except KeyboardInterrupt:
+        status = EXIT_INTERRUPTED
+    except SystemExit as ended:
+        status = ended.code if isinstance(ended.code, int) else EXIT_FAILED if ended.code else EXIT_OK
+    end(status)
+
+
+def end(status: int) -> NoReturn:
+    """End the process. Threads that cannot be ended (a name server, a disk) hold it up no longer than this call."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError) as error:
+            if not isinstance(error, BrokenPipeError) and status == EXIT_OK:
+                status = EXIT_FAILED
+            _silence(stream)
+    if any(
+        thread is not threading.current_thread() and not thread.daemon for thread in threading.enumerate()
+    ):
+        os._exit(status)
+    sys.exit(status)
+
+
+def _silence(stream: Any) -> None:
+    """Send what is still buffered nowhere, so that it is not tried again at the exit."""
+    number = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(number, stream.fileno())
+    os.close(number)

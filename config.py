@@ -631,11 +631,11 @@ def doubts(environment: Mapping[str, str] | None = None, env_file: Path | None =
     for name in sorted(environment.keys() - known):
         upper = name.upper()
         if upper in known:
-            told.append(f"{name} in the environment is not read: write {upper}")
+            told.append(f"the environment has {name}, which is not read: write {upper}")
         elif near := _near(upper, names, words):
-            told.append(f"{name} in the environment is no setting: did you mean {near}?")
+            told.append(f"the environment has {name}, which is no setting: did you mean {near}?")
         elif upper.startswith(VENDOR_PREFIXES):
-            told.append(f"{name} in the environment is no setting: see .env.example")
+            told.append(f"the environment has {name}, which is no setting: see .env.example")
     return told
 
 

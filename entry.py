@@ -31,15 +31,16 @@ FOLDER = Path(__file__).resolve().parent
 # --- First -------------------------------------------------------------------------------------------
 
 
-def begin(command: str, *, stops: bool = False, locks: bool = False) -> None:
+def begin(command: str, *, stops: bool = False, locks: bool = False, reports: bool = False) -> None:
     """Prepare a process for ``command``, before the rest of the program is loaded.
 
     Ends it with status 2 and one line where this Python is too old, the folder it was started in is gone, or, where
     ``locks`` are needed, this system has none. From then on what is missing is named, and standard output and error
-    can print whatever they are given. With ``stops``, a signal that asks for a stop ends the process with 0.
+    can print whatever they are given. With ``stops``, a signal that asks for a stop ends the process with 0. A command
+    that ``reports`` a Python that is too old by itself is not refused it.
     """
     _prepare_streams()
-    refusal = _refusal(locks)
+    refusal = _refusal(locks, any_python=reports)
     if refusal is not None:
         _refuse(command, refusal)
 
@@ -66,8 +67,8 @@ def stop_signals() -> tuple[int, ...]:
     return (signal.SIGTERM, signal.SIGINT, hang_up)
 
 
-def _refusal(locks: bool) -> str | None:
-    if sys.version_info < PYTHON_LEAST:
+def _refusal(locks: bool, *, any_python: bool) -> str | None:
+    if sys.version_info < PYTHON_LEAST and not any_python:
         return python_text()
     try:
         os.getcwd()

@@ -1,3 +1,4 @@
+# coding: utf-8  # noqa: UP009 - for Python 2, which is told below what it lacks
 """Wires sources → inbox → desk, and is the worker's entry point. It decides nothing itself.
 
 Exit statuses: 0 after SIGTERM, SIGINT or SIGHUP, 1 a task crashed or the watchdog ended the process, 2 bad configuration,
@@ -9,7 +10,7 @@ from __future__ import annotations
 import gc
 import sys
 
-if _COLLECTS := gc.isenabled():  # A SyntaxError here says: Python 3.11 or newer is needed, see the README.
+if _COLLECTS := gc.isenabled():  # A SyntaxError here: Python 3.11 or newer is needed, see README
     # What imports make stays: to walk through it again and again while it grows costs a tenth of the start.
     gc.disable()
 

@@ -244,15 +244,15 @@ def test_whatever_the_file_holds_it_is_settings_or_faults(data: bytes) -> None:
 )
 def test_a_misspelt_name_in_the_environment_is_told(name: str, meant: str) -> None:
     assert config.doubts({**KEYS, name: "CANARY"}, None) == [
-        f"{name} in the environment is no setting: did you mean {meant}?"
+        f"the environment has {name}, which is no setting: did you mean {meant}?"
     ]
     assert load(**{name: "CANARY"}).symbol == "IWM"  # it is no fault: the environment is everybody's
 
 
 def test_a_vendors_name_and_lower_case_are_told_and_others_are_not() -> None:
     assert config.doubts({"POLYGON_SECRET": "x", "symbol": "x"}, None) == [
-        "POLYGON_SECRET in the environment is no setting: see .env.example",
-        "symbol in the environment is not read: write SYMBOL",
+        "the environment has POLYGON_SECRET, which is no setting: see .env.example",
+        "the environment has symbol, which is not read: write SYMBOL",
     ]
     common = "HOME PATH SHELL TERM LANG LC_ALL LOGNAME DISPLAY XDG_DATA_DIRS PYTHONPATH RENDER TZ SSL_CERT_FILE PWD SECONDS"
     assert config.doubts({**KEYS, **dict.fromkeys(common.split(), "x"), "MASSIVE_API_KEY": "x"}, None) == []

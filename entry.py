@@ -6,13 +6,14 @@ It is loaded before anything that may be missing, so it knows the standard libra
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -121,17 +122,39 @@ def _refuse(command: str, text: str | None) -> NoReturn:
 # --- Standard output and error -----------------------------------------------------------------------
 
 
+class Unwritable(OSError):
+    """Standard output or error takes nothing more: its disk is full, or its device is gone."""
+
+
 class _Careful(io.TextIOWrapper):
     """Standard output that shows what a terminal would obey, and prints every character whatever the language is."""
 
     def write(self, text: str) -> int:
         """Write ``text``, made harmless. What steers the cursor is kept only in front, where only our own code has it."""
         printable = getattr(sys.modules.get("utils"), "printable", None)
-        if printable is None:  # not loaded yet: all texts are our own
-            return super().write(text)
-        head = next((mark for mark in ("\r\x1b[K", "\r") if self.isatty() and text.startswith(mark)), "")
-        super().write(head + printable(text[len(head) :]))
+        shown = text
+        if printable is not None:  # else it is not loaded yet, and all texts are our own
+            head = next((mark for mark in ("\r\x1b[K", "\r") if text.startswith(mark) and self.isatty()), "")
+            shown = head + printable(text[len(head) :])
+        with _told_apart():
+            super().write(shown)
         return len(text)
+
+    def flush(self) -> None:
+        """Write what is buffered."""
+        with _told_apart():
+            super().flush()
+
+
+@contextlib.contextmanager
+def _told_apart() -> Iterator[None]:
+    """Raise a failure of the output as `Unwritable`, so that nobody takes it for another file's; not a reader's going."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise Unwritable(*error.args) from None
 
 
 def _prepare_streams() -> None:
@@ -187,6 +210,10 @@ def run(main: Callable[[], int]) -> NoReturn:
         sys.stdout.flush()
     except BrokenPipeError:
         status = EXIT_PIPE
+    except Unwritable as error:
+        status = EXIT_FAILED
+        with contextlib.suppress(OSError):  # it may be the one that takes nothing
+            print(f"The output cannot be written: {error.strerror}", file=sys.stderr)
     except KeyboardInterrupt:
         status = EXIT_INTERRUPTED
     except SystemExit as ended:

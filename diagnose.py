@@ -710,7 +710,7 @@ def _check_program(
 
 async def _ask(settings: Settings, clock: Clock, asked: Asked) -> list[Check]:
     """Ask the vendors. A name server that does not answer holds the end up no longer than anybody else."""
-    asyncio.get_running_loop().set_default_executor(entry.Threads())
+    asyncio.get_running_loop().set_default_executor(entry.threads())
     return await check_network(settings, clock, asked, progress=Screen(sys.stderr))
 
 

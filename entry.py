@@ -14,10 +14,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
 
 PYTHON_LEAST = (3, 11)
 """Oldest Python that the program is written for."""
@@ -40,10 +42,6 @@ def begin(command: str, *, stops: bool = False, locks: bool = False, reports: bo
     can print whatever they are given. With ``stops``, a signal that asks for a stop ends the process with 0. A command
     that ``reports`` a Python that is too old by itself is not refused it.
     """
-    _prepare_streams()
-    refusal = _refusal(locks, any_python=reports)
-    if refusal is not None:
-        _refuse(command, refusal)
 
     def at_import(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         if issubclass(kind, ImportError):
@@ -53,11 +51,15 @@ def begin(command: str, *, stops: bool = False, locks: bool = False, reports: bo
         sys.__excepthook__(kind, error, trace)
 
     def stop(number: int, _: FrameType | None) -> None:
-        raise SystemExit(EXIT_OK)
+        os._exit(EXIT_OK)  # nothing has begun
 
-    sys.excepthook = at_import
     for number in stop_signals() if stops else ():
         signal.signal(number, stop)
+    _prepare_streams()
+    refusal = _refusal(locks, any_python=reports)
+    if refusal is not None:
+        _refuse(command, refusal)
+    sys.excepthook = at_import
 
 
 def stop_signals() -> tuple[int, ...]:
@@ -181,19 +183,20 @@ def _prepare_streams() -> None:
 # --- Threads -----------------------------------------------------------------------------------------
 
 
-class Threads(ThreadPoolExecutor):
-    """Threads for what blocks, whose end is waited for only so long: a name server or a disk may never answer."""
+def threads(patience_s: float = 2.0) -> ThreadPoolExecutor:
+    """Threads for what blocks. Their end is waited for only so long (real): a name server or a disk may never answer."""
+    # Only here: signals are to be heeded before this much is loaded.
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415
 
-    def __init__(self, patience_s: float = 2.0) -> None:
-        super().__init__(thread_name_prefix="blocking")
-        self._patience_s = patience_s
+    class Threads(ThreadPoolExecutor):
+        def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+            """Take no more work; ``wait`` for what is under way."""
+            super().shutdown(wait=False, cancel_futures=cancel_futures)
+            give_up = time.monotonic() + patience_s
+            for thread in self._threads if wait else ():
+                thread.join(max(0.0, give_up - time.monotonic()))
 
-    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Take no more work. ``wait`` for what is under way, ``patience_s`` real seconds in all."""
-        super().shutdown(wait=False, cancel_futures=cancel_futures)
-        give_up = time.monotonic() + self._patience_s
-        for thread in self._threads if wait else ():
-            thread.join(max(0.0, give_up - time.monotonic()))
+    return Threads(thread_name_prefix="blocking")
 
 
 # --- Last --------------------------------------------------------------------------------------------

@@ -807,7 +807,7 @@ def _first(error: BaseException) -> BaseException:
 async def work(settings: Settings) -> int:
     """The live worker on the machine's clock, until SIGTERM, SIGINT or SIGHUP."""
     loop = asyncio.get_running_loop()
-    loop.set_default_executor(entry.Threads())
+    loop.set_default_executor(entry.threads())
     deadline = Deadline()
     worker = Worker(settings, clock=SystemClock(), random_source=random.Random(), deadline=deadline)
     numbers = entry.stop_signals()
@@ -840,7 +840,7 @@ async def demonstrate(speed: float) -> int:
         return Worker(settings, clock=clock, random_source=random_source)
 
     loop = asyncio.get_running_loop()
-    loop.set_default_executor(entry.Threads())
+    loop.set_default_executor(entry.threads())
     with Watchdog(loop):
         return await demo.play(speed, make)
 

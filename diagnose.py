@@ -6,7 +6,11 @@ It starts even where packages are missing or Python is too old, to say so. What 
 
 from __future__ import annotations
 
+import os
 import sys
+
+if getattr(sys.flags, "safe_path", False):  # -P, or PYTHONSAFEPATH: this folder is still where the program is
+    sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import entry
 
@@ -18,7 +22,6 @@ import asyncio
 import importlib
 import importlib.metadata
 import json
-import os
 import shutil
 import stat
 from collections.abc import Callable, Mapping, Sequence

@@ -8,11 +8,15 @@ Exit statuses: 0 after SIGTERM, SIGINT or SIGHUP, 1 a task crashed or the watchd
 from __future__ import annotations
 
 import gc
+import os
 import sys
 
 if _COLLECTS := gc.isenabled():  # A SyntaxError here: Python 3.11 or newer is needed, see README
     # What imports make stays: to walk through it again and again while it grows costs a tenth of the start.
     gc.disable()
+
+if getattr(sys.flags, "safe_path", False):  # -P, or PYTHONSAFEPATH: this folder is still where the program is
+    sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import entry
 
@@ -26,7 +30,6 @@ import collections
 import contextlib
 import io
 import math
-import os
 import random
 import signal
 import threading

@@ -341,6 +341,20 @@ def test_a_missing_package_is_told_in_a_line_by_every_command(tmp_path: Path) ->
     assert "httpx: missing" in done.stdout
 
 
+def test_a_python_that_trusts_no_folder_finds_the_program(tmp_path: Path) -> None:
+    for command in ((MAIN, "--version"), (DIAGNOSE, "--help")):
+        done = subprocess.run(
+            [sys.executable, *command],
+            cwd=tmp_path,
+            env={"PATH": os.environ["PATH"], "PYTHONSAFEPATH": "1"},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (entry.EXIT_OK, "")
+
+
 def test_a_system_without_file_locks_is_told_to_use_another(tmp_path: Path) -> None:
     program = (
         "import runpy, sys\n"

@@ -33,6 +33,8 @@ from typing import Any, TextIO
 from preflight import Asked, Check, Mark, check_network, import_error, in_session, may_be_connected
 
 if import_error is None:
+    import structlog
+
     import config
     import journal
     import logger
@@ -42,6 +44,8 @@ if import_error is None:
     from events import SECOND
     from journal import DiskFile, Lease, LeaseHeld, Opener
     from utils import Clock
+
+    log = structlog.get_logger("diagnose")
 
 EXIT_OK, EXIT_FAILS, EXIT_CONFIGURATION = 0, 1, 2
 
@@ -689,8 +693,9 @@ def _check_program(
         clock=clock.now,
         stream=sys.stderr,
     )
+    checks: list[Check] = []
     try:
-        checks = check_settings(settings, sources, verbose=options.verbose or options.json)
+        checks += check_settings(settings, sources, verbose=options.verbose or options.json)
         checks += check_oddities(settings, os.environ)
         checks += check_places(settings, os.environ)
         lease, is_running = check_lease(settings.data_dir)
@@ -706,6 +711,14 @@ def _check_program(
             if asked.sockets and may_be_connected(utils.session_at(clock.now()), clock.now()):
                 print(SOCKETS_WARNING, file=sys.stderr)
             checks += asyncio.run(_ask(settings, clock, asked))
+    except Exception as error:
+        name = type(error).__name__
+        log.critical("crashed", text=f"🛑 The checks were ended by {name}: {error}", exc_info=error)
+        checks.append(
+            Check(
+                "Machine", Mark.FAIL, f"the checks were ended by a fault of their own ({name})", "report it"
+            )
+        )
     finally:
         logger.close()
     return checks

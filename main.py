@@ -939,6 +939,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         log.warning("setting_doubtful", text=f"⚠️ {doubt}")
     try:
         return asyncio.run(work(settings))
+    except Exception as error:
+        log.critical("crashed", text=f"🛑 Crashed: {type(error).__name__}: {error}", exc_info=error)
+        return EXIT_CRASHED
     finally:
         logger.close()
 

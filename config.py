@@ -479,6 +479,8 @@ def _polygon_key(value: SecretStr) -> SecretStr:
         or not text.isascii()
     ):
         raise ValueError("takes your Massive (Polygon.io) API key, without spaces")
+    if any(mark in text for mark in "'\"$"):  # what a shell takes off, and `docker --env-file` leaves
+        raise ValueError("takes your Massive (Polygon.io) API key, without quotes or $")
     return value
 
 

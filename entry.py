@@ -44,7 +44,8 @@ def begin(command: str, *, stops: bool = False, locks: bool = False, reports: bo
     """
 
     def at_import(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        if issubclass(kind, ImportError):
+        if issubclass(kind, (ImportError, OSError, SyntaxError, EOFError, ValueError, KeyError)):
+            # What an installation does that lacks a part, or has a damaged one.
             _refuse(command, missing_text(error))
         if issubclass(kind, KeyboardInterrupt):
             raise SystemExit(EXIT_INTERRUPTED)
@@ -102,9 +103,11 @@ def missing_text(error: BaseException) -> str | None:
     """What to do about a package that is not there, or not whole."""
     if getattr(error, "name", None) == "fcntl":
         return platform_text()
-    what = str(error)
+    what = f"it cannot be loaded, {type(error).__name__}: {error}"
     if isinstance(error, ModuleNotFoundError):
         what = f"the package {error.name} is missing"
+    elif type(error).__name__ == "ZoneInfoNotFoundError":
+        what = "the package tzdata is missing"
     return f"{what} ({sys.executable}): {_remedy('python3')}"
 
 

@@ -84,8 +84,8 @@ INDENT = "    "
 
 _KEY_IN_URL = re.compile(r"(?i)(\bapi_?key=|\btoken=|\bbearer\s+)[^\s&\"'<>]+")
 
-_ENCODED_WORD = re.compile(r"\S*(?:%[0-9A-Fa-f]{2}|\\[xu][0-9A-Fa-f]{2})\S*")
-_ESCAPE = re.compile(r"\\+(?:x([0-9A-Fa-f]{2})|u([0-9A-Fa-f]{4}))")
+_WORD = re.compile(r"""[^\s"'<>()\[\]{},]+""")
+_ESCAPE = re.compile(r"\\{1,8}(?:x([0-9A-Fa-f]{2})|u([0-9A-Fa-f]{4}))")
 
 _installed = contextlib.ExitStack()
 
@@ -216,7 +216,8 @@ def redactor(secrets: Sequence[str]) -> Callable[[str], str]:
         text = _KEY_IN_URL.sub(rf"\1{MASK}", known.sub(MASK, text))
         if not runs:
             return text
-        text = _ENCODED_WORD.sub(lambda word: MASK if _holds(word[0], runs) else word[0], text)
+        if "%" in text or "\\" in text:
+            text = _WORD.sub(lambda word: MASK if _holds(word[0], runs) else word[0], text)
         return _without_runs(text, runs)
 
     return redact
@@ -242,7 +243,7 @@ def _without_runs(text: str, runs: frozenset[str]) -> str:
 
 def _holds(word: str, runs: frozenset[str]) -> bool:
     """Whether a word that is percent-encoded, or escaped with backslashes, holds one of ``runs``."""
-    for _ in range(ENCODINGS_DEEP):
+    for _ in range(ENCODINGS_DEEP if "%" in word or "\\" in word else 0):
         word = _ESCAPE.sub(lambda escape: chr(int(escape[1] or escape[2], 16)), unquote(word))
         if any(run in runs for run in _runs(word)):
             return True

@@ -79,6 +79,14 @@ def test_other_paths_are_taken_as_they_are(value: str) -> None:
     assert load(DATA_DIR=value).data_dir == Path(value)
 
 
+@pytest.mark.parametrize("key", ['"CanaryKey"', "'CanaryKey'", "$CanaryKey"])
+def test_a_key_has_no_quotes(key: str) -> None:
+    (fault,) = faults(POLYGON_API_KEY=key)
+    assert fault == (
+        "POLYGON_API_KEY: got a value that is not shown; takes your Massive (Polygon.io) API key, without quotes or $"
+    )
+
+
 # --- Hosts -------------------------------------------------------------------------------------------
 
 

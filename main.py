@@ -813,22 +813,40 @@ async def work(settings: Settings) -> int:
     loop.set_default_executor(entry.threads())
     deadline = Deadline()
     worker = Worker(settings, clock=SystemClock(), random_source=random.Random(), deadline=deadline)
-    numbers = entry.stop_signals()
-    for number in numbers:
-        loop.add_signal_handler(number, worker.stop)
+    _heed_signals(
+        lambda: deadline.start(STOP_REAL_S, EXIT_OK), lambda: loop.call_soon_threadsafe(worker.stop)
+    )
     status = EXIT_CRASHED
     try:
         with Watchdog(loop):
             status = await worker.run()
     finally:
         deadline.start(END_REAL_S, status)
-        # Whoever asks a second time changes nothing, not even in the moment in which the process ends.
-        signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
-        for number in numbers:
-            loop.remove_signal_handler(number)
-            signal.signal(number, signal.SIG_IGN)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)
     return status
+
+
+def _heed_signals(*actions: Callable[[], object]) -> None:
+    """Do ``actions`` at each signal that asks for a stop, until the process is over, even while the loop stands.
+
+    A thread of their own waits for them, so neither a disk that holds the loop up keeps a stop from beginning, nor
+    does a second signal, in whatever moment, end the process before it is done.
+    """
+    numbers = entry.stop_signals()
+
+    def act(*_: object) -> None:
+        for action in actions:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: the process is about to end
+                action()
+
+    def wait() -> None:
+        while True:
+            signal.sigwait(numbers)
+            act()
+
+    for number in numbers:
+        signal.signal(number, act)  # for a thread that began before, and has them not blocked
+    signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+    threading.Thread(target=wait, name="signals", daemon=True).start()
 
 
 async def demonstrate(speed: float) -> int:

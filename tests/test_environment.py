@@ -15,11 +15,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import config
+import diagnose
 import entry
 import main
 import preflight
 import utils
 from checks import machine
+from events import SECOND
 from tests.test_config import KEYS
 
 ROOT = Path(__file__).parent.parent
@@ -377,3 +379,57 @@ def test_a_folder_that_is_gone_is_told_by_every_command(tmp_path: Path) -> None:
         assert done.returncode == entry.EXIT_CONFIGURATION
         assert "the folder it was started in cannot be used (No such file or directory)" in done.stderr
         assert done.stderr.count("\n") == 1
+
+
+# --- Places ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def nobody() -> Iterator[None]:
+    """Another user than root, whom nothing is forbidden."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+def test_a_folder_that_may_not_be_searched_is_a_failing_line(tmp_path: Path, nobody: None) -> None:
+    closed = Path(f"/tmp/iwm-closed-{os.getpid()}-{os.geteuid()}")
+    closed.mkdir()
+    try:
+        (closed / "log").touch()
+        closed.chmod(0)
+        settings_, _ = config.load(
+            {**KEYS, "DATA_DIR": str(closed / "data"), "LOG_FILE": str(closed / "log")}, None
+        )
+        checks = diagnose.check_places(settings_, {})
+        lease, is_running = diagnose.check_lease(settings_.data_dir)
+        assert [check.mark for check in (*checks, lease)] == [preflight.Mark.FAIL] * 3
+        assert checks[0].found == f"DATA_DIR: {closed}/data cannot be used (Permission denied)"
+        assert checks[1].found == f"LOG_FILE: {closed}/log cannot be used (Permission denied)"
+        assert not is_running
+        with pytest.raises(config.ConfigError) as caught:
+            config.load(KEYS, closed / ".env")
+        assert caught.value.faults == [
+            f"{closed}/.env: cannot be read (Permission denied); it takes a file that this user may read"
+        ]
+    finally:
+        closed.chmod(0o700)
+        (closed / "log").unlink()
+        closed.rmdir()
+
+
+def test_a_clock_beyond_every_calendar_is_a_failing_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, value in {**KEYS, **LOOPBACK}.items():
+        monkeypatch.setenv(name, value)
+    beyond = 253_402_300_800 * SECOND  # the year 10,000
+    assert diagnose.main(["--offline"], utils.ScaledClock(beyond, 1.0)) == entry.EXIT_FAILED
+    shown = capsys.readouterr().out
+    assert "set this machine's clock (NTP)" in shown

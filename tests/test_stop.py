@@ -196,3 +196,30 @@ def test_the_worker_ends_though_a_thread_of_its_process_does_not(tmp_path: Path)
         assert process.returncode == EXIT_OK, output
         assert time.monotonic() - began < 20
         assert "Stopped" in output
+
+
+def test_a_stop_is_heard_while_the_loop_stands(tmp_path: Path) -> None:
+    """As in a disk that does not answer: what is waited for does not turn the loop."""
+    program = (
+        "import asyncio, main, time\n"
+        "ended = asyncio.Event()\n"
+        "heard = []\n"
+        "async def work():\n"
+        "    loop = asyncio.get_running_loop()\n"
+        "    main._heed_signals(lambda: heard.append(time.monotonic()), lambda: loop.call_soon_threadsafe(ended.set))\n"
+        "    print('ready', flush=True)\n"
+        "    began = time.monotonic()\n"
+        "    time.sleep(1.5)\n"
+        "    await ended.wait()\n"
+        "    print(len(heard), heard[0] - began < 1.2, flush=True)\n"
+        "asyncio.run(work())\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        time.sleep(0.1)
+        process.send_signal(signal.SIGTERM)
+        output, _ = process.communicate(timeout=25)
+        assert (process.returncode, output) == (0, "1 True\n")

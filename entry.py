@@ -13,13 +13,13 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from types import FrameType, TracebackType
-from typing import TYPE_CHECKING, Any, NoReturn
 
-if TYPE_CHECKING:
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # loading these takes a moment in which a signal would find nobody
+    from collections.abc import Callable, Iterator
     from concurrent.futures import ThreadPoolExecutor
+    from types import FrameType, TracebackType
+    from typing import Any, NoReturn
 
 PYTHON_LEAST = (3, 11)
 """Oldest Python that the program is written for."""
@@ -28,7 +28,7 @@ EXIT_OK, EXIT_FAILED, EXIT_CONFIGURATION = 0, 1, 2
 EXIT_INTERRUPTED, EXIT_PIPE = 130, 141
 """What a shell expects of a program that Ctrl-C ended, and of one whose reader has gone."""
 
-FOLDER = Path(__file__).resolve().parent
+FOLDER = os.path.dirname(os.path.realpath(__file__))
 
 
 # --- First -------------------------------------------------------------------------------------------
@@ -113,9 +113,10 @@ def missing_text(error: BaseException) -> str | None:
 
 def _remedy(python: str) -> str:
     """How to start it with what it needs, once that is there: the environment that exists, or one to be made."""
-    made = FOLDER / ".venv"
-    if (made / "bin" / "python").exists() and Path(sys.prefix) != made:
-        return f"start it with {made / 'bin' / 'python'}"
+    made = os.path.join(FOLDER, ".venv")
+    inside = os.path.join(made, "bin", "python")
+    if os.path.exists(inside) and sys.prefix != made:
+        return f"start it with {inside}"
     return f"{python} -m venv .venv && .venv/bin/pip install -r requirements.txt, then start it with .venv/bin/python"
 
 

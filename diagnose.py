@@ -286,10 +286,13 @@ def check_oddities(settings: Settings, environment: Mapping[str, str]) -> list[C
     if opening + settings.warmup_seconds >= config.seconds_of_day(settings.no_entry_after):
         text = "WARMUP_SECONDS lasts until NO_ENTRY_AFTER: there can be no entry at all"
         found.append(Check("Settings", Mark.WARNING, text, "shorten it"))
-    for doubt in config.doubts(environment):
-        text, _, do = doubt.partition(": ")
-        found.append(Check("Settings", Mark.WARNING, text, do))
+    found += _doubted("Settings", config.doubts(environment))
     return found
+
+
+def _doubted(group: str, doubts: Sequence[str]) -> list[Check]:
+    parted = (doubt.partition(": ") for doubt in doubts)
+    return [Check(group, Mark.WARNING, text, do) for text, _, do in parted]
 
 
 def free_bytes(folder: Path) -> int:
@@ -697,6 +700,7 @@ def _check_program(
     try:
         checks += check_settings(settings, sources, verbose=options.verbose or options.json)
         checks += check_oddities(settings, os.environ)
+        checks += _doubted("Machine", machine.doubts())
         checks += check_places(settings, os.environ)
         lease, is_running = check_lease(settings.data_dir)
         checks.append(lease)

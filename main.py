@@ -953,7 +953,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         secrets=settings.secrets(),
         clock=SystemClock().now,
     )
-    for doubt in doubts():
+    for doubt in (*doubts(), *machine.doubts()):
         log.warning("setting_doubtful", text=f"⚠️ {doubt}")
     try:
         return asyncio.run(work(settings))

@@ -58,6 +58,22 @@ def unify() -> None:
         os.environ["https_proxy"] = _with_scheme(proxy)
 
 
+def doubts() -> list[str]:
+    """What the machine's variables do to the connections that the owner may not know, one line each. No fault."""
+    told = []
+    if os.environ.get(KEY_LOG):
+        told.append(
+            f"{KEY_LOG} is set: whoever reads that file can read your keys on the wire; unset it if you can"
+        )
+    proxy = getproxies_environment().get("https")
+    if proxy:
+        host = urlsplit(_with_scheme(proxy)).netloc.rpartition("@")[2]
+        told.append(
+            f"https_proxy is set: vendor and Pushover are reached through {host}, unless no_proxy says otherwise"
+        )
+    return told
+
+
 def _leaves_the_machine(settings: Settings) -> bool:
     """Whether any address is another machine's: nothing of all this is used for its own loopback."""
     if settings.heartbeat_url.get_secret_value() or settings.second_channel_url.get_secret_value():

@@ -137,6 +137,18 @@ def test_sockets_go_the_way_of_rest(monkeypatch: pytest.MonkeyPatch) -> None:
     assert os.environ["https_proxy"] == "http://proxy.example:3128"
 
 
+def test_what_the_owner_may_not_know_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert machine.doubts() == []
+    monkeypatch.setenv("https_proxy", "http://user:CANARY@proxy.example:3128")
+    monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "keys"))
+    assert [doubt.partition(": ")[0] for doubt in machine.doubts()] == [
+        "SSLKEYLOGFILE is set",
+        "https_proxy is set",
+    ]
+    assert "through proxy.example:3128," in machine.doubts()[1]
+    assert "CANARY" not in "".join(machine.doubts())
+
+
 def test_every_fault_is_told_at_once_by_every_command_that_connects(tmp_path: Path) -> None:
     bad = {
         **KEYS,

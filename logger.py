@@ -262,11 +262,13 @@ def _parts(secret: str) -> Iterator[str]:
     except ValueError:
         return  # no address by which anything could be asked
     if password:
-        yield password
+        yield from {password, unquote(password)}
     whole = address.path + (f"?{address.query}" if address.query else "")
-    for part in (secret.rstrip("/"), whole, address.path, *re.split(r"[/?&=:@]", secret.split("://")[1])):
+    # Several addresses may stand in one setting, with commas or blanks between them.
+    words = re.split(r"[/?&=:@\s,]", secret.split("://", 1)[1])
+    for part in (secret.rstrip("/"), whole, address.path, *words):
         if len(part) >= SECRET_PART_LENGTH and part != host:
-            yield part
+            yield from {part, unquote(part)}
 
 
 def _spellings(secret: str) -> Iterator[str]:

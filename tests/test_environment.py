@@ -262,12 +262,11 @@ def test_a_console_of_another_language_shows_everything(tmp_path: Path) -> None:
 def test_outputs_that_are_closed_full_or_gone_end_without_a_traceback(tmp_path: Path) -> None:
     closed = "import os, sys; os.close(1); os.close(2); os.execv(sys.argv[1], sys.argv[1:])"
     assert run(tmp_path, "-c", closed, sys.executable, MAIN, "--version").returncode == entry.EXIT_OK
-    with open("/dev/full", "w", encoding="utf-8") as full:
-        done = run(tmp_path, MAIN, "--version", stdout=full, stderr=subprocess.PIPE, capture_output=False)
-    assert (done.returncode, done.stderr) == (
-        entry.EXIT_FAILED,
-        "The output cannot be written: No space left on device\n",
-    )
+    if Path("/dev/full").exists():
+        with open("/dev/full", "w", encoding="utf-8") as full:
+            done = run(tmp_path, MAIN, "--version", stdout=full, stderr=subprocess.PIPE, capture_output=False)
+        assert done.returncode == entry.EXIT_FAILED
+        assert done.stderr == "The output cannot be written: No space left on device\n"
     for command in ((MAIN, "--version"), (DIAGNOSE, "--offline"), ("-m", "sim", "verify", "gone")):
         reader, writer = os.pipe()
         os.close(reader)

@@ -160,6 +160,20 @@ def test_what_only_resembles_a_secret_stays() -> None:
     assert logger.redactor([])("as it is %41") == "as it is %41"
 
 
+def test_of_several_addresses_in_one_setting_each_is_hidden() -> None:
+    redact = logger.redactor(
+        ["tgram://123456789:AAECANARYtelegramtoken/1234567890123, mailto://me:pass%20CANARY@example.com"]
+    )
+    for text in (
+        "AAECANARYtelegramtoken",
+        "chat 1234567890123",
+        "login me pass CANARY",
+        "login pass%20CANARY",
+    ):
+        assert "CANARY" not in redact(text)
+        assert logger.MASK in redact(text)
+
+
 def test_a_line_is_searched_quickly() -> None:
     redact = logger.redactor([KEY, HEARTBEAT, KEY[::-1], "u" + KEY])
     line = "📊 Data feed active: IWM $220.50, VWAP $220.30, Vol 1,250,000" * 3

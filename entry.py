@@ -174,12 +174,13 @@ def _prepare_streams() -> None:
         stream: Any = getattr(sys, name)
         if stream is not None:
             stream.flush()
+        at_once = bool(getattr(stream, "write_through", False))  # PYTHONUNBUFFERED
         careful = _Careful(
-            open(number, "wb", closefd=False),  # noqa: SIM115 - open to the end of the process
+            open(number, "wb", buffering=0 if at_once else -1, closefd=False),  # noqa: SIM115 - to the process's end
             encoding="utf-8",
             errors="backslashreplace",
             line_buffering=getattr(stream, "line_buffering", True),
-            write_through=getattr(stream, "write_through", False),
+            write_through=at_once,
         )
         setattr(sys, name, careful)
 

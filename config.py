@@ -7,17 +7,20 @@ The engine receives `Rules` only, so it cannot see a key or an address. Values c
 from __future__ import annotations
 
 import difflib
+import errno
 import hashlib
 import io
+import ipaddress
 import json
 import math
 import os
 import re
-from collections.abc import Mapping
+import stat
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from dotenv.parser import parse_stream
 from pydantic import (
@@ -29,6 +32,7 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -48,6 +52,31 @@ _KEY = re.compile(rf"[A-Za-z0-9_-]{{{_KEY_LENGTH},}}")
 _NAME_NEAR = 0.8
 """How much a name of that length must be like a setting's to be repeated."""
 
+NAME_BYTES, PATH_BYTES = 255, 4000
+"""The longest name of a file, and the longest path, less what is appended to it: what Linux and macOS take."""
+
+HOST_LENGTH = 253
+"""The longest name of a host that can be asked for."""
+
+_LABEL = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
+"""A part of a host's name. The underscore is not for the public, but private networks use it."""
+
+_WHOLE = re.compile(r"[+-]?[0-9]+(?:\.0+)?")
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+"""Numbers as they are written in ASCII. Python takes digits of every script, and underscores, too."""
+
+ENV_FILE_BYTES = 256 * 1024
+"""A file of settings has a few thousand bytes. A bigger one is something else."""
+
+ENV_LINES_NAMED = 10
+"""Lines that are no setting, of which each is named. More of them are no file of settings."""
+
+NAME_NEAR_OUTSIDE = 0.8
+"""The same in the environment, where most names are somebody else's."""
+
+VENDOR_PREFIXES = ("POLYGON_", "MASSIVE_", "PUSHOVER_")
+"""What begins like this is meant for a program such as this one."""
+
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
 """The only hosts that may be spoken to without TLS."""
 
@@ -63,7 +92,9 @@ class ConfigError(Exception):
 def seconds_of_day(text: str) -> int:
     """Seconds after midnight of ``HH:MM`` or ``HH:MM:SS``. Raises ValueError for anything else."""
     parts = text.split(":")
-    if len(parts) not in (2, 3) or not all(len(part) == 2 and part.isdigit() for part in parts):
+    if len(parts) not in (2, 3) or not all(
+        len(part) == 2 and part.isascii() and part.isdigit() for part in parts
+    ):
         raise ValueError("takes a New York time as HH:MM or HH:MM:SS")
     hours, minutes, seconds = (*map(int, parts), 0)[:3]
     if hours > 23 or minutes > 59 or seconds > 59:
@@ -79,7 +110,7 @@ def _session_time(text: str) -> str:
 
 def _ticker(text: str) -> str:
     text = text.strip().upper()
-    if not text.replace(".", "").isalnum() or len(text) > 10:
+    if not (text.isascii() and text.replace(".", "").isalnum()) or len(text) > 10:
         raise ValueError("takes a ticker such as IWM")
     return text
 
@@ -93,10 +124,23 @@ def _lower(value: object) -> object:
 
 
 def _place(value: Path) -> Path:
+    text = str(value)
+    if any(mark in text for mark in ("'", '"', "$", " #")) or not all(map(str.isprintable, _shown(text))):
+        # What a shell or an editor would have taken off or filled in has come here as it stands.
+        raise ValueError("takes a path without quotes, $, # behind a space, or control characters")
     try:
-        return value.expanduser()
+        place = value.expanduser()
     except RuntimeError:
         raise ValueError("takes a place; whose home ~ is cannot be told on this machine") from None
+    encoded = os.fsencode(place)
+    if len(encoded) > PATH_BYTES or any(len(part) > NAME_BYTES for part in encoded.split(b"/")):
+        raise ValueError(f"takes a path whose names have at most {NAME_BYTES} bytes each")
+    return place
+
+
+def _shown(path: str) -> str:
+    """A path's characters without those that stand for bytes which are no UTF-8: a file system may hold such."""
+    return "".join(character for character in path if not "\udc80" <= character <= "\udcff")
 
 
 SessionTime = Annotated[str, AfterValidator(_session_time)]
@@ -275,6 +319,15 @@ class Rules(BaseModel):
     )
     push_cap_seconds: int = _rule(600, "s", "Span of the push cap", ge=1, le=86_400)
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _digits(cls, value: object, info: ValidationInfo) -> object:
+        """Text for a number is made of ASCII digits."""
+        form = {int: _WHOLE, float: _NUMBER}.get(cls.model_fields[str(info.field_name)].annotation)  # type: ignore[arg-type]
+        if form is not None and isinstance(value, str) and not form.fullmatch(value.strip()):
+            raise ValueError("a number is written with ASCII digits")
+        return value
+
     @field_validator("benchmark")
     @classmethod
     def _benchmark(cls, value: str) -> str:
@@ -338,24 +391,70 @@ class Rules(BaseModel):
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
-def _url(schemes: tuple[str, str]) -> AfterValidator:
-    """A checked address: ``schemes`` are the one with TLS and the one that only loopback may use."""
+def host_fault(host: str) -> str | None:
+    """Why a host's name, or address, cannot be asked for; None when it can. It is not looked up."""
+    if ":" in host:
+        return None if _is_address(host, ipaddress.IPv6Address) else "no IPv6 address"
+    if not host.isascii() or "xn--" in host.lower():
+        import idna  # noqa: PLC0415 - needed for names that are not English, so hardly ever
+
+        try:
+            host = idna.encode(host).decode()
+            idna.decode(host)
+        except UnicodeError:  # idna's own errors are of that kind
+            return "cannot be encoded"
+    if len(host) > HOST_LENGTH or not all(map(_LABEL.fullmatch, host.split("."))):
+        return "takes names of 1 to 63 letters, digits and hyphens, with single dots between them"
+    if host.rpartition(".")[2].isdigit() and not _is_address(host, ipaddress.IPv4Address):
+        return "no IPv4 address"
+    return None
+
+
+def _is_address(host: str, kind: type[ipaddress.IPv4Address] | type[ipaddress.IPv6Address]) -> bool:
+    try:
+        return "%" not in host and bool(kind(host))
+    except ValueError:
+        return False
+
+
+def _split(text: str, example: str) -> SplitResult:
+    """The parts of an address whose host and port can be connected to. Raises ValueError with what it takes."""
+    wrong = f"takes an address such as {example}"
+    # The parser drops line breaks and tabs without a word; nobody means them.
+    if not text.isprintable() or " " in text or "\\" in text:
+        raise ValueError(f"{wrong}, without blanks")
+    try:
+        parts = urlsplit(text)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        raise ValueError(wrong) from None
+    if not host:
+        raise ValueError(wrong)
+    if port == 0 or parts.netloc.endswith(":"):
+        raise ValueError(f"{wrong}, its port from 1 to 65535")
+    if fault := host_fault(host):
+        raise ValueError(f"{wrong}; its host is not one that can be connected to ({fault})")
+    return parts
+
+
+def _url(schemes: tuple[str, str], endings: tuple[str, ...] = ()) -> AfterValidator:
+    """A checked address: ``schemes`` are the one with TLS and the one that only loopback may use.
+
+    ``endings`` are paths that the program adds itself; they are taken off.
+    """
     secure, plain = schemes
 
     def check(text: str) -> str:
         text = text.strip().rstrip("/")
-        try:
-            parts = urlsplit(text)
-            host, _ = parts.hostname, parts.port
-        except ValueError:
-            raise ValueError(f"takes an address such as {secure}://example.com") from None
-        if not host or parts.scheme not in schemes:
+        parts = _split(text, f"{secure}://example.com")
+        if parts.scheme not in schemes:
             raise ValueError(f"takes an address such as {secure}://example.com")
-        if parts.scheme == plain and host not in LOOPBACK_HOSTS:
+        if parts.scheme == plain and parts.hostname not in LOOPBACK_HOSTS:
             raise ValueError(f"takes {secure}://; plain {plain}:// is for loopback only")
-        if parts.username or parts.password or parts.query or parts.fragment:
+        if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
             raise ValueError("takes an address without user, query or fragment")
-        return text
+        ending = next((ending for ending in endings if parts.path.endswith(ending)), "")
+        return text.removesuffix(ending).rstrip("/")
 
     return AfterValidator(check)
 
@@ -364,14 +463,9 @@ def _secret_url(value: SecretStr) -> SecretStr:
     text = value.get_secret_value().strip()
     if not text:
         return SecretStr("")
-    try:
-        parts = urlsplit(text)
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        raise ValueError("takes an https:// address") from None
-    is_plain = text.isprintable() and " " not in text
-    secure = parts.scheme == "https" or (parts.scheme == "http" and host in LOOPBACK_HOSTS)
-    if not host or not secure or not is_plain:
+    parts = _split(text, "https://example.com/abc")
+    secure = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK_HOSTS)
+    if not secure:
         raise ValueError("takes an https:// address")
     return SecretStr(text)
 
@@ -385,6 +479,8 @@ def _polygon_key(value: SecretStr) -> SecretStr:
         or not text.isascii()
     ):
         raise ValueError("takes your Massive (Polygon.io) API key, without spaces")
+    if any(mark in text for mark in "'\"$"):  # what a shell takes off, and `docker --env-file` leaves
+        raise ValueError("takes your Massive (Polygon.io) API key, without quotes or $")
     return value
 
 
@@ -396,7 +492,7 @@ def _pushover_key(value: SecretStr) -> SecretStr:
 
 
 HttpUrl = Annotated[str, _url(("https", "http"))]
-SocketUrl = Annotated[str, _url(("wss", "ws"))]
+SocketUrl = Annotated[str, _url(("wss", "ws"), endings=("/stocks", "/options"))]
 SecretUrl = Annotated[SecretStr, AfterValidator(_secret_url)]
 PolygonKey = Annotated[SecretStr, AfterValidator(_polygon_key)]
 PushoverKey = Annotated[SecretStr, AfterValidator(_pushover_key)]
@@ -528,6 +624,43 @@ def load_rules(environment: Mapping[str, str] | None = None, env_file: Path | No
     return _validated(Rules, rules, found)
 
 
+def doubts(environment: Mapping[str, str] | None = None, env_file: Path | None = Path(".env")) -> list[str]:
+    """What is probably not meant in ``env_file`` and ``environment``, one line each: no fault, and not shown elsewhere.
+
+    A name that stands twice in the file, and one in the environment that is no setting but close to one.
+    """
+    environment = os.environ if environment is None else environment
+    told = list(_read(environment, env_file).doubts)
+    names = variable_names()
+    known = {*names, *ALIASES}
+    words = {word for name in names for word in name.split("_")}
+    for name in sorted(environment.keys() - known):
+        upper = name.upper()
+        if upper in known:
+            told.append(f"the environment has {name}, which is not read: write {upper}")
+        elif near := _near(upper, names, words):
+            told.append(f"the environment has {name}, which is no setting: did you mean {near}?")
+        elif upper.startswith(VENDOR_PREFIXES):
+            told.append(f"the environment has {name}, which is no setting: see .env.example")
+    return told
+
+
+def _near(name: str, names: Sequence[str], words: Set[str]) -> str | None:
+    """The setting that ``name`` is a misspelling of."""
+    joined = name.replace("_", "")
+    for setting in names:
+        if joined == setting.replace("_", ""):
+            return setting
+    begun = [setting for setting in names if "_" in name and setting.startswith(f"{name}_")]
+    if begun:
+        return begun[0]
+    # Comparing letter by letter takes long; a slip leaves most words as they are, and the length.
+    if not words & set(name.split("_")) and "_" in name:
+        return None
+    found = difflib.get_close_matches(name, names, n=1, cutoff=NAME_NEAR_OUTSIDE)
+    return found[0] if found else None
+
+
 @dataclass
 class _Found:
     """What was read: values and sources by variable, lines by variable of the file, and what is wrong with it."""
@@ -537,10 +670,12 @@ class _Found:
     sources: dict[str, str] = field(default_factory=dict)
     lines: dict[str, int] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
+    doubts: list[str] = field(default_factory=list)
+    """What is probably not meant, and yet no fault."""
 
     def missing_file(self) -> str | None:
         """The line for somebody who has no file yet; None when there is one, or none is looked for."""
-        if self.file is None or self.file.is_file():
+        if self.file is None or os.path.lexists(self.file):
             return None
         return (
             f"No {self.file.name} in {self.file.absolute().parent}: copy .env.example there, "
@@ -583,7 +718,7 @@ def _read(environment: Mapping[str, str] | None, env_file: Path | None) -> _Foun
                 if name in lines:
                     found.lines[variable] = lines[name]
 
-    in_file, lines = _read_env_file(env_file, found.faults)
+    in_file, lines = _read_env_file(env_file, found)
     for name in in_file.keys() - names:
         found.faults.append(_unknown(name, f"{env_file}, line {lines[name]}", names))
     take(in_file, "file", lines)
@@ -600,26 +735,76 @@ def _unknown(name: str, where: str, names: set[str]) -> str:
     return f"{shown}: no such setting in {where}; {hint}"
 
 
-def _read_env_file(path: Path | None, faults: list[str]) -> tuple[dict[str, str | None], dict[str, int]]:
+def _read_env_file(path: Path | None, found: _Found) -> tuple[dict[str, str | None], dict[str, int]]:
     """The variables of a file by upper-case name, and their lines. A line that is no ``NAME=value`` is a fault; it is not shown."""
-    if path is None or not path.is_file():
-        return {}, {}
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        faults.append(f"{path}: cannot be read as UTF-8 text ({type(error).__name__})")
-        return {}, {}
     values: dict[str, str | None] = {}
     lines: dict[str, int] = {}
-    for binding in parse_stream(io.StringIO(text)):
+    wrong: list[int] = []
+    text = None if path is None else _text_of(path, found.faults)
+    for binding in parse_stream(io.StringIO(text or "")):
         written = binding.original.string  # with the empty lines before it
         line = binding.original.line + written[: -len(written.lstrip()) or None].count("\n")
         if binding.key is not None and binding.value is not None:
-            values[binding.key.upper()] = binding.value
-            lines[binding.key.upper()] = line
+            name = binding.key.upper()
+            if name in values and _is_setting(name):
+                found.doubts.append(
+                    f"{name} stands twice in {path}: line {line} counts, not line {lines[name]}"
+                )
+            values[name] = binding.value
+            lines[name] = line
         elif binding.key is not None or binding.error:
-            faults.append(f"{path}: line {line} takes NAME=value")
+            wrong.append(line)
+    found.faults += [f"{path}: line {line} takes NAME=value" for line in wrong[:ENV_LINES_NAMED]]
+    if others := len(wrong[ENV_LINES_NAMED:]):
+        found.faults.append(f"{path}: {others} more lines are no NAME=value: is it a file of settings?")
     return values, lines
+
+
+def _is_setting(name: str) -> bool:
+    return name in ALIASES or name.lower() in Settings.model_fields
+
+
+def _text_of(path: Path, faults: list[str]) -> str | None:
+    """What a file of settings holds; None without one. What cannot be read as one is a fault."""
+    try:
+        data = _bytes_of(path)
+        text = None if data is None else data.decode("utf-8-sig")
+    except FileNotFoundError:
+        if path.is_symlink():
+            faults.append(f"{path}: is a link that leads nowhere; remove it or mend it")
+        return None
+    except OSError as error:
+        faults.append(f"{path}: cannot be read ({error.strerror}); it takes a file that this user may read")
+        return None
+    except UnicodeDecodeError as error:
+        faults.append(f"{path}: cannot be read as UTF-8 text ({type(error).__name__})")
+        return None
+    if data is not None and len(data) > ENV_FILE_BYTES:
+        faults.append(f"{path}: has more than {ENV_FILE_BYTES // 1024} kB, which no file of settings has")
+        return None
+    if text is not None and "\0" in text:
+        faults.append(f"{path}: holds zero bytes, which no text has (was it saved as UTF-16?)")
+        return None
+    return text
+
+
+def _bytes_of(path: Path) -> bytes | None:
+    """A file's bytes, up to one more than a file of settings may have; None for ``/dev/null``. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe keeps nobody waiting
+    try:
+        mode = os.fstat(descriptor).st_mode
+        if stat.S_ISCHR(mode):
+            return None
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, "it is a folder")
+        if not stat.S_ISREG(mode):
+            raise OSError(errno.ENXIO, "it is a pipe")
+        data = b""
+        while (more := os.read(descriptor, ENV_FILE_BYTES + 1 - len(data))) and len(data) <= ENV_FILE_BYTES:
+            data += more
+        return data
+    finally:
+        os.close(descriptor)
 
 
 def _fault(location: tuple[int | str, ...], message: str, found: _Found) -> str:

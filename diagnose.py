@@ -6,44 +6,50 @@ It starts even where packages are missing or Python is too old, to say so. What 
 
 from __future__ import annotations
 
+import os
+import sys
+
+if getattr(sys.flags, "safe_path", False):  # -P, or PYTHONSAFEPATH: this folder is still where the program is
+    sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+import entry
+
+if _STARTED := __name__ == "__main__":  # A SyntaxError here: Python 3.11 or newer is needed, see README
+    entry.begin("diagnose.py", reports=sys.argv[1:2] != ["why"])
+
 import argparse
 import asyncio
-import difflib
 import importlib
 import importlib.metadata
 import json
-import os
 import shutil
-import sys
+import stat
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, TextIO
 
-try:
-    # Loads what it can: where a package is missing, `import_error` says so, and `main` says which.
-    from preflight import Asked, Check, Mark, check_network, import_error, in_session, may_be_connected
+# Loads what it can: where a package is missing, `import_error` says so, and `main` says which.
+from preflight import Asked, Check, Mark, check_network, import_error, in_session, may_be_connected
 
-    if import_error is None:
-        import config
-        import journal
-        import logger
-        import utils
-        from config import Settings
-        from events import SECOND
-        from journal import DiskFile, Lease, LeaseHeld, Opener
-        from utils import Clock
-except KeyboardInterrupt:  # loading takes a moment, and Ctrl-C does not wait for it
-    sys.exit(130)
+if import_error is None:
+    import structlog
+
+    import config
+    import journal
+    import logger
+    import utils
+    from checks import machine
+    from config import Settings
+    from events import SECOND
+    from journal import DiskFile, Lease, LeaseHeld, Opener
+    from utils import Clock
+
+    log = structlog.get_logger("diagnose")
 
 EXIT_OK, EXIT_FAILS, EXIT_CONFIGURATION = 0, 1, 2
-EXIT_INTERRUPTED = 130
-"""What a shell expects of a program that Ctrl-C ended."""
 
 FOLDER = Path(__file__).resolve().parent
-
-PYTHON_LEAST = (3, 11)
-"""Oldest Python that the program is written for."""
 
 EMERGENCY_PRIORITY = 2
 """Pushover's priority that repeats until it is acknowledged."""
@@ -98,6 +104,7 @@ exit status:
   1  something fails: every line with a cross says what to do
   2  bad configuration: one line for each fault
   130  ended by Ctrl-C
+  141  whoever read the output has gone, as with | head
 
 Keys are never printed, and without --send-test nothing is sent to the phone. The vendor allows one streaming connection
 per account and kind of market, so a copy that runs elsewhere would lose its own to this check: the sockets are tried
@@ -111,9 +118,11 @@ only while no copy runs on DATA_DIR and, from 10 minutes before a session to its
 def check_python(version: tuple[int, ...] = tuple(sys.version_info[:3])) -> Check:
     """Whether this Python is new enough."""
     text = "Python " + ".".join(map(str, version))
-    if version >= PYTHON_LEAST:
-        return Check("Machine", Mark.OK, text)
-    return Check("Machine", Mark.FAIL, text, "install Python 3.11 or newer")
+    if version < entry.PYTHON_LEAST:
+        return Check("Machine", Mark.FAIL, text, "install Python 3.11 or newer")
+    if fault := entry.platform_text():
+        return Check("Machine", Mark.FAIL, f"{text}, but {fault}")
+    return Check("Machine", Mark.OK, text)
 
 
 def check_packages(
@@ -286,12 +295,13 @@ def check_oddities(settings: Settings, environment: Mapping[str, str]) -> list[C
     if opening + settings.warmup_seconds >= config.seconds_of_day(settings.no_entry_after):
         text = "WARMUP_SECONDS lasts until NO_ENTRY_AFTER: there can be no entry at all"
         found.append(Check("Settings", Mark.WARNING, text, "shorten it"))
-    names = config.variable_names()
-    for name in sorted(set(environment) - {*names, *config.ALIASES}):
-        if near := difflib.get_close_matches(name, names, n=1, cutoff=0.9):
-            text = f"the environment has {name}, which is no setting"
-            found.append(Check("Settings", Mark.WARNING, text, f"did you mean {near[0]}?"))
+    found += _doubted("Settings", config.doubts(environment))
     return found
+
+
+def _doubted(group: str, doubts: Sequence[str]) -> list[Check]:
+    parted = (doubt.partition(": ") for doubt in doubts)
+    return [Check(group, Mark.WARNING, text, do) for text, _, do in parted]
 
 
 def free_bytes(folder: Path) -> int:
@@ -311,6 +321,29 @@ def check_places(
 
     ``opener`` opens the file that is written as a trial (None: as the record's own is opened).
     """
+    found = _guarded(
+        "DATA_DIR", settings.data_dir, lambda: _check_data(settings, environment, opener, free, is_mount)
+    )
+    return found + _guarded("LOG_FILE", settings.log_file, lambda: [_check_log(settings.log_file)])
+
+
+def _guarded(name: str, place: Path, check: Callable[[], list[Check]]) -> list[Check]:
+    """What ``check`` finds; that it cannot look, as into a folder that may not be searched, is a finding, too."""
+    try:
+        return check()
+    except OSError as error:
+        text = f"{name}: {place} cannot be used ({error.strerror or type(error).__name__})"
+        return [Check("Places", Mark.FAIL, text, "name a place that this user may search, read and write")]
+
+
+def _check_data(
+    settings: Settings,
+    environment: Mapping[str, str],
+    opener: Opener | None,
+    free: Callable[[Path], int],
+    is_mount: Callable[[Path], bool],
+) -> list[Check]:
+    """The folder of records. Raises OSError where it cannot even be looked at."""
     folder = settings.data_dir
     found = [_check_folder("DATA_DIR", folder, folder)]
     if found[0].mark is not Mark.FAIL:
@@ -321,13 +354,16 @@ def check_places(
         found.append(_check_room(settings, free))
     if environment.get("RENDER"):
         found.append(_check_disk(folder, is_mount))
-    fault = _log_file_fault(settings.log_file)
-    if fault is None:
-        found.append(_check_folder("LOG_FILE", settings.log_file, settings.log_file.parent))
-    else:
-        text = f"LOG_FILE: {settings.log_file.absolute()} {fault}"
-        found.append(Check("Places", Mark.FAIL, text, "name a plain file that this user may write"))
     return found
+
+
+def _check_log(path: Path) -> Check:
+    """The log. Raises OSError where its folder cannot even be looked at."""
+    fault = _log_file_fault(path)
+    if fault is None:
+        return _check_folder("LOG_FILE", path, path.parent)
+    text = f"LOG_FILE: {path.absolute()} {fault}"
+    return Check("Places", Mark.FAIL, text, "name a plain file that this user may write")
 
 
 def _nearest(folder: Path) -> Path:
@@ -408,14 +444,18 @@ def _log_file_fault(path: Path) -> str | None:
     """Why a log that is there cannot be written; None when it can, or is still to be made."""
     try:
         # As the log opens it, a symbolic link included, but nothing is made; a pipe does not keep us waiting.
-        os.close(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC))
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        is_pipe = stat.S_ISFIFO(os.fstat(descriptor).st_mode)
+        os.close(descriptor)
+        return "is a pipe, not a file" if is_pipe else None
     except (FileNotFoundError, NotADirectoryError):
         return None  # its folder is looked at on its own
     except OSError as error:
         if path.is_symlink():
             return "is a symbolic link, which the log refuses"
-        return "is a folder, not a file" if path.is_dir() else f"cannot be opened ({error.strerror})"
-    return None
+        return (
+            "is a folder, not a file" if path.is_dir() else f"cannot be opened ({logger.file_fault(error)})"
+        )
 
 
 def check_lease(folder: Path) -> tuple[Check, bool]:
@@ -423,7 +463,14 @@ def check_lease(folder: Path) -> tuple[Check, bool]:
 
     Takes its lease for a moment when there is one.
     """
-    if not (folder / "lease").exists():
+    try:
+        has_run = (folder / "lease").exists()
+    except OSError as error:
+        text = f"lease: cannot be looked for ({error.strerror})"
+        return Check(
+            "Places", Mark.FAIL, text, f"give this user the right to search {folder.absolute()}"
+        ), False
+    if not has_run:
         return Check("Places", Mark.OK, "lease: free, no copy has run on DATA_DIR yet"), False
     lease = Lease(folder)
     try:
@@ -523,7 +570,7 @@ def report_text(checks: Sequence[Check]) -> str:
     """The checks by group, one line each, and a summary."""
     lines: list[str] = []
     for group in dict.fromkeys(check.group for check in checks):
-        lines += [group, *(check.line() for check in checks if check.group == group), ""]
+        lines += [group, *(_shown(check.line()) for check in checks if check.group == group), ""]
     counts = {mark: sum(check.mark is mark for check in checks) for mark in Mark}
     verdict = "Not ready" if counts[Mark.FAIL] else "Ready"
     lines.append(
@@ -538,7 +585,13 @@ def report_json(checks: Sequence[Check]) -> str:
         {"group": check.group, "mark": check.mark.name.lower(), "found": check.found, "do": check.do}
         for check in checks
     ]
-    return json.dumps({"ready": not _fails(checks), "checks": rows}, ensure_ascii=False, indent=1)
+    report = json.dumps({"ready": not _fails(checks), "checks": rows}, ensure_ascii=False, indent=1)
+    return _shown(report, as_json=True)
+
+
+def _shown(text: str, *, as_json: bool = False) -> str:
+    """What may be printed of what vendors, files and variables say. Where nothing could be loaded, all is our own."""
+    return utils.printable(text, as_json=as_json) if import_error is None else text
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -577,26 +630,21 @@ def main(arguments: Sequence[str] | None = None, clock: Clock | None = None) -> 
     if words[:1] == ["why"]:
         return _why(words[1:])
     options = parse(words)
-    reconfigure = getattr(sys.stdout, "reconfigure", None)
-    if reconfigure is not None:
-        reconfigure(encoding="utf-8", errors="backslashreplace")
-    requirements = (FOLDER / "requirements.txt").read_text(encoding="utf-8")
     checks = [check_python()]
     # What follows from a fault is not said as another one.
     if not _fails(checks):
-        checks += _shortened(check_packages(requirements), options.verbose or options.json)
+        checks += _check_requirements(options.verbose or options.json)
     if not _fails(checks):
         checks += check_modules()
     if import_error is not None:
         print(report_json(checks) if options.json else report_text(checks))
         return EXIT_FAILS
-    try:
-        settings, sources = config.load()
-    except config.ConfigError as error:
+    settings, sources, faults = _settings()
+    if settings is None or faults:
         # One remedy for all: said once, with the last, unless a fault has said it itself.
-        is_said = any(".env.example" in fault for fault in error.faults)
+        is_said = settings is not None or any(".env.example" in fault for fault in faults)
         do = "" if is_said else "see .env.example and the README's table of settings"
-        *others, last = error.faults
+        *others, last = faults
         checks += [Check("Settings", Mark.FAIL, fault) for fault in others]
         checks.append(Check("Settings", Mark.FAIL, last, do))
         print(report_json(checks) if options.json else report_text(checks))
@@ -605,6 +653,32 @@ def main(arguments: Sequence[str] | None = None, clock: Clock | None = None) -> 
     report = report_json(checks) if options.json else report_text(checks)
     print(logger.redactor(settings.secrets())(report))
     return EXIT_FAILS if _fails(checks) else EXIT_OK
+
+
+def _check_requirements(every: bool) -> list[Check]:
+    """The packages, each in its line if ``every`` is asked for."""
+    path = FOLDER / "requirements.txt"
+    try:
+        requirements = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        text = f"{path}: cannot be read ({getattr(error, 'strerror', None) or type(error).__name__})"
+        return [Check("Packages", Mark.FAIL, text, "the installation is incomplete: get it anew")]
+    return _shortened(check_packages(requirements), every)
+
+
+def _settings() -> tuple[Settings | None, dict[str, str], list[str]]:
+    """The settings (None when they are bad), their sources, and every fault, the machine's own variables' included."""
+    settings: Settings | None = None
+    sources: dict[str, str] = {}
+    faults: list[str] = []
+    try:
+        settings, sources = config.load()
+    except config.ConfigError as error:
+        faults = error.faults
+    faults = faults + machine.faults(settings)
+    if not faults:
+        machine.unify()
+    return settings, sources, faults
 
 
 def _why(arguments: Sequence[str]) -> int:
@@ -635,29 +709,46 @@ def _check_program(
         clock=clock.now,
         stream=sys.stderr,
     )
+    checks: list[Check] = []
     try:
-        checks = check_settings(settings, sources, verbose=options.verbose or options.json)
+        checks += check_settings(settings, sources, verbose=options.verbose or options.json)
         checks += check_oddities(settings, os.environ)
+        checks += _doubted("Machine", machine.doubts())
         checks += check_places(settings, os.environ)
         lease, is_running = check_lease(settings.data_dir)
-        checks += [lease, *check_calendar(settings, clock.now())]
+        checks.append(lease)
+        try:
+            checks += check_calendar(settings, clock.now())
+        except (LookupError, OverflowError, ValueError, OSError) as error:
+            # No calendar reaches as far as this clock: nobody needs to be asked before it is set.
+            text = f"no session near this machine's time ({error})"
+            return [*checks, Check("Calendar", Mark.FAIL, text, "set this machine's clock (NTP)")]
         if not options.offline:
             asked = what_to_ask(options, is_running=is_running, now=clock.now())
             if asked.sockets and may_be_connected(utils.session_at(clock.now()), clock.now()):
                 print(SOCKETS_WARNING, file=sys.stderr)
-            checks += asyncio.run(check_network(settings, clock, asked, progress=Screen(sys.stderr)))
+            checks += asyncio.run(_ask(settings, clock, asked))
+    except Exception as error:
+        name = type(error).__name__
+        log.critical("crashed", text=f"🛑 The checks were ended by {name}: {error}", exc_info=error)
+        checks.append(
+            Check(
+                "Machine", Mark.FAIL, f"the checks were ended by a fault of their own ({name})", "report it"
+            )
+        )
     finally:
         logger.close()
     return checks
 
 
+async def _ask(settings: Settings, clock: Clock, asked: Asked) -> list[Check]:
+    """Ask the vendors. A name server that does not answer holds the end up no longer than anybody else."""
+    asyncio.get_running_loop().set_default_executor(entry.threads())
+    return await check_network(settings, clock, asked, progress=Screen(sys.stderr))
+
+
 SOCKETS_WARNING = "Opening both sockets: a copy that runs elsewhere on this account is blind for a minute."
 
 
-if __name__ == "__main__":
-    # Names are looked up in threads that cannot be ended: a name server that does not answer would hold the end up.
-    os.environ.setdefault("RES_OPTIONS", "timeout:1 attempts:3")
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:
-        sys.exit(EXIT_INTERRUPTED)
+if _STARTED:
+    entry.run(main)

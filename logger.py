@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import errno
 import json
 import logging
 import logging.handlers
 import math
 import os
 import re
+import select
 import stat
 import sys
 import threading
@@ -22,7 +24,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Literal, assert_never
-from urllib.parse import quote, quote_plus, urlsplit
+from urllib.parse import quote, quote_plus, unquote, urlsplit
 
 import structlog
 
@@ -47,6 +49,15 @@ FILE_BYTES = 10 * 1024 * 1024
 FILES_KEPT = 5
 """Rotated files that are kept besides the current one."""
 
+ROTATE_AGAIN_BYTES = 1024 * 1024
+"""How much is written on before a file that could not be renamed is rotated again."""
+
+CONSOLE_SECONDS = 0.5
+"""How long a line waits, once, for a console that takes nothing (Ctrl-S, a pipe that nobody reads)."""
+
+CONSOLE_CHARACTERS = 128
+"""What a console that says it takes something surely takes at once: 512 bytes, POSIX's least for a pipe."""
+
 MASK = "***"
 """What stands in the log where a secret was."""
 
@@ -59,6 +70,12 @@ SECRET_PART_LENGTH = 12
 BASE64_LENGTH = 8
 """Shortest run of base64 that is looked for: shorter ones occur by chance."""
 
+RUN_LENGTH = 10
+"""Characters of a secret in a row that are hidden: what a cut or a line break leaves of a key is a part of it."""
+
+ENCODINGS_DEEP = 3
+"""How often a text is decoded in search of a secret: a proxy may encode an address that was encoded before."""
+
 LOCK_SECONDS = 2.0
 """How long a line waits for another thread's. A terminal that takes nothing must not stop the watchdog as well."""
 
@@ -66,7 +83,9 @@ INDENT = "    "
 """Set before every line of a message but its first, so that no message can pass for another line of the log."""
 
 _KEY_IN_URL = re.compile(r"(?i)(\bapi_?key=|\btoken=|\bbearer\s+)[^\s&\"'<>]+")
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\x80-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+
+_WORD = re.compile(r"""[^\s"'<>()\[\]{},]+""")
+_ESCAPE = re.compile(r"\\{1,8}(?:x([0-9A-Fa-f]{2})|u([0-9A-Fa-f]{4}))")
 
 _installed = contextlib.ExitStack()
 
@@ -184,12 +203,51 @@ def _install_hooks() -> None:
 def redactor(secrets: Sequence[str]) -> Callable[[str], str]:
     """A function that replaces each secret, in the spellings that logs show, with ``***``.
 
-    Besides the plain text: percent-encoded, escaped as in JSON, and base64 at any offset; of an address also the
-    parts that make it secret. What follows ``apiKey=``, ``token=`` or ``Bearer`` is replaced whoever's it is.
+    Besides the plain text: percent-encoded in whatever mixture, escaped as in JSON, and base64 at any offset; of an
+    address also the parts that make it secret. Of each, a part of ``RUN_LENGTH`` characters is hidden as well: a text
+    may have been cut. What follows ``apiKey=``, ``token=`` or ``Bearer`` is replaced whoever's it is.
     """
-    spellings = {form for secret in secrets for part in _parts(secret) for form in _spellings(part)}
+    parts = {part for secret in secrets for part in _parts(secret)}
+    spellings = {form for part in parts for form in _spellings(part)}
     known = re.compile("|".join(map(re.escape, sorted(spellings, key=len, reverse=True))) or r"(?!)")
-    return lambda text: _KEY_IN_URL.sub(rf"\1{MASK}", known.sub(MASK, text))
+    runs = frozenset(run for part in parts if "://" not in part for run in _runs(part))
+
+    def redact(text: str) -> str:
+        text = _KEY_IN_URL.sub(rf"\1{MASK}", known.sub(MASK, text))
+        if not runs:
+            return text
+        if "%" in text or "\\" in text:
+            text = _WORD.sub(lambda word: MASK if _holds(word[0], runs) else word[0], text)
+        return _without_runs(text, runs)
+
+    return redact
+
+
+def _runs(text: str) -> Iterator[str]:
+    return (text[start : start + RUN_LENGTH] for start in range(len(text) - RUN_LENGTH + 1))
+
+
+def _without_runs(text: str, runs: frozenset[str]) -> str:
+    """``text`` with every stretch that is made of ``runs`` masked."""
+    found = [start for start, run in enumerate(_runs(text)) if run in runs]
+    if not found:
+        return text
+    kept: list[str] = []
+    end = 0
+    for start in found:
+        if start > end or not kept:
+            kept += [text[end:start], MASK]
+        end = start + RUN_LENGTH
+    return "".join([*kept, text[end:]])
+
+
+def _holds(word: str, runs: frozenset[str]) -> bool:
+    """Whether a word that is percent-encoded, or escaped with backslashes, holds one of ``runs``."""
+    for _ in range(ENCODINGS_DEEP if "%" in word or "\\" in word else 0):
+        word = _ESCAPE.sub(lambda escape: chr(int(escape[1] or escape[2], 16)), unquote(word))
+        if any(run in runs for run in _runs(word)):
+            return True
+    return False
 
 
 def _parts(secret: str) -> Iterator[str]:
@@ -198,11 +256,19 @@ def _parts(secret: str) -> Iterator[str]:
     yield secret
     if "://" not in secret:
         return
-    address = urlsplit(secret)
+    try:
+        address = urlsplit(secret)
+        host, password = address.hostname, address.password
+    except ValueError:
+        return  # no address by which anything could be asked
+    if password:
+        yield from {password, unquote(password)}
     whole = address.path + (f"?{address.query}" if address.query else "")
-    for part in (secret.rstrip("/"), whole, address.path, *re.split(r"[/?&=:@]", secret.split("://")[1])):
-        if len(part) >= SECRET_PART_LENGTH and part != address.hostname:
-            yield part
+    # Several addresses may stand in one setting, with commas or blanks between them.
+    words = re.split(r"[/?&=:@\s,]", secret.split("://", 1)[1])
+    for part in (secret.rstrip("/"), whole, address.path, *words):
+        if len(part) >= SECRET_PART_LENGTH and part != host:
+            yield from {part, unquote(part)}
 
 
 def _spellings(secret: str) -> Iterator[str]:
@@ -227,34 +293,71 @@ def _spellings(secret: str) -> Iterator[str]:
 
 
 class _RotatedFile(logging.handlers.RotatingFileHandler):
-    """The log file. Raises OSError where the standard library would print to standard error."""
+    """The log file. Raises OSError where the standard library would print to standard error.
+
+    A file that cannot be renamed grows on, see `stuck`; one whose name leads elsewhere by now is begun anew.
+    """
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        self.stuck: OSError | None = None
+        """Why the file could not be rotated when it was full; None when it could."""
         super().__init__(
             path, maxBytes=FILE_BYTES, backupCount=FILES_KEPT, encoding="utf-8", errors="backslashreplace"
         )
 
     def _open(self) -> Any:
-        # A link is refused: whoever can place one in the folder could make us write elsewhere.
+        Path(self.baseFilename).parent.mkdir(parents=True, exist_ok=True)
+        # A link is refused: whoever can place one in the folder could make us write elsewhere. A pipe that nobody
+        # reads would keep us waiting, and one that somebody reads would later.
         file = open(  # noqa: SIM115  (the handler closes it)
             self.baseFilename,
             "a",
             encoding=self.encoding,
             errors=self.errors,
-            opener=lambda path, flags: os.open(path, flags | os.O_NOFOLLOW, 0o600),
+            opener=lambda path, flags: os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600),
         )
-        if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            os.fchmod(file.fileno(), 0o600)
+        mode = os.fstat(file.fileno()).st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISCHR(mode)):
+            file.close()
+            raise OSError(errno.ENXIO, os.strerror(errno.ENXIO), self.baseFilename)
+        if stat.S_ISREG(mode):
+            with contextlib.suppress(PermissionError):  # another user's file, which we may write all the same
+                os.fchmod(file.fileno(), 0o600)
         return file
 
     def handleError(self, record: logging.LogRecord) -> None:
         """Hand the error that is being handled on to the caller."""
         raise  # noqa: PLE0704  (called inside the handler's own ``except``)
 
+    def doRollover(self) -> None:
+        """Rotate; where that is impossible, write on in the same file and try again a megabyte later."""
+        try:
+            super().doRollover()
+        except OSError as error:
+            self.stuck = error
+            self.maxBytes += ROTATE_AGAIN_BYTES
+            if self.stream is None or self.stream.closed:
+                self.stream = self._open()
+            return
+        self.stuck = None
+        self.maxBytes = FILE_BYTES
+
     def write(self, line: str) -> None:
         """Append a line, rotating first when it would not fit. Raises OSError."""
+        if self.stream is not None and self._has_lost_its_name(self.stream):
+            with contextlib.suppress(OSError):  # what a full disk did not take was reported when it happened
+                self.stream.close()
+            self.stream = None
         self.emit(logging.makeLogRecord({"msg": line}))
+
+    def _has_lost_its_name(self, stream: IO[str]) -> bool:
+        """Whether the name leads to another file than the open one, or to none: it was moved or removed."""
+        try:
+            return not os.path.samestat(os.stat(self.baseFilename), os.fstat(stream.fileno()))
+        except (FileNotFoundError, NotADirectoryError):
+            return True
+        except OSError:
+            return False  # it cannot be told: the open file is the one there is
 
 
 class _Output(logging.Handler):
@@ -275,16 +378,20 @@ class _Output(logging.Handler):
         self._clock = clock
         self._file: _RotatedFile | None = None
         self._missing = 0
+        """Lines that the file lacks so far."""
+        self._untold = 0
+        """Lines that a console which takes nothing lacks so far."""
 
     def open_file(self, path: Path) -> None:
         """Begin to write ``path``; where that is impossible, say so on the console and go on without."""
         with self._locked():
             try:
                 self._file = _RotatedFile(path)
-            except OSError as error:
+            except (OSError, ValueError) as error:
                 self._say(
                     "log_file_unusable",
-                    f"⚠️ Log file {path} cannot be opened ({error.strerror}): this log is on the console only",
+                    f"⚠️ Log file {path} cannot be opened ({file_fault(error)}): this log is on the console only. "
+                    "LOG_FILE takes a plain file that this user may write",
                 )
 
     def handle(self, record: logging.LogRecord) -> bool:
@@ -331,17 +438,29 @@ class _Output(logging.Handler):
             self.release()
 
     def _to_console(self, line: str) -> None:
+        """Write a line where somebody may be looking. A console that takes nothing costs lines, not time."""
         if self._stream is None:
             return
         try:
-            self._stream.write(line + "\n")
-            self._stream.flush()
+            if self._untold and _takes(self._stream, 0.0):
+                untold, self._untold = self._untold, 0
+                self._stream.write("\n")  # the line before may have broken off
+                self._say(
+                    "console_back", f"✓ The console takes lines again, {untold} are missing here", "INFO"
+                )
+            for start in range(0, len(line) + 1, CONSOLE_CHARACTERS):
+                if not _takes(self._stream, 0.0 if self._untold else CONSOLE_SECONDS):
+                    self._untold += 1
+                    return
+                self._stream.write((line + "\n")[start : start + CONSOLE_CHARACTERS])
+                self._stream.flush()
         except (OSError, ValueError):  # the terminal is gone, or a pipe's reader is; the file goes on
             self._stream = None
 
     def _to_file(self, line: str) -> None:
         if self._file is None:
             return
+        was_stuck = self._file.stuck is not None
         try:
             self._file.write(line)
         except OSError as error:
@@ -349,10 +468,16 @@ class _Output(logging.Handler):
             if self._missing == 1:
                 self._say(
                     "log_file_failed",
-                    f"⚠️ Log file {self._file.baseFilename} cannot be written ({error.strerror}): "
+                    f"⚠️ Log file {self._file.baseFilename} cannot be written ({file_fault(error)}): "
                     "this log is on the console only until it can",
                 )
             return
+        if self._file.stuck is not None and not was_stuck:
+            self._say(
+                "log_file_not_rotated",
+                f"⚠️ Log file {self._file.baseFilename} cannot be renamed ({file_fault(self._file.stuck)}): it "
+                "grows on. Give this user the right to write its folder, or name another LOG_FILE",
+            )
         if self._missing:
             missing, self._missing = self._missing, 0
             self._say("log_file_back", f"✓ Log file is written again, {missing} lines may be missing", "INFO")
@@ -361,6 +486,28 @@ class _Output(logging.Handler):
         """A line about the log itself, for the console only."""
         fields = {"event": event, "text": text}
         self._to_console(self._redact(self._render(level, "logger", fields, self._clock())))
+
+
+def _takes(stream: IO[str], seconds: float) -> bool:
+    """Whether ``stream`` takes something within so many real seconds; what is no file of the system's always does."""
+    try:
+        descriptor = stream.fileno()
+    except (OSError, AttributeError):  # io.UnsupportedOperation, too: a stream in memory
+        return True
+    return bool(select.select((), (descriptor,), (), seconds)[1])
+
+
+def file_fault(error: OSError | ValueError) -> str:
+    """Why a log could not be opened, in words."""
+    if isinstance(error, ValueError):
+        return "a name that no file can have"
+    if error.errno == errno.EEXIST:
+        return "a file is where its folder should be"
+    if error.errno == errno.ELOOP:
+        return "it is a symbolic link, which the log refuses"
+    if error.errno == errno.ENXIO:
+        return "it is a pipe or a socket, not a file"
+    return error.strerror or type(error).__name__
 
 
 def _entry(record: logging.LogRecord) -> tuple[str, Mapping[str, Any]]:
@@ -380,8 +527,8 @@ def _render_console(level: str, _name: str, event: Mapping[str, Any], now: int) 
         (str(event.get("event")), *(f"{key}={value}" for key, value in fields.items()))
     )
     body = f"{text}\n{event['exception']}" if event.get("exception") else str(text)
-    # What a terminal would obey, a vendor's message must not contain.
-    body = _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), body)
+    # Whatever a vendor's message holds, no terminal obeys it.
+    body = utils.printable(body)
     stamp = f"{utils.new_york_date(now)} {utils.clock_text(now)} ET"
     return f"{stamp}  {level}  " + body.replace("\n", f"\n{INDENT}")
 
@@ -397,7 +544,7 @@ def _render_json(level: str, name: str, event: Mapping[str, Any], now: int) -> s
     }
     fields = {str(key): value for key, value in event.items() if str(key) not in head}
     line = {key: value for key, value in head.items() if value is not None} | fields
-    return json.dumps(_plain(line), ensure_ascii=False, allow_nan=False)
+    return utils.printable(json.dumps(_plain(line), ensure_ascii=False, allow_nan=False), as_json=True)
 
 
 def _plain(value: Any) -> Any:

@@ -1,26 +1,37 @@
+# coding: utf-8  # noqa: UP009 - for Python 2, which is told below what it lacks
 """Wires sources → inbox → desk, and is the worker's entry point. It decides nothing itself.
 
-Exit statuses: 0 after SIGTERM or SIGINT, 1 a task crashed or the watchdog ended the process, 2 bad configuration,
+Exit statuses: 0 after SIGTERM, SIGINT or SIGHUP, 1 a task crashed or the watchdog ended the process, 2 bad configuration,
 3 refused by a vendor, 4 another copy holds the lease.
 """
 
 from __future__ import annotations
 
 import gc
+import os
+import sys
 
-if _COLLECTS := gc.isenabled():
+if _COLLECTS := gc.isenabled():  # A SyntaxError here: Python 3.11 or newer is needed, see README
     # What imports make stays: to walk through it again and again while it grows costs a tenth of the start.
     gc.disable()
+
+if getattr(sys.flags, "safe_path", False):  # -P, or PYTHONSAFEPATH: this folder is still where the program is
+    sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+import entry
+
+if __name__ == "__main__":
+    # Before the rest is loaded, and in what Python 3.8 can read, as all of this file is: to say what is missing.
+    entry.begin("main.py", stops="--demo" not in sys.argv, locks=True)
 
 import argparse
 import asyncio
 import collections
 import contextlib
 import io
-import os
+import math
 import random
 import signal
-import sys
 import threading
 import time
 import traceback
@@ -32,7 +43,8 @@ import structlog
 
 import alerts
 import logger
-from config import VERSION, ConfigError, Settings, load, load_rules
+from checks import machine
+from config import VERSION, ConfigError, Settings, doubts, load, load_rules
 from desk import Desk
 from engine import Engine
 from events import (
@@ -93,9 +105,6 @@ if _COLLECTS:
 log = structlog.get_logger("main")
 
 EXIT_OK, EXIT_CRASHED, EXIT_CONFIG, EXIT_REFUSED, EXIT_LEASE = range(5)
-EXIT_INTERRUPTED = 130
-"""What a shell expects of a demonstration that Ctrl-C ended."""
-
 CONNECT_EARLY_S = 300
 """How long before the open the feeds are connected."""
 
@@ -128,6 +137,15 @@ DRAIN_REAL_S = 12.0
 
 CRASH_DRAIN_REAL_S = 5.0
 """How long a crash does."""
+
+CLOSE_REAL_S = 2.0
+"""How long closing REST's connections may take: nothing hangs on it but politeness."""
+
+STOP_REAL_S = 23.0
+"""A stop that has not ended by then is cut off. With saying so it stays under 25 s."""
+
+END_REAL_S = 5.0
+"""How long the process may take once the worker has ended: threads that a disk or a name server holds are left."""
 
 DEMO_SPEED = 20.0
 SPEED_MIN, SPEED_MAX = 1.0, 40.0
@@ -170,13 +188,10 @@ class Inbox:
     async def put(self, event: Event) -> bool:
         """Put a fact in; returns False when it overflows. Backfill waits for room: it is in no hurry."""
         if not self._has_room.is_set():
-            match event:
-                case Bar(backfilled=True):
-                    await self._has_room.wait()
-                case Bar() | Quote() if self.is_full:
-                    return False
-                case _:
-                    pass
+            if isinstance(event, Bar) and event.backfilled:
+                await self._has_room.wait()
+            elif isinstance(event, (Bar, Quote)) and self.is_full:
+                return False
         self.put_now(event)
         return True
 
@@ -272,6 +287,49 @@ class Watchdog:
         return out.getvalue()
 
 
+class Deadline:
+    """A thread that ends the process when its stop takes too long, whatever holds it up. In real time.
+
+    ``unfinished`` is asked what could not be written or sent by then.
+    """
+
+    def __init__(self, end: Callable[[int], object] = os._exit) -> None:
+        self.unfinished: Callable[[], Sequence[str]] = tuple
+        self._end = end
+        self._status = EXIT_OK
+        self._at = math.inf
+        self._began = 0.0
+        self._changed = threading.Condition()
+        self._thread = threading.Thread(target=self._watch, name="deadline", daemon=True)
+
+    def start(self, seconds: float, status: int) -> None:
+        """End the process with ``status`` after so many seconds, unless that is to happen earlier already."""
+        with self._changed:
+            self._status = status
+            if self._at == math.inf:
+                self._began = time.monotonic()
+                self._thread.start()
+            self._at = min(self._at, time.monotonic() + seconds)
+            self._changed.notify()
+
+    def _watch(self) -> None:
+        with self._changed:
+            while (left := self._at - time.monotonic()) > 0:
+                self._changed.wait(left)
+        # The log may be what everything waits for: it gets a second.
+        telling = threading.Thread(target=self._tell, name="last words", daemon=True)
+        telling.start()
+        telling.join(1.0)
+        self._end(self._status)
+
+    def _tell(self) -> None:
+        log.critical(
+            "stop_cut_off",
+            text=f"🛑 The stop took over {time.monotonic() - self._began:.0f} s and is cut off; unfinished: "
+            f"{'; '.join(self.unfinished()) or 'a thread that does not end'}",
+        )
+
+
 class Worker:
     """The live worker. Clock, randomness, file opener and HTTP transport are arguments: tests and the demo bring theirs."""
 
@@ -283,6 +341,7 @@ class Worker:
         random_source: random.Random,
         opener: Opener = DiskFile,
         transport: httpx.AsyncBaseTransport | None = None,
+        deadline: Deadline | None = None,
     ) -> None:
         self.settings = settings
         self.rules = settings.rules
@@ -291,6 +350,9 @@ class Worker:
         self._random = random_source
         self._opener = opener
         self._transport = transport
+        self._deadline = deadline
+        if deadline is not None:
+            deadline.unfinished = self.unfinished
         self._inbox = Inbox()
         self._stopping = asyncio.Event()
         self._may_ask = asyncio.Event()
@@ -313,9 +375,18 @@ class Worker:
     def stop(self) -> None:
         """Ask the worker to stop: the position is closed or kept, alerts are delivered, sockets closed."""
         if not self._stopping.is_set():
+            if self._deadline is not None:
+                self._deadline.start(STOP_REAL_S, EXIT_OK)
             log.info("stopping", text="🛑 Asked to stop: closing down")
             self._stopping.set()
             self._inbox.put_now(Shutdown(close_position=self.settings.on_shutdown == "close"))
+
+    def unfinished(self) -> list[str]:
+        """What a stop that is cut off leaves undone, in words."""
+        left = [f"not sent: {alert.title}" for alert in self._sender.pending]
+        if self.desk is not None:
+            left.append(f"not closed: the record of {self.desk.engine.session.date}")
+        return left
 
     def _ask_of(self, contract: str) -> int | None:
         return None if self.engine is None else self.engine.ask_of(contract)
@@ -377,10 +448,14 @@ class Worker:
                 await self._sessions()
             finally:
                 patience = DRAIN_REAL_S
-                if sys.exc_info()[0] is None:
+                error = sys.exc_info()[1]
+                if error is None:
                     self._may_ask.set()
                 else:  # a sender that has not begun by then has nothing that matters
                     patience = CRASH_DRAIN_REAL_S if self._may_ask.is_set() else 0.0
+                    if self._deadline is not None:
+                        status = EXIT_CRASHED if _refusal(error) is None else EXIT_REFUSED
+                        self._deadline.start(STOP_REAL_S, status)
                 try:
                     left = await self._sender.drain(patience)
                     self._take_rest()
@@ -392,10 +467,9 @@ class Worker:
 
     def _failed(self, error: Exception) -> int:
         """Log why the worker ends. Returns the exit status."""
-        refused = error.subgroup(VendorRefused) if isinstance(error, ExceptionGroup) else None
-        first = _first(error if refused is None else refused)
-        if isinstance(first, VendorRefused):
-            log.critical("vendor_refused", text=f"🛑 {first}")
+        refusal, first = _refusal(error), _first(error)
+        if refusal is not None:
+            log.critical("vendor_refused", text=f"🛑 {refusal}")
             return EXIT_REFUSED
         if isinstance(first, Damage):
             text = f"🛑 {first}. It is kept as it is: move it away (a position in it is then forgotten) and start again."
@@ -450,7 +524,7 @@ class Worker:
                 ) from error
             log.warning("key_not_tried", text=f"⚠️ The key could not be tried at the start: {error}")
         finally:
-            await rest.aclose()
+            await _close(rest)
 
     def _is_key_settled(self) -> bool:
         """Whether the key need not be tried: it has worked, or the worker stops. A position is watched in any case."""
@@ -568,7 +642,7 @@ class Worker:
                     task.cancel()
         finally:
             self._sender.in_session(False)
-            await rest.aclose()
+            await _close(rest)
         log.info("session_ended", text=f"🔕 Left the feeds of session {session.date}", date=session.date)
 
     async def _price_position(self, rest: Rest, desk: Desk) -> None:
@@ -722,6 +796,20 @@ class Worker:
         return logger.redactor(self.settings.secrets())(f"{type(first).__name__}: {first}")
 
 
+def _refusal(error: BaseException) -> VendorRefused | None:
+    """A vendor's refusal among what has ended the worker."""
+    refused = error.subgroup(VendorRefused) if isinstance(error, BaseExceptionGroup) else error
+    first = None if refused is None else _first(refused)
+    return first if isinstance(first, VendorRefused) else None
+
+
+async def _close(rest: Rest) -> None:
+    """Close REST's connections. What goes wrong in it, or takes too long, matters to nobody any more."""
+    with contextlib.suppress(OSError, httpx.HTTPError):  # TimeoutError is an OSError
+        async with asyncio.timeout(CLOSE_REAL_S):
+            await rest.aclose()
+
+
 def _first(error: BaseException) -> BaseException:
     """The first single exception of a group of groups."""
     while isinstance(error, BaseExceptionGroup):
@@ -733,13 +821,45 @@ def _first(error: BaseException) -> BaseException:
 
 
 async def work(settings: Settings) -> int:
-    """The live worker on the machine's clock, until SIGTERM or SIGINT."""
+    """The live worker on the machine's clock, until SIGTERM, SIGINT or SIGHUP."""
     loop = asyncio.get_running_loop()
-    worker = Worker(settings, clock=SystemClock(), random_source=random.Random())
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, worker.stop)
-    with Watchdog(loop):
-        return await worker.run()
+    loop.set_default_executor(entry.threads())
+    deadline = Deadline()
+    worker = Worker(settings, clock=SystemClock(), random_source=random.Random(), deadline=deadline)
+    _heed_signals(
+        lambda: deadline.start(STOP_REAL_S, EXIT_OK), lambda: loop.call_soon_threadsafe(worker.stop)
+    )
+    status = EXIT_CRASHED
+    try:
+        with Watchdog(loop):
+            status = await worker.run()
+    finally:
+        deadline.start(END_REAL_S, status)
+    return status
+
+
+def _heed_signals(*actions: Callable[[], object]) -> None:
+    """Do ``actions`` at each signal that asks for a stop, until the process is over, even while the loop stands.
+
+    A thread of their own waits for them, so neither a disk that holds the loop up keeps a stop from beginning, nor
+    does a second signal, in whatever moment, end the process before it is done.
+    """
+    numbers = entry.stop_signals()
+
+    def act(*_: object) -> None:
+        for action in actions:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: the process is about to end
+                action()
+
+    def wait() -> None:
+        while True:
+            signal.sigwait(numbers)
+            act()
+
+    for number in numbers:
+        signal.signal(number, act)  # for a thread that began before, and has them not blocked
+    signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+    threading.Thread(target=wait, name="signals", daemon=True).start()
 
 
 async def demonstrate(speed: float) -> int:
@@ -753,7 +873,9 @@ async def demonstrate(speed: float) -> int:
     def make(settings: Settings, clock: Clock, random_source: random.Random) -> Worker:
         return Worker(settings, clock=clock, random_source=random_source)
 
-    with Watchdog(asyncio.get_running_loop()):
+    loop = asyncio.get_running_loop()
+    loop.set_default_executor(entry.threads())
+    with Watchdog(loop):
         return await demo.play(speed, make)
 
 
@@ -798,12 +920,27 @@ def parser() -> argparse.ArgumentParser:
 def _demo(speed: float) -> int:
     try:
         return asyncio.run(demonstrate(speed))
-    except KeyboardInterrupt:
-        return EXIT_INTERRUPTED
     except BrokenPipeError:
-        # Whoever read it (`| head`) has seen enough. What is still buffered must not raise once more at the exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_OK
+        raise  # whoever read it (`| head`) has seen enough
+    except OSError as error:
+        # It needs a temporary folder and loopback ports, and nothing else of this machine.
+        print(f"The demo cannot run on this machine: {error.strerror or error}", file=sys.stderr)
+        return EXIT_CRASHED
+
+
+def _settings() -> Settings:
+    """The settings, on a machine that lets them be used. Raises ConfigError with every fault at once."""
+    settings: Settings | None = None
+    faults: list[str] = []
+    try:
+        settings, _ = load()
+    except ConfigError as error:
+        faults = error.faults
+    faults = faults + machine.faults(settings)
+    if settings is None or faults:
+        raise ConfigError(faults)
+    machine.unify()
+    return settings
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -818,7 +955,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if asked.version:
             print(f"IWM-5-VWAP {VERSION}, rules {load_rules().digest()}")
             return EXIT_OK
-        settings, _ = load()
+        settings = _settings()
     except ConfigError as error:
         print("Bad configuration:", *error.faults, sep="\n  ", file=sys.stderr)
         return EXIT_CONFIG
@@ -829,11 +966,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         secrets=settings.secrets(),
         clock=SystemClock().now,
     )
+    for doubt in (*doubts(), *machine.doubts()):
+        log.warning("setting_doubtful", text=f"⚠️ {doubt}")
     try:
         return asyncio.run(work(settings))
+    except Exception as error:
+        log.critical("crashed", text=f"🛑 Crashed: {type(error).__name__}: {error}", exc_info=error)
+        return EXIT_CRASHED
     finally:
         logger.close()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    entry.run(main)

@@ -28,7 +28,7 @@ try:
     from alerts import HIGH, QUOTA_LOW, Alert, Pushover, Sender
     from config import Rules, Settings
     from contract_selector import Refused, price_of, select
-    from delivery.exchange import Caller, Failed, Reply
+    from delivery.exchange import Caller, Failed, Reply, failure_words, failures
     from delivery.pushover import TOO_MANY, Answer, Result
     from delivery.second_channel import SecondChannel
     from events import (
@@ -272,9 +272,10 @@ class _Questions:
         self._in_session = in_session(self._session, self._now)
 
     async def close(self) -> None:
-        """Close the connections."""
-        await self._rest.aclose()
-        await self._pushover.close()
+        """Close the connections. What goes wrong in it changes nothing that was found."""
+        closing = (self._rest.aclose(), self._pushover.close())
+        async with asyncio.timeout(self._limit_s):
+            await asyncio.gather(*closing, return_exceptions=True)
 
     async def ask(self) -> list[Check]:
         """Every line, in the order in which it is read."""
@@ -305,6 +306,12 @@ class _Questions:
         except TimeoutError:
             text = f"{subject}: no answer within {self._limit_s:g} s"
             found = Check(group, Mark.FAIL, text, "check this machine's network; else that server is down")
+        except failures() as error:
+            # What an address, a proxy, a certificate or a connection did, TLS's and encoding's own errors included.
+            text = f"{subject}: {failure_words(error)}"
+            found = Check(
+                group, Mark.FAIL, text, "check its address, and the proxy and certificates of this machine"
+            )
         finally:
             self._progress.end(subject)
         return [] if found is None else [found]

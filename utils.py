@@ -1,4 +1,6 @@
-"""The clock, New York time, the session calendar, money formatting, whom TLS trusts. A closed list: nothing else belongs here.
+"""The clock, New York time, the session calendar, money formatting, whom TLS trusts, what a terminal may be shown.
+
+A closed list: nothing else belongs here.
 
 New York time exists only in this module; everything else counts microseconds of UTC.
 """
@@ -8,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import importlib.util
+import re
 import time
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
@@ -256,3 +259,31 @@ def momentum_text(value: float, digits: int = 3) -> str:
         digits += 1
         text = f"{value:+.{digits}f}"
     return text
+
+
+# --- Text that somebody else wrote -------------------------------------------------------------------
+
+_OBEYED = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f"
+    "\ud800-\udfff\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
+)
+"""Characters that a terminal obeys or that change how the rest reads: C0 and C1 controls, marks that turn the
+direction of writing, invisible ones, halves of a character. Not among them: newline and tab, and the joiner and the
+selectors that emoji are made with."""
+
+
+def printable(text: str, *, as_json: bool = False) -> str:
+    """``text`` with every character that a terminal would obey written as its escape: ``\\x1b``, ``\\u202e``.
+
+    Newline and tab stay. ``as_json`` writes each escape as JSON has it, for text that is JSON already.
+    """
+    return _OBEYED.sub(_escaped_in_json if as_json else _escaped, text)
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return found[0].encode("unicode_escape").decode()
+
+
+def _escaped_in_json(found: re.Match[str]) -> str:
+    units = found[0].encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{units[start : start + 4]}" for start in range(0, len(units), 4))

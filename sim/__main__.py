@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import sys
+
+import entry
+
+if _STARTED := __name__ == "__main__":  # A SyntaxError here: Python 3.11 or newer is needed, see README
+    entry.begin("python -m sim")
+
 import argparse
 import asyncio
 import contextlib
 import os
 import signal
-import sys
 from datetime import date
 from datetime import time as time_of_day
 from pathlib import Path
@@ -214,16 +220,15 @@ async def serve(arguments: argparse.Namespace) -> int:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with (
-        LoopbackMarket(market, clock, MADE_API_KEY, port=arguments.port) as server,
-        LoopbackPushover(
-            clock,
-            MADE_PUSHOVER_TOKEN,
-            MADE_PUSHOVER_USER_KEY,
-            # A comment, as all lines but the environment's are: the output can be read by a shell.
-            on_message=lambda message: print(f"# Push: {message.title}", flush=True),
-        ) as pushover,
-    ):
+    vendor = LoopbackMarket(market, clock, MADE_API_KEY, port=arguments.port)
+    phone = LoopbackPushover(
+        clock,
+        MADE_PUSHOVER_TOKEN,
+        MADE_PUSHOVER_USER_KEY,
+        # A comment, as all lines but the environment's are: the output can be read by a shell.
+        on_message=lambda message: print(f"# Push: {message.title}", flush=True),
+    )
+    async with vendor as server, phone as pushover:
         shifted = not isinstance(clock, utils.SystemClock)
         print(f"# A made {session.date}, seed {arguments.seed}; it is {utils.day_text(clock.now())} there.")
         if shifted:
@@ -277,17 +282,15 @@ def replay(arguments: argparse.Namespace) -> int:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command that was asked for."""
-    match arguments.command:
-        case "replay":
-            return replay(arguments)
-        case "verify":
-            return verify(arguments.records, utils.utc_now())
-        case _:
-            try:
-                return asyncio.run(serve(arguments))
-            except OSError as error:
-                print(f"python -m sim serve: {error.strerror or error}", file=sys.stderr)
-                return EXIT_FAILED
+    if arguments.command == "replay":
+        return replay(arguments)
+    if arguments.command == "verify":
+        return verify(arguments.records, utils.utc_now())
+    try:
+        return asyncio.run(serve(arguments))
+    except OSError as error:
+        print(f"python -m sim serve: {error.strerror or error}", file=sys.stderr)
+        return EXIT_FAILED
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -305,5 +308,5 @@ def main(arguments: list[str] | None = None) -> int:
     return status
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+if _STARTED:
+    entry.run(main)

@@ -134,7 +134,7 @@ def _run(options: argparse.Namespace, now: int) -> None:
     if options.at is None and not sets:
         lines += report(study)
     if options.json:
-        print(as_json(study, extra))
+        print(utils.printable(as_json(study, extra), as_json=True))
     else:
         print(*map(printable, lines), sep="\n")
     if options.html is not None:

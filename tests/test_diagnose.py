@@ -20,6 +20,7 @@ import pytest
 
 import config
 import diagnose
+import entry
 import utils
 from events import SECOND, Session
 from journal import Lease
@@ -92,7 +93,7 @@ def test_modules_that_cannot_be_imported_are_named() -> None:
     (check,) = diagnose.check_modules(("events", "no_such_module"))
     assert check.mark is Mark.FAIL
     assert check.found.startswith("no_such_module: ModuleNotFoundError")
-    existing = {path.stem for path in ROOT.glob("*.py")} - {"diagnose"}
+    existing = {path.stem for path in ROOT.glob("*.py")} - {"diagnose", "entry"}
     assert set(diagnose.MODULES) == existing
 
 
@@ -445,7 +446,7 @@ async def test_ctrl_c_ends_without_a_traceback(tmp_path: Path) -> None:
             await asked.wait()
             process.send_signal(signal.SIGINT)
             output, _ = await process.communicate()
-    assert (process.returncode, output.decode()) == (diagnose.EXIT_INTERRUPTED, "")
+    assert (process.returncode, output.decode()) == (entry.EXIT_INTERRUPTED, "")
 
 
 async def test_help_needs_nothing_and_tells_the_statuses(tmp_path: Path) -> None:
@@ -470,8 +471,8 @@ def test_the_report_groups_and_counts() -> None:
 
 
 async def test_why_without_the_simulation_says_what_is_missing(tmp_path: Path) -> None:
-    """The two files alone, as on a machine that has only the worker: another command, so no check is printed."""
-    for name in ("diagnose.py", "preflight.py"):
+    """The command's own files alone, as on a machine that has only the worker: another command, so no check is printed."""
+    for name in ("diagnose.py", "entry.py", "preflight.py"):
         (tmp_path / name).write_bytes((ROOT / name).read_bytes())
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, str(tmp_path / "diagnose.py"), "why", "2025-10-02"),
@@ -541,6 +542,6 @@ async def test_on_a_terminal_it_says_what_it_waits_for(tmp_path: Path) -> None:
     assert json.loads(output)["ready"] is False
 
 
-@pytest.mark.parametrize("name", ["diagnose.py", "preflight.py"])
+@pytest.mark.parametrize("name", ["entry.py", "main.py", "diagnose.py", "preflight.py", "sim/__main__.py"])
 def test_an_old_python_can_read_it_to_say_that_it_is_too_old(name: str) -> None:
     ast.parse((ROOT / name).read_text(encoding="utf-8"), feature_version=(3, 8))

@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import re
+import shutil
 import stat
 import subprocess
 import sys
@@ -256,16 +257,26 @@ def test_a_file_that_cannot_be_opened_is_a_warning(start: Start, tmp_path: Path)
     target = tmp_path / "elsewhere"
     link = tmp_path / "iwm.log"
     link.symlink_to(target)
-    for path, why in ((tmp_path, "Is a directory"), (link, "Too many levels of symbolic links")):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for path, why in (
+        (tmp_path, "Is a directory"),
+        (link, "it is a symbolic link, which the log refuses"),
+        (pipe, "it is a pipe or a socket, not a file"),
+        (tmp_path / ("x" * 300), "File name too long"),
+        (Path("/dev/null/iwm.log"), "a file is where its folder should be"),
+    ):
         stream = start(log_file=path)
         structlog.get_logger("main").info("on", text="goes on")
         first, second = stream.getvalue().splitlines()
         assert first == (
             f"2025-10-02 10:40:52 ET  WARNING  ⚠️ Log file {path} cannot be opened ({why}): "
-            "this log is on the console only"
+            "this log is on the console only. LOG_FILE takes a plain file that this user may write"
         )
         assert second.endswith("INFO  goes on")
     assert not target.exists()
+    stream = start(log_file=Path("iwm\0.log"))
+    assert "Log file iwm\\x00.log cannot be opened (a name that no file can have)" in stream.getvalue()
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
@@ -291,18 +302,18 @@ def fill(path: Path) -> None:
 
 
 def test_a_file_that_comes_back_is_told(start: Start, tmp_path: Path) -> None:
-    path = tmp_path / "iwm.log"
-    fill(path)
-    (tmp_path / "iwm.log.4").touch()
-    (tmp_path / "iwm.log.5").mkdir()
+    folder = tmp_path / "logs"
+    path = folder / "iwm.log"
     stream = start(log_file=path)
     log = structlog.get_logger("main")
-    log.info("fails", text="rotation fails")
-    assert "cannot be written" in stream.getvalue()
-    (tmp_path / "iwm.log.5").rmdir()
-    log.info("works", text="rotation works")
+    shutil.rmtree(folder)
+    folder.touch()
+    log.info("fails", text="a file is where the folder was")
+    assert f"Log file {path} cannot be written (a file is where its folder should be)" in stream.getvalue()
+    folder.unlink()
+    log.info("works", text="written again")
     assert "INFO  ✓ Log file is written again, 1 lines may be missing" in stream.getvalue()
-    assert path.read_text(encoding="utf-8").endswith("rotation works\n")
+    assert path.read_text(encoding="utf-8").endswith("written again\n")
 
 
 def test_the_file_is_rotated_and_five_are_kept(start: Start, tmp_path: Path) -> None:

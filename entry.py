@@ -1,0 +1,252 @@
+"""What every entry point does first and last: say in one line what keeps it from running, and end as a shell expects.
+
+It is loaded before anything that may be missing, so it knows the standard library only, and Python 3.8 can read it.
+(Older ones fail in the file that imports this one, at a line that says what is needed.)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import signal
+import sys
+import threading
+import time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # loading these takes a moment in which a signal would find nobody
+    from collections.abc import Callable, Iterator
+    from concurrent.futures import ThreadPoolExecutor
+    from types import FrameType, TracebackType
+    from typing import Any, NoReturn
+
+PYTHON_LEAST = (3, 11)
+"""Oldest Python that the program is written for."""
+
+EXIT_OK, EXIT_FAILED, EXIT_CONFIGURATION = 0, 1, 2
+EXIT_INTERRUPTED, EXIT_PIPE = 130, 141
+"""What a shell expects of a program that Ctrl-C ended, and of one whose reader has gone."""
+
+FOLDER = os.path.dirname(os.path.realpath(__file__))
+
+
+# --- First -------------------------------------------------------------------------------------------
+
+
+def begin(command: str, *, stops: bool = False, locks: bool = False, reports: bool = False) -> None:
+    """Prepare a process for ``command``, before the rest of the program is loaded.
+
+    Ends it with status 2 and one line where this Python is too old, the folder it was started in is gone, or, where
+    ``locks`` are needed, this system has none. From then on what is missing is named, and standard output and error
+    can print whatever they are given. With ``stops``, a signal that asks for a stop ends the process with 0. A command
+    that ``reports`` a Python that is too old by itself is not refused it.
+    """
+
+    def at_import(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if issubclass(kind, (ImportError, OSError, SyntaxError, EOFError, ValueError, KeyError)):
+            # What an installation does that lacks a part, or has a damaged one.
+            _refuse(command, missing_text(error))
+        if issubclass(kind, KeyboardInterrupt):
+            raise SystemExit(EXIT_INTERRUPTED)
+        sys.__excepthook__(kind, error, trace)
+
+    def stop(number: int, _: FrameType | None) -> None:
+        os._exit(EXIT_OK)  # nothing has begun
+
+    for number in stop_signals() if stops else ():
+        signal.signal(number, stop)
+    _prepare_streams()
+    refusal = _refusal(locks, any_python=reports)
+    if refusal is not None:
+        _refuse(command, refusal)
+    sys.excepthook = at_import
+
+
+def stop_signals() -> tuple[int, ...]:
+    """The signals that ask for a stop. One that was ignored from the start stays so: ``nohup`` means it."""
+    hang_up = getattr(signal, "SIGHUP", None)
+    if hang_up is None or signal.getsignal(hang_up) is signal.SIG_IGN:
+        return (signal.SIGTERM, signal.SIGINT)
+    return (signal.SIGTERM, signal.SIGINT, hang_up)
+
+
+def _refusal(locks: bool, *, any_python: bool) -> str | None:
+    if sys.version_info < PYTHON_LEAST and not any_python:
+        return python_text()
+    try:
+        os.getcwd()
+    except OSError as error:
+        return f"the folder it was started in cannot be used ({error.strerror}): change to one that exists"
+    return platform_text() if locks else None
+
+
+def python_text() -> str:
+    """What to do about a Python that is too old."""
+    found = ".".join(map(str, sys.version_info[:3]))
+    least = ".".join(map(str, PYTHON_LEAST))
+    return (
+        f"this is Python {found} ({sys.executable}), {least} or newer is needed: {_remedy(f'python{least}')}"
+    )
+
+
+def platform_text() -> str | None:
+    """Why a system cannot run the worker; None when it can."""
+    try:
+        import fcntl  # noqa: F401, PLC0415 - Windows has none
+    except ImportError:
+        return "this system has no file locks (fcntl): it runs on macOS and Linux, and on Windows through WSL"
+    return None
+
+
+def missing_text(error: BaseException) -> str | None:
+    """What to do about a package that is not there, or not whole."""
+    if getattr(error, "name", None) == "fcntl":
+        return platform_text()
+    what = f"it cannot be loaded, {type(error).__name__}: {error}"
+    if isinstance(error, ModuleNotFoundError):
+        what = f"the package {error.name} is missing"
+    elif type(error).__name__ == "ZoneInfoNotFoundError":
+        what = "the package tzdata is missing"
+    return f"{what} ({sys.executable}): {_remedy('python3')}"
+
+
+def _remedy(python: str) -> str:
+    """How to start it with what it needs, once that is there: the environment that exists, or one to be made."""
+    made = os.path.join(FOLDER, ".venv")
+    inside = os.path.join(made, "bin", "python")
+    if os.path.exists(inside) and sys.prefix != made:
+        return f"start it with {inside}"
+    return f"{python} -m venv .venv && .venv/bin/pip install -r requirements.txt, then start it with .venv/bin/python"
+
+
+def _refuse(command: str, text: str | None) -> NoReturn:
+    print(f"{command}: {text}", file=sys.stderr)
+    raise SystemExit(EXIT_CONFIGURATION)
+
+
+# --- Standard output and error -----------------------------------------------------------------------
+
+
+class Unwritable(OSError):
+    """Standard output or error takes nothing more: its disk is full, or its device is gone."""
+
+
+class _Careful(io.TextIOWrapper):
+    """Standard output that shows what a terminal would obey, and prints every character whatever the language is."""
+
+    def write(self, text: str) -> int:
+        """Write ``text``, made harmless. What steers the cursor is kept only in front, where only our own code has it."""
+        printable = getattr(sys.modules.get("utils"), "printable", None)
+        shown = text
+        if printable is not None:  # else it is not loaded yet, and all texts are our own
+            head = next((mark for mark in ("\r\x1b[K", "\r") if text.startswith(mark) and self.isatty()), "")
+            shown = head + printable(text[len(head) :])
+        with _told_apart():
+            super().write(shown)
+        return len(text)
+
+    def flush(self) -> None:
+        """Write what is buffered."""
+        with _told_apart():
+            super().flush()
+
+
+@contextlib.contextmanager
+def _told_apart() -> Iterator[None]:
+    """Raise a failure of the output as `Unwritable`, so that nobody takes it for another file's; not a reader's going."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise Unwritable(*error.args) from None
+
+
+def _prepare_streams() -> None:
+    """See that descriptors 0 to 2 are open, so that no file of ours becomes one of them, and that all can be printed."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest free number, which is this one
+    for name, number in (("stdout", 1), ("stderr", 2)):
+        stream: Any = getattr(sys, name)
+        if stream is not None:
+            stream.flush()
+        at_once = bool(getattr(stream, "write_through", False))  # PYTHONUNBUFFERED
+        careful = _Careful(
+            open(number, "wb", buffering=0 if at_once else -1, closefd=False),  # noqa: SIM115 - to the process's end
+            encoding="utf-8",
+            errors="backslashreplace",
+            line_buffering=getattr(stream, "line_buffering", True),
+            write_through=at_once,
+        )
+        setattr(sys, name, careful)
+
+
+# --- Threads -----------------------------------------------------------------------------------------
+
+
+def threads(patience_s: float = 2.0) -> ThreadPoolExecutor:
+    """Threads for what blocks. Their end is waited for only so long (real): a name server or a disk may never answer."""
+    # Only here: signals are to be heeded before this much is loaded.
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415
+
+    class Threads(ThreadPoolExecutor):
+        def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+            """Take no more work; ``wait`` for what is under way."""
+            super().shutdown(wait=False, cancel_futures=cancel_futures)
+            give_up = time.monotonic() + patience_s
+            for thread in self._threads if wait else ():
+                thread.join(max(0.0, give_up - time.monotonic()))
+
+    return Threads(thread_name_prefix="blocking")
+
+
+# --- Last --------------------------------------------------------------------------------------------
+
+
+def run(main: Callable[[], int]) -> NoReturn:
+    """Run a command to its exit status, and end the process with it.
+
+    A reader that has gone (``| head``), an output that takes nothing more and Ctrl-C end it without a traceback.
+    """
+    sys.excepthook = sys.__excepthook__
+    try:
+        status = main()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        status = EXIT_PIPE
+    except Unwritable as error:
+        status = EXIT_FAILED
+        with contextlib.suppress(OSError):  # it may be the one that takes nothing
+            print(f"The output cannot be written: {error.strerror}", file=sys.stderr)
+    except KeyboardInterrupt:
+        status = EXIT_INTERRUPTED
+    except SystemExit as ended:
+        status = ended.code if isinstance(ended.code, int) else EXIT_FAILED if ended.code else EXIT_OK
+    end(status)
+
+
+def end(status: int) -> NoReturn:
+    """End the process. Threads that cannot be ended (a name server, a disk) hold it up no longer than this call."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError) as error:
+            if not isinstance(error, BrokenPipeError) and status == EXIT_OK:
+                status = EXIT_FAILED
+            _silence(stream)
+    if any(
+        thread is not threading.current_thread() and not thread.daemon for thread in threading.enumerate()
+    ):
+        os._exit(status)
+    sys.exit(status)
+
+
+def _silence(stream: Any) -> None:
+    """Send what is still buffered nowhere, so that it is not tried again at the exit."""
+    number = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(number, stream.fileno())
+    os.close(number)

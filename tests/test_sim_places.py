@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import msgspec
@@ -263,16 +264,14 @@ def test_what_is_no_ordinary_file_is_not_written_to(kind: str, tmp_path: Path) -
 
 @given(content=st.binary(min_size=1, max_size=60))
 def test_no_other_file_is_ever_claimed(content: bytes) -> None:
-    path = Path(f"/tmp/claimed-{os.getpid()}")
-    path.write_bytes(content)
-    try:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "file"
+        path.write_bytes(content)
         with pytest.raises(Unusable):
             check_own(path, "--trace", TRACE_BEGINS)
         with pytest.raises(Unusable):
             claim(path, "--trace", TRACE_BEGINS)
         assert path.read_bytes() == content
-    finally:
-        path.unlink()
 
 
 def test_the_command_line_says_it_in_a_process_of_its_own(data: Path, tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from sim import bars, fills
 from sim.places import Unusable, check_file, claim
 from sim.screen import Progress, Screen
 from sim.trace import TRACE_BEGINS, Trace
-from utils import clock_text, minute_text, option_price, signed_percent, span_text
+from utils import clock_text, minute_text, new_york_date, option_price, signed_percent, span_text
 
 # --- Reading -----------------------------------------------------------------------------------------
 
@@ -50,17 +50,15 @@ def survey(path: Path) -> Survey:
         for count, line in enumerate(reader, start=1):
             progress.tell(reader.size)
             if isinstance(line, Header):
-                if headers and line.session != headers[0][1].session:
-                    day = headers[0][1].session.date
-                    raise Damage(
-                        path, count, f"a start in the session of {line.session.date}, after one of {day}"
-                    )
+                _check_header(path, count, line, headers[0][1] if headers else line)
                 headers.append((count, line))
             else:
-                _check_order(path, count, line, last)
+                _check_order(path, count, line, last, headers[0][1].session)
                 last = line
     except OSError as error:
         raise Unusable(f"{path}: {error.strerror}") from None
+    except RecursionError:
+        raise Damage(path, count + 1, "not a record: nested too deeply") from None
     finally:
         progress.clear()
     if not headers:
@@ -68,11 +66,35 @@ def survey(path: Path) -> Survey:
     return Survey(headers, count, reader.torn)
 
 
-def _check_order(path: Path, number: int, entry: Entry, last: Entry | None) -> None:
-    """Raises Damage for an entry that does not come right after the last."""
+def _check_header(path: Path, number: int, header: Header, first: Header) -> None:
+    """Raises Damage for a header of no session that there can be, of another one than the first, or out of its time."""
+    session = header.session
+    try:
+        opens_on = new_york_date(session.open)
+    except (OverflowError, ValueError, OSError):
+        opens_on = ""
+    if opens_on != session.date or not 0 < session.close - session.open <= DAY_S * SECOND:
+        raise Damage(
+            path, number, f"there is no such session: {session.date!r}, {session.open} to {session.close}"
+        )
+    if session.date != first.session.date:
+        reason = f"a start in the session of {session.date}, after one of {first.session.date}"
+        raise Damage(path, number, reason)
+    _check_time(path, number, header.now, session)
+
+
+def _check_time(path: Path, number: int, now: int, session: Session) -> None:
+    """Raises Damage for a time in which nobody writes a session's record, µs."""
+    if abs(now - session.open) > NEAR_S * SECOND:
+        raise Damage(path, number, f"its time, {now} µs, is not that of the session of {session.date}")
+
+
+def _check_order(path: Path, number: int, entry: Entry, last: Entry | None, session: Session) -> None:
+    """Raises Damage for an entry that does not come right after the last, or out of its session's time."""
     if entry.number != (last.number + 1 if last is not None else 1):
         after = "at the beginning" if last is None else f"after {last.number}"
         raise Damage(path, number, f"arrival number {entry.number} {after}: lines are missing or moved")
+    _check_time(path, number, entry.now, session)
     if last is not None and entry.now < last.now:
         raise Damage(
             path, number, f"time goes back, from {clock_text(last.now)} to {clock_text(entry.now)} ET"
@@ -80,6 +102,9 @@ def _check_order(path: Path, number: int, entry: Entry, last: Entry | None) -> N
 
 
 WRITTEN_BY = "written by version"
+DAY_S = 86_400
+NEAR_S = 40 * DAY_S
+"""A record is begun days before its session at most, and gone on with weeks after it: a start after a long pause."""
 
 # --- Rules -------------------------------------------------------------------------------------------
 
@@ -166,7 +191,8 @@ class Step(NamedTuple):
 def play(path: Path, sets: Mapping[str, str] | None = None) -> Iterator[Start | Step]:
     """Every line of a surveyed record through engines, as the live program did: a new one at each header.
 
-    Raises ConfigError for rules that cannot be.
+    Raises ConfigError for rules that cannot be, and Damage for a fact whose numbers nobody can reckon with: the live
+    program would not have got over it.
     """
     decided: dict[int, list[Decision]] = {}
     engine: Engine | None = None
@@ -183,7 +209,10 @@ def play(path: Path, sets: Mapping[str, str] | None = None) -> Iterator[Start | 
             continue
         assert engine is not None, "a record begins with a header"
         before = engine.evaluation
-        made = engine.handle(line.now, line.event)
+        try:
+            made = engine.handle(line.now, line.event)
+        except ArithmeticError as error:
+            raise Damage(path, number, f"its numbers cannot be ({error})") from error
         if made:
             decided[line.number] = made
         last = line

@@ -29,7 +29,7 @@ VALUES = {
 COLUMNS = ("time", *VALUES, *(f"met_{condition}" for condition in Condition), "gate", "decision")
 """``met_NAME`` says whether a condition was met: 1, 0, or empty where the rules leave it out."""
 
-TRACE_BEGINS = ",".join(("time", *VALUES)).encode()
+TRACE_BEGINS = b"time,symbol,price,vwap_1m,vwap_"
 """What every trace begins with, those of before 1.1.0 (whose conditions' columns had bare names) as well."""
 
 

@@ -409,6 +409,24 @@ def test_each_day_is_a_session_of_its_own(place: Path, capsys: pytest.CaptureFix
     assert found[0]["vwap_rising_s"] == found[90]["vwap_rising_s"] == "0"
 
 
+def test_a_session_without_the_watched_symbol_is_said(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = place / "bars.csv"
+    day_ms = 86_400_000
+    next_day = [{**row, "start_ms": row["start_ms"] + day_ms} for row in bar_rows("SPY", 60)]
+    early = [{**row, "start_ms": row["start_ms"] - 300_000} for row in bar_rows("IWM", 60)]
+    path.write_text(csv_of(bar_rows("IWM", 60) + bar_rows("SPY", 60) + next_day), encoding="utf-8")
+    assert main(["replay", "--bars", str(path)]) == 0
+    assert "2025-10-03: no bar of IWM, so nothing is evaluated\n" in capsys.readouterr().out
+    # Bars of before the open are evaluated by nobody.
+    path.write_text(csv_of(early + bar_rows("SPY", 60)), encoding="utf-8")
+    assert main(["replay", "--bars", str(path)]) == 2
+    captured = capsys.readouterr()
+    assert "no bar of IWM inside a session" in captured.err
+    assert "0 evaluations" not in captured.out
+
+
 def test_bars_are_replayed_under_the_environment_s_rules(
     place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -35,7 +35,7 @@ from journal import SEAL_BYTES, Damage, Entry, Header, Reader, sealed
 from sim.__main__ import main
 from sim.replay import Start, Step, play
 from sim.screen import Progress
-from sim.trace import COLUMNS
+from sim.trace import COLUMNS, TRACE_BEGINS
 from sim.verify import Difference, check
 from tests.builders import SESSION
 from tests.made_day import BEGIN_S, END_S, Made
@@ -289,6 +289,7 @@ def test_the_trace_has_every_evaluation_to_the_last_bit(made: Made, tmp_path: Pa
         "met_vwap_rising,met_volume_surge,met_momentum,met_relative_volume,met_spy_lag,gate,decision\n"
     )
     assert "\r" not in text
+    assert text.encode().startswith(TRACE_BEGINS)
     names, *rows = csv.reader(io.StringIO(text))
     assert tuple(names) == COLUMNS
     assert len(set(names)) == len(names)

@@ -9,14 +9,18 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from config import Rules, variable_names
 from events import SECOND, Tick
-from journal import pack
+from journal import SEAL_BYTES, pack, sealed
 from sim import why
 from sim.__main__ import main
 from sim.places import Closed, Unusable, check_own, claim, named
@@ -115,7 +119,8 @@ def test_a_start_in_another_session_is_damage(tmp_path: Path, capsys: pytest.Cap
     story = Made(path)
     story.start(SESSION.open)
     story.tell(at(1), Tick())
-    other = type(SESSION)(date="2025-10-03", open=SESSION.open, close=SESSION.close, early=False)
+    day = 86_400 * SECOND
+    other = replace(SESSION, date="2025-10-03", open=SESSION.open + day, close=SESSION.close + day)
     story.start(at(2), Rules(), other)
     story.journal.close()
     assert main(["verify", str(path)]) == 1
@@ -259,16 +264,14 @@ def test_what_is_no_ordinary_file_is_not_written_to(kind: str, tmp_path: Path) -
 
 @given(content=st.binary(min_size=1, max_size=60))
 def test_no_other_file_is_ever_claimed(content: bytes) -> None:
-    path = Path(f"/tmp/claimed-{os.getpid()}")
-    path.write_bytes(content)
-    try:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "file"
+        path.write_bytes(content)
         with pytest.raises(Unusable):
             check_own(path, "--trace", TRACE_BEGINS)
         with pytest.raises(Unusable):
             claim(path, "--trace", TRACE_BEGINS)
         assert path.read_bytes() == content
-    finally:
-        path.unlink()
 
 
 def test_the_command_line_says_it_in_a_process_of_its_own(data: Path, tmp_path: Path) -> None:
@@ -285,3 +288,86 @@ def test_the_command_line_says_it_in_a_process_of_its_own(data: Path, tmp_path: 
     assert done.returncode == 2
     assert done.stderr == f"python -m sim verify: {tmp_path / 'pipe'}: is not an ordinary file\n"
     assert not done.stdout
+
+
+# --- Whole lines that no program wrote ---------------------------------------------------------------
+
+
+def forged(path: Path, folder: Path, edit: Callable[[list[bytes]], None]) -> Path:
+    """A copy with its texts edited and every checksum right."""
+    texts = [line[:-SEAL_BYTES] for line in path.read_bytes().splitlines(keepends=True)]
+    edit(texts)
+    seed, out = 0, list[bytes]()
+    for text in texts:
+        line, seed = sealed(text, seed)
+        out.append(line)
+    copy = folder / "forged.jsonl"
+    copy.write_bytes(b"".join(out))
+    return copy
+
+
+def header_with(**changes: Any) -> Callable[[list[bytes]], None]:
+    def edit(texts: list[bytes]) -> None:
+        texts[0] = msgspec.json.encode({**msgspec.json.decode(texts[0]), **changes})
+
+    return edit
+
+
+def session_with(**changes: Any) -> Callable[[list[bytes]], None]:
+    return header_with(session={**msgspec.to_builtins(SESSION), **changes})
+
+
+def line_with(text: bytes) -> Callable[[list[bytes]], None]:
+    def edit(texts: list[bytes]) -> None:
+        texts[1:] = [text]
+
+    return edit
+
+
+def nested(texts: list[bytes]) -> None:
+    texts[0] = texts[0].replace(b'"rules":{', b'"rules":{"x":' + b"[" * 100_000 + b"]" * 100_000 + b",")
+
+
+def bar_of(price: float, volume: float) -> bytes:
+    names = ("open", "high", "low", "close", "vwap")
+    bar = {
+        "type": "bar",
+        "symbol": "IWM",
+        "start": SESSION.open,
+        "volume": volume,
+        **dict.fromkeys(names, price),
+    }
+    return msgspec.json.encode([at(3), 1, bar])
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        session_with(open=0),
+        session_with(close=2**60),
+        session_with(close=SESSION.open),
+        session_with(date="x"),
+        session_with(date="\x1b[2J"),
+        header_with(now=2**62),
+        header_with(now=-5),
+        header_with(rules={"symbol": 3}),
+        header_with(rules={**Rules().model_dump(mode="json"), "lag_bars": None}),
+        header_with(rules={**Rules().model_dump(mode="json"), "symbol": "I\0M"}),
+        line_with(b'[9223372036854775807,1,{"type":"tick"}]'),
+        line_with(b'[0,1,{"type":"tick"}]'),
+        line_with(bar_of(1e308, 1e308)),
+        nested,
+    ],
+)
+def test_what_no_program_wrote_is_damage_in_a_line(
+    data: Path,
+    tmp_path: Path,
+    edit: Callable[[list[bytes]], None],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    copy = forged(data / "sessions" / "2025-10-02.jsonl", tmp_path, edit)
+    assert main(["verify", str(copy)]) == 1
+    assert capsys.readouterr().out.startswith(f"✗ {copy}, line ")
+    assert main(["replay", str(copy)]) in (0, 2)
+    assert why.main(["--data-dir", str(copy)], NOW) in (0, 1, 2)
+    assert "\x1b" not in capsys.readouterr().out

@@ -428,6 +428,7 @@ class Evaluation(msgspec.Struct, frozen=True, gc=False):
     passes: tuple[bool | None, ...]
     gate: DeclineReason | None = None
     hold: HoldReason | None = None
+    vwap_1m_change: float | None = None
 
     @property
     def holds(self) -> bool:

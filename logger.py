@@ -469,6 +469,8 @@ def miss_text(missed: Shortfall, benchmark: str = "SPY") -> str:
             return f"5m VWAP {utils.signed_percent(value, 4)}, needed a rise: {_small(short, 4)}% short"
         case Condition.ABOVE_VWAP:
             return f"price ${value:,.3f}, needed above the VWAP ${threshold:,.3f}: ${_small(short)} short"
+        case Condition.VWAP_RISING if not threshold:  # it has not fallen, and it has not risen
+            return f"VWAP {utils.signed_percent(value, 4)}, needed a rise: {_small(short, 4)}% short"
         case Condition.VWAP_RISING:
             return f"VWAP rising for {value:.0f} s, needed {threshold:.0f} s: {short:.0f} s short"
         case Condition.VOLUME_SURGE:

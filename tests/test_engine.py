@@ -648,7 +648,7 @@ def test_exits_that_need_bars_wait_for_one_of_the_symbol_after_a_blind_spell() -
     story.tell(second + 9, bar(second + 6, 660.0, symbol="SPY"))
     story.tell(second + 9, bar(second + 6, 214.0, backfilled=True))
     assert exits(story.tick(second + 10, second + 13)) == []
-    assert exits(story.tell(second + 13, bar(second + 10, 200.0))) == [ExitReason.VWAP_GIVEBACK]
+    assert exits(story.tell(second + 13, bar(second + 10, 212.0))) == [ExitReason.VWAP_GIVEBACK]
 
 
 def test_below_vwap_for_two_blocks_sells() -> None:
@@ -708,7 +708,7 @@ def test_without_a_usable_mark_givebacks_wait_for_one() -> None:
     story.tell(second + 8, quote(second + 8, 1.59, 1.61))  # 20 % under the peak, above VWAP
     story.bars(second + 5, second + 40, 215.3)
     assert any(isinstance(d, MarkLost) for _, d in story.decisions)
-    assert exits(story.tell(second + 43, bar(second + 40, 200.0))) == []
+    assert exits(story.tell(second + 43, bar(second + 40, 213.0))) == []
     made = story.tell(second + 44, quote(second + 44, 1.59, 1.61))
     assert [type(d) for d in made] == [MarkBack, Closed]
     assert exits(made) == [ExitReason.VWAP_GIVEBACK]

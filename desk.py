@@ -311,7 +311,7 @@ def readiness(now: int, engine: Engine) -> tuple[list[str], list[str]]:
     else:
         late = "" if feed.lag is None else f", {feed.lag / SECOND:.1f} s late"
         well.append(f"bars of {' and '.join(rules.symbols)} arrive{late}")
-    quoted = sum(row.real_time and row.quoted_at > 0 for row in engine.chain)
+    quoted = engine.live_calls(now)
     if engine.chain_at is None or now - engine.chain_at > rules.chain_skew_seconds * SECOND:
         lacking.append("no option chain yet" if engine.chain_at is None else "option chain too old")
     elif not quoted:

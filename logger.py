@@ -508,6 +508,8 @@ def selection_line(decision: Opened | Declined) -> str:
     line = f"🎯 {winner} of {decision.considered}"
     if fallen := _fallen(decision.fallen):
         line += f": {fallen}"
+    if decision.doubted:
+        line += f"; {decision.doubted} delta{'' if decision.doubted == 1 else 's'} doubted"
     if not isinstance(decision, Opened):
         return line
     stretched = "" if decision.in_range else f"Δ{decision.delta:.3f} nearest to the range, "

@@ -16,6 +16,7 @@ from events import (
     AlertOutcome,
     Bar,
     Chain,
+    ChainRow,
     Closed,
     Covered,
     Decision,
@@ -75,6 +76,7 @@ def surge(
     seconds: int = 8,
     price: float = 215.0,
     *,
+    rows: tuple[ChainRow, ...] = (row(),),
     stops_at_entry: bool = False,
 ) -> list[Decision]:
     """The market rises on growing volume; chain and quote are fresh at every second."""
@@ -83,7 +85,7 @@ def surge(
         second = start + offset
         price += 0.02
         story.tell(second + 3, bar(second, 660.0, symbol="SPY"))
-        story.tell(second + 3, chain(second + 3, row()))
+        story.tell(second + 3, chain(second + 3, *rows))
         made += story.tell(second + 3, bar(second, round(price, 2), 1000.0 + 200 * offset))
         if stops_at_entry and any(isinstance(decision, Opened) for decision in made):
             break

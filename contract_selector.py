@@ -35,8 +35,9 @@ YEAR = 365 * 86_400 * SECOND
 VOLATILITY_RANGE = (0.001, 10.0)
 """Implied volatilities looked for, per year; a 0DTE quote outside implies none that could be used."""
 
-IV_DOUBT_FACTOR = 2.0
-"""How many times larger or smaller than the implied one a vendor's IV may be: days and rates are counted differently."""
+IV_DOUBT_FACTOR = 10.0
+"""How many times larger or smaller than the implied one a vendor's IV may be. Who counts whole days to the expiry is off
+by 5 in the last hour; who means percent, by 100."""
 
 ROOT_AT, ROOT_END = 2, -15
 """Where the root stands in a ticker such as ``O:IWM251002C00215000``: behind it come date, side and strike."""

@@ -171,6 +171,31 @@ class Tape(Closes):
         self._stale_from = len(self.close)
         self.is_stale = False
 
+    def vwaps(self, end: int, long: int, shift: int, short: int, ago: int) -> tuple[float | None, ...]:
+        """The `vwap` of the long window, of the long one ``shift`` s before, and of the short one ``ago`` s before.
+
+        In one go: three calls would be a twelfth of an evaluation.
+        """
+        all_shares, all_notional, place = self.shares_before, self._notional_before, end + self.after
+        shares, notional = all_shares[place], all_notional[place]
+        if shares := shares - all_shares[place - long]:
+            now = (notional - all_notional[place - long]) / (shares * PRICE_SCALE)
+        else:
+            now = None
+        before = place - shift
+        if shares := all_shares[before] - all_shares[before - long]:
+            earlier = (all_notional[before] - all_notional[before - long]) / (shares * PRICE_SCALE)
+        else:
+            earlier = None
+        before = place - ago
+        if shares := all_shares[before] - all_shares[before - short]:
+            return (
+                now,
+                earlier,
+                (all_notional[before] - all_notional[before - short]) / (shares * PRICE_SCALE),
+            )
+        return now, earlier, None
+
     def vwap(self, end: int, width: int) -> float | None:
         """Σ(vw·v) / Σv over the bars with start in (end - width, end], dollars; None without volume."""
         sums, place = self.shares_before, end + self.after
@@ -364,7 +389,10 @@ class Level:
         self.floor, self.ceiling = math.inf, -math.inf
         self.low, self.high = math.inf, -math.inf
         self._waiting: dict[int, Kept] = {}
-        self._refuted: dict[int, Bar] = {}
+        self.put = closes.put
+        """Store a bar that needs no weighing."""
+        self.refuted: dict[int, Bar] = {}
+        """The seconds of which there is only a bar that others have refuted, and that bar."""
         self._lone: set[int] = set()
         self._starts: set[int] = set()
         self.kept_apart = 0
@@ -380,11 +408,6 @@ class Level:
         return bool(self._waiting)
 
     @property
-    def refuted(self) -> int:
-        """How many seconds have only a bar that other bars have refuted."""
-        return len(self._refuted)
-
-    @property
     def price(self) -> float | None:
         """The newest close that something speaks for: a first print alone is nobody's price."""
         close = self.closes.close
@@ -395,11 +418,7 @@ class Level:
 
     def is_known(self, index: int) -> bool:
         """Whether a bar of a second was seen before, even if it is in no window."""
-        return self.closes.close[index] is not None or index in self._waiting or index in self._refuted
-
-    def was_refuted(self, index: int) -> bool:
-        """Whether an earlier bar of a second was refuted: what comes now is a repeat."""
-        return index in self._refuted
+        return self.closes.close[index] is not None or index in self._waiting or index in self.refuted
 
     def widen(self, close: float) -> None:
         """A close beyond those before it has come in by the short way."""
@@ -429,7 +448,7 @@ class Level:
             entering = self._weigh(index, msgspec.structs.replace(bar, vwap=bar.close), other)
         for second in sorted(entering):
             self.closes.put(second, entering[second])
-            self._refuted.pop(second, None)
+            self.refuted.pop(second, None)
         if index not in entering:
             return is_new, False
         self._refute_before(index, bar)
@@ -478,7 +497,7 @@ class Level:
             if is_real:
                 self._drop_impossible(bar.close)
         else:
-            twin = before.bar if before is not None else self._refuted.get(index)
+            twin = before.bar if before is not None else self.refuted.get(index)
             is_real = (
                 bool(kin)
                 or (twin is not None and self._is_second_source(twin, bar))
@@ -519,7 +538,7 @@ class Level:
     def _keep_apart(self, index: int, bar: Bar, is_live: bool) -> None:
         if len(self._waiting) >= LEVEL_BARS:
             oldest = next(iter(self._waiting))
-            self._refuted[oldest] = self._waiting.pop(oldest).bar
+            self.refuted[oldest] = self._waiting.pop(oldest).bar
         self._waiting[index] = Kept(bar, is_live)
         self.kept_apart += 1
         self.newest_apart = bar
@@ -534,7 +553,7 @@ class Level:
             if kept.is_live is not bar.backfilled or index - second > LONE_SECONDS:
                 del self._waiting[second]
                 if not kept.is_in:
-                    self._refuted[second] = kept.bar
+                    self.refuted[second] = kept.bar
 
     def _hear_of_lone(self, index: int, close: float) -> None:
         """A close speaks for a first print that it agrees with; two that are near in time and do not outvote it."""
@@ -657,8 +676,9 @@ class Signals:
             return self._weigh(level, index, bar)
         if not level.low <= close <= level.high:
             level.widen(close)
-        is_new, is_newest = level.closes.put(index, bar)
-        return (is_new and (is_newest or not level.was_refuted(index))), is_newest
+        if index in level.refuted:
+            return False, level.put(index, bar)[1]  # what comes now is a repeat
+        return level.put(index, bar)
 
     def _weigh(self, level: Level, index: int, bar: Bar) -> tuple[bool, bool]:
         """The long way of a bar that is not plainly where the last ones were."""
@@ -711,9 +731,10 @@ class Signals:
         tape, close = self._tape, bar.close
         second = self.follow(was_blind)
         vwap_1m, rising_s = self._short_vwap, second - self._rising_since
-        vwap_5m = tape.vwap(second, self._long_s)
-        earlier = tape.vwap(second - self._long_shift_s, self._long_s)
-        risen = _change(vwap_1m, tape.vwap(second - self._rising_s, self._short_s))
+        vwap_5m, earlier, vwap_1m_before = tape.vwaps(
+            second, self._long_s, self._long_shift_s, self._short_s, self._rising_s
+        )
+        risen = _change(vwap_1m, vwap_1m_before)
         p95, volume_z, surges = self._surge(second)
         slope = self._trend.slope(second)
         momentum = None if slope is None else slope / PRICE_SCALE / close

@@ -86,6 +86,8 @@ class Journalist:
         self._gate: tuple[DeclineReason, HoldReason | None] | None = None
         self._gate_at: int | None = None
         self._reported_at: int | None = None
+        self._doubts: dict[str, int] = {}
+        self._doubted_at: int | None = None
 
     def fact(self, now: int, event: Event) -> None:
         """A fact has been handled."""
@@ -93,6 +95,7 @@ class Journalist:
             case Tick():
                 self._report(now)
                 self._gates(now)
+                self._say_doubts(now)
             case Hold():
                 self._hold(event)
             case _:
@@ -130,6 +133,26 @@ class Journalist:
         if engine.evaluation is not None:
             line = logger.conditions_line(engine.evaluation, self._rules.benchmark)
             log.info("conditions", text=line, start=engine.evaluation.start, passes=engine.evaluation.passes)
+
+    def _say_doubts(self, now: int) -> None:
+        """Log a price that is kept apart, at most once a minute: nothing comes of it, so nothing else tells of it."""
+        if self._doubted_at is not None and now - self._doubted_at < REPORT_S * SECOND:
+            return
+        for level in (self._engine.signals.level, self._engine.signals.benchmark_level):
+            if level.newest_apart is None:
+                continue
+            bar, percent = level.newest_apart
+            if self._doubts.get(bar.symbol) == level.kept_apart:
+                continue
+            self._doubts[bar.symbol] = level.kept_apart
+            self._doubted_at = now
+            log.warning(
+                "price_doubted",
+                text=logger.doubted_line(bar, percent, level.kept_apart),
+                symbol=bar.symbol,
+                price=bar.close,
+                start=bar.start,
+            )
 
     def _gates(self, now: int) -> None:
         evaluation = self._engine.evaluation

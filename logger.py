@@ -28,6 +28,7 @@ import structlog
 
 import utils
 from events import (
+    Bar,
     Closed,
     Condition,
     ContractRule,
@@ -419,6 +420,14 @@ def feed_active_line(symbol: str, price: float | None, vwap: float | None, volum
     return (
         f"📊 Data feed active: {symbol} {utils.share_price(price)}, "
         f"VWAP {utils.share_price(vwap)}, Vol {volume:,.0f}"
+    )
+
+
+def doubted_line(bar: Bar, percent: float, count: int) -> str:
+    """A price that is kept apart: what it was, how far it lies from the last closes (percent), how many there were."""
+    return (
+        f"🤨 {bar.symbol} {utils.share_price(bar.close)} at {utils.clock_text(bar.start)} is {percent:+.1f}% from its "
+        f"last closes: kept apart until something confirms it ({count} today)"
     )
 
 

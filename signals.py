@@ -397,8 +397,8 @@ class Level:
         self._starts: set[int] = set()
         self.kept_apart = 0
         """How many bars were kept apart so far, whatever became of them."""
-        self.newest_apart: Bar | None = None
-        """The last of them."""
+        self.newest_apart: tuple[Bar, float] | None = None
+        """The last of them, and how far it lies from the last closes, in percent."""
 
     # --- What is asked of it ---
 
@@ -541,7 +541,7 @@ class Level:
             self.refuted[oldest] = self._waiting.pop(oldest).bar
         self._waiting[index] = Kept(bar, is_live)
         self.kept_apart += 1
-        self.newest_apart = bar
+        self.newest_apart = bar, self._move(index, bar.close)
 
     def _refute_before(self, index: int, bar: Bar) -> None:
         """What waits from before a bar that came in is refuted by it, when both came the same way.

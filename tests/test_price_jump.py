@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from config import Rules
+from desk import Journalist
 from engine import Engine
 from events import Bar, Chain, Closed, Evaluation, Opened, Tick
 from signals import IMPOSSIBLE_PERCENT, LEVEL_BARS, Signals
@@ -417,3 +419,21 @@ def test_nothing_ever_comes_of_absurd_prints_and_a_restart_agrees(
     assert engine.signals.learn(last) == restored.signals.learn(last)
     assert engine.signals.evaluate(last, False) == restored.signals.evaluate(last, False)
     assert engine.signals.evaluate(last, False).vwap_1m == pytest.approx(215, abs=2)
+
+
+# --- The log ---
+
+
+def test_a_doubted_price_is_logged_at_most_once_a_minute() -> None:
+    story = calm(Story(quick()))
+    journalist = Journalist(story.engine.rules, story.engine)
+    with capture_logs() as lines:
+        for second in range(QUIET_END, QUIET_END + 70):
+            story.tell(second + 3, bar(second, 236.5 if second in {101, 103, 150} else 215.0))
+            story.tell(second + 3, Tick())
+            journalist.fact(at(second + 3), Tick())
+    texts = [line["text"] for line in lines if line["event"] == "price_doubted"]
+    assert texts == [
+        "🤨 IWM $236.50 at 09:31:41 is +10.0% from its last closes: kept apart until something confirms it (1 today)",
+        "🤨 IWM $236.50 at 09:32:30 is +10.0% from its last closes: kept apart until something confirms it (3 today)",
+    ]

@@ -236,6 +236,16 @@ def _pricer(spot: float, strike: float, years: float) -> Callable[[float], tuple
     return price
 
 
+def is_dearer_than_any(mid: int, spot: float, strike: int, left: int) -> bool:
+    """Whether no usable volatility makes a call so dear, ``left`` µs before its expiry: then its quote has slipped.
+
+    ``mid`` is in option price units, ``strike`` in strike units.
+    """
+    if left <= 0 or spot <= 0 or strike <= 0:
+        return False
+    return mid / OPTION_PRICE_UNIT > call_price(spot, strike / STRIKE_UNIT, left / YEAR, VOLATILITY_RANGE[1])
+
+
 def call_delta(spot: float, strike: float, years: float, volatility: float) -> float:
     """Black–Scholes delta of a call without rates or dividends."""
     deviation = volatility * math.sqrt(years)

@@ -13,6 +13,7 @@ from config import Rules
 from contract_selector import (
     Refused,
     Selected,
+    is_dearer_than_any,
     is_live,
     is_standard,
     level_below,
@@ -509,6 +510,8 @@ class Engine:
             made_at, is_streamed = known[0], known[3]
         position = self.book.position
         is_held = position is not None and position.opened.contract == contract
+        if position is not None and is_held and self._is_slip(now, position.opened, quote):
+            return
         is_fresh = self._quote_clock(now) - made_at <= self._frozen
         if not is_fresh:
             is_mark = (
@@ -520,6 +523,17 @@ class Engine:
         if position is not None and is_held and (is_fresh or is_mark):
             position.learn_time(now)  # what held until this quote
             position.marks.learn(now, Mark(bid=quote.bid, ask=quote.ask, bid_size=quote.bid_size))
+
+    def _is_slip(self, now: int, opened: Opened, quote: Quote | ChainRow) -> bool:
+        """Whether a quote of the held call is one that no market makes, as with a price in another unit.
+
+        Asked only while the share price is known: a peak from such a quote would sell at the next good one.
+        """
+        spot = self.signals.price
+        if spot is None or self.feed.is_blind:
+            return False
+        mid = (quote.bid + quote.ask) // 2
+        return is_dearer_than_any(mid, spot, opened.strike, self._close - now)
 
     def _stands(self, now: int, contract: str, made_at: int, by_socket: bool) -> bool:
         """Whether an old quote that a poll confirms still stands, seen by the quotes of the other contracts.

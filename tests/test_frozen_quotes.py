@@ -331,6 +331,20 @@ def test_while_the_clock_is_in_doubt_marks_are_judged_by_their_neighbours(
     assert exits([decision for _, decision in story.decisions]) == ([ExitReason.STOP_LOSS] if sells else [])
 
 
+@pytest.mark.parametrize(("factor", "is_mark"), [(100, False), (2, True)])
+def test_a_quote_in_another_unit_is_no_mark_and_no_peak(factor: float, is_mark: bool) -> None:
+    """For ten seconds: a peak of it would sell at the next good quote. No volatility makes the call cost $140."""
+    story, second = held()
+    for s in range(second + 1, second + 11):
+        story.tell(s, bar(s - 3, 215.1))
+        story.tell(s, quote(s, 1.39 * factor, 1.41 * factor))
+    position = story.engine.position
+    assert position is not None
+    assert position.peak == (dollars(1.40 * factor) if is_mark else dollars(1.40))
+    made = story.tell(second + 11, quote(second + 11, 1.39, 1.41)) + story.tick(second + 12, second + 15)
+    assert (exits(made) != []) is is_mark
+
+
 # --- Others of the kind ---
 
 AGES = st.sampled_from((-86_400, -3, -2, 0, 1, 14, 15, 16, 40, 900, DAY))

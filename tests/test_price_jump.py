@@ -437,3 +437,39 @@ def test_a_doubted_price_is_logged_at_most_once_a_minute() -> None:
         "🤨 IWM $236.50 at 09:31:41 is +10.0% from its last closes: kept apart until something confirms it (1 today)",
         "🤨 IWM $236.50 at 09:32:30 is +10.0% from its last closes: kept apart until something confirms it (3 today)",
     ]
+
+
+# --- Exactness ---
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32))
+def test_lone_absurd_prints_leave_exactly_the_state_of_the_good_bars(seed: int) -> None:
+    """First prints, corrections, late ones and REST's, of either symbol, at any second, before or after the good bar."""
+    dice = random.Random(seed)
+    rules = quick(price_jump_closes=dice.choice((1, 2, 10, 50)))
+    signals, plain = Signals(rules, SESSION), Signals(rules, SESSION)
+    # No two within 3 % of each other, half of them nearer than a jump that can not be.
+    prices = [0.02 * 1.045**k for k in range(400) if not 204 < 0.02 * 1.045**k < 227]
+    near = [each for each in prices if 175 < each < 255]
+    absurd = iter(dice.sample([*near, *dice.sample([each for each in prices if each not in near], 150)], 150))
+    price = 215.0
+    for second in range(150):
+        price = round(price * (1 + dice.gauss(0, 0.0005)), 2)
+        good = [] if dice.random() < 0.2 and second > 2 else [bar(second, price, dice.randrange(1, 900))]
+        if good and second > 10 and dice.random() < 0.2:
+            back = second - dice.randrange(1, 10)
+            good.append(bar(back, price, dice.randrange(1, 900), backfilled=dice.random() < 0.5))
+        good.append(bar(second, round(price * 3, 2), symbol="SPY"))
+        for item in good:
+            if second > 2 and dice.random() < 0.3:
+                wrong = next(absurd)
+                at_second = max(0, second - dice.choice((0, 0, 1, 5, 100)))
+                signals.learn(bar(at_second, wrong, 9e5, backfilled=dice.random() < 0.3))
+            plain.learn(item)
+            signals.learn(item)
+    for last in (bar(150, price), bar(151, price)):
+        signals.learn(last)
+        plain.learn(last)
+    assert signals.evaluate(last, was_blind=False) == plain.evaluate(last, was_blind=False)
+    assert (signals.price, signals.volume) == (plain.price, plain.volume)

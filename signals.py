@@ -361,8 +361,11 @@ class CloseTrend(Window):
 
 
 class Kept(msgspec.Struct, gc=False):
-    """A bar that is kept apart. ``is_live``: the socket has printed its second, not REST alone. ``is_in``: REST or the
-    other symbol confirmed it, so it is in the windows."""
+    """A bar that is kept apart.
+
+    ``is_live``: the socket printed its second, not REST alone. ``is_in``: REST or the other symbol has confirmed it,
+    so the windows hold it; it stays here because a second bar beside it makes a level.
+    """
 
     bar: Bar
     is_live: bool
@@ -370,15 +373,16 @@ class Kept(msgspec.Struct, gc=False):
 
 
 class Level:
-    """Where one symbol's last closes lie, and the bars that are kept apart because theirs lies elsewhere.
+    """The price level of one symbol, and the bars that are kept apart because they lie elsewhere.
 
     A close further than `PRICE_JUMP_PERCENT` from the median of the last `PRICE_JUMP_CLOSES` enters no window until
-    a second bar of the symbol, the other source of the same second (REST beside the socket) or the other symbol's
-    own move confirms it. The next bar of the same source that lies where the old ones do refutes it. A first print
-    has nothing before it: it enters at once, and goes again when the two bars nearest to it say otherwise.
+    one of three confirms it: a second bar of the symbol within the same percentage of it, the other source of the
+    same second (REST beside the socket), or the other symbol's own move. The next bar from the same source that lies
+    at the old level refutes it. The first print of a session has nothing before it: it enters at once, is nobody's
+    price until another agrees, and is dropped when two bars near it in time disagree.
 
-    ``floor`` and ``ceiling`` spare nearly every bar the median: a close between them is near enough to each of the
-    last closes, so to their median, too. They are shut while something waits.
+    ``floor`` and ``ceiling`` spare nearly every bar the median: a close between them is within the limit of each of
+    the last closes, so of their median, too. They are shut while a bar waits.
     """
 
     def __init__(self, rules: Rules, closes: Closes) -> None:
@@ -391,8 +395,8 @@ class Level:
         self._waiting: dict[int, Kept] = {}
         self.put = closes.put
         """Store a bar that needs no weighing."""
-        self.refuted: dict[int, Bar] = {}
-        """The seconds of which there is only a bar that others have refuted, and that bar."""
+        self.refuted: dict[int, Bar | None] = {}
+        """Seconds whose only bar so far was refuted, with that bar; None for a first print that was outvoted."""
         self._lone: set[int] = set()
         self._starts: set[int] = set()
         self.kept_apart = 0
@@ -436,7 +440,7 @@ class Level:
 
     # --- The long way ---
 
-    def take(self, index: int, bar: Bar, other: Level | None) -> tuple[bool, bool]:
+    def store(self, index: int, bar: Bar, other: Level | None) -> tuple[bool, bool]:
         """Weigh a bar, and store it or keep it apart. Returns what `Closes.put` does; what is apart is not the newest.
 
         ``other`` is the level of the other symbol.
@@ -452,7 +456,7 @@ class Level:
         if index not in entering:
             return is_new, False
         self._refute_before(index, bar)
-        self._hear_of_lone(index, bar.close)
+        self._review_lone(index, bar.close)
         return is_new, index > newest and index == self.closes.newest
 
     def reconsider(self, other: Level) -> None:
@@ -555,7 +559,7 @@ class Level:
                 if not kept.is_in:
                     self.refuted[second] = kept.bar
 
-    def _hear_of_lone(self, index: int, close: float) -> None:
+    def _review_lone(self, index: int, close: float) -> None:
         """A close speaks for a first print that it agrees with; two that are near in time and do not outvote it."""
         for lone in self._lone - {index}:
             first = self.closes.close[lone]
@@ -566,13 +570,17 @@ class Level:
                 around = [each for each in self.closes.close[start:end] if each is not None]
                 if sum(not self._agree(each, first) for each in around) > 1:
                     self._lone.discard(lone)
-                    self.closes.drop(lone)
+                    self._drop(lone)
+
+    def _drop(self, second: int) -> None:
+        self.closes.drop(second)
+        self.refuted[second] = None
 
     def _drop_impossible(self, close: float) -> None:
         """The feed goes on at another level: what lies impossibly far from it shares no window with it."""
         for second, value in enumerate(self.closes.close):
             if value is not None and abs(value / close - 1) * PERCENT > IMPOSSIBLE_PERCENT:
-                self.closes.drop(second)
+                self._drop(second)
         self._lone.clear()
 
     # --- The closes around a second ---
@@ -685,7 +693,7 @@ class Signals:
         if not (PRICE_MIN <= bar.close <= PRICE_MAX and 0 <= bar.volume < VOLUME_END):
             return False, False
         other = self.benchmark_level if level is self.level else self.level
-        found = level.take(index, bar, other if self._benchmark_symbol else None)
+        found = level.store(index, bar, other if self._benchmark_symbol else None)
         if other.waits:
             other.reconsider(level)
         level.reset(is_shut=other.waits)

@@ -35,8 +35,21 @@ YEAR = 365 * 86_400 * SECOND
 VOLATILITY_RANGE = (0.001, 10.0)
 """Implied volatilities looked for, per year; a 0DTE quote outside implies none that could be used."""
 
-BISECTIONS = 60
+IV_DOUBT_FACTOR = 10.0
+"""How many times larger or smaller than the implied one a vendor's IV may be. Who counts whole days to the expiry is off
+by 5 in the last hour; who means percent, by 100."""
+
+ROOT_AT, ROOT_END = 2, -15
+"""Where the root stands in a ticker such as ``O:IWM251002C00215000``: behind it come date, side and strike."""
+
+STEPS = 100
+"""More than any price needs: halving alone is at the last bit by then."""
+
+NEAR_ENOUGH = 1e-9
+"""A step this small, relative to the volatility, is the last: the error that it leaves is its square."""
+
 ROOT_OF_TWO = math.sqrt(2)
+ROOT_OF_TWO_PI = math.sqrt(2 * math.pi)
 
 
 class Price(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,6 +97,7 @@ class Selected(msgspec.Struct, frozen=True, kw_only=True):
     stop: int
     considered: int
     fallen: tuple[tuple[ContractRule, int], ...]
+    doubted: int = 0
 
 
 class Refused(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,29 +106,59 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True):
     reason: DeclineReason
     considered: int = 0
     fallen: tuple[tuple[ContractRule, int], ...] = ()
+    doubted: int = 0
 
 
 class _Call:
     """One quoted call. What takes long to find is found when it is asked for, and once."""
 
-    def __init__(self, row: ChainRow, price: Price, spot: float, years: float) -> None:
+    def __init__(self, row: ChainRow, price: Price, spot: float, years: float, doubt: float) -> None:
         self.row = row
         self.price = price
+        self.is_out_of_order = False
+        """Whether the vendor's delta contradicts those of the other strikes."""
         self._spot = spot
         self._years = years
+        self._doubt = doubt
 
     @functools.cached_property
-    def iv(self) -> float | None:
-        """The vendor's IV, else the one that the mid implies."""
-        given = self.row.iv
-        iv = given if given is not None and given > 0 else self._implied
-        return None if iv is None else round(iv, COMPARED_DIGITS)
+    def is_doubted(self) -> bool:
+        """Whether the vendor gives a delta that neither the price nor the other strikes bear out."""
+        given, implied = self.row.delta, self._implied_delta
+        if given is None:
+            return False
+        if implied is None:  # as at its intrinsic value, where every delta but 1 is wrong
+            implied = 1.0
+        return self.is_out_of_order or round(abs(given - implied), COMPARED_DIGITS) > self._doubt
 
     @functools.cached_property
     def delta(self) -> float | None:
-        """The vendor's delta, else Black–Scholes from the IV that the mid implies."""
-        if self.row.delta is not None:
-            return round(self.row.delta, COMPARED_DIGITS)
+        """The vendor's delta where the price bears it out, else the one that the price implies.
+
+        None where no volatility explains the price, as below the intrinsic value: then nothing speaks for the vendor's.
+        """
+        implied = self._implied_delta
+        if implied is None or self.row.delta is None or self.is_doubted:
+            return implied
+        return round(self.row.delta, COMPARED_DIGITS)
+
+    @functools.cached_property
+    def iv(self) -> float | None:
+        """The vendor's IV, else the one that the mid implies: also where the two are worlds apart."""
+        given, implied = self.row.iv, self._implied
+        if given is not None and given > 0:
+            if implied is None:
+                return round(given, COMPARED_DIGITS)
+            if (
+                not self.is_doubted
+                and implied <= given * IV_DOUBT_FACTOR
+                and given <= implied * IV_DOUBT_FACTOR
+            ):
+                return round(given, COMPARED_DIGITS)
+        return None if implied is None else round(implied, COMPARED_DIGITS)
+
+    @functools.cached_property
+    def _implied_delta(self) -> float | None:
         iv = self._implied
         if iv is None:
             return None
@@ -122,10 +166,8 @@ class _Call:
 
     @functools.cached_property
     def _implied(self) -> float | None:
-        # A delta is derived from the IV as it is; the IV itself is only ever wanted rounded.
-        digits = None if self.row.delta is None else COMPARED_DIGITS
         mid = self.price.mid / OPTION_PRICE_UNIT
-        return implied_volatility(mid, self._spot, self._strike, self._years, digits)
+        return implied_volatility(mid, self._spot, self._strike, self._years)
 
     @property
     def _strike(self) -> float:
@@ -175,22 +217,33 @@ def pay_limit(entry: int, rules: Rules) -> int:
 
 def call_price(spot: float, strike: float, years: float, volatility: float) -> float:
     """Black–Scholes price of a call without rates or dividends, in dollars (Black and Scholes, 1973)."""
-    return _pricer(spot, strike, years)(volatility)
+    return _pricer(spot, strike, years)(volatility)[0]
 
 
-def _pricer(spot: float, strike: float, years: float) -> Callable[[float], float]:
-    """The price of a call by its volatility; what does not depend on that is worked out once."""
-    root, distance, erf = math.sqrt(years), math.log(spot / strike), math.erf
+def _pricer(spot: float, strike: float, years: float) -> Callable[[float], tuple[float, float]]:
+    """The price of a call by its volatility, and its slope (vega); what does not depend on that is worked out once."""
+    root, distance, erf, exp = math.sqrt(years), math.log(spot / strike), math.erf, math.exp
 
-    def price(volatility: float) -> float:
+    def price(volatility: float) -> tuple[float, float]:
         deviation = volatility * root
         d1 = distance / deviation + deviation / 2
-        # `_normal` of d1 and of d1 - deviation, written out: sixty of these are asked for at once.
-        return spot * ((1 + erf(d1 / ROOT_OF_TWO)) / 2) - strike * (
+        # `_normal` of d1 and of d1 - deviation, written out: some ten of these are asked for at once.
+        value = spot * ((1 + erf(d1 / ROOT_OF_TWO)) / 2) - strike * (
             (1 + erf((d1 - deviation) / ROOT_OF_TWO)) / 2
         )
+        return value, spot * root * exp(-d1 * d1 / 2) / ROOT_OF_TWO_PI
 
     return price
+
+
+def is_dearer_than_any(mid: int, spot: float, strike: int, left: int) -> bool:
+    """Whether no usable volatility makes a call so dear, ``left`` µs before its expiry: then its quote has slipped.
+
+    ``mid`` is in option price units, ``strike`` in strike units.
+    """
+    if left <= 0 or spot <= 0 or strike <= 0:
+        return False
+    return mid / OPTION_PRICE_UNIT > call_price(spot, strike / STRIKE_UNIT, left / YEAR, VOLATILITY_RANGE[1])
 
 
 def call_delta(spot: float, strike: float, years: float, volatility: float) -> float:
@@ -199,36 +252,64 @@ def call_delta(spot: float, strike: float, years: float, volatility: float) -> f
     return _normal(math.log(spot / strike) / deviation + deviation / 2)
 
 
-def implied_volatility(
-    mid: float, spot: float, strike: float, years: float, digits: int | None = None
-) -> float | None:
+def implied_volatility(mid: float, spot: float, strike: float, years: float) -> float | None:
     """The volatility per year at which a call costs ``mid`` dollars; None when no usable one does.
 
-    With ``digits`` it is found as far as needed: rounded to so many decimals it is what the exact one is.
+    Newton's steps from where the price bends, which converge from there; halving where one would leave the range.
     """
     low, high = VOLATILITY_RANGE
-    if years <= 0 or spot <= 0:
+    if years <= 0 or spot <= 0 or strike <= 0:
         return None
     price = _pricer(spot, strike, years)
-    if not price(low) < mid < price(high):
+    if not price(low)[0] < mid < price(high)[0]:
         return None
-    # Every further step stays between low and high: once they round alike, so does what it would end with.
-    near = 0.0 if digits is None else 10.0**-digits
-    for _ in range(BISECTIONS):
-        if high - low < near and round(low, digits) == round(high, digits):
-            break
-        middle = (low + high) / 2
-        if price(middle) < mid:
-            low = middle
+    volatility = min(max(math.sqrt(2 * abs(math.log(spot / strike)) / years), low), high)
+    if volatility == low:  # at the money the price never bends: from the slope there
+        volatility = min(max(mid / spot * ROOT_OF_TWO_PI / math.sqrt(years), low), high)
+    for _ in range(STEPS):
+        value, slope = price(volatility)
+        if value < mid:
+            low = volatility
         else:
-            high = middle
-    return (low + high) / 2
+            high = volatility
+        step = (mid - value) / slope if slope > 0 else math.inf
+        near = volatility + step
+        if not low <= near <= high:
+            near = (low + high) / 2
+        if abs(near - volatility) <= NEAR_ENOUGH * near:
+            return near
+        volatility = near
+    return volatility
 
 
 def nearest(rows: Iterable[ChainRow], spot: float, count: int) -> list[str]:
     """The calls whose strikes are nearest ``spot`` (dollars), the nearest first."""
-    ordered = sorted(rows, key=lambda row: (abs(row.strike / STRIKE_UNIT - spot), row.contract))
-    return [row.contract for row in ordered[:count]]
+    return [row.contract for row in _nearest(rows, spot, count)]
+
+
+def _nearest(rows: Iterable[ChainRow], spot: float, count: int) -> list[ChainRow]:
+    return sorted(rows, key=lambda row: (abs(row.strike / STRIKE_UNIT - spot), row.contract))[:count]
+
+
+def is_standard(row: ChainRow, symbol: str) -> bool:
+    """Whether a call is the plain one of a symbol: its root is the symbol's (not IWM1, 2IWM), for 100 shares.
+
+    A dot in the symbol is none in the root (BRK.B, BRKB).
+    """
+    return row.contract[ROOT_AT:ROOT_END] == symbol.replace(".", "") and row.shares == STANDARD_SHARES
+
+
+def is_live(rules: Rules, now: int, spot: float | None, rows: Iterable[ChainRow]) -> bool:
+    """Whether an answer's quotes move: the newest stamp of the calls nearest the money tells.
+
+    Without ``spot`` all calls are asked. What is marked delayed, or stamped ahead of ``now``, tells nothing.
+    """
+    rows = [row for row in rows if row.real_time and is_standard(row, rules.symbol)]
+    if spot is not None:
+        rows = _nearest(rows, spot, rules.stream_contracts)
+    ahead = now + round(rules.clock_doubt_seconds * SECOND)
+    newest = max((row.quoted_at for row in rows if row.quoted_at <= ahead), default=0)
+    return newest > 0 and now - newest <= rules.quote_frozen_seconds * SECOND
 
 
 def select(
@@ -248,68 +329,150 @@ def select(
     """
     if chain_age > rules.chain_max_seconds * SECOND:
         return Refused(reason=DeclineReason.CHAIN_TOO_OLD)
-    fallen: Counter[ContractRule] = Counter()
-    candidates: list[_Candidate] = []
-    quoted: list[_Call] = []
-    considered = 0
-    years = (close - now) / YEAR
-    for row in rows:
-        considered += 1
-        price = prices.get(row.contract)
-        if price is None or not price.two_sided or row.shares != STANDARD_SHARES:
-            fallen[ContractRule.SHARES if row.shares != STANDARD_SHARES else ContractRule.UNQUOTED] += 1
-            continue
-        call = _Call(row, price, spot, years)
-        quoted.append(call)
-        fault = _static_fault(rules, row, price)
-        candidate = _candidate(rules, call) if fault is None else None
-        if candidate is None:
-            fallen[fault or ContractRule.DELTA] += 1
-        else:
-            candidates.append(candidate)
-
-    def refused(reason: DeclineReason) -> Refused:
-        return Refused(reason=reason, considered=considered, fallen=_counts(fallen))
-
+    found = _Choice(rules, now, spot)
+    quoted = found.quoted(rows, prices, (close - now) / YEAR)
+    candidates = found.candidates(quoted)
     if not candidates:
-        return refused(DeclineReason.NO_CONTRACT)
-    fresh = [item for item in candidates if item.price.age(now) <= rules.entry_quote_seconds * SECOND]
-    fallen[ContractRule.AGE] += len(candidates) - len(fresh)
+        return found.refused(DeclineReason.NO_CONTRACT)
+    fresh = found.fresh(candidates)
     if not fresh:
-        return refused(DeclineReason.QUOTE_TOO_OLD)
-    roomy = [item for item in fresh if _has_room(rules, item)]
-    fallen[ContractRule.STOP] += len(fresh) - len(roomy)
+        return found.refused(DeclineReason.QUOTE_TOO_OLD)
+    roomy = found.roomy(fresh)
     if not roomy:
-        return refused(DeclineReason.STOP_TOO_NEAR)
-    inside = [item for item in roomy if rules.delta_min <= item.delta <= rules.delta_max]
-    pool = inside or roomy
-    skew = quoted if chain_age <= rules.chain_skew_seconds * SECOND else []
-    skew.sort(key=_strike_of)
-    costs = {item.row.contract: _cost(item, skew) for item in pool}
+        return found.refused(DeclineReason.STOP_TOO_NEAR)
+    return found.best(roomy, quoted if chain_age <= rules.chain_skew_seconds * SECOND else [])
 
-    def rank(item: _Candidate) -> tuple[float, float, float, float, str]:
-        return (
-            0.0 if inside else _distance(rules, item.delta),
-            costs[item.row.contract],
-            -min(item.price.bid_size, item.price.ask_size),
-            abs(item.row.strike / STRIKE_UNIT - spot),
-            item.row.contract,
+
+class _Choice:
+    """One choice, stage by stage, and how many calls fell to each rule on the way."""
+
+    def __init__(self, rules: Rules, now: int, spot: float) -> None:
+        self._rules = rules
+        self._now = now
+        self._spot = spot
+        self._fallen: Counter[ContractRule] = Counter()
+        self._considered = 0
+        self._doubted = 0
+
+    def quoted(self, rows: Iterable[ChainRow], prices: Mapping[str, Price], years: float) -> list[_Call]:
+        """The plain calls of the symbol that are quoted on both sides, by strike; those out of order are marked."""
+        rules, calls = self._rules, list[_Call]()
+        for row in rows:
+            self._considered += 1
+            price = prices.get(row.contract)
+            fault = _listing_fault(rules, row, price)
+            if fault is not None or price is None:
+                self._fallen[fault or ContractRule.UNQUOTED] += 1
+            else:
+                calls.append(_Call(row, price, self._spot, years, rules.delta_doubt))
+        calls.sort(key=_strike_of)
+        _mark_out_of_order([call for call in calls if call.row.delta is not None])
+        return calls
+
+    def candidates(self, quoted: list[_Call]) -> list[_Candidate]:
+        """Those whose quote is fit to trade and whose delta is within reach."""
+        found = list[_Candidate]()
+        for call in quoted:
+            fault = _static_fault(self._rules, call.row, call.price)
+            candidate = _candidate(self._rules, call) if fault is None else None
+            self._doubted += fault is None and call.is_doubted
+            if candidate is None:
+                self._fallen[fault or ContractRule.DELTA] += 1
+            else:
+                found.append(candidate)
+        return found
+
+    def fresh(self, candidates: list[_Candidate]) -> list[_Candidate]:
+        """Those whose quote is new enough."""
+        limit = self._rules.entry_quote_seconds * SECOND
+        return self._left(ContractRule.AGE, candidates, lambda item: item.price.age(self._now) <= limit)
+
+    def roomy(self, fresh: list[_Candidate]) -> list[_Candidate]:
+        """Those whose stop no single tick reaches."""
+        return self._left(ContractRule.STOP, fresh, lambda item: _has_room(self._rules, item))
+
+    def best(self, roomy: list[_Candidate], neighbours: list[_Call]) -> Selected:
+        """The cheapest inside the delta range, or the nearest to it when none is inside.
+
+        ``neighbours``: the calls by strike whose IVs a candidate's is compared with.
+        """
+        rules = self._rules
+        inside = [item for item in roomy if rules.delta_min <= item.delta <= rules.delta_max]
+        pool = inside or roomy
+        self._fallen[ContractRule.DELTA] += len(roomy) - len(pool)
+        costs = {item.row.contract: _cost(item, neighbours) for item in pool}
+
+        def rank(item: _Candidate) -> tuple[float, float, float, float, str]:
+            return (
+                0.0 if inside else _distance(rules, item.delta),
+                costs[item.row.contract],
+                -min(item.price.bid_size, item.price.ask_size),
+                abs(item.row.strike / STRIKE_UNIT - self._spot),
+                item.row.contract,
+            )
+
+        best = min(pool, key=rank)
+        return Selected(
+            row=best.row,
+            price=best.price,
+            delta=best.delta,
+            iv=best.iv,
+            in_range=bool(inside),
+            cost_percent=costs[best.row.contract],
+            entry=best.entry,
+            stop=best.stop,
+            considered=self._considered,
+            fallen=_counts(self._fallen),
+            doubted=self._doubted,
         )
 
-    best = min(pool, key=rank)
-    fallen[ContractRule.DELTA] += len(roomy) - len(pool)
-    return Selected(
-        row=best.row,
-        price=best.price,
-        delta=best.delta,
-        iv=best.iv,
-        in_range=bool(inside),
-        cost_percent=costs[best.row.contract],
-        entry=best.entry,
-        stop=best.stop,
-        considered=considered,
-        fallen=_counts(fallen),
-    )
+    def refused(self, reason: DeclineReason) -> Refused:
+        """No contract, with what is known of why."""
+        return Refused(
+            reason=reason,
+            considered=self._considered,
+            fallen=_counts(self._fallen),
+            doubted=self._doubted,
+        )
+
+    def _left(
+        self, rule: ContractRule, items: list[_Candidate], stays: Callable[[_Candidate], bool]
+    ) -> list[_Candidate]:
+        left = [item for item in items if stays(item)]
+        self._fallen[rule] += len(items) - len(left)
+        return left
+
+
+def _listing_fault(rules: Rules, row: ChainRow, price: Price | None) -> ContractRule | None:
+    """What is wrong with a call before its quote is looked at: another root, other shares, or no quote to look at."""
+    if not is_standard(row, rules.symbol):
+        return ContractRule.SHARES
+    if price is None:
+        # It is quoted, and yet it has no price: its answer is delayed, or its quotes stand still.
+        return ContractRule.DELAYED if row.quoted_at and row.bid and row.ask else ContractRule.UNQUOTED
+    return None if price.two_sided else ContractRule.UNQUOTED
+
+
+def _mark_out_of_order(calls: list[_Call]) -> None:
+    """Mark the calls, by strike, whose delta must be wrong: as a strike rises, delta falls.
+
+    Those of the longest run that does fall are right, so that one wrong delta marks itself and not its neighbours.
+    """
+    ends: list[float] = []
+    """The negated delta that the best run of each length ends with."""
+    lengths: list[int] = []
+    for call in calls:
+        rising = -(call.row.delta or 0.0)
+        place = bisect_right(ends, rising)
+        ends[place : place + 1] = [rising]
+        lengths.append(place + 1)
+    length, above = len(ends), math.inf
+    for call, reached in zip(reversed(calls), reversed(lengths), strict=True):
+        rising = -(call.row.delta or 0.0)
+        if reached == length and rising <= above:
+            length, above = length - 1, rising
+        else:
+            call.is_out_of_order = True
 
 
 def _candidate(rules: Rules, call: _Call) -> _Candidate | None:

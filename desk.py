@@ -89,6 +89,8 @@ class Journalist:
         self._gate: tuple[DeclineReason, HoldReason | None] | None = None
         self._gate_at: int | None = None
         self._reported_at: int | None = None
+        self._doubts: dict[str, int] = {}
+        self._doubted_at: int | None = None
 
     def fact(self, now: int, event: Event) -> None:
         """A fact has been handled."""
@@ -96,6 +98,7 @@ class Journalist:
             case Tick():
                 self._report(now)
                 self._gates(now)
+                self._say_doubts(now)
             case Hold():
                 self._hold(event)
             case _:
@@ -133,6 +136,26 @@ class Journalist:
         if engine.evaluation is not None:
             line = logger.conditions_line(engine.evaluation, self._rules.benchmark)
             log.info("conditions", text=line, start=engine.evaluation.start, passes=engine.evaluation.passes)
+
+    def _say_doubts(self, now: int) -> None:
+        """Log a price that is kept apart, at most once a minute: nothing comes of it, so nothing else tells of it."""
+        if self._doubted_at is not None and now - self._doubted_at < REPORT_S * SECOND:
+            return
+        for level in (self._engine.signals.level, self._engine.signals.benchmark_level):
+            if level.newest_apart is None:
+                continue
+            bar, percent = level.newest_apart
+            if self._doubts.get(bar.symbol) == level.kept_apart:
+                continue
+            self._doubts[bar.symbol] = level.kept_apart
+            self._doubted_at = now
+            log.warning(
+                "price_doubted",
+                text=logger.doubted_line(bar, percent, level.kept_apart),
+                symbol=bar.symbol,
+                price=bar.close,
+                start=bar.start,
+            )
 
     def _gates(self, now: int) -> None:
         evaluation = self._engine.evaluation
@@ -367,7 +390,7 @@ def readiness(now: int, engine: Engine) -> tuple[list[str], list[str]]:
     else:
         late = "" if feed.lag is None else f", {feed.lag / SECOND:.1f} s late"
         well.append(f"bars of {' and '.join(rules.symbols)} arrive{late}")
-    quoted = sum(row.real_time and row.quoted_at > 0 for row in engine.chain)
+    quoted = engine.live_calls(now)
     if engine.chain_at is None or now - engine.chain_at > rules.chain_skew_seconds * SECOND:
         lacking.append("no option chain yet" if engine.chain_at is None else "option chain too old")
     elif not quoted:

@@ -13,6 +13,9 @@ from config import Rules
 from contract_selector import (
     Refused,
     Selected,
+    is_dearer_than_any,
+    is_live,
+    is_standard,
     level_below,
     nearest,
     pay_limit,
@@ -313,8 +316,12 @@ class Engine:
         self._entry_end = session.close - rules.before_close(rules.no_entry_after) * SECOND
         self._time_stop = session.close - rules.before_close(rules.hard_time_stop) * SECOND
         self._holds: set[HoldReason] = set()
-        self._quotes: dict[str, tuple[int, int, Quote | ChainRow]] = {}
-        """The newest quote of each contract: its own time, its arrival, and what it says."""
+        self._quotes: dict[str, tuple[int, int, Quote | ChainRow, bool]] = {}
+        """The newest quote of each contract: its own time, its arrival, what it says, and whether the stream brought it."""
+        self._ahead = round(rules.clock_doubt_seconds * SECOND)
+        self._frozen = rules.quote_frozen_seconds * SECOND
+        self._chain_stands_still = False
+        """Whether the quotes of the last poll were delayed or old: it prices nothing."""
         self.chain: tuple[ChainRow, ...] = ()
         """Today's calls, as the last poll had them."""
         self.chain_at: int | None = None
@@ -388,9 +395,26 @@ class Engine:
         return known[2].ask or None if known is not None else None
 
     def nearest(self, count: int) -> tuple[str, ...]:
-        """The calls of the chain that are nearest the money."""
+        """The symbol's plain calls that are nearest the money, by a price that something confirms."""
         spot = self.signals.price
-        return () if spot is None else tuple(nearest(self.chain, spot, count))
+        if spot is None:
+            return ()
+        return tuple(nearest((row for row in self.chain if is_standard(row, self._symbol)), spot, count))
+
+    def live_calls(self, now: int) -> int:
+        """How many of the chain's calls have a real-time quote of the last `CHAIN_SKEW_SECONDS`: at 0, none could be bought.
+
+        A streamed one by its own time; one of a poll by its arrival, and only while the polls' quotes move.
+        """
+        limit = self.rules.chain_skew_seconds * SECOND
+        listed = (row.contract for row in self.chain if is_standard(row, self._symbol))
+        found = (self._quotes[contract] for contract in listed if contract in self._quotes)
+        prices = (price_of(quote, at, arrived) for at, arrived, quote, _ in found)
+        return sum(
+            price.age(now) <= limit
+            for price in prices
+            if price.source is QuoteSource.STREAM or not self._chain_stands_still
+        )
 
     # --- Learn ---
 
@@ -404,8 +428,13 @@ class Engine:
         if type(event) is Quote:
             contract, at = event.contract, event.at
             known = self._quotes.get(contract)
-            if position is None and (known is None or at >= known[0]):
-                self._quotes[contract] = (at, now, event)  # nothing but the next entry asks for it
+            if (
+                position is None
+                and event.source is QuoteSource.STREAM
+                and at <= now + self._ahead
+                and (known is None or at >= known[0])
+            ):
+                self._quotes[contract] = (at, now, event, True)  # nothing but the next entry asks for it
             else:
                 self._learn_quote(now, contract, at, event, event.source is QuoteSource.POLL)
         elif type(event) is Bar:
@@ -428,11 +457,7 @@ class Engine:
             case Tick() | AlertOutcome() | Bar() | Quote():
                 pass
             case Chain():
-                self.chain = event.rows
-                self.chain_at = now
-                for row in event.rows:
-                    if row.quoted_at:
-                        self._learn_quote(now, row.contract, row.quoted_at, row, True)
+                self._learn_chain(now, event.rows)
             case Covered() | FeedLost() | FeedRestored():
                 self.feed.learn(now, event)
             case Hold():
@@ -443,21 +468,84 @@ class Engine:
             case _:
                 assert_never(event)
 
+    def _learn_chain(self, now: int, rows: tuple[ChainRow, ...]) -> None:
+        """Take a poll's answer in: its terms always, its quotes and greeks only when they are of now."""
+        if self.chain and not rows:
+            return  # the calls of a day do not vanish from it: the last good answer stands, and ages
+        at = self._quote_clock(now)
+        self._chain_stands_still = not is_live(self.rules, at, self.signals.price, rows)
+        self.chain_at = now
+        if self._chain_stands_still:
+            self.chain = tuple(msgspec.structs.replace(row, iv=None, delta=None) for row in rows)
+            return
+        self.chain = rows
+        # A strike may be quiet for a while beside others that move; beyond this it is of another market.
+        oldest = at - self.rules.chain_max_seconds * SECOND
+        for row in rows:
+            if row.real_time and row.quoted_at >= oldest:
+                self._learn_quote(now, row.contract, row.quoted_at, row, True)
+
+    def _quote_clock(self, now: int) -> int:
+        """What quotes' own times are compared with: ``now``, or the newest of them while this clock is in doubt."""
+        if HoldReason.CLOCK_DOUBT not in self._holds or not self._quotes:
+            return now
+        return min(now, max(known[0] for known in self._quotes.values()))
+
     def _learn_quote(
         self, now: int, contract: str, made_at: int, quote: Quote | ChainRow, is_poll: bool
     ) -> None:
-        """Keep the newest quote by its own time; an older one of a poll that says the same confirms it."""
+        """Keep the newest quote by its own time; one of a poll that says the same as the known one confirms it.
+
+        One from ahead of ``now`` is none. One that is old by its own time is no news: the stream's was late, a single
+        contract's at most confirms. A row's may price an entry, because its answer moves, but is no mark by itself.
+        """
+        if made_at > now + self._ahead:
+            return
         known = self._quotes.get(contract)
-        if known is not None and made_at < known[0]:
-            is_delayed = isinstance(quote, ChainRow) and not quote.real_time
-            if not is_poll or is_delayed or (quote.bid, quote.ask) != (known[2].bid, known[2].ask):
-                return
-            made_at = known[0]
-        self._quotes[contract] = (made_at, now, quote)
+        is_row, is_streamed = isinstance(quote, ChainRow), not is_poll
+        confirms = is_poll and known is not None and (quote.bid, quote.ask) == (known[2].bid, known[2].ask)
+        if known is not None and made_at < known[0] and not confirms:
+            return
+        if known is not None and confirms and made_at <= known[0]:
+            made_at, is_streamed = known[0], known[3]
         position = self.book.position
-        if position is not None and position.opened.contract == contract:
+        is_held = position is not None and position.opened.contract == contract
+        if position is not None and is_held and self._is_slip(now, position.opened, quote):
+            return
+        is_fresh = self._quote_clock(now) - made_at <= self._frozen
+        if not is_fresh:
+            is_mark = (
+                is_held and confirms and self._stands(now, contract, made_at, is_streamed and not is_row)
+            )
+            if not is_mark and not is_row:
+                return
+        self._quotes[contract] = (made_at, now, quote, is_streamed)
+        if position is not None and is_held and (is_fresh or is_mark):
             position.learn_time(now)  # what held until this quote
             position.marks.learn(now, Mark(bid=quote.bid, ask=quote.ask, bid_size=quote.bid_size))
+
+    def _is_slip(self, now: int, opened: Opened, quote: Quote | ChainRow) -> bool:
+        """Whether a quote of the held call is one that no market makes, as with a price in another unit.
+
+        Asked only while the share price is known: a peak from such a quote would sell at the next good one.
+        """
+        spot = self.signals.price
+        if spot is None or self.feed.is_blind:
+            return False
+        mid = (quote.bid + quote.ask) // 2
+        return is_dearer_than_any(mid, spot, opened.strike, self._close - now)
+
+    def _stands(self, now: int, contract: str, made_at: int, by_socket: bool) -> bool:
+        """Whether an old quote that a poll confirms still stands, seen by the quotes of the other contracts.
+
+        It does when they are as old, or when it came by a socket (``by_socket``) that goes on bringing theirs. It does
+        not when they move and it alone stands still, nor when the polls themselves stand still.
+        """
+        others = [known for name, known in self._quotes.items() if name != contract]
+        newest = self._quote_clock(now) - self._frozen
+        if by_socket and any(known[3] and known[0] >= newest for known in others):
+            return True
+        return not self._chain_stands_still and all(known[0] <= made_at + self._frozen for known in others)
 
     def _evaluate(self, now: int, bar: Bar) -> Evaluation:
         gate, hold = self._gate(now, bar)
@@ -611,7 +699,7 @@ class Engine:
             rows=self.chain,
             prices={
                 contract: price_of(quote, at, arrived)
-                for contract, (at, arrived, quote) in self._quotes.items()
+                for contract, (at, arrived, quote, _) in self._quotes.items()
             },
             chain_age=now - self.chain_at if self.chain_at is not None else now,
         )
@@ -629,6 +717,7 @@ class Engine:
             volume_z=evaluation.volume_z,
             considered=refused.considered,
             fallen=refused.fallen,
+            doubted=refused.doubted,
         )
 
     def _opened(
@@ -662,6 +751,7 @@ class Engine:
             considered=choice.considered,
             fallen=choice.fallen,
             cost_percent=choice.cost_percent,
+            doubted=choice.doubted,
         )
 
     # --- Evolve ---

@@ -106,6 +106,7 @@ class ContractRule(StrEnum):
     """What a contract can fail, in the order of judgement: each contract counts at the first."""
 
     SHARES = "shares"
+    """Not the plain contract: another root than the symbol's, or not 100 shares."""
     UNQUOTED = "unquoted"
     DELAYED = "delayed"
     SPREAD = "spread"
@@ -349,6 +350,8 @@ class Opened(Decided, frozen=True, kw_only=True):
     considered: int
     fallen: tuple[tuple[ContractRule, int], ...]
     cost_percent: float
+    doubted: int = 0
+    """How many vendor's deltas the prices did not bear out: the implied ones stand in."""
 
 
 class Declined(Decided, frozen=True, kw_only=True):
@@ -362,6 +365,7 @@ class Declined(Decided, frozen=True, kw_only=True):
     volume_z: float | None
     considered: int = 0
     fallen: tuple[tuple[ContractRule, int], ...] = ()
+    doubted: int = 0
 
 
 class Closed(Decided, frozen=True, kw_only=True):
@@ -460,6 +464,7 @@ class Evaluation(msgspec.Struct, frozen=True, gc=False):
     passes: tuple[bool | None, ...]
     gate: DeclineReason | None = None
     hold: HoldReason | None = None
+    vwap_1m_change: float | None = None
 
     @property
     def holds(self) -> bool:

@@ -30,6 +30,7 @@ import structlog
 
 import utils
 from events import (
+    Bar,
     Closed,
     Condition,
     ContractRule,
@@ -569,6 +570,14 @@ def feed_active_line(symbol: str, price: float | None, vwap: float | None, volum
     )
 
 
+def doubted_line(bar: Bar, percent: float, count: int) -> str:
+    """A price that is kept apart: what it was, how far it lies from the last closes (percent), how many there were."""
+    return (
+        f"🤨 {bar.symbol} {utils.share_price(bar.close)} at {utils.clock_text(bar.start)} is {percent:+.1f}% from its "
+        f"last closes: kept apart until something confirms it ({count} today)"
+    )
+
+
 def conditions_line(evaluation: Evaluation, benchmark: str = "SPY") -> str:
     """The second line of every minute: what holds, with the values. Conditions that are left out are left out."""
     change, benchmark_change = evaluation.roc5, evaluation.benchmark_roc5
@@ -616,6 +625,8 @@ def miss_text(missed: Shortfall, benchmark: str = "SPY") -> str:
             return f"5m VWAP {utils.signed_percent(value, 4)}, needed a rise: {_small(short, 4)}% short"
         case Condition.ABOVE_VWAP:
             return f"price ${value:,.3f}, needed above the VWAP ${threshold:,.3f}: ${_small(short)} short"
+        case Condition.VWAP_RISING if not threshold:  # it has not fallen, and it has not risen
+            return f"VWAP {utils.signed_percent(value, 4)}, needed a rise: {_small(short, 4)}% short"
         case Condition.VWAP_RISING:
             return f"VWAP rising for {value:.0f} s, needed {threshold:.0f} s: {short:.0f} s short"
         case Condition.VOLUME_SURGE:
@@ -653,6 +664,8 @@ def selection_line(decision: Opened | Declined) -> str:
     line = f"🎯 {winner} of {decision.considered}"
     if fallen := fallen_text(decision.fallen):
         line += f": {fallen}"
+    if decision.doubted:
+        line += f"; {decision.doubted} delta{'' if decision.doubted == 1 else 's'} doubted"
     if not isinstance(decision, Opened):
         return line
     stretched = "" if decision.in_range else f"Δ{decision.delta:.3f} nearest to the range, "

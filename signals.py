@@ -10,7 +10,10 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, insort
+from collections.abc import Iterable
 from itertools import accumulate
+
+import msgspec
 
 from config import Rules
 from events import SECOND, Bar, Condition, DeclineReason, Evaluation, HoldReason, Session, Shortfall
@@ -31,6 +34,25 @@ ROUNDING = 1e-9
 """Differences of ratios up to this are rounding, not movement."""
 
 PERCENT = 100.0
+
+PRICE_MIN, PRICE_MAX = 0.01, 1_000_000.0
+"""The share prices (dollars) that windows take in. Below a cent a price rounds to no step; a fund costs less than the other."""
+
+VOLUME_END = 1e12
+"""A second's volume in shares lies below this, so that no sum of squares leaves the range of a float."""
+
+RISEN = ROUNDING * 100
+"""The change of the short VWAP, in percent, that counts as a rise: a flat tape does not rise."""
+
+IMPOSSIBLE_PERCENT = 20.0
+"""A jump over this is a fault of the data, not of the market: at 20 % the exchanges stop trading for the day, and a
+fund's price bands (LULD, 5 to 10 %) halt it long before. Neither a second bar nor REST nor the benchmark confirms it."""
+
+LEVEL_BARS = 60
+"""Only so many bars in a row at another level make an impossible jump the price that the feed goes on with."""
+
+LONE_SECONDS = 300
+"""How near in time two bars must be so that one speaks for, or against, a first print that has nothing before it."""
 
 FAR_PERCENT = 0.10
 """A distance in price that counts as far as a second without any volume: what IWM does in a strong minute."""
@@ -61,6 +83,10 @@ class Closes:
             if close is not None:
                 return close
         return None
+
+    def drop(self, index: int) -> None:
+        """Take a second out that turned out never to have been. The newest stays the newest that was seen."""
+        self.close[index] = None
 
 
 class Tape(Closes):
@@ -130,6 +156,12 @@ class Tape(Closes):
                 window.remove(index)
         return holders
 
+    def drop(self, index: int) -> None:
+        """Take a second out that turned out never to have been, and out of all that has counted it."""
+        self._release(index, is_new=False)
+        super().drop(index)
+        self.price[index] = self.shares[index] = self.notional[index] = 0
+
     def settle(self) -> None:
         """Bring the sums up to date after corrections: once for all of them, from the earliest on."""
         first, end = self._stale_from, self.newest + 1
@@ -138,6 +170,31 @@ class Tape(Closes):
             sums[place : end + self.after] = accumulate(values[first:end], initial=sums[place])
         self._stale_from = len(self.close)
         self.is_stale = False
+
+    def vwaps(self, end: int, long: int, shift: int, short: int, ago: int) -> tuple[float | None, ...]:
+        """The `vwap` of the long window, of the long one ``shift`` s before, and of the short one ``ago`` s before.
+
+        In one go: three calls would be a twelfth of an evaluation.
+        """
+        all_shares, all_notional, place = self.shares_before, self._notional_before, end + self.after
+        shares, notional = all_shares[place], all_notional[place]
+        if shares := shares - all_shares[place - long]:
+            now = (notional - all_notional[place - long]) / (shares * PRICE_SCALE)
+        else:
+            now = None
+        before = place - shift
+        if shares := all_shares[before] - all_shares[before - long]:
+            earlier = (all_notional[before] - all_notional[before - long]) / (shares * PRICE_SCALE)
+        else:
+            earlier = None
+        before = place - ago
+        if shares := all_shares[before] - all_shares[before - short]:
+            return (
+                now,
+                earlier,
+                (all_notional[before] - all_notional[before - short]) / (shares * PRICE_SCALE),
+            )
+        return now, earlier, None
 
     def vwap(self, end: int, width: int) -> float | None:
         """Σ(vw·v) / Σv over the bars with start in (end - width, end], dollars; None without volume."""
@@ -303,6 +360,276 @@ class CloseTrend(Window):
         return (count * self._xy - x * self._y) / spread if count >= self._least and spread else None
 
 
+class Kept(msgspec.Struct, gc=False):
+    """A bar that is kept apart.
+
+    ``is_live``: the socket printed its second, not REST alone. ``is_in``: REST or the other symbol has confirmed it,
+    so the windows hold it; it stays here because a second bar beside it makes a level.
+    """
+
+    bar: Bar
+    is_live: bool
+    is_in: bool = False
+
+
+class Level:
+    """The price level of one symbol, and the bars that are kept apart because they lie elsewhere.
+
+    A close further than `PRICE_JUMP_PERCENT` from the median of the last `PRICE_JUMP_CLOSES` enters no window until
+    one of three confirms it: a second bar of the symbol within the same percentage of it, the other source of the
+    same second (REST beside the socket), or the other symbol's own move. The next bar from the same source that lies
+    at the old level refutes it. The first print of a session has nothing before it: it enters at once, is nobody's
+    price until another agrees, and is dropped when two bars near it in time disagree.
+
+    ``floor`` and ``ceiling`` spare nearly every bar the median: a close between them is within the limit of each of
+    the last closes, so of their median, too. They are shut while a bar waits.
+    """
+
+    def __init__(self, rules: Rules, closes: Closes) -> None:
+        self.closes = closes
+        self._limit = rules.price_jump_percent / PERCENT
+        self._count = rules.price_jump_closes
+        self._age_s = rules.benchmark_max_age_seconds
+        self.floor, self.ceiling = math.inf, -math.inf
+        self.low, self.high = math.inf, -math.inf
+        self._waiting: dict[int, Kept] = {}
+        self.put = closes.put
+        """Store a bar that needs no weighing."""
+        self.refuted: dict[int, Bar | None] = {}
+        """Seconds whose only bar so far was refuted, with that bar; None for a first print that was outvoted."""
+        self._lone: set[int] = set()
+        self._starts: set[int] = set()
+        self.kept_apart = 0
+        """How many bars were kept apart so far, whatever became of them."""
+        self.newest_apart: tuple[Bar, float] | None = None
+        """The last of them, and how far it lies from the last closes, in percent."""
+
+    # --- What is asked of it ---
+
+    @property
+    def waits(self) -> bool:
+        """Whether a bar waits to be confirmed or refuted."""
+        return bool(self._waiting)
+
+    @property
+    def price(self) -> float | None:
+        """The newest close that something speaks for: a first print alone is nobody's price."""
+        close = self.closes.close
+        for index in range(self.closes.newest, -1, -1):
+            if close[index] is not None:
+                return None if index in self._lone else close[index]
+        return None
+
+    def is_known(self, index: int) -> bool:
+        """Whether a bar of a second was seen before, even if it is in no window."""
+        return self.closes.close[index] is not None or index in self._waiting or index in self.refuted
+
+    def widen(self, close: float) -> None:
+        """A close beyond those before it has come in by the short way."""
+        self.low, self.high = min(self.low, close), max(self.high, close)
+        self.floor = max(self.high * (1 - self._limit), PRICE_MIN)
+        self.ceiling = min(self.low * (1 + self._limit), PRICE_MAX)
+
+    def reset(self, *, is_shut: bool) -> None:
+        """Draw the short way anew around the last closes, or shut it."""
+        self.floor, self.ceiling = math.inf, -math.inf
+        self.low, self.high = math.inf, -math.inf
+        if not (is_shut or self._waiting or self._lone):
+            for close in self._before(self.closes.newest + 1):
+                self.widen(close)
+
+    # --- The long way ---
+
+    def store(self, index: int, bar: Bar, other: Level | None) -> tuple[bool, bool]:
+        """Weigh a bar, and store it or keep it apart. Returns what `Closes.put` does; what is apart is not the newest.
+
+        ``other`` is the level of the other symbol.
+        """
+        is_new, newest = not self.is_known(index), self.closes.newest
+        if abs(bar.vwap - bar.close) <= self._limit * bar.close:
+            entering = self._weigh(index, bar, other)
+        else:  # no second trades that far from its own close: the volume is good, its average price is not
+            entering = self._weigh(index, msgspec.structs.replace(bar, vwap=bar.close), other)
+        for second in sorted(entering):
+            self.closes.put(second, entering[second])
+            self.refuted.pop(second, None)
+        if index not in entering:
+            return is_new, False
+        self._refute_before(index, bar)
+        self._review_lone(index, bar.close)
+        return is_new, index > newest and index == self.closes.newest
+
+    def reconsider(self, other: Level) -> None:
+        """Let in what the other symbol's move confirms by now."""
+        for second, kept in self._waiting.items():
+            move = self._move(second, kept.bar.close)
+            if not kept.is_in and abs(move) <= IMPOSSIBLE_PERCENT and other.moved_like(second, move):
+                kept.is_in = True
+                self.closes.put(second, kept.bar)
+
+    def moved_like(self, index: int, move: float) -> bool:
+        """Whether this symbol moved at least half as far the same way within `BENCHMARK_MAX_AGE_SECONDS`.
+
+        ``move`` is in percent. What is itself kept apart speaks only for about the same move.
+        """
+        for second, kept in self._waiting.items():
+            if abs(second - index) <= self._age_s and not kept.is_in:
+                own = self._move(second, kept.bar.close)
+                if abs(own) <= IMPOSSIBLE_PERCENT and _is_alike(move, own) and _is_alike(own, move):
+                    return True
+        end = min(index + self._age_s, self.closes.newest)
+        for second in range(end, max(index - self._age_s, 0) - 1, -1):
+            close = self.closes.close[second]
+            if close is not None:
+                # From the closes before it, of whatever level: a move that is confirmed by now is still one.
+                before = self._before(second, across=True)
+                return bool(before) and _is_alike(move, (close / _median(before) - 1) * PERCENT)
+        return False
+
+    # --- Weighing ---
+
+    def _weigh(self, index: int, bar: Bar, other: Level | None) -> dict[int, Bar]:
+        """What enters the windows with a bar: itself, what it confirms, or nothing."""
+        before = self._waiting.pop(index, None)
+        if self._is_near(index, bar.close):
+            return {index: bar}
+        is_live = not bar.backfilled or (before is not None and before.is_live)
+        kin = [second for second, kept in self._waiting.items() if self._agree(kept.bar.close, bar.close)]
+        move = self._move(index, bar.close)
+        if abs(move) > IMPOSSIBLE_PERCENT:
+            is_real = len(kin) >= self._needed(index)
+            if is_real:
+                self._drop_impossible(bar.close)
+        else:
+            twin = before.bar if before is not None else self.refuted.get(index)
+            is_real = (
+                bool(kin)
+                or (twin is not None and self._is_second_source(twin, bar))
+                or (other is not None and other.moved_like(index, move))
+            )
+        if not is_real:
+            self._keep_apart(index, bar, is_live)
+            return {}
+        if not kin:
+            self._waiting[index] = Kept(bar, is_live, is_in=True)  # the next bar there makes a level of it
+            return {index: bar}
+        self._starts.add(min(index, *kin))
+        found = {second: self._waiting.pop(second) for second in kin}
+        return {index: bar, **{second: kept.bar for second, kept in found.items() if not kept.is_in}}
+
+    def _is_near(self, index: int, close: float) -> bool:
+        """Whether a close lies where those before it lie, that of the same second, or the next one after it."""
+        known, after = self.closes.close[index], self._after(index)
+        base = self._before(index) or after
+        if not base:
+            self._lone.add(index)  # nothing to compare with
+            return True
+        return (
+            self._agree(close, _median(base))
+            or (known is not None and (index in self._lone or self._agree(close, known)))
+            or (bool(after) and self._agree(close, after[0]))
+        )
+
+    def _is_second_source(self, twin: Bar, bar: Bar) -> bool:
+        """Whether two bars of one second agree that came from the socket and from REST."""
+        return twin.backfilled is not bar.backfilled and self._agree(twin.close, bar.close)
+
+    def _needed(self, index: int) -> int:
+        """How many bars must speak for an impossible jump besides the one that makes it."""
+        known = len(self._before(index, across=True) or self._after(index))
+        return known if known < self._count else LEVEL_BARS - 1
+
+    def _keep_apart(self, index: int, bar: Bar, is_live: bool) -> None:
+        if len(self._waiting) >= LEVEL_BARS:
+            oldest = next(iter(self._waiting))
+            self.refuted[oldest] = self._waiting.pop(oldest).bar
+        self._waiting[index] = Kept(bar, is_live)
+        self.kept_apart += 1
+        self.newest_apart = bar, self._move(index, bar.close)
+
+    def _refute_before(self, index: int, bar: Bar) -> None:
+        """What waits from before a bar that came in is refuted by it, when both came the same way.
+
+        A live bar says nothing of a gap that REST is filling behind it, unless that lies long back.
+        """
+        for second in [each for each in self._waiting if each < index]:
+            kept = self._waiting[second]
+            if kept.is_live is not bar.backfilled or index - second > LONE_SECONDS:
+                del self._waiting[second]
+                if not kept.is_in:
+                    self.refuted[second] = kept.bar
+
+    def _review_lone(self, index: int, close: float) -> None:
+        """A close speaks for a first print that it agrees with; two that are near in time and do not outvote it."""
+        for lone in self._lone - {index}:
+            first = self.closes.close[lone]
+            if first is None or self._agree(close, first):
+                self._lone.discard(lone)
+            elif abs(lone - index) <= LONE_SECONDS:
+                start, end = max(lone - LONE_SECONDS, 0), lone + LONE_SECONDS + 1
+                around = [each for each in self.closes.close[start:end] if each is not None]
+                if sum(not self._agree(each, first) for each in around) > 1:
+                    self._lone.discard(lone)
+                    self._drop(lone)
+
+    def _drop(self, second: int) -> None:
+        self.closes.drop(second)
+        self.refuted[second] = None
+
+    def _drop_impossible(self, close: float) -> None:
+        """The feed goes on at another level: what lies impossibly far from it shares no window with it."""
+        for second, value in enumerate(self.closes.close):
+            if value is not None and abs(value / close - 1) * PERCENT > IMPOSSIBLE_PERCENT:
+                self._drop(second)
+        self._lone.clear()
+
+    # --- The closes around a second ---
+
+    def _before(self, index: int, *, across: bool = False) -> list[float]:
+        """The last closes before a second, the newest first; of its level only unless ``across`` levels."""
+        found: list[float] = []
+        for second in range(min(index - 1, self.closes.newest), -1, -1):
+            close = self.closes.close[second]
+            if close is not None:
+                found.append(close)
+                if len(found) == self._count:
+                    break
+            if second in self._starts and not across:
+                break
+        return found
+
+    def _after(self, index: int) -> list[float]:
+        """The first closes after a second that are near it in time."""
+        found: list[float] = []
+        for second in range(index + 1, min(index + LONE_SECONDS, self.closes.newest) + 1):
+            close = self.closes.close[second]
+            if close is not None:
+                found.append(close)
+                if len(found) == self._count:
+                    break
+        return found
+
+    def _move(self, index: int, close: float) -> float:
+        """How far a close lies from those around it, in percent."""
+        base = self._before(index) or self._after(index)
+        return (close / _median(base) - 1) * PERCENT if base else 0.0
+
+    def _agree(self, close: float, other: float) -> bool:
+        return abs(close / other - 1) <= self._limit + ROUNDING
+
+
+def _median(values: Iterable[float]) -> float:
+    """The middle value, or the mean of the middle two."""
+    ordered = sorted(values)
+    middle = len(ordered) // 2
+    return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
+
+
+def _is_alike(move: float, other: float) -> bool:
+    """Whether another move goes the same way and at least half as far."""
+    return move * other > 0 and abs(other) * 2 >= abs(move)
+
+
 class Signals:
     """All windows of the watched symbols in one session, and the conditions at each new second."""
 
@@ -311,9 +638,14 @@ class Signals:
         self._symbol, self._benchmark_symbol = rules.symbol, rules.benchmark
         self._seconds = seconds = (session.close - session.open) // SECOND
         longest = rules.vwap_long_seconds + rules.vwap_long_shift_seconds
-        reach = max(longest, rules.vwap_short_seconds, rules.relative_volume_seconds)
+        longest_short = rules.vwap_short_seconds + rules.vwap_rising_seconds
+        reach = max(longest, longest_short, rules.relative_volume_seconds)
         self._tape = tape = Tape(seconds, reach)
         self._benchmark = Closes(seconds)
+        self.level = Level(rules, tape)
+        """Where the symbol's closes lie, and what is kept apart from them."""
+        self.benchmark_level = Level(rules, self._benchmark)
+        """The same of the benchmark."""
         self._volumes = VolumeDistribution(tape, rules.volume_window_seconds, rules.volume_percentile)
         self._trend = CloseTrend(tape, rules.momentum_seconds, rules.momentum_min_bars)
         # Read from here: the conditions ask for some twenty of these at every second.
@@ -334,16 +666,39 @@ class Signals:
         self._rising_since = -1
 
     def learn(self, bar: Bar) -> tuple[bool, bool]:
-        """Store a bar. Returns whether its second is seen for the first time, and whether it is the newest of its
-        symbol inside the session. A bar outside the session is in no window; it is new when none later was seen."""
-        index, symbol = (bar.start - self.open) // SECOND, bar.symbol
+        """Store a bar, or keep it apart. Returns whether its second is seen for the first time, and whether it is the
+        newest of its symbol inside the session that is in the windows. A bar outside the session is in no window; it
+        is new when none later was seen. A bar whose numbers no window could hold is as if it had not come."""
+        index, symbol, close = (bar.start - self.open) // SECOND, bar.symbol, bar.close
         if not 0 <= index < self._seconds:
             return self._is_new_outside(bar), False
         if symbol == self._symbol:
-            return self._tape.put(index, bar)
-        if symbol == self._benchmark_symbol:
-            return self._benchmark.put(index, bar)
-        return False, False
+            level = self.level
+        elif symbol == self._benchmark_symbol:
+            level = self.benchmark_level
+        else:
+            return False, False
+        # Nearly every bar goes this short way: two comparisons instead of a median.
+        floor, ceiling = level.floor, level.ceiling
+        if not (floor <= close <= ceiling and floor <= bar.vwap <= ceiling and 0 <= bar.volume < VOLUME_END):
+            return self._weigh(level, index, bar)
+        if not level.low <= close <= level.high:
+            level.widen(close)
+        if index in level.refuted:
+            return False, level.put(index, bar)[1]  # what comes now is a repeat
+        return level.put(index, bar)
+
+    def _weigh(self, level: Level, index: int, bar: Bar) -> tuple[bool, bool]:
+        """The long way of a bar that is not plainly where the last ones were."""
+        if not (PRICE_MIN <= bar.close <= PRICE_MAX and 0 <= bar.volume < VOLUME_END):
+            return False, False
+        other = self.benchmark_level if level is self.level else self.level
+        found = level.store(index, bar, other if self._benchmark_symbol else None)
+        if other.waits:
+            other.reconsider(level)
+        level.reset(is_shut=other.waits)
+        other.reset(is_shut=level.waits)
+        return found
 
     def _is_new_outside(self, bar: Bar) -> bool:
         newest = self._newest_outside.get(bar.symbol)
@@ -354,8 +709,8 @@ class Signals:
 
     @property
     def price(self) -> float | None:
-        """The symbol's newest close of the session."""
-        return self._tape.close[self._tape.newest] if self._tape.newest >= 0 else None
+        """The symbol's newest close of the session; none that is kept apart, nor a first print alone."""
+        return self.level.price
 
     @property
     def vwap(self) -> float | None:
@@ -384,8 +739,10 @@ class Signals:
         tape, close = self._tape, bar.close
         second = self.follow(was_blind)
         vwap_1m, rising_s = self._short_vwap, second - self._rising_since
-        vwap_5m = tape.vwap(second, self._long_s)
-        earlier = tape.vwap(second - self._long_shift_s, self._long_s)
+        vwap_5m, earlier, vwap_1m_before = tape.vwaps(
+            second, self._long_s, self._long_shift_s, self._short_s, self._rising_s
+        )
+        risen = _change(vwap_1m, vwap_1m_before)
         p95, volume_z, surges = self._surge(second)
         slope = self._trend.slope(second)
         momentum = None if slope is None else slope / PRICE_SCALE / close
@@ -411,7 +768,7 @@ class Signals:
             passes=(
                 vwap_5m is not None and earlier is not None and close > vwap_5m > earlier,
                 vwap_1m is not None and close > vwap_1m,
-                rising_s >= self._rising_s,
+                rising_s >= self._rising_s and (not self._rising_s or (risen is not None and risen > RISEN)),
                 surges,
                 momentum is not None and momentum > ROUNDING,
                 is_busy,
@@ -419,6 +776,7 @@ class Signals:
             ),
             gate=gate,
             hold=hold,
+            vwap_1m_change=risen,
         )
 
     def follow(self, was_blind: bool) -> int:
@@ -530,7 +888,11 @@ def _measured(
         case Condition.ABOVE_VWAP:
             return price, evaluation.vwap_1m, far
         case Condition.VWAP_RISING:
-            return evaluation.vwap_rising_s, rules.vwap_rising_seconds, rules.vwap_rising_seconds
+            # Two demands in one, too: as long as it falls now and then, how far it has come is not asked for.
+            least = rules.vwap_rising_seconds
+            if evaluation.vwap_rising_s < least:
+                return evaluation.vwap_rising_s, least, least
+            return evaluation.vwap_1m_change, 0.0, FAR_PERCENT
         case Condition.VOLUME_SURGE:
             return evaluation.volume, evaluation.volume_p95, evaluation.volume_p95 or 0.0
         case Condition.MOMENTUM:

@@ -44,7 +44,8 @@ def scan(bars: list[tuple[int, int, float, float, float]], n: dict[str, float]) 
     long_at = early_at = early_to = short_at = recent_at = base_at = volume_at = trend_at = own_base = (
         spy_base
     ) = 0
-    before = first = momentum = 0.0
+    past_v = past_n = before = first = momentum = 0.0
+    past_at = past_to = 0
     rising_since = -1
     for symbol, s, close, volume, vwap in bars:
         if symbol:
@@ -101,6 +102,14 @@ def scan(bars: list[tuple[int, int, float, float, float]], n: dict[str, float]) 
             short_v -= volumes[short_at]
             short_n -= notionals[short_at]
             short_at += 1
+        while seconds[past_to] <= s - rising_s:
+            past_v += volumes[past_to]
+            past_n += notionals[past_to]
+            past_to += 1
+        while seconds[past_at] <= s - rising_s - short_s:
+            past_v -= volumes[past_at]
+            past_n -= notionals[past_at]
+            past_at += 1
         recent_v += volume
         while seconds[recent_at] <= s - recent_s:
             recent_v -= volumes[recent_at]
@@ -153,7 +162,8 @@ def scan(bars: list[tuple[int, int, float, float, float]], n: dict[str, float]) 
             own = close / closes[own_base - 1] - 1
             spy = spy_closes[-1] / spy_closes[spy_base - 1] - 1
             lags = (spy - own) * 100 <= lag_max
-        mask = above_long | (close > vwap_short) << 1 | (s - rising_since >= rising_s) << 2
+        risen = past_to > past_at and vwap_short > past_n / past_v * (1 + ROUNDING)
+        mask = above_long | (close > vwap_short) << 1 | (risen and s - rising_since >= rising_s) << 2
         mask |= surges << 3 | rises << 4 | (ratio >= ratio_min) << 5 | lags << 6
         found.append((s, mask))
     return found

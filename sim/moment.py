@@ -122,6 +122,7 @@ def conditions(rules: Rules, evaluation: Evaluation) -> list[tuple[Condition, st
     lag = None if seen.roc5 is None or seen.benchmark_roc5 is None else seen.benchmark_roc5 - seen.roc5
     momentum = "n/a" if seen.momentum is None else f"{momentum_text(seen.momentum)}%/s"
     ratio = "n/a" if seen.relative_volume is None else f"{seen.relative_volume:.2f}"
+    risen = "" if seen.vwap_1m_change is None else f", {seen.vwap_1m_change:+.4f}%"
     price = _price(seen.price)
     texts = {
         Condition.FIVE_MINUTE_VWAP: (
@@ -129,7 +130,10 @@ def conditions(rules: Rules, evaluation: Evaluation) -> list[tuple[Condition, st
             f"over {_price(seen.vwap_5m)}, and rising",
         ),
         Condition.ABOVE_VWAP: (price, f"over {_price(seen.vwap_1m)}"),
-        Condition.VWAP_RISING: (f"{seen.vwap_rising_s} s", f"at least {rules.vwap_rising_seconds} s"),
+        Condition.VWAP_RISING: (
+            f"{seen.vwap_rising_s} s{risen}",
+            f"at least {rules.vwap_rising_seconds} s, and above itself then",
+        ),
         Condition.VOLUME_SURGE: (volume, f"over {p95}"),
         Condition.MOMENTUM: (momentum, "over 0"),
         Condition.RELATIVE_VOLUME: (ratio, f"at least {rules.relative_volume_min:g}"),

@@ -13,6 +13,7 @@ VALUES = {
     "symbol": "symbol",
     "price": "price",
     "vwap_1m": "vwap_1m",
+    "vwap_1m_change": "vwap_1m_change",
     "vwap_5m": "vwap_5m",
     "vwap_5m_change": "vwap_5m_change",
     "vwap_rising_s": "vwap_rising_s",

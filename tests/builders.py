@@ -124,6 +124,7 @@ def missing(condition: Condition, **values: Any) -> Evaluation:
         "vwap_5m_change": 0.01,
         "vwap_distance": 0.1,
         "vwap_rising_s": 40,
+        "vwap_1m_change": 0.02,
         "volume": 5000.0,
         "volume_p95": 4000.0,
         "volume_z": 2.0,

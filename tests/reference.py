@@ -81,6 +81,8 @@ class Reference:
         short, long = vwap(own, s, r.vwap_short_seconds), vwap(own, s, r.vwap_long_seconds)
         earlier = vwap(own, s - r.vwap_long_shift_seconds, r.vwap_long_seconds)
         rising = self._rising(s, short, was_blind)
+        past = vwap(own, s - r.vwap_rising_seconds, r.vwap_short_seconds)
+        risen = None if short is None or past is None else (short / past - 1) * 100
         volumes = [exact(own[x][1]) for x in within(own, s - 1, r.volume_window_seconds)]
         enough = len(volumes) >= r.volume_min_bars
         p95 = percentile(volumes, r.volume_percentile) if enough else None
@@ -98,6 +100,7 @@ class Reference:
             "vwap_5m": long,
             "vwap_5m_change": None if long is None or earlier is None else (long / earlier - 1) * 100,
             "vwap_rising_s": rising,
+            "vwap_1m_change": risen,
             "volume_p95": p95,
             "volume_z": self._z(exact(volume), volumes) if enough else None,
             "momentum": None if momentum is None else momentum * 100,
@@ -107,7 +110,7 @@ class Reference:
             "passes": (
                 long is not None and earlier is not None and exact(close) > long > earlier,
                 short is not None and exact(close) > short,
-                rising >= r.vwap_rising_seconds,
+                rising >= r.vwap_rising_seconds and risen is not None and risen > Fraction(1, 10**7),
                 p95 is not None and exact(volume) > p95,
                 momentum is not None and momentum > 1e-9,
                 relative is not None and relative >= r.relative_volume_min - 1e-9,

@@ -45,6 +45,26 @@ def choose(*rows: ChainRow, rules: Rules | None = None, age: float = 0, **prices
     )
 
 
+YEARS = (SESSION.close - NOW) / (365 * 86_400 * SECOND)
+
+
+def fair(
+    strike: float, iv: float = 0.3, cents: float = 1.0, *, iv_given: float | None = None, **changes: Any
+) -> ChainRow:
+    """A call at the price that a volatility makes, with the delta that goes with it; ``cents`` wide.
+
+    ``iv_given`` is what the vendor says instead of that volatility.
+    """
+    value = call_price(SPOT, strike, YEARS, iv)
+    made = {
+        "bid": value - cents / 200,
+        "ask": value + cents / 200,
+        "iv": iv if iv_given is None else iv_given,
+        "delta": round(call_delta(SPOT, strike, YEARS, iv), 6),
+    }
+    return row(strike, **{**made, **changes})
+
+
 def fallen(choice: Selected | Refused) -> dict[ContractRule, int]:
     return dict(choice.fallen)
 
@@ -60,6 +80,10 @@ def test_the_only_candidate_wins() -> None:
 @pytest.mark.parametrize(
     ("changes", "rule"),
     [
+        ({"contract": "O:IWM1251002C00215000"}, ContractRule.SHARES),
+        ({"contract": "O:2IWM251002C00215000"}, ContractRule.SHARES),
+        ({"contract": "O:IW251002C00215000"}, ContractRule.SHARES),
+        ({"contract": ""}, ContractRule.SHARES),
         ({"shares": 110}, ContractRule.SHARES),
         ({"bid": 0}, ContractRule.UNQUOTED),
         ({"ask": 0}, ContractRule.UNQUOTED),
@@ -70,8 +94,6 @@ def test_the_only_candidate_wins() -> None:
         ({"ask_size": 4}, ContractRule.SIZE),
         ({"bid": 0.195, "ask": 0.204}, ContractRule.PREMIUM),
         ({"open_interest": 99}, ContractRule.OPEN_INTEREST),
-        ({"delta": 0.199999}, ContractRule.DELTA),
-        ({"delta": 0.650001}, ContractRule.DELTA),
     ],
 )
 def test_what_fails_a_rule_falls_to_it(changes: dict[str, Any], rule: ContractRule) -> None:
@@ -86,13 +108,21 @@ def test_what_fails_a_rule_falls_to_it(changes: dict[str, Any], rule: ContractRu
     [
         {"bid_size": 5, "ask_size": 5},
         {"open_interest": 100},
-        {"bid": 0.195, "ask": 0.205},  # a mid of exactly 0.20
-        {"delta": 0.2},
-        {"delta": 0.65},
+        {"strike": 216.0, "bid": 0.195, "ask": 0.205, "delta": None},  # a mid of exactly 0.20
     ],
 )
 def test_what_meets_a_rule_exactly_stays(changes: dict[str, Any]) -> None:
     assert isinstance(choose(row(**changes), rules=Rules(stop_room_spreads=0)), Selected)
+
+
+@pytest.mark.parametrize(
+    ("strike", "delta", "stays"),
+    [(216.4, 0.2, True), (216.4, 0.199999, False), (214.6, 0.65, True), (214.6, 0.650001, False)],
+)
+def test_the_stretched_range_ends_exactly(strike: float, delta: float, stays: bool) -> None:
+    choice = choose(fair(strike, delta=delta), rules=Rules(stop_room_spreads=0, min_premium=0))
+    assert isinstance(choice, Selected) is stays
+    assert fallen(choice) == ({} if stays else {ContractRule.DELTA: 1})
 
 
 @pytest.mark.parametrize(("bid", "ask", "stays"), [(1.95, 2.05, True), (1.9499, 2.05, False)])
@@ -105,7 +135,7 @@ def test_a_spread_of_exactly_five_percent_stays(bid: float, ask: float, stays: b
     ("delta", "inside"), [(0.30, True), (0.45, True), (0.2999994, True), (0.450001, False)]
 )
 def test_the_delta_range_is_compared_to_six_decimals(delta: float, inside: bool) -> None:
-    choice = choose(row(delta=delta, open_interest=500))
+    choice = choose(fair(215.6, delta=delta, open_interest=500))
     # 0.2999994 rounds to 0.299999, which is outside; kept here to hold the rounding, not the wish.
     expected = inside and round(delta, 6) >= 0.30
     assert isinstance(choice, Selected)
@@ -113,14 +143,14 @@ def test_the_delta_range_is_compared_to_six_decimals(delta: float, inside: bool)
 
 
 def test_an_empty_range_is_stretched_and_the_nearest_delta_wins() -> None:
-    choice = choose(row(214.0, 1.9, 1.92, delta=0.52), row(216.0, 0.9, 0.92, delta=0.22))
+    choice = choose(fair(215.2, delta=0.52), fair(216.4, delta=0.22))
     assert isinstance(choice, Selected)
     assert (choice.delta, choice.in_range) == (0.52, False)
     assert fallen(choice) == {}
 
 
 def test_a_candidate_inside_the_range_beats_a_cheaper_one_outside() -> None:
-    choice = choose(row(214.0, 2.00, 2.01, delta=0.52), row(216.0, 0.9, 0.93, delta=0.31))
+    choice = choose(fair(215.2, cents=0.5, delta=0.52), fair(216.0, cents=1.5, delta=0.31))
     assert isinstance(choice, Selected)
     assert (choice.delta, choice.in_range) == (0.31, True)
     assert fallen(choice) == {ContractRule.DELTA: 1}
@@ -195,70 +225,69 @@ def test_an_empty_chain_has_no_contract() -> None:
 
 
 def skewed(*, age: float = 0) -> Selected:
-    """Two candidates of equal spread in percent; the IV of one lies above its neighbours' line."""
+    """Two candidates; the IV of the one with the narrower spread lies above its neighbours' line."""
     choice = choose(
-        row(213.0, 2.20, 2.22, delta=0.70, iv=0.30),
-        row(214.0, 0.99, 1.01, delta=0.44, iv=0.31),
-        row(215.0, 1.00, 1.02, delta=0.35, iv=0.28),
-        row(216.0, 0.30, 0.31, delta=0.15, iv=0.27),
+        fair(214.2, iv_given=0.30),
+        fair(215.6, iv_given=0.31),
+        fair(215.9, iv_given=0.28),
+        fair(217.0, iv_given=0.27),
         age=age,
     )
     assert isinstance(choice, Selected)
     return choice
 
 
+def spread_of(choice: Selected) -> float:
+    return round(choice.price.spread_percent, 6)
+
+
 def test_overpayment_against_the_neighbours_line_costs() -> None:
-    # 214: line between 0.30 and 0.28 is 0.29, so 0.02/0.31 = 6.45 % is overpaid. 215: line 0.29, nothing.
-    assert skewed().row.strike == 215_000
-    assert skewed().cost_percent == pytest.approx(0.02 / 1.01 * 100, abs=1e-6)
+    # 215.6: the line from 0.30 to 0.28 is at 0.2835 there, so over 8 % is overpaid. 215.9: below its line, nothing.
+    assert skewed().row.strike == 215_900
+    assert skewed().cost_percent == spread_of(skewed())
 
 
 def test_skew_is_left_out_of_an_old_chain() -> None:
-    assert skewed(age=60).row.strike == 215_000
-    assert skewed(age=60.000001).cost_percent == pytest.approx(0.02 / 1.01 * 100, abs=1e-6)
-    expensive = choose(
-        row(213.0, 2.20, 2.22, delta=0.70, iv=0.20),
-        row(214.0, 1.00, 1.01, delta=0.44, iv=0.60),
-        row(215.0, 0.60, 0.62, delta=0.15, iv=0.20),
-        age=61,
-    )
-    assert isinstance(expensive, Selected)
-    assert expensive.cost_percent == pytest.approx(0.01 / 1.005 * 100, abs=1e-6)
+    assert skewed(age=60).row.strike == 215_900
+    assert skewed(age=60.000001).row.strike == 215_600
+    assert skewed(age=60.000001).cost_percent == spread_of(skewed(age=60.000001))
 
 
-@pytest.mark.parametrize(("age", "overpaid"), [(60.0, 0.4 / 0.6 * 100), (60.000001, 0.0)])
+@pytest.mark.parametrize(("age", "overpaid"), [(60.0, 0.3 / 0.5 * 100), (60.000001, 0.0)])
 def test_overpayment_counts_up_to_exactly_sixty_seconds(age: float, overpaid: float) -> None:
     """The neighbours need no vendor's delta, and no place in the range, to hold the line."""
     choice = choose(
-        row(213.0, 2.20, 2.22, delta=None, iv=0.20),
-        row(214.0, 1.00, 1.01, delta=0.44, iv=0.60),
-        row(215.0, 0.60, 0.62, delta=0.15, iv=0.20),
+        fair(214.2, iv_given=0.20, delta=None),
+        fair(215.6, iv_given=0.50),
+        fair(217.0, iv_given=0.20),
         age=age,
     )
     assert isinstance(choice, Selected)
-    assert choice.row.strike == 214_000
-    assert choice.cost_percent == pytest.approx(0.01 / 1.005 * 100 + overpaid, abs=1e-5)
+    assert choice.row.strike == 215_600
+    assert choice.cost_percent == pytest.approx(spread_of(choice) + overpaid, abs=1e-5)
 
 
 def test_ties_go_to_size_then_to_the_nearer_strike_then_to_the_ticker() -> None:
-    same: dict[str, Any] = {"bid": 1.0, "ask": 1.02, "delta": 0.4, "iv": 0.2}
-    bigger = choose(row(214.0, **same), row(217.0, **same, bid_size=50, ask_size=60))
-    nearer = choose(row(217.0, **same), row(216.0, **same))
-    twin = choose(row(216.0, **same, contract="O:B"), row(216.0, **same, contract="O:A"))
+    # Far from the close a strike more or less changes little; prices and deltas alike, only the tie decides.
+    rules = Rules(delta_min=0.01, delta_max=0.99, delta_doubt=1)
+    same: dict[str, Any] = {"bid": 1.0, "ask": 1.02, "delta": 0.4, "iv": None}
+    old = 61.0  # a chain whose IVs are not compared
+    bigger = choose(row(214.5, **same), row(217.0, **same, bid_size=50, ask_size=60), rules=rules, age=old)
+    nearer = choose(row(217.0, **same), row(216.0, **same), rules=rules, age=old)
+    names = ("O:IWM251002C00216001", "O:IWM251002C00216000")
+    twin = choose(*(row(216.0, **same, contract=name) for name in names), rules=rules, age=old)
     assert isinstance(bigger, Selected)
     assert isinstance(nearer, Selected)
     assert isinstance(twin, Selected)
-    assert (bigger.row.strike, nearer.row.strike, twin.row.contract) == (217_000, 216_000, "O:A")
+    assert (bigger.row.strike, nearer.row.strike, twin.row.contract) == (217_000, 216_000, names[1])
 
 
 def test_a_missing_delta_comes_from_the_volatility_that_the_mid_implies() -> None:
-    years = (SESSION.close - NOW) / (365 * 86_400 * SECOND)
-    mid = round(call_price(SPOT, 215.5, years, 0.2) * 100) / 100
-    choice = choose(row(215.5, mid - 0.005, mid + 0.005, delta=None, iv=None, contract="O:X"))
+    choice = choose(fair(215.5, 0.2, delta=None, iv_given=0.0))
     assert isinstance(choice, Selected)
-    expected = call_delta(SPOT, 215.5, years, choice.iv)
-    assert choice.delta == pytest.approx(expected, abs=1e-5)
-    assert choice.iv == pytest.approx(0.2, rel=0.02)
+    assert choice.delta == pytest.approx(call_delta(SPOT, 215.5, YEARS, choice.iv), abs=1e-5)
+    assert choice.iv == pytest.approx(0.2, rel=1e-3)
+    assert choice.doubted == 0
 
 
 def test_a_missing_delta_that_nothing_implies_falls_to_delta() -> None:
@@ -295,42 +324,47 @@ MIDS = st.integers(min_value=1, max_value=600_000).map(lambda units: units / 10_
 def test_the_quick_implied_volatility_is_the_slow_one(
     mid: float, spot: float, strike: float, years: float
 ) -> None:
-    # Deep in the money among them, where the price hardly depends on the volatility and rounding decides each step.
-    slow = bisected(mid, spot, strike, years)
-    assert implied_volatility(mid, spot, strike, years) == slow
-    quick = implied_volatility(mid, spot, strike, years, 6)
-    assert (None if quick is None else round(quick, 6)) == (None if slow is None else round(slow, 6))
+    slow, quick = bisected(mid, spot, strike, years), implied_volatility(mid, spot, strike, years)
+    assert (quick is None) is (slow is None)
+    if quick is None or slow is None:
+        return
+    # Deep in the money the price hardly depends on the volatility, and rounding decides: there the prices agree.
+    missed = abs(call_price(spot, strike, years, slow) - mid)
+    assert abs(call_price(spot, strike, years, quick) - mid) <= missed + 1e-9
+    if call_price(spot, strike, years, slow + 1e-6) - call_price(spot, strike, years, slow - 1e-6) > 1e-9:
+        assert quick == pytest.approx(slow, abs=1e-7)
 
 
 @given(
     st.one_of(st.none(), st.floats(min_value=-0.1, max_value=1.5)),
-    st.one_of(st.none(), st.floats(min_value=0.2, max_value=0.65)),
+    st.one_of(st.none(), st.floats(min_value=-1, max_value=1)),
     st.integers(min_value=5, max_value=200),
 )
-def test_what_is_implied_is_rounded_from_the_slow_one(
+def test_a_vendors_greeks_stand_only_where_the_price_bears_them_out(
     iv: float | None, delta: float | None, cents: int
 ) -> None:
     call = row(iv=iv, delta=delta, bid=cents / 100, ask=cents / 100)
-    choice = choose(
-        call, rules=Rules(min_premium=0, stop_room_spreads=0, delta_stretch_down=0.3, delta_stretch_up=0.55)
+    rules = Rules(
+        min_premium=0,
+        stop_room_spreads=0,
+        delta_min=0.01,
+        delta_max=0.99,
+        delta_stretch_down=0.3,
+        delta_stretch_up=0.55,
     )
-    mid, strike, years = (
-        call.bid / 10_000,
-        call.strike / 1_000,
-        (SESSION.close - NOW) / (365 * 86_400 * SECOND),
-    )
-    implied = bisected(mid, SPOT, strike, years)
-    expected_iv = iv if iv is not None and iv > 0 else implied
-    expected_delta = delta
-    if delta is None and implied is not None:
-        expected_delta = call_delta(SPOT, strike, years, implied)
-    if expected_iv is None or expected_delta is None:
+    choice = choose(call, rules=rules)
+    implied = bisected(call.bid / 10_000, SPOT, call.strike / 1_000, YEARS)
+    if implied is None:
         assert fallen(choice) == {ContractRule.DELTA: 1}
-    elif isinstance(choice, Selected):
-        assert choice.iv == round(expected_iv, 6)
-        assert choice.delta == round(expected_delta, 6)
-    else:
-        assert not 0 <= round(expected_delta, 6) <= 1
+        return
+    computed = call_delta(SPOT, call.strike / 1_000, YEARS, implied)
+    assert isinstance(choice, Selected)
+    assert abs(choice.delta - computed) <= 0.15 + 1e-6
+    assert choice.iv / 10 <= implied * (1 + 1e-4) and implied <= choice.iv * 10 * (1 + 1e-4)
+    assert choice.delta in {round(computed, 6), None if delta is None else round(delta, 6)}
+    assert choice.doubted == (
+        choice.delta == round(computed, 6) and delta is not None and delta != choice.delta
+    )
 
 
 @given(

@@ -656,7 +656,7 @@ def test_how_many_calls_fall_to_each_rule() -> None:
         row(contract="O:IWM251002C00214000", strike=214_000, ask=16_000),
         row(),
         row(contract="O:IWM251002C00216000", strike=216_000, open_interest=3.0),
-        row(contract="O:IWM251002C00217000", strike=217_000, delta=0.05),
+        row(contract="O:IWM251002C00217000", strike=217_000, delta=0.05, bid=2_100, ask=2_150),
     )
     rules = settings_of().rules
     check = preflight.judge_contracts(Chain(rows=rows), rules, SESSION, 214.6, IN_SESSION)

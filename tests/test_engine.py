@@ -16,6 +16,7 @@ from events import (
     AlertOutcome,
     Bar,
     Chain,
+    ChainRow,
     Closed,
     Covered,
     Decision,
@@ -75,6 +76,7 @@ def surge(
     seconds: int = 8,
     price: float = 215.0,
     *,
+    rows: tuple[ChainRow, ...] = (row(),),
     stops_at_entry: bool = False,
 ) -> list[Decision]:
     """The market rises on growing volume; chain and quote are fresh at every second."""
@@ -83,7 +85,7 @@ def surge(
         second = start + offset
         price += 0.02
         story.tell(second + 3, bar(second, 660.0, symbol="SPY"))
-        story.tell(second + 3, chain(second + 3, row()))
+        story.tell(second + 3, chain(second + 3, *rows))
         made += story.tell(second + 3, bar(second, round(price, 2), 1000.0 + 200 * offset))
         if stops_at_entry and any(isinstance(decision, Opened) for decision in made):
             break
@@ -648,7 +650,7 @@ def test_exits_that_need_bars_wait_for_one_of_the_symbol_after_a_blind_spell() -
     story.tell(second + 9, bar(second + 6, 660.0, symbol="SPY"))
     story.tell(second + 9, bar(second + 6, 214.0, backfilled=True))
     assert exits(story.tick(second + 10, second + 13)) == []
-    assert exits(story.tell(second + 13, bar(second + 10, 200.0))) == [ExitReason.VWAP_GIVEBACK]
+    assert exits(story.tell(second + 13, bar(second + 10, 212.0))) == [ExitReason.VWAP_GIVEBACK]
 
 
 def test_below_vwap_for_two_blocks_sells() -> None:
@@ -708,7 +710,7 @@ def test_without_a_usable_mark_givebacks_wait_for_one() -> None:
     story.tell(second + 8, quote(second + 8, 1.59, 1.61))  # 20 % under the peak, above VWAP
     story.bars(second + 5, second + 40, 215.3)
     assert any(isinstance(d, MarkLost) for _, d in story.decisions)
-    assert exits(story.tell(second + 43, bar(second + 40, 200.0))) == []
+    assert exits(story.tell(second + 43, bar(second + 40, 213.0))) == []
     made = story.tell(second + 44, quote(second + 44, 1.59, 1.61))
     assert [type(d) for d in made] == [MarkBack, Closed]
     assert exits(made) == [ExitReason.VWAP_GIVEBACK]

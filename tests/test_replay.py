@@ -284,7 +284,7 @@ def test_the_trace_has_every_evaluation_to_the_last_bit(made: Made, tmp_path: Pa
     assert main(["replay", str(made.path), "--trace", str(path)]) == 0
     text = path.read_text(encoding="utf-8")
     assert text.startswith(
-        "time,symbol,price,vwap_1m,vwap_5m,vwap_5m_change,vwap_rising_s,volume,volume_p95,volume_z,"
+        "time,symbol,price,vwap_1m,vwap_1m_change,vwap_5m,vwap_5m_change,vwap_rising_s,volume,volume_p95,volume_z,"
         "momentum_pct_per_s,relative_volume,roc5,benchmark_roc5,met_five_minute_vwap,met_above_vwap,"
         "met_vwap_rising,met_volume_surge,met_momentum,met_relative_volume,met_spy_lag,gate,decision\n"
     )

@@ -129,7 +129,7 @@ def test_values_do_not_depend_on_the_order_of_arrival() -> None:
     ordered, shuffled = Signals(SMALL, SESSION), Signals(SMALL, SESSION)
     for item in final:
         ordered.learn(item)
-    noise = [bar(s, 200.0, 1e12) for s in range(0, 400, 3)]
+    noise = [bar(s, 213.0, 9e11) for s in range(0, 400, 3)]
     mixed = final[:]
     random_source.shuffle(mixed)
     for item in (*noise, *mixed):
@@ -156,6 +156,26 @@ def test_vwap_rising_holds_at_exactly_thirty_seconds() -> None:
     assert (evaluation.vwap_rising_s, passes(evaluation, Condition.VWAP_RISING)) == (29, False)
     evaluation = feed(signals, [bar(31, 216.0)])
     assert (evaluation.vwap_rising_s, passes(evaluation, Condition.VWAP_RISING)) == (30, True)
+
+
+def test_a_flat_tape_does_not_rise() -> None:
+    evaluation = feed(Signals(Rules(), SESSION), [bar(s, 215.0) for s in range(200)])
+    assert evaluation.vwap_rising_s == 199
+    assert evaluation.vwap_1m_change == 0.0
+    assert passes(evaluation, Condition.VWAP_RISING) is False
+
+
+@pytest.mark.parametrize(("rise", "rises"), [(0.9e-9, False), (1.1e-9, True)])
+def test_a_rise_is_more_than_one_part_in_a_thousand_million(rise: float, rises: bool) -> None:
+    """The last bar outweighs all the others: the 60 s VWAP is its own."""
+    items = [bar(s, 1000.0, 0.000_001) for s in range(99)]
+    last = bar(99, 1000.0, 1e11, vwap=1000.0 * (1 + rise))
+    assert passes(feed(Signals(Rules(), SESSION), [*items, last]), Condition.VWAP_RISING) is rises
+
+
+def test_without_a_time_to_rise_nothing_need_rise() -> None:
+    evaluation = feed(Signals(Rules(vwap_rising_seconds=0), SESSION), [bar(s, 215.0) for s in range(90)])
+    assert passes(evaluation, Condition.VWAP_RISING) is True
 
 
 @pytest.mark.parametrize(("fall", "rising_s"), [(1e-10, 2), (1e-8, 0)])
@@ -304,12 +324,12 @@ def test_symbols_never_asked_for_are_ignored() -> None:
 
 @pytest.mark.parametrize("back", [0, 28, 29, 58, 59, 298, 299, 1198, 1199, 1200])
 def test_a_correction_mends_exactly_the_windows_that_hold_its_second(back: int) -> None:
-    """Corrected to absurd values: each window's value changes when it holds the second, and only then."""
+    """Corrected as far as a correction may go: each window's value changes when it holds the second, and only then."""
     plain, mended = Signals(Rules(), SESSION), Signals(Rules(), SESSION)
     items = [bar(s, 215.0 + (s % 5) / 100, 500.0 + s % 9) for s in range(1400)]
     feed(plain, items)
     feed(mended, items)
-    mended.learn(bar(1399 - back, 400.0, 9e6))
+    mended.learn(bar(1399 - back, 220.0, 9e6))
     next_bar = bar(1400, 215.0, 500.0)
     after, other = feed(mended, [next_bar]), feed(plain, [next_bar])
     # One second later the reach is one shorter.
@@ -332,6 +352,8 @@ def test_a_correction_mends_exactly_the_windows_that_hold_its_second(back: int) 
         (Condition.FIVE_MINUTE_VWAP, {"vwap_5m_change": -0.02}, -0.02, 0.0, 0.2),
         (Condition.ABOVE_VWAP, {"vwap_1m": 220.22}, 220.0, 220.22, 1.0),
         (Condition.VWAP_RISING, {"vwap_rising_s": 27}, 27, 30, 0.1),
+        (Condition.VWAP_RISING, {"vwap_rising_s": 30, "vwap_1m_change": -0.02}, -0.02, 0.0, 0.2),
+        (Condition.VWAP_RISING, {"vwap_rising_s": 30, "vwap_1m_change": 0.0}, 0.0, 0.0, 0.0),
         (Condition.VOLUME_SURGE, {"volume": 3000.0}, 3000.0, 4000.0, 0.25),
         (Condition.VOLUME_SURGE, {"volume": 0.0, "volume_p95": 0.0}, 0.0, 0.0, 0.0),
         # The same distance in price, that of the whole window of 30 s.

@@ -122,7 +122,7 @@ def test_declined_contracts(tmp_path: Path) -> None:
     story = Made(tmp_path / "record.jsonl")
     story.start(at(-10), EASY)
     with pytest.raises(AssertionError, match="no BUY"):
-        bought(story, rows=(row(bid=1.30, ask=1.50), row(strike=216.0, delta=0.1)), streams=False)
+        bought(story, rows=(row(bid=1.30, ask=1.50), row(219.0, 0.21, 0.215, delta=0.1)), streams=False)
     story.tell(SESSION.close, Tick())
     story.journal.close()
     study = read(story.path, now=EVENING)

@@ -32,7 +32,8 @@ def masks(bars: pd.DataFrame, spy: pd.Series, n: dict[str, float]) -> np.ndarray
         return notional.rolling(window).sum() / volume.rolling(window).sum()
 
     long, short = vwap(n["vwap_long_seconds"]), vwap(n["vwap_short_seconds"])
-    earlier = _at(long_sums(bars, notional, n), seconds, int(n["vwap_long_shift_seconds"]))
+    earlier = _at(sums_of(bars, notional, n["vwap_long_seconds"]), seconds, int(n["vwap_long_shift_seconds"]))
+    past = _at(sums_of(bars, notional, n["vwap_short_seconds"]), seconds, int(n["vwap_rising_seconds"]))
     fell = short < short.shift() * (1 - ROUNDING)
     fell.iloc[0] = True
     since = pd.Series(np.where(fell, seconds, np.nan)).ffill().to_numpy()
@@ -51,7 +52,7 @@ def masks(bars: pd.DataFrame, spy: pd.Series, n: dict[str, float]) -> np.ndarray
     conditions = [
         (close > long).to_numpy() & (long.to_numpy() > earlier),
         (close > short).to_numpy(),
-        seconds - since >= n["vwap_rising_seconds"],
+        (seconds - since >= n["vwap_rising_seconds"]) & (short.to_numpy() > past * (1 + ROUNDING)),
         (volume > p95).to_numpy() & enough.to_numpy(),
         momentum(close, seconds, n) > ROUNDING,
         ratio >= n["relative_volume_min"] - ROUNDING,
@@ -60,13 +61,13 @@ def masks(bars: pd.DataFrame, spy: pd.Series, n: dict[str, float]) -> np.ndarray
     return sum(holds.astype(np.int64) << bit for bit, holds in enumerate(conditions))
 
 
-def long_sums(bars: pd.DataFrame, notional: pd.Series, n: dict[str, float]) -> pd.Series:
-    """The long VWAP at every second of the session, with or without a bar: it is asked for 30 s before each bar."""
+def sums_of(bars: pd.DataFrame, notional: pd.Series, width: float) -> pd.Series:
+    """A VWAP at every second of the session, with or without a bar: it is asked for 30 s before each bar."""
     grid = pd.DataFrame(
         {"volume": bars["Volume"].to_numpy(), "notional": notional.to_numpy()},
         index=bars["Second"].to_numpy().astype(np.int64),
     ).reindex(range(int(bars["Second"].iloc[-1]) + 1), fill_value=0.0)
-    sums = grid.rolling(int(n["vwap_long_seconds"]), min_periods=1).sum()
+    sums = grid.rolling(int(width), min_periods=1).sum()
     return sums["notional"] / sums["volume"].where(sums["volume"] > ROUNDING)
 
 

@@ -63,6 +63,7 @@ class Watch:
         close, volume = bar["close"], bar["volume"]
         long, short = self.vwap(time, n["vwap_long_seconds"]), self.vwap(time, n["vwap_short_seconds"])
         earlier = self.vwap(time - pd.Timedelta(seconds=n["vwap_long_shift_seconds"]), n["vwap_long_seconds"])
+        past = self.vwap(time - pd.Timedelta(seconds=n["vwap_rising_seconds"]), n["vwap_short_seconds"])
         before = self.vwap(self.last, n["vwap_short_seconds"]) if self.last is not None else np.nan
         if self.rising_since is None or self.last is None or short < before * (1 - ROUNDING):
             self.rising_since = time
@@ -84,7 +85,8 @@ class Watch:
         holds = (
             close > long > earlier,
             close > short,
-            (time - self.rising_since).total_seconds() >= n["vwap_rising_seconds"],
+            (time - self.rising_since).total_seconds() >= n["vwap_rising_seconds"]
+            and short > past * (1 + ROUNDING),
             surges,
             momentum > ROUNDING,
             ratio >= n["relative_volume_min"] - ROUNDING,

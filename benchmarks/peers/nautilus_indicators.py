@@ -166,6 +166,7 @@ class Registered(Watch):
         self.long = TimeVwap(n["vwap_long_seconds"])
         self.earlier = TimeVwap(n["vwap_long_seconds"], n["vwap_long_shift_seconds"])
         self.short = TimeVwap(n["vwap_short_seconds"])
+        self.past = TimeVwap(n["vwap_short_seconds"], n["vwap_rising_seconds"])
         self.rising = Rising(self.short)
         self.surge = VolumeSurge(n["volume_window_seconds"], n["volume_percentile"], n["volume_min_bars"])
         self.slope = Slope(n["momentum_seconds"], n["momentum_min_bars"])
@@ -177,7 +178,7 @@ class Registered(Watch):
 
     def on_start(self) -> None:
         """Register, then subscribe."""
-        own = (self.long, self.earlier, self.short, self.rising, self.surge, self.slope)
+        own = (self.long, self.earlier, self.short, self.past, self.rising, self.surge, self.slope)
         for indicator in (*own, self.recent, self.base, self.relative, self.roc):
             self.register_indicator_for_bars(self.watched, indicator)
         self.register_indicator_for_bars(self.bar_types[1], self.spy_roc)
@@ -194,7 +195,8 @@ class Registered(Watch):
         if own is not None and spy is not None and is_recent:
             lags = (spy - own) * 100 <= n["spy_iwm_lag_threshold"] + ROUNDING
         mask = (close > self.long.value > self.earlier.value > 0) | (close > self.short.value) << 1
-        mask |= (self.rising.value >= n["vwap_rising_seconds"]) << 2 | self.surge.value << 3
+        has_risen = self.short.value > self.past.value * (1 + ROUNDING) > 0
+        mask |= (has_risen and self.rising.value >= n["vwap_rising_seconds"]) << 2 | self.surge.value << 3
         mask |= (self.slope.value > ROUNDING) << 4
         mask |= (self.relative.value >= n["relative_volume_min"] - ROUNDING) << 5
         mask |= lags << 6

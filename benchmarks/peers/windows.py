@@ -41,8 +41,11 @@ class Conditions:
             Sums(int(numbers["vwap_short_seconds"])),
             Sums(int(numbers["relative_volume_seconds"])),
         )
-        self.base = Sums(int(numbers["volume_window_seconds"]))
-        self.sums = (self.long, self.early, self.short, self.recent, self.base)
+        self.base, self.past = (
+            Sums(int(numbers["volume_window_seconds"])),
+            Sums(int(numbers["vwap_short_seconds"])),
+        )
+        self.sums = (self.long, self.early, self.short, self.recent, self.base, self.past)
         self.ordered: list[float] = []
         self.ordered_end = -1
         self.total = self.squares = 0.0
@@ -76,6 +79,7 @@ class Conditions:
         for sums in (self.long, self.short, self.recent, self.base):
             self._advance(sums, second)
         self._advance(self.early, second - int(n["vwap_long_shift_seconds"]))
+        self._advance(self.past, second - int(n["vwap_rising_seconds"]))
         self._advance_volumes(second - 1)
         vwap_long, vwap_short, earlier = self._vwap(self.long), self._vwap(self.short), self._vwap(self.early)
         if self.newest < 0 or vwap_short < before * (1 - ROUNDING):
@@ -85,7 +89,8 @@ class Conditions:
             self.base.volume / min(self.base.width, second + 1)
         )
         mask = (close > vwap_long > earlier > 0) | (close > vwap_short) << 1
-        mask |= (second - self.rising_since >= n["vwap_rising_seconds"]) << 2
+        has_risen = vwap_short > self._vwap(self.past) * (1 + ROUNDING) > 0
+        mask |= (has_risen and second - self.rising_since >= n["vwap_rising_seconds"]) << 2
         mask |= self._surges(volume) << 3 | (self._momentum(second, close) > ROUNDING) << 4
         mask |= (ratio >= n["relative_volume_min"] - ROUNDING) << 5
         return mask | self._lags(second, close) << 6

@@ -22,6 +22,7 @@ from events import (
     AlertOutcome,
     Bar,
     Chain,
+    ChainRow,
     Closed,
     Covered,
     Decision,
@@ -48,7 +49,7 @@ from events import (
 )
 from journal import Entry, Journal, Reader
 from signals import near_miss
-from utils import clock_text, option_price, signed_percent, span_text
+from utils import clock_text, option_price, share_price, signed_percent, span_text
 
 log = structlog.get_logger("desk")
 
@@ -117,22 +118,31 @@ class Journalist:
             return
         self._reported_at = now
         feed, signals = engine.feed, engine.signals
+        age, price = engine.price_age(now), signals.price
         if feed.cause is not None:
+            cause = named_cause(feed.cause, feed.symbol)
+            old = (
+                "" if age is None else f"; {self._rules.symbol} {share_price(price)} is {span_text(age)} old"
+            )
             log.warning(
                 "feed_blind",
-                text=f"🙈 Data feed blind: {feed.cause}, for {span_text(now - feed.blind_since)}",
+                text=f"🙈 Data feed blind: {cause}, for {span_text(now - feed.blind_since)}{old}",
                 cause=feed.cause,
+                symbol=feed.symbol,
             )
+        elif age is not None and not engine.is_fresh(now):
+            line = logger.feed_quiet_line(self._rules.symbol, price, age)
+            log.warning("feed_quiet", text=line, price=price, age_s=age // SECOND)
         else:
-            price, vwap, volume = signals.price, signals.vwap, signals.volume
+            vwap, volume = signals.vwap, signals.volume
             line = logger.feed_active_line(self._rules.symbol, price, vwap, volume)
             log.info("feed_active", text=line, price=price, vwap=vwap, volume=volume)
-        if engine.evaluation is not None:
+        if engine.evaluation is not None and engine.is_fresh(now):
             line = logger.conditions_line(engine.evaluation, self._rules.benchmark)
             log.info("conditions", text=line, start=engine.evaluation.start, passes=engine.evaluation.passes)
 
     def _gates(self, now: int) -> None:
-        evaluation = self._engine.evaluation
+        evaluation = self._engine.evaluation if self._engine.is_fresh(now) else None
         if evaluation is not None and evaluation.gate is not None:
             self._say_gate(now, evaluation.gate, evaluation.hold)
         elif evaluation is not None and not evaluation.holds:
@@ -198,15 +208,18 @@ class Journalist:
     def _sight(self, now: int, decision: FeedAlarmed | FeedRecovered | MarkLost | MarkBack) -> None:
         match decision:
             case FeedAlarmed():
-                span = span_text(now - decision.since)
-                log.warning(
-                    "feed_alarmed",
-                    text=f"🙈 FEED BLIND: {decision.cause}, no bar for {span}",
-                    cause=decision.cause,
-                )
+                self._alarmed(decision, span_text(now - decision.since))
             case FeedRecovered():
-                span = span_text(decision.gap_end - decision.gap_start)
-                log.info("feed_recovered", text=f"👁️ FEED RECOVERED: gap {span}", cause=decision.cause)
+                span, symbol = span_text(decision.gap_end - decision.gap_start), decision.symbol
+                if symbol and symbol == self._rules.benchmark:
+                    log.info("benchmark_back", text=f"👁️ {symbol} IS BACK: gap {span}", symbol=symbol)
+                else:
+                    log.info(
+                        "feed_recovered",
+                        text=f"👁️ FEED RECOVERED: gap {span}",
+                        cause=decision.cause,
+                        symbol=symbol,
+                    )
             case MarkLost():
                 span = span_text(now - decision.since)
                 log.warning(
@@ -217,6 +230,28 @@ class Journalist:
             case MarkBack():
                 mark = option_price(decision.mark)
                 log.info("mark_back", text=f"❗ MARK BACK: {decision.contract} {mark}", id=decision.id)
+
+    def _alarmed(self, alarm: FeedAlarmed, span: str) -> None:
+        cause = named_cause(alarm.cause, alarm.symbol)
+        if alarm.symbol and alarm.symbol == self._rules.benchmark:
+            log.warning(
+                "benchmark_missing",
+                text=f"🙈 BENCHMARK MISSING: {cause}, no bar for {span}: no entries without it",
+                cause=alarm.cause,
+                symbol=alarm.symbol,
+            )
+        else:
+            log.warning(
+                "feed_alarmed",
+                text=f"🙈 FEED BLIND: {cause}, no bar for {span}",
+                cause=alarm.cause,
+                symbol=alarm.symbol,
+            )
+
+
+def named_cause(cause: FeedCause, symbol: str) -> str:
+    """A cause with the symbol that it concerns, if it concerns one alone, such as ``IWM not seen``."""
+    return f"{symbol} {cause}" if symbol else str(cause)
 
 
 class Tally:
@@ -304,25 +339,54 @@ def readiness(now: int, engine: Engine) -> tuple[list[str], list[str]]:
     well: list[str] = []
     lacking: list[str] = []
     silent = [symbol for symbol in rules.symbols if (feed.newest(symbol) or 0) < engine.session.open]
+    old = [
+        f"{symbol} for {span_text(age)}"
+        for symbol in rules.symbols
+        if (age := now - (feed.newest(symbol) or 0) - SECOND) > rules.symbol_silence_seconds * SECOND
+    ]
     if feed.cause is not None:
-        lacking.append(f"feed blind ({feed.cause})")
+        lacking.append(f"feed blind ({named_cause(feed.cause, feed.symbol)})")
     elif silent:
         lacking.append(f"no bar of {' and '.join(silent)} yet")
+    elif old:
+        lacking.append(f"no bar of {' and of '.join(old)}")
     else:
         late = "" if feed.lag is None else f", {feed.lag / SECOND:.1f} s late"
         well.append(f"bars of {' and '.join(rules.symbols)} arrive{late}")
-    quoted = sum(row.real_time and row.quoted_at > 0 for row in engine.chain)
-    if engine.chain_at is None or now - engine.chain_at > rules.chain_skew_seconds * SECOND:
-        lacking.append("no option chain yet" if engine.chain_at is None else "option chain too old")
-    elif not quoted:
-        lacking.append(f"no real-time quote in {len(engine.chain)} calls")
-    else:
-        well.append(f"{quoted} calls with real-time quotes")
+    (lacking if (fault := _chain_fault(now, engine)) else well).append(
+        fault or f"{sum(map(_is_quoted, engine.chain))} calls with real-time quotes"
+    )
     if engine.holds:
         lacking.append(f"entries held ({', '.join(sorted(engine.holds))})")
     else:
         well.append("the record is written, nothing holds entries")
     return well, lacking
+
+
+def _is_quoted(row: ChainRow) -> bool:
+    return row.real_time and row.quoted_at > 0
+
+
+def _chain_fault(now: int, engine: Engine) -> str:
+    """Why no entry can be priced from the chain as it stands; empty when one can.
+
+    By its rows' own stamps: an answer that has just come may hold yesterday's quotes. Calls nearest the money are
+    quoted several times a second, so the newest stamp among them tells.
+    """
+    rules = engine.rules
+    if engine.chain_at is None:
+        return "no option chain yet"
+    if now - engine.chain_at > rules.chain_skew_seconds * SECOND:
+        return "option chain too old"
+    quoted = [row for row in engine.chain if _is_quoted(row)]
+    if not quoted:
+        return f"no real-time quote in {len(engine.chain)} calls"
+    near = set(engine.nearest(rules.stream_contracts))
+    judged = [row for row in quoted if row.contract in near] or quoted
+    age = engine.chain_at - max(row.quoted_at for row in judged)
+    if age > rules.quote_frozen_seconds * SECOND:
+        return f"option quotes do not move: the newest is {span_text(age)} old"
+    return ""
 
 
 class Duties:

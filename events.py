@@ -87,6 +87,7 @@ class FeedCause(StrEnum):
     DROPPED = "connection lost"
     STALL = "confirmed stall"
     SILENCE = "unexplained silence"
+    UNSEEN = "not seen"
     LAG = "delayed bars"
     EVICTED = "connection taken by another copy"
     REFUSED = "refused by the vendor"
@@ -188,7 +189,11 @@ class Bar(Fact, frozen=True, kw_only=True):
 
 
 class Covered(Fact, frozen=True, kw_only=True):
-    """REST has answered twice for the seconds of ``symbol`` with start in [start, end)."""
+    """REST has answered twice for the seconds of ``symbol`` with start in [start, end).
+
+    ``end`` is at most where the answers' newest second ends, of this symbol or of another that was asked with it:
+    what REST has not got yet is not covered.
+    """
 
     symbol: str
     start: int
@@ -247,13 +252,23 @@ class Tick(Fact, frozen=True, kw_only=True):
 
 
 class FeedLost(Fact, frozen=True, kw_only=True):
-    """The stocks feed is down, or must be taken for down."""
+    """The stocks feed is down, or must be taken for down.
+
+    ``symbol`` names the one that did not come while the other did, of which REST has newer seconds; else it is empty.
+    """
 
     cause: FeedCause
+    symbol: str = ""
 
 
 class FeedRestored(Fact, frozen=True, kw_only=True):
-    """The stocks feed is connected and its subscriptions are acknowledged."""
+    """The stocks feed is connected and its subscriptions are acknowledged.
+
+    ``gaps_tell`` is False for bars from a file: it cannot tell a symbol that is not sent from one that does not
+    trade, so a symbol's silence means nothing there.
+    """
+
+    gaps_tell: bool = True
 
 
 class Hold(Fact, frozen=True, kw_only=True):
@@ -361,21 +376,30 @@ class Withdrawn(Decided, frozen=True, kw_only=True):
 
 
 class FeedAlarmed(Decided, frozen=True, kw_only=True):
-    """The program is blind and says so. ``since`` is the end of the last bar, or when blindness began."""
+    """The program is blind and says so. ``since`` is the end of the last bar in time, or when blindness began.
+
+    ``symbol`` is empty when the whole feed is blind; the traded symbol's name when it alone cannot be seen; the
+    benchmark's when that is missing, which is no blindness.
+    """
 
     cause: FeedCause
     since: int
     position: str | None
     untold: int
+    symbol: str = ""
 
 
 class FeedRecovered(Decided, frozen=True, kw_only=True):
-    """Bars arrive again. The gap runs from the last bar before to the first bar after, µs."""
+    """Bars arrive again. The gap runs from the last bar before to the first bar after, µs.
+
+    ``symbol`` is as in the alarm that it ends.
+    """
 
     cause: FeedCause
     gap_start: int
     gap_end: int
     position: str | None
+    symbol: str = ""
 
 
 class MarkLost(Decided, frozen=True, kw_only=True):
@@ -428,6 +452,8 @@ class Evaluation(msgspec.Struct, frozen=True, gc=False):
     passes: tuple[bool | None, ...]
     gate: DeclineReason | None = None
     hold: HoldReason | None = None
+    has_benchmark: bool = False
+    """Whether the benchmark has a close that is young enough: else `spy_lag` fails for want of it."""
 
     @property
     def holds(self) -> bool:

@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 WORDS = {"events", "config", "utils"}
-RULES = {"signals", "contract_selector", "risk_manager"}
+RULES = {"signals", "contract_selector", "risk_manager", "sight"}
 EDGES = {"polygon_client", "alerts", "journal", "logger"}
 ENTRY_POINTS = {"main", "diagnose"}
 MODULES = WORDS | RULES | EDGES | ENTRY_POINTS | {"engine", "desk", "preflight"}
@@ -27,6 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     **dict.fromkeys(RULES, WORDS),
     "engine": WORDS | RULES,
     **dict.fromkeys(EDGES, WORDS),
+    "polygon_client": WORDS | {"sight"},
     "desk": MODULES - ENTRY_POINTS - {"desk", "preflight"},
     "preflight": WORDS | RULES | EDGES,
     "main": MODULES - ENTRY_POINTS - {"preflight"},

@@ -184,7 +184,7 @@ def test_armed_is_told_at_the_open_once_all_is_well() -> None:
 @pytest.mark.parametrize(
     ("left_out", "added", "lacking"),
     [
-        ((3,), [], "no bar of IWM yet"),
+        ((3,), [], "feed blind (IWM not seen)"),
         ((3, 4), [], "feed blind (unexplained silence)"),
         ((0,), [], "feed blind (not connected)"),
         ((5,), [], "no option chain yet"),

@@ -300,13 +300,17 @@ class Sight:
     # --- Coverage ---
 
     def _open_gap(self, symbol: str, start: int, end: int) -> None:
-        """Seconds of a symbol may be missing. Gaps that lie within the new one are taken into it."""
+        """Seconds of a symbol may be missing. Gaps that touch the new one are taken into it."""
         start, end = max(self._open, start), min(end, self._close)
         if start >= end:
             return
-        gaps = self._uncovered[symbol]
-        gaps[:] = [gap for gap in gaps if gap[0] < start]
-        gaps.append((start, end))
+        apart = []
+        for gap in self._uncovered[symbol]:
+            if gap[0] <= end and start <= gap[1]:
+                start, end = min(start, gap[0]), max(end, gap[1])
+            else:
+                apart.append(gap)
+        self._uncovered[symbol] = sorted([*apart, (start, end)])
         self.has_gaps = True
 
     def _cover(self, covered: Covered) -> None:
@@ -350,7 +354,7 @@ class Sight:
         if own.may_be_late or lags.may_be_late:
             self.well_until = 0
         elif now < self.well_until:
-            self.well_until = min(now + self._stall, self._unseen_at)
+            self.well_until = min(self._progressed_at + self._stall, self._unseen_at)
 
     def _progress(self, now: int, symbol: str, start: int, lag: int) -> None:
         """A symbol's newest second so far."""
@@ -453,10 +457,10 @@ class Sight:
             return FeedCause.STALL, self._symbol
         if self._is_overdue(now, self._symbol):
             return FeedCause.UNSEEN, self._symbol
-        if self._lags.is_late:
-            return FeedCause.LAG, ""
-        if self._lags_of[self._symbol].is_late:
-            return FeedCause.LAG, self._symbol
+        own = self._lags_of[self._symbol]
+        if self._lags.is_late or own.is_late:
+            late = [symbol for symbol, lags in self._lags_of.items() if lags.leans_late]
+            return FeedCause.LAG, self._symbol if late == [self._symbol] and self._benchmark else ""
         return None
 
     def _last_end(self, now: int, symbol: str) -> int:

@@ -480,13 +480,11 @@ class Signals:
     def _lost_seconds(self, second: int, width: int, gaps: Sequence[tuple[int, int]]) -> int:
         """How many seconds of (second - width, second] lie in a gap and have no bar."""
         close, first = self._tape.close, max(0, second - width + 1)
-        return sum(
-            close[index] is None
-            for begin, end in gaps
-            for index in range(
-                max(first, (begin - self.open) // SECOND), min(second + 1, -((self.open - end) // SECOND))
-            )
-        )
+        lost: set[int] = set()  # two gaps may share a second
+        for begin, end in gaps:
+            last = min(second + 1, -((self.open - end) // SECOND))
+            lost.update(range(max(first, (begin - self.open) // SECOND), last))
+        return sum(close[index] is None for index in lost)
 
     def _rates_of_change(
         self, second: int, close: float

@@ -15,6 +15,7 @@ import collections
 import contextlib
 import email.utils
 import functools
+import ipaddress
 import json
 import logging
 import math
@@ -1211,6 +1212,19 @@ class _Connect(connect):
         return exc
 
 
+def _is_name(url: str) -> bool:
+    """Whether a host is a name, which may have several addresses.
+
+    For a single one asyncio's race is of no use, and Python 3.11 leaves its winner to the garbage collector when the
+    attempt is cancelled at that moment.
+    """
+    try:
+        ipaddress.ip_address(urlsplit(url).hostname or "")
+    except ValueError:
+        return True
+    return False
+
+
 class Socket:
     """One connection to one market: connect, log in, subscribe, receive, ping, close.
 
@@ -1334,7 +1348,7 @@ class Socket:
                 close_timeout=CLOSE_TIMEOUT_S,
                 # The library would close a connection on which bars flow for want of pongs. Silence is judged here.
                 ping_interval=None,
-                happy_eyeballs_delay=HAPPY_EYEBALLS_S,
+                happy_eyeballs_delay=HAPPY_EYEBALLS_S if _is_name(self._url) else None,
                 max_size=FRAME_MAX_BYTES,
                 max_queue=FRAMES_WAITING_MAX,
                 logger=_quiet_logger,

@@ -18,7 +18,7 @@ from aiohttp import web
 import utils
 from events import SECOND
 from sim.faults import bad_bars, bad_rows
-from sim.market import MILLI, PRE_MARKET_S, SimBar
+from sim.market import HOLD_US, MILLI, PRE_MARKET_S, SimBar
 from sim.options import Contract
 
 if TYPE_CHECKING:
@@ -248,7 +248,7 @@ class Rest:
         if fault := self._faults.take("aggregates_lag"):
             known_at -= int(fault["by"] * SECOND)
         if (fault := self._faults.find("one_silent", symbol=part["ticker"])) and not fault["rest"]:
-            last = min(last, fault.asked_at)
+            last = min(last, fault.asked_at - HOLD_US - SECOND - 1)  # what was sent before
         bars = self._market.known_between(part["ticker"], first, last, known_at)
         if query.get("sort") == "desc":
             bars.reverse()

@@ -1707,6 +1707,9 @@ def _leaves(group: BaseExceptionGroup[Lost]) -> list[Lost]:
 STALL_CHECK_S = 5.0
 """How often a silent feed is checked, by the clock."""
 
+SYMBOL_PROOF_SECONDS = 2
+"""Newer seconds at REST that confirm the stall of one symbol: a single one may be a late report that no socket prints."""
+
 SYMBOL_REOPEN_S = (60.0, 120.0, 300.0)
 """Waits, by the clock, before the socket is reopened again for a symbol that a new connection did not bring back."""
 
@@ -2033,7 +2036,7 @@ class StocksFeed(_Feed):
     async def _ask_about(self, symbol: str) -> None:
         progress_at = self._progress_at[symbol]
         count = await self._bars_withheld(symbol, self._newest.get(symbol, 0))
-        if count and self._progress_at[symbol] == progress_at:
+        if count >= SYMBOL_PROOF_SECONDS and self._progress_at[symbol] == progress_at:
             times, _ = self._symbol_reopened.get(symbol, (0, 0))
             self._symbol_reopened[symbol] = times + 1, self._clock.now()
             raise Lost(FeedCause.STALL, f"{symbol} stalled: REST has {count} newer bars of it", symbol=symbol)

@@ -42,6 +42,7 @@ from events import (
     Outcome,
     Session,
     Withdrawn,
+    named_cause,
 )
 from utils import (
     Clock,
@@ -468,23 +469,20 @@ def _feed_alarmed(now: int, alarm: FeedAlarmed, rules: Rules) -> Alert:
         lines.append(f"Before this, {alarm.untold} {spells} not pushed.")
     title = (BENCHMARK_TITLE if is_benchmark else ALARM_TITLES[kind]).format(symbol=rules.symbol)
     if symbol:
-        title += f" ({_named(alarm.cause, symbol)})"
-    return _system(kind, now, _named(alarm.cause, symbol), title=title, lines=lines, position=alarm.position)
-
-
-def _named(cause: FeedCause, symbol: str) -> str:
-    """A cause with the symbol that it concerns, if it concerns one alone, such as ``SPY not seen``."""
-    return f"{symbol} {cause.value}" if symbol else cause.value
+        title += f" ({named_cause(alarm.cause, symbol)})"
+    return _system(
+        kind, now, named_cause(alarm.cause, symbol), title=title, lines=lines, position=alarm.position
+    )
 
 
 def _feed_recovered(now: int, recovered: FeedRecovered, rules: Rules) -> Alert:
     gap = span_text(recovered.gap_end - recovered.gap_start)
     symbol, is_benchmark = recovered.symbol, bool(recovered.symbol) and recovered.symbol == rules.benchmark
     lines = [
-        f"Bars{f' of {symbol}' if symbol else ''} come again. Gap {gap}: {clock_text(recovered.gap_start)} to {clock_text(recovered.gap_end)} ET "
-        f"({recovered.cause.value}).",
+        f"Bars{f' of {symbol}' if symbol else ''} come again. Gap {gap}: {clock_text(recovered.gap_start)} to "
+        f"{clock_text(recovered.gap_end)} ET ({recovered.cause.value}).",
         "Now: filling the gap; entries again once it is filled."
-        + (" All exits stand again." if recovered.position else ""),
+        + (" All exits stand again." if recovered.position and not is_benchmark else ""),
         "You: nothing to do.",
     ]
     title = (
@@ -495,7 +493,7 @@ def _feed_recovered(now: int, recovered: FeedRecovered, rules: Rules) -> Alert:
     return _system(
         AlertKind.FEED_RECOVERED,
         now,
-        _named(recovered.cause, symbol),
+        named_cause(recovered.cause, symbol),
         title=title,
         lines=lines,
         position=recovered.position,

@@ -46,6 +46,7 @@ from events import (
     Shutdown,
     Tick,
     Withdrawn,
+    named_cause,
 )
 from journal import Entry, Journal, Reader
 from signals import near_miss
@@ -247,11 +248,6 @@ class Journalist:
                 cause=alarm.cause,
                 symbol=alarm.symbol,
             )
-
-
-def named_cause(cause: FeedCause, symbol: str) -> str:
-    """A cause with the symbol that it concerns, if it concerns one alone, such as ``IWM not seen``."""
-    return f"{symbol} {cause}" if symbol else str(cause)
 
 
 class Tally:

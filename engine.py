@@ -209,8 +209,10 @@ class Engine:
     def _take(self, now: int, event: Event) -> None:
         """Store what a fact says that is neither a bar nor a quote."""
         match event:
-            case Tick() | AlertOutcome() | Bar() | Quote():
+            case Tick() | Bar() | Quote():
                 pass
+            case AlertOutcome():
+                self.feed.learn_outcome(event)
             case Chain():
                 self.chain = event.rows
                 self.chain_at = now

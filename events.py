@@ -94,6 +94,11 @@ class FeedCause(StrEnum):
     OVERFLOW = "inbox overflow"
 
 
+def named_cause(cause: FeedCause, symbol: str) -> str:
+    """A cause with the symbol that it concerns, if it concerns one alone, such as ``IWM not seen``."""
+    return f"{symbol} {cause.value}" if symbol else cause.value
+
+
 class ContractRule(StrEnum):
     """What a contract can fail, in the order of judgement: each contract counts at the first."""
 

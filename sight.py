@@ -20,6 +20,8 @@ import msgspec
 from config import Rules
 from events import (
     SECOND,
+    AlertKind,
+    AlertOutcome,
     Bar,
     Covered,
     FeedAlarmed,
@@ -27,7 +29,9 @@ from events import (
     FeedLost,
     FeedRecovered,
     FeedRestored,
+    Outcome,
     Session,
+    named_cause,
 )
 
 TOLD_AT_ONCE = frozenset(
@@ -60,6 +64,7 @@ class Telling(StrEnum):
     QUIET = "nothing to tell"
     DUE = "alarm due"
     ALARMED = "alarm told"
+    FAILED = "alarm not delivered"
     OVER = "recovery due"
 
 
@@ -69,6 +74,7 @@ class Step(StrEnum):
     MUST_BE_TOLD = "must be told"
     ENDED = "ended"
     ALARM = "alarm pushed"
+    UNDELIVERED = "alarm cannot have arrived"
     RECOVERY = "recovery pushed"
 
 
@@ -76,11 +82,15 @@ TELLING: Mapping[tuple[Telling, Step], Telling] = {
     (Telling.QUIET, Step.MUST_BE_TOLD): Telling.DUE,
     (Telling.DUE, Step.MUST_BE_TOLD): Telling.DUE,
     (Telling.ALARMED, Step.MUST_BE_TOLD): Telling.ALARMED,
+    (Telling.FAILED, Step.MUST_BE_TOLD): Telling.FAILED,
     (Telling.OVER, Step.MUST_BE_TOLD): Telling.OVER,
     (Telling.QUIET, Step.ENDED): Telling.QUIET,
     (Telling.DUE, Step.ENDED): Telling.QUIET,
     (Telling.ALARMED, Step.ENDED): Telling.OVER,
+    (Telling.FAILED, Step.ENDED): Telling.QUIET,
     (Telling.OVER, Step.ENDED): Telling.OVER,
+    **{(state, Step.UNDELIVERED): state for state in Telling},
+    (Telling.ALARMED, Step.UNDELIVERED): Telling.FAILED,
     # A recorded decision is followed whatever this version would have decided.
     **dict.fromkeys([(state, Step.ALARM) for state in Telling], Telling.ALARMED),
     **dict.fromkeys([(state, Step.RECOVERY) for state in Telling], Telling.QUIET),
@@ -153,6 +163,14 @@ class Absence:
         self.until = since
         """Start of the bar that ended it, µs."""
         self.telling = Telling.DUE
+        self.alarm_id = ""
+
+
+ALARM_KINDS = frozenset({AlertKind.FEED_BLIND, AlertKind.EVICTED, AlertKind.REFUSED})
+"""The pushes that an alarm can become."""
+
+NOT_ARRIVED = frozenset({Outcome.REFUSED, Outcome.UNSENT})
+"""Outcomes with which nobody was told."""
 
 
 def reach_seconds(rules: Rules) -> dict[str, int]:
@@ -225,6 +243,7 @@ class Sight:
         self._told: set[FeedCause] = set()
         self._alarmed_at: int | None = None
         self._untold = 0
+        self._alarm_id = ""
         self.recovered: FeedRecovered | None = None
         """What is still to be told of a blind spell that is over."""
         self.absence: Absence | None = None
@@ -383,8 +402,9 @@ class Sight:
         cause = self.cause
         if cause is None or self._find_cause(now) is not None:
             return
-        if self._telling is Telling.DUE:
+        if self._telling in (Telling.DUE, Telling.FAILED):
             self._untold += 1
+            self._told.clear()
         self._telling = TELLING[self._telling, Step.ENDED]
         if self._telling is Telling.OVER:
             begin = self._blind_from
@@ -494,12 +514,10 @@ class Sight:
         return self._blind_alarm(now, position) or self._absence_push(now, position)
 
     def _blind_alarm(self, now: int, position: str | None) -> FeedAlarmed | None:
-        if self.cause is None or self._telling not in (Telling.DUE, Telling.ALARMED):
+        if self.cause is None or self._telling not in (Telling.DUE, Telling.ALARMED, Telling.FAILED):
             return None
         is_named_now = self.cause in NAMED_BY_THE_VENDOR and self.cause not in self._told
-        if self._telling is Telling.ALARMED and not is_named_now:
-            return None
-        if not self._may_alarm(now, position):
+        if not (self._is_due(now, self._telling) or is_named_now) or not self._may_alarm(now, position):
             return None
         return FeedAlarmed(
             cause=self.cause,
@@ -521,11 +539,15 @@ class Sight:
                 position=position,
                 symbol=self._benchmark,
             )
-        if absence.telling is not Telling.DUE or not self._may_alarm(now, position):
+        if not self._is_due(now, absence.telling) or not self._may_alarm(now, position):
             return None
         return FeedAlarmed(
             cause=absence.cause, since=absence.since, position=position, untold=0, symbol=self._benchmark
         )
+
+    def _is_due(self, now: int, telling: Telling) -> bool:
+        """Whether an alarm waits to be told; one that failed is told again after the spacing, position or not."""
+        return telling is Telling.DUE or (telling is Telling.FAILED and self._may_alarm(now, None))
 
     def _may_alarm(self, now: int, position: str | None) -> bool:
         spacing = self._rules.alarm_spacing_seconds * SECOND
@@ -539,14 +561,25 @@ class Sight:
                 self._alarmed_at = now
                 self.absence = self.absence or Absence(decision.cause, decision.since)
                 self.absence.telling = TELLING[self.absence.telling, Step.ALARM]
+                self.absence.alarm_id = named_cause(decision.cause, decision.symbol)
             case FeedAlarmed():
                 self._alarmed_at = now
                 self._told.add(decision.cause)
                 self._untold = 0
                 self._telling = TELLING[self._telling, Step.ALARM]
+                self._alarm_id = named_cause(decision.cause, decision.symbol)
             case FeedRecovered() if is_absence:
                 self.absence = None
             case FeedRecovered():
                 self._told.clear()
                 self._telling = TELLING[self._telling, Step.RECOVERY]
                 self.recovered = None
+
+    def learn_outcome(self, event: AlertOutcome) -> None:
+        """What became of an alarm's push: no recovery is told of one that cannot have arrived."""
+        if event.kind not in ALARM_KINDS or event.outcome not in NOT_ARRIVED:
+            return
+        if event.id == self._alarm_id:
+            self._telling = TELLING[self._telling, Step.UNDELIVERED]
+        if self.absence is not None and event.id == self.absence.alarm_id:
+            self.absence.telling = TELLING[self.absence.telling, Step.UNDELIVERED]

@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from config import Rules
 from events import (
     SECOND,
+    AlertKind,
+    AlertOutcome,
     Bar,
     Covered,
     Decision,
@@ -24,6 +26,7 @@ from events import (
     FeedLost,
     FeedRecovered,
     FeedRestored,
+    Outcome,
     Tick,
 )
 from sight import TELLING, Lags, Sight, Step, Telling, reach_seconds
@@ -278,6 +281,33 @@ def test_every_pair_of_state_and_step_has_its_next_state() -> None:
         Telling.ALARMED,
         Telling.OVER,
     }
+
+
+@pytest.mark.parametrize("outcome", list(Outcome))
+@pytest.mark.parametrize("symbol", ["IWM", "SPY"])
+def test_a_recovery_is_told_only_of_an_alarm_that_may_have_arrived(outcome: Outcome, symbol: str) -> None:
+    story = play(started(), 0, 90, without(symbol, 21))
+    assert [kind for _, kind, *_ in told(story)] == ["FeedAlarmed"]
+    for number, identity in enumerate(("another", f"{symbol} not seen")):
+        kind = AlertKind.FEED_BLIND if number else AlertKind.ARMED
+        story.tell(90, AlertOutcome(kind=kind, id=identity, outcome=outcome, attempts=3))
+    play(story, 91, 400, without(symbol, 21, 300))
+    arrived = outcome in (Outcome.ACCEPTED, Outcome.LOST)
+    assert [kind for _, kind, *_ in told(story)] == ["FeedAlarmed"] + ["FeedRecovered"] * arrived
+    assert not story.engine.feed.is_blind and story.engine.feed.absence is None
+
+
+def test_an_alarm_that_failed_is_told_again_after_the_spacing() -> None:
+    story = play(started(), 0, 90, without("IWM", 21))
+    for second in (90, 500):
+        story.tell(
+            second,
+            AlertOutcome(kind=AlertKind.FEED_BLIND, id="IWM not seen", outcome=Outcome.UNSENT, attempts=3),
+        )
+        play(story, second + 1, second + 410, without("IWM", 21))
+    assert [(at_, kind) for at_, kind, *_ in told(story)] == [
+        (83, "FeedAlarmed"), (383, "FeedAlarmed"), (683, "FeedAlarmed"),
+    ]  # fmt: skip
 
 
 # --- Against a slow and obvious judge ----------------------------------------------------------------

@@ -131,7 +131,7 @@ class Journalist:
                 cause=feed.cause,
                 symbol=feed.symbol,
             )
-        elif age is not None and not engine.is_fresh(now):
+        elif age is not None and age > engine.values_used:
             line = logger.feed_quiet_line(self._rules.symbol, price, age)
             log.warning("feed_quiet", text=line, price=price, age_s=age // SECOND)
         else:

@@ -83,7 +83,8 @@ class Engine:
         self._entry_bar = rules.entry_bar_seconds * SECOND
         self._entry_end = session.close - rules.before_close(rules.no_entry_after) * SECOND
         self._time_stop = session.close - rules.before_close(rules.hard_time_stop) * SECOND
-        self._values_used = (rules.stall_seconds + VALUES_USED_S) * SECOND
+        self.values_used = (rules.stall_seconds + VALUES_USED_S) * SECOND
+        """How old (µs) the last evaluation's values, or the newest price, may be and still be used."""
         self._holds: set[HoldReason] = set()
         self._quotes: dict[str, tuple[int, int, Quote | ChainRow]] = {}
         """The newest quote of each contract: its own time, its arrival, and what it says."""
@@ -162,7 +163,7 @@ class Engine:
 
     def is_fresh(self, now: int) -> bool:
         """Whether the second last evaluated is young enough for its values to be used."""
-        return now - self._evaluated_start - SECOND <= self._values_used
+        return now - self._evaluated_start - SECOND <= self.values_used
 
     def ask_of(self, contract: str) -> int | None:
         """The newest ask of a contract, or None when it has none."""
@@ -248,7 +249,8 @@ class Engine:
     def _evaluate(self, now: int, bar: Bar) -> Evaluation:
         gate, hold = self._gate(now, bar)
         was_blind = self._spell_passed()
-        evaluation = self.evaluation = self.signals.evaluate(bar, was_blind, gate, hold, self.feed.gaps)
+        gaps = self.feed.gaps if self.feed.has_gaps else ()
+        evaluation = self.evaluation = self.signals.evaluate(bar, was_blind, gate, hold, gaps)
         self._follow(bar, was_blind)
         return evaluation
 
@@ -361,13 +363,13 @@ class Engine:
             ExitReason.HARD_GIVEBACK: self.rules.max_giveback_percent,
             ExitReason.VWAP_GIVEBACK: self.rules.tighten_giveback_percent,
         }
-        is_fresh = self.is_fresh(now)
+        age = self.price_age(now)
         return Closed(
             id=opened.id,
             contract=opened.contract,
             reason=reason,
-            price=self.signals.price if is_fresh else None,
-            vwap=self.signals.vwap if is_fresh else None,
+            price=self.signals.price if age is not None and age <= self.values_used else None,
+            vwap=self.signals.vwap if self.is_fresh(now) else None,
             entry=opened.entry,
             opened_at=position.opened_at,
             peak=position.peak,

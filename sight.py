@@ -107,40 +107,40 @@ class Lags:
     def __init__(self, rules: Rules) -> None:
         self._limit = rules.max_lag_seconds * SECOND
         self._count = rules.lag_bars
-        self._lags: deque[int] = deque(maxlen=rules.lag_bars)
-        self._late = 0
+        self.values: deque[int] = deque(maxlen=rules.lag_bars)
+        self.late = 0
 
     def add(self, lag: int) -> None:
         """Take in the lag of the next bar."""
-        lags = self._lags
-        if len(lags) == self._count and lags[0] > self._limit:
-            self._late -= 1
+        lags = self.values
+        if self.late and len(lags) == self._count and lags[0] > self._limit:
+            self.late -= 1
         lags.append(lag)
         if lag > self._limit:
-            self._late += 1
+            self.late += 1
 
     def clear(self) -> None:
         """Forget every bar."""
-        self._lags.clear()
-        self._late = 0
+        self.values.clear()
+        self.late = 0
 
     @property
     def may_be_late(self) -> bool:
         """Whether the median can be beyond the limit: False is certain, True must be looked at."""
-        return self._late > 0 and 2 * self._late >= len(self._lags)
+        return self.late > 0 and 2 * self.late >= len(self.values)
 
     @property
     def leans_late(self) -> bool:
         """Whether the median is beyond the limit, of however few bars."""
         if not self.may_be_late:
             return False
-        ordered, count = sorted(self._lags), len(self._lags)
+        ordered, count = sorted(self.values), len(self.values)
         return ordered[(count - 1) // 2] + ordered[count // 2] > 2 * self._limit
 
     @property
     def is_full(self) -> bool:
         """Whether there are as many bars as the median is taken over."""
-        return len(self._lags) == self._count
+        return len(self.values) == self._count
 
     @property
     def is_late(self) -> bool:
@@ -150,7 +150,7 @@ class Lags:
     @property
     def median(self) -> int | None:
         """The median, µs; None without a bar."""
-        return sorted(self._lags)[len(self._lags) // 2] if self._lags else None
+        return sorted(self.values)[len(self.values) // 2] if self.values else None
 
 
 class Absence:
@@ -361,36 +361,45 @@ class Sight:
     # --- Bars ---
 
     def arrive(self, now: int, bar: Bar) -> None:
-        """Take in a live bar that is a first print or progress: its lag, the sign of life, and recovery."""
+        """Take in a live bar that is a first print or progress: its lag, the sign of life, and recovery.
+
+        Written out, because every bar comes through here.
+        """
         symbol, start = bar.symbol, bar.start
         lag = now - start - SECOND
-        lag = max(lag, 0)  # it ends a little ahead of our clock
+        lag = lag if lag > 0 else 0  # it may end a little ahead of our clock
         lags, own = self._lags, self._lags_of[symbol]
-        lags.add(lag)
-        own.add(lag)
+        if lag > self._lag_limit or lags.late or own.late:
+            lags.add(lag)
+            own.add(lag)
+            if lags.may_be_late or own.may_be_late:
+                self.well_until = 0
+        else:
+            lags.values.append(lag)
+            own.values.append(lag)
         if start > self._newest[symbol]:
-            self._progress(now, symbol, start, lag)
-        if own.may_be_late or lags.may_be_late:
-            self.well_until = 0
-        elif now < self.well_until:
-            self.well_until = min(self._progressed_at + self._stall, self._unseen_at)
+            progress_at = self._progress_at
+            if now - progress_at[symbol] >= self._unseen and self._is_overdue(now, symbol):
+                # Whatever it did meanwhile was not sent, or not traded: REST must say which.
+                self._open_gap(symbol, max(self._newest[symbol] + SECOND, self._restored_at), start)
+            self._progressed_at = progress_at[symbol] = now
+            self._newest[symbol] = start
+            if self._is_stalled and symbol == self._symbol:
+                self._is_stalled = False
+            if lag <= self._lag_limit:
+                if self.cause is not None or self.absence is not None:
+                    self._see(now, symbol, start)
+                self._seen_end[symbol] = start + SECOND
+        if now < self.well_until:
+            silent_at = self._progressed_at + self._stall
+            self.well_until = silent_at if silent_at < self._unseen_at else self._unseen_at
 
-    def _progress(self, now: int, symbol: str, start: int, lag: int) -> None:
-        """A symbol's newest second so far."""
-        if self._is_overdue(now, symbol):
-            # Whatever it did meanwhile was not sent, or not traded: REST must say which.
-            self._open_gap(symbol, max(self._newest[symbol] + SECOND, self._restored_at), start)
-        self._progressed_at = self._progress_at[symbol] = now
-        self._newest[symbol] = start
-        if symbol == self._symbol:
-            self._is_stalled = False
-        if lag > self._lag_limit:
-            return
+    def _see(self, now: int, symbol: str, start: int) -> None:
+        """Progress in time, while blind or without the benchmark."""
         if self.cause is not None and self._link is Link.UP:
             self._see_again(now, symbol, start)
         if self.absence is not None and symbol == self._benchmark:
             self._end_absence(start)
-        self._seen_end[symbol] = start + SECOND
 
     def _see_again(self, now: int, symbol: str, start: int) -> None:
         """Progress in time while blind: the spell ends if it leaves no cause."""

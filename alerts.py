@@ -50,6 +50,7 @@ from events import (
     Outcome,
     Session,
     Withdrawn,
+    named_cause,
 )
 from utils import (
     Clock,
@@ -393,9 +394,14 @@ CAUSE_TEXTS: Mapping[FeedCause, tuple[str, str, str]] = {
         "reconnecting once, then waiting for a bar",
         "see whether trading is halted",
     ),
+    FeedCause.UNSEEN: (
+        "A symbol does not trade or is not sent, while the other comes",
+        "asking the vendor's REST every 5 s, and reconnecting if that has newer seconds",
+        "see whether trading in it is halted",
+    ),
     FeedCause.LAG: (
         "Bars come too late to act on",
-        "waiting for bars in time",
+        "waiting for bars in time, with a new connection after a minute",
         "if it lasts, see that your plan is real-time, not delayed",
     ),
     FeedCause.OVERFLOW: (
@@ -416,11 +422,21 @@ CAUSE_TEXTS: Mapping[FeedCause, tuple[str, str, str]] = {
     ),
 }
 
+# What happened when one symbol alone is concerned; the rest is the cause's.
+SYMBOL_TEXTS: Mapping[FeedCause, str] = {
+    FeedCause.STALL: "{symbol} has stalled: {other} comes, but {symbol} does not, and the vendor's REST has newer "
+    "seconds of it",
+    FeedCause.UNSEEN: "{symbol} does not trade or is not sent, while {other} comes",
+    FeedCause.LAG: "Bars of {symbol} come too late to act on, while {other} is in time",
+}
+
 ALARM_TITLES = {
     AlertKind.EVICTED: "⚠️ {symbol}: feed taken by another copy",
     AlertKind.REFUSED: "⚠️ {symbol}: feed refused by the vendor",
     AlertKind.FEED_BLIND: "⚠️ {symbol}: feed blind",
 }
+
+BENCHMARK_TITLE = "⚠️ {symbol}: benchmark missing"
 
 STILL_WATCHED = (
     "The position is watched by its own quotes: stop loss, hard giveback and time stop stand; "
@@ -464,35 +480,48 @@ def _feed_alarmed(now: int, alarm: FeedAlarmed, rules: Rules) -> Alert:
     kinds = {FeedCause.EVICTED: AlertKind.EVICTED, FeedCause.REFUSED: AlertKind.REFUSED}
     kind = kinds.get(alarm.cause, AlertKind.FEED_BLIND)
     happened, doing, owner = CAUSE_TEXTS[alarm.cause]
+    symbol, is_benchmark = alarm.symbol, bool(alarm.symbol) and alarm.symbol == rules.benchmark
+    if symbol and alarm.cause in SYMBOL_TEXTS:
+        other = rules.symbol if is_benchmark else rules.benchmark
+        happened = SYMBOL_TEXTS[alarm.cause].format(symbol=symbol, other=other)
     lines = [
         f"{happened}.",
-        f"No usable bar since {clock_text(alarm.since)} ET.",
-        f"Now: no entries; {doing}.",
+        f"No usable bar{f' of {symbol}' if symbol else ''} since {clock_text(alarm.since)} ET.",
+        f"Now: no entries{f', for {symbol} is compared with' if is_benchmark else ''}; {doing}.",
     ]
     if alarm.position:
-        lines.append(STILL_WATCHED)
+        lines.append("The position is watched as before." if is_benchmark else STILL_WATCHED)
     lines.append(f"You: {owner}.")
     if alarm.untold:
         spells = "blind spell was" if alarm.untold == 1 else "blind spells were"
         lines.append(f"Before this, {alarm.untold} {spells} not pushed.")
-    title = ALARM_TITLES[kind].format(symbol=rules.symbol)
-    return _system(kind, now, alarm.cause.value, title=title, lines=lines, position=alarm.position)
+    title = (BENCHMARK_TITLE if is_benchmark else ALARM_TITLES[kind]).format(symbol=rules.symbol)
+    if symbol:
+        title += f" ({named_cause(alarm.cause, symbol)})"
+    return _system(
+        kind, now, named_cause(alarm.cause, symbol), title=title, lines=lines, position=alarm.position
+    )
 
 
 def _feed_recovered(now: int, recovered: FeedRecovered, rules: Rules) -> Alert:
     gap = span_text(recovered.gap_end - recovered.gap_start)
+    symbol, is_benchmark = recovered.symbol, bool(recovered.symbol) and recovered.symbol == rules.benchmark
     lines = [
-        f"Bars come again. Gap {gap}: {clock_text(recovered.gap_start)} to {clock_text(recovered.gap_end)} ET "
-        f"({recovered.cause.value}).",
+        f"Bars{f' of {symbol}' if symbol else ''} come again. Gap {gap}: {clock_text(recovered.gap_start)} to "
+        f"{clock_text(recovered.gap_end)} ET ({recovered.cause.value}).",
         "Now: filling the gap; entries again once it is filled."
-        + (" All exits stand again." if recovered.position else ""),
+        + (" All exits stand again." if recovered.position and not is_benchmark else ""),
         "You: nothing to do.",
     ]
-    title = f"✅ {rules.symbol}: feed recovered, gap {gap}"
+    title = (
+        f"✅ {rules.symbol}: benchmark back, gap {gap}"
+        if is_benchmark
+        else f"✅ {rules.symbol}: feed recovered, gap {gap}"
+    )
     return _system(
         AlertKind.FEED_RECOVERED,
         now,
-        recovered.cause.value,
+        named_cause(recovered.cause, symbol),
         title=title,
         lines=lines,
         position=recovered.position,

@@ -371,16 +371,6 @@ class Rules(BaseModel):
         """The symbols whose bars are watched, the traded one first."""
         return (self.symbol, self.benchmark) if self.benchmark else (self.symbol,)
 
-    @property
-    def price_window_seconds(self) -> int:
-        """The longest window that prices are taken from: what must be covered before an entry."""
-        return max(
-            self.vwap_long_seconds + self.vwap_long_shift_seconds,
-            self.vwap_short_seconds,
-            self.momentum_seconds,
-            self.roc_seconds + self.roc_tolerance_seconds,
-        )
-
     def before_close(self, time_of_day: str) -> int:
         """How many seconds before the close a time written for a 16:00 close lies."""
         return FULL_DAY_CLOSE_S - seconds_of_day(time_of_day)

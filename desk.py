@@ -48,10 +48,11 @@ from events import (
     Shutdown,
     Tick,
     Withdrawn,
+    named_cause,
 )
 from journal import Entry, Journal, Reader
 from signals import BUY_FOLLOWS_S, EPISODE_GAP_S, near_miss
-from utils import clock_text, option_price, signed_percent, span_text
+from utils import clock_text, option_price, share_price, signed_percent, span_text
 
 log = structlog.get_logger("desk")
 
@@ -123,17 +124,26 @@ class Journalist:
             return
         self._reported_at = now
         feed, signals = engine.feed, engine.signals
+        age, price = engine.price_age(now), signals.price
         if feed.cause is not None:
+            cause = named_cause(feed.cause, feed.symbol)
+            old = (
+                "" if age is None else f"; {self._rules.symbol} {share_price(price)} is {span_text(age)} old"
+            )
             log.warning(
                 "feed_blind",
-                text=f"🙈 Data feed blind: {feed.cause}, for {span_text(now - feed.blind_since)}",
+                text=f"🙈 Data feed blind: {cause}, for {span_text(now - feed.blind_since)}{old}",
                 cause=feed.cause,
+                symbol=feed.symbol,
             )
+        elif age is not None and age > engine.values_used:
+            line = logger.feed_quiet_line(self._rules.symbol, price, age)
+            log.warning("feed_quiet", text=line, price=price, age_s=age // SECOND)
         else:
-            price, vwap, volume = signals.price, signals.vwap, signals.volume
+            vwap, volume = signals.vwap, signals.volume
             line = logger.feed_active_line(self._rules.symbol, price, vwap, volume)
             log.info("feed_active", text=line, price=price, vwap=vwap, volume=volume)
-        if engine.evaluation is not None:
+        if engine.evaluation is not None and engine.is_fresh(now):
             line = logger.conditions_line(engine.evaluation, self._rules.benchmark)
             log.info("conditions", text=line, start=engine.evaluation.start, passes=engine.evaluation.passes)
 
@@ -158,7 +168,7 @@ class Journalist:
             )
 
     def _gates(self, now: int) -> None:
-        evaluation = self._engine.evaluation
+        evaluation = self._engine.evaluation if self._engine.is_fresh(now) else None
         if evaluation is not None and evaluation.gate is not None:
             self._say_gate(now, evaluation.gate, evaluation.hold)
         elif evaluation is not None and not evaluation.holds:
@@ -224,15 +234,18 @@ class Journalist:
     def _sight(self, now: int, decision: FeedAlarmed | FeedRecovered | MarkLost | MarkBack) -> None:
         match decision:
             case FeedAlarmed():
-                span = span_text(now - decision.since)
-                log.warning(
-                    "feed_alarmed",
-                    text=f"🙈 FEED BLIND: {decision.cause}, no bar for {span}",
-                    cause=decision.cause,
-                )
+                self._alarmed(decision, span_text(now - decision.since))
             case FeedRecovered():
-                span = span_text(decision.gap_end - decision.gap_start)
-                log.info("feed_recovered", text=f"👁️ FEED RECOVERED: gap {span}", cause=decision.cause)
+                span, symbol = span_text(decision.gap_end - decision.gap_start), decision.symbol
+                if symbol and symbol == self._rules.benchmark:
+                    log.info("benchmark_back", text=f"👁️ {symbol} IS BACK: gap {span}", symbol=symbol)
+                else:
+                    log.info(
+                        "feed_recovered",
+                        text=f"👁️ FEED RECOVERED: gap {span}",
+                        cause=decision.cause,
+                        symbol=symbol,
+                    )
             case MarkLost():
                 span = span_text(now - decision.since)
                 log.warning(
@@ -243,6 +256,23 @@ class Journalist:
             case MarkBack():
                 mark = option_price(decision.mark)
                 log.info("mark_back", text=f"❗ MARK BACK: {decision.contract} {mark}", id=decision.id)
+
+    def _alarmed(self, alarm: FeedAlarmed, span: str) -> None:
+        cause = named_cause(alarm.cause, alarm.symbol)
+        if alarm.symbol and alarm.symbol == self._rules.benchmark:
+            log.warning(
+                "benchmark_missing",
+                text=f"🙈 BENCHMARK MISSING: {cause}, no bar for {span}: no entries without it",
+                cause=alarm.cause,
+                symbol=alarm.symbol,
+            )
+        else:
+            log.warning(
+                "feed_alarmed",
+                text=f"🙈 FEED BLIND: {cause}, no bar for {span}",
+                cause=alarm.cause,
+                symbol=alarm.symbol,
+            )
 
 
 @dataclass
@@ -383,25 +413,45 @@ def readiness(now: int, engine: Engine) -> tuple[list[str], list[str]]:
     well: list[str] = []
     lacking: list[str] = []
     silent = [symbol for symbol in rules.symbols if (feed.newest(symbol) or 0) < engine.session.open]
+    old = [
+        f"{symbol} for {span_text(age)}"
+        for symbol in rules.symbols
+        if (age := now - (feed.newest(symbol) or 0) - SECOND) > rules.symbol_silence_seconds * SECOND
+    ]
     if feed.cause is not None:
-        lacking.append(f"feed blind ({feed.cause})")
+        lacking.append(f"feed blind ({named_cause(feed.cause, feed.symbol)})")
     elif silent:
         lacking.append(f"no bar of {' and '.join(silent)} yet")
+    elif old:
+        lacking.append(f"no bar of {' and of '.join(old)}")
     else:
         late = "" if feed.lag is None else f", {feed.lag / SECOND:.1f} s late"
         well.append(f"bars of {' and '.join(rules.symbols)} arrive{late}")
-    quoted = engine.live_calls(now)
-    if engine.chain_at is None or now - engine.chain_at > rules.chain_skew_seconds * SECOND:
-        lacking.append("no option chain yet" if engine.chain_at is None else "option chain too old")
-    elif not quoted:
-        lacking.append(f"no real-time quote in {len(engine.chain)} calls")
-    else:
-        well.append(f"{quoted} calls with real-time quotes")
+    (lacking if (fault := _chain_fault(now, engine)) else well).append(
+        fault or f"{engine.live_calls(now)} calls with real-time quotes"
+    )
     if engine.holds:
         lacking.append(f"entries held ({', '.join(sorted(engine.holds))})")
     else:
         well.append("the record is written, nothing holds entries")
     return well, lacking
+
+
+def _chain_fault(now: int, engine: Engine) -> str:
+    """Why no entry can be priced from the chain as it stands; empty when one can.
+
+    The rows' own stamps decide, not their arrival: an answer that has just come may hold yesterday's quotes.
+    """
+    if engine.chain_at is None:
+        return "no option chain yet"
+    if now - engine.chain_at > engine.rules.chain_skew_seconds * SECOND:
+        return "option chain too old"
+    stamps = [row.quoted_at for row in engine.chain if row.real_time and row.quoted_at > 0]
+    if not stamps:
+        return f"no real-time quote in {len(engine.chain)} calls"
+    if not engine.live_calls(now):
+        return f"option quotes do not move: the newest is {span_text(now - max(stamps))} old"
+    return ""
 
 
 class Duties:

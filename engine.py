@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import assert_never
 
@@ -38,7 +37,6 @@ from events import (
     Event,
     ExitReason,
     FeedAlarmed,
-    FeedCause,
     FeedLost,
     FeedRecovered,
     FeedRestored,
@@ -56,6 +54,7 @@ from events import (
     Withdrawn,
 )
 from risk_manager import Book, Mark, Position, View, exit_reason
+from sight import Sight
 from signals import Signals
 
 ID_DIGITS = 6
@@ -63,234 +62,8 @@ ID_DIGITS = 6
 HOLDS = tuple(HoldReason)
 """What holds entries, in the order in which one is named."""
 
-TOLD_AT_ONCE = frozenset(
-    {FeedCause.STALL, FeedCause.SILENCE, FeedCause.EVICTED, FeedCause.REFUSED, FeedCause.LAG}
-)
-"""Causes that are certain as soon as they are known; a lost socket is given a moment to come back."""
-
-NAMED_BY_THE_VENDOR = frozenset({FeedCause.EVICTED, FeedCause.REFUSED})
-"""Causes that the owner alone can remove: told by name even when it is known that the feed is blind."""
-
-
-class Feed:
-    """Whether bars arrive in time to act on, and what the owner was told of it."""
-
-    def __init__(self, rules: Rules, session: Session) -> None:
-        self._rules = rules
-        self._session = session
-        self._is_up = False
-        self._lost_cause = FeedCause.NOT_CONNECTED
-        self._lost_at: int | None = None
-        self._restored_at = 0
-        self._live_at = 0
-        self._live_end = 0
-        self._live_start: dict[str, int] = {}
-        self._lags: deque[int] = deque(maxlen=rules.lag_bars)
-        self._late_within = 0
-        """In how many bars from now on no late one is left among the last."""
-        self._is_due = False
-        self._told: set[FeedCause] = set()
-        self._alarmed_at: int | None = None
-        self._untold = 0
-        self._uncovered: dict[str, list[tuple[int, int]]] = {symbol: [] for symbol in rules.symbols}
-        self.has_gaps = False
-        """Whether there are any."""
-        self._stall = rules.stall_seconds * SECOND
-        self._price_window = rules.price_window_seconds * SECOND
-        self._lag_limit = rules.max_lag_seconds * SECOND
-        self.cause: FeedCause | None = None
-        self.recovered: FeedRecovered | None = None
-        """What is still to be told of a blind spell that is over."""
-        self.well_until = 0
-        """Until then (µs) nothing but a bar or a fact about the feed can make it blind: no need to `judge`."""
-        self.blind_since = 0
-        self.spells = 0
-
-    @property
-    def is_blind(self) -> bool:
-        """Whether bars are not arriving, or arrive too late to act on."""
-        return self.cause is not None
-
-    @property
-    def lag(self) -> int | None:
-        """Median time from the end of a second to its bar's arrival, of the last bars, µs; None without one."""
-        return sorted(self._lags)[len(self._lags) // 2] if self._lags else None
-
-    def newest(self, symbol: str) -> int | None:
-        """Start of the newest live bar of a symbol, µs."""
-        return self._live_start.get(symbol)
-
-    @property
-    def unknown_from(self) -> int:
-        """Where the first second lies that some symbol may lack, µs: a gap, or what comes after its last live bar."""
-        gaps = [start for pieces in self._uncovered.values() for start, _ in pieces]
-        ends = [self._live_start.get(symbol, -SECOND) + SECOND for symbol in self._rules.symbols]
-        return max(self._session.open, min(gaps + ends))
-
-    def learn(self, now: int, event: Covered | FeedLost | FeedRestored) -> None:
-        """Take in what is said of the feed."""
-        self.well_until = 0
-        match event:
-            case Covered():
-                self._cover(event)
-            case FeedLost():
-                self._lose(now, event.cause)
-            case FeedRestored():
-                self._restore(now)
-
-    def _lose(self, now: int, cause: FeedCause) -> None:
-        """The socket is down, or must be taken for down."""
-        if self._is_up or self._lost_at is None:
-            self._lost_at = now
-        self._is_up = False
-        self._lost_cause = cause
-
-    def _restore(self, now: int) -> None:
-        """Subscriptions are acknowledged: what was missed until now is uncovered until REST has filled it."""
-        self._is_up = True
-        self._lost_at = None
-        self._restored_at = now
-        for symbol, gaps in self._uncovered.items():
-            start = max(self._session.open, self._live_start.get(symbol, 0) + SECOND)
-            end = min(now, self._session.close)
-            if start < end:
-                gaps[:] = [gap for gap in gaps if gap[0] < start]  # the others lie within this one
-                gaps.append((start, end))
-        self._count_gaps()
-
-    def _cover(self, covered: Covered) -> None:
-        """REST has answered twice for a span: take it out of the gaps."""
-        gaps = self._uncovered.get(covered.symbol)
-        if gaps is None:
-            return
-        left = [
-            piece
-            for start, end in gaps
-            for piece in ((start, min(end, covered.start)), (max(start, covered.end), end))
-            if piece[0] < piece[1]
-        ]
-        self._uncovered[covered.symbol] = left
-        self._count_gaps()
-
-    def is_covered(self, start: int) -> bool:
-        """Whether every second that a price window ending at ``start`` reaches back to is known."""
-        oldest = start - self._price_window
-        return not any(
-            gap_start <= start and gap_end > oldest
-            for gaps in self._uncovered.values()
-            for gap_start, gap_end in gaps
-        )
-
-    def _count_gaps(self) -> None:
-        self.has_gaps = any(self._uncovered.values())
-
-    def arrive(self, now: int, bar: Bar) -> None:
-        """A live first print: the sign of life, its lag, and recovery when it is in time."""
-        start, symbol = bar.start, bar.symbol
-        lag = now - start - SECOND
-        self._lags.append(lag if lag > 0 else 0)
-        self._live_at = now
-        if lag > self._lag_limit:
-            self._late_within = self._rules.lag_bars
-            self.well_until = 0
-        else:
-            if self.cause is not None and self._is_up:
-                self._recover(self.cause, bar)
-            elif self._late_within:
-                self._late_within -= 1
-                self.well_until = 0
-            elif now < self.well_until:
-                # Of bars that are all in time the median is: who sees goes on seeing until there is silence.
-                self.well_until = now + self._stall
-            if start >= self._live_end:
-                self._live_end = start + SECOND
-        if start > self._live_start.get(symbol, 0):
-            self._live_start[symbol] = start
-
-    def _recover(self, cause: FeedCause, bar: Bar) -> None:
-        if self._told:
-            start = self._blind_from
-            end = max(start, bar.start)
-            self.recovered = FeedRecovered(cause=cause, gap_start=start, gap_end=end, position=None)
-        elif self._is_due:
-            self._untold += 1
-        self.cause = None
-        self._is_due = False
-        self._lags.clear()
-        self._late_within = 0
-
-    @property
-    def _blind_from(self) -> int:
-        """The end of the last live bar in time, or when blindness began when there was none."""
-        return self._live_end or self.blind_since
-
-    def judge(self, now: int) -> None:
-        """Go blind when there is a cause. Seeing again takes a bar, so it happens in `arrive`."""
-        if self._lost_at is None and not self._is_up:
-            self._lost_at = now
-        if not self._session.open <= now < self._session.close:
-            self.cause = None
-            return
-        cause = self._cause(now)
-        if cause is None:
-            if self.cause is None and len(self._lags) == self._lags.maxlen:
-                self.well_until = now - self._silence(now) + self._stall
-            return
-        if self.cause is None:
-            self.blind_since = now
-            self.spells += 1
-        self.cause = cause
-        self._is_due = self._is_due or self._must_be_told(now, cause)
-
-    def _silence(self, now: int) -> int:
-        """Time since the latest of: last live bar, the open, subscriptions acknowledged. µs."""
-        return now - max(self._live_at, self._session.open, self._restored_at)
-
-    def _cause(self, now: int) -> FeedCause | None:
-        if not self._is_up:
-            return self._lost_cause
-        if self._silence(now) >= self._stall:
-            return FeedCause.SILENCE
-        count = len(self._lags)
-        if count == self._lags.maxlen:
-            lags = sorted(self._lags)
-            if lags[(count - 1) // 2] + lags[count // 2] > 2 * self._lag_limit:
-                return FeedCause.LAG
-        return None
-
-    def _must_be_told(self, now: int, cause: FeedCause) -> bool:
-        if now - self.blind_since >= self._rules.silence_alarm_seconds * SECOND:
-            return True  # whatever comes and goes meanwhile: there was no bar to act on
-        if not self._is_up:
-            since = max(self._lost_at or now, self._session.open)
-            return cause in TOLD_AT_ONCE or now - since >= self._rules.socket_alarm_seconds * SECOND
-        if cause is FeedCause.SILENCE:
-            return self._silence(now) >= self._rules.silence_alarm_seconds * SECOND
-        return cause in TOLD_AT_ONCE
-
-    def decide(self, now: int, position: str | None) -> FeedAlarmed | FeedRecovered | None:
-        """The push that is due, if any: one pair in a while when flat, every one while a position is open."""
-        if self.recovered is not None:
-            return msgspec.structs.replace(self.recovered, position=position)
-        if self.cause is None or not self._is_due:
-            return None
-        if self._told and (self.cause in self._told or self.cause not in NAMED_BY_THE_VENDOR):
-            return None
-        spacing = self._rules.alarm_spacing_seconds * SECOND
-        if position is None and self._alarmed_at is not None and now - self._alarmed_at < spacing:
-            return None
-        return FeedAlarmed(cause=self.cause, since=self._blind_from, position=position, untold=self._untold)
-
-    def evolve(self, now: int, decision: FeedAlarmed | FeedRecovered) -> None:
-        """Remember what the owner was told."""
-        match decision:
-            case FeedAlarmed():
-                self._told.add(decision.cause)
-                self._alarmed_at = now
-                self._untold = 0
-            case FeedRecovered():
-                self._told.clear()
-                self.recovered = None
+VALUES_USED_S = 30
+"""Beyond `STALL_SECONDS`, for how long the last evaluation's values are used. Real seconds of SPY have gaps of 22 s."""
 
 
 class Engine:
@@ -300,7 +73,7 @@ class Engine:
         self.rules = rules
         self.session = session
         self.signals = Signals(rules, session)
-        self.feed = Feed(rules, session)
+        self.feed = Sight(rules, session)
         self.book = Book(rules)
         self.evaluation: Evaluation | None = None
         """The last evaluation: every value, pass and gate."""
@@ -315,6 +88,8 @@ class Engine:
         self._entry_bar = rules.entry_bar_seconds * SECOND
         self._entry_end = session.close - rules.before_close(rules.no_entry_after) * SECOND
         self._time_stop = session.close - rules.before_close(rules.hard_time_stop) * SECOND
+        self.values_used = (rules.stall_seconds + VALUES_USED_S) * SECOND
+        """How old (µs) the last evaluation's values, or the newest price, may be and still be used."""
         self._holds: set[HoldReason] = set()
         self._quotes: dict[str, tuple[int, int, Quote | ChainRow, bool]] = {}
         """The newest quote of each contract: its own time, its arrival, what it says, and whether the stream brought it."""
@@ -347,6 +122,7 @@ class Engine:
             and self.book.position is None
             and feed.cause is None
             and feed.recovered is None
+            and feed.absence is None
             and type(event) is not AlertOutcome
         ):
             return []  # as after most facts: there is nothing to decide
@@ -388,6 +164,15 @@ class Engine:
     def time_stop(self) -> int:
         """When every position is sold at the latest, µs."""
         return self._time_stop
+
+    def price_age(self, now: int) -> int | None:
+        """Time since the end of the second that the symbol's newest price is of, µs; None without one."""
+        start = self.signals.price_start
+        return None if start is None else max(0, now - start - SECOND)
+
+    def is_fresh(self, now: int) -> bool:
+        """Whether the second last evaluated is young enough for its values to be used."""
+        return now - self._evaluated_start - SECOND <= self.values_used
 
     def ask_of(self, contract: str) -> int | None:
         """The newest ask of a contract, or None when it has none."""
@@ -439,9 +224,11 @@ class Engine:
                 self._learn_quote(now, contract, at, event, event.source is QuoteSource.POLL)
         elif type(event) is Bar:
             is_new, is_newest = self.signals.learn(event)
-            if is_new and not event.backfilled:
-                self.feed.arrive(now, event)
-                if is_newest and event.symbol == self._symbol:
+            if not event.backfilled:
+                # The live print of a second that REST has filled is a sign of life, though nothing to evaluate.
+                if is_new or self.feed.is_newer(event):
+                    self.feed.arrive(now, event)
+                if is_new and is_newest and event.symbol == self._symbol:
                     bar = event
         else:
             self._take(now, event)
@@ -454,8 +241,10 @@ class Engine:
     def _take(self, now: int, event: Event) -> None:
         """Store what a fact says that is neither a bar nor a quote."""
         match event:
-            case Tick() | AlertOutcome() | Bar() | Quote():
+            case Tick() | Bar() | Quote():
                 pass
+            case AlertOutcome():
+                self.feed.learn_outcome(event)
             case Chain():
                 self._learn_chain(now, event.rows)
             case Covered() | FeedLost() | FeedRestored():
@@ -550,7 +339,8 @@ class Engine:
     def _evaluate(self, now: int, bar: Bar) -> Evaluation:
         gate, hold = self._gate(now, bar)
         was_blind = self._spell_passed()
-        evaluation = self.evaluation = self.signals.evaluate(bar, was_blind, gate, hold)
+        gaps = self.feed.gaps if self.feed.has_gaps else ()
+        evaluation = self.evaluation = self.signals.evaluate(bar, was_blind, gate, hold, gaps)
         self._follow(bar, was_blind)
         return evaluation
 
@@ -601,7 +391,10 @@ class Engine:
 
     def _decide(self, now: int, event: Event, bar: Bar | None) -> Iterator[Decision | None]:
         """What each part has to say, in this order; each sees what the ones before have decided."""
-        if self.feed.cause is not None or self.feed.recovered is not None:
+        feed = self.feed
+        if feed.cause is not None or feed.recovered is not None:
+            yield self._decide_feed(now)
+        if feed.absence is not None:
             yield self._decide_feed(now)
         if isinstance(event, AlertOutcome):
             yield self._decide_withdrawal(event)
@@ -635,8 +428,8 @@ class Engine:
 
     def _decide_exit(self, now: int, position: Position) -> Decision | None:
         rules, opened = self.rules, position.opened
-        # Exits that need bars pause while blind, and until the symbol's first bar after it.
-        is_stale = self.feed.is_blind or self.feed.spells != self._spells_seen
+        # Exits that need bars pause while blind, until the symbol's first bar after it, and on values that are old.
+        is_stale = self.feed.is_blind or self.feed.spells != self._spells_seen or not self.is_fresh(now)
         evaluation = None if is_stale else self.evaluation
         vwap = None if evaluation is None else evaluation.vwap_1m
         reason = exit_reason(
@@ -660,12 +453,13 @@ class Engine:
             ExitReason.HARD_GIVEBACK: self.rules.max_giveback_percent,
             ExitReason.VWAP_GIVEBACK: self.rules.tighten_giveback_percent,
         }
+        age = self.price_age(now)
         return Closed(
             id=opened.id,
             contract=opened.contract,
             reason=reason,
-            price=self.signals.price,
-            vwap=self.signals.vwap,
+            price=self.signals.price if age is not None and age <= self.values_used else None,
+            vwap=self.signals.vwap if self.is_fresh(now) else None,
             entry=opened.entry,
             opened_at=position.opened_at,
             peak=position.peak,

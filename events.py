@@ -96,10 +96,16 @@ class FeedCause(StrEnum):
     DROPPED = "connection lost"
     STALL = "confirmed stall"
     SILENCE = "unexplained silence"
+    UNSEEN = "not seen"
     LAG = "delayed bars"
     EVICTED = "connection taken by another copy"
     REFUSED = "refused by the vendor"
     OVERFLOW = "inbox overflow"
+
+
+def named_cause(cause: FeedCause, symbol: str) -> str:
+    """A cause with the symbol that it concerns, if it concerns one alone, such as ``IWM not seen``."""
+    return f"{symbol} {cause.value}" if symbol else cause.value
 
 
 class ContractRule(StrEnum):
@@ -215,7 +221,11 @@ def typical_price(low: float, high: float, close: float) -> float:
 
 
 class Covered(Fact, frozen=True, kw_only=True):
-    """REST has answered twice for the seconds of ``symbol`` with start in [start, end)."""
+    """REST has answered twice for the seconds of ``symbol`` with start in [start, end).
+
+    ``end`` is at most where the answers' newest second ends, of this symbol or of another that was asked with it:
+    what REST has not got yet is not covered.
+    """
 
     symbol: str
     start: int
@@ -274,13 +284,23 @@ class Tick(Fact, frozen=True, kw_only=True):
 
 
 class FeedLost(Fact, frozen=True, kw_only=True):
-    """The stocks feed is down, or must be taken for down."""
+    """The stocks feed is down, or must be taken for down.
+
+    ``symbol`` names the one that did not come while the other did, of which REST has newer seconds; else it is empty.
+    """
 
     cause: FeedCause
+    symbol: str = ""
 
 
 class FeedRestored(Fact, frozen=True, kw_only=True):
-    """The stocks feed is connected and its subscriptions are acknowledged."""
+    """The stocks feed is connected and its subscriptions are acknowledged.
+
+    ``gaps_tell`` is False for bars from a file: it cannot tell a symbol that is not sent from one that does not
+    trade, so a symbol's silence means nothing there.
+    """
+
+    gaps_tell: bool = True
 
 
 class Hold(Fact, frozen=True, kw_only=True):
@@ -397,21 +417,30 @@ class Withdrawn(Decided, frozen=True, kw_only=True):
 
 
 class FeedAlarmed(Decided, frozen=True, kw_only=True):
-    """The program is blind and says so. ``since`` is the end of the last bar, or when blindness began."""
+    """The program is blind and says so. ``since`` is the end of the last bar in time, or when blindness began.
+
+    ``symbol`` is empty when the whole feed is blind; the traded symbol's name when it alone cannot be seen; the
+    benchmark's when that is missing, which is no blindness.
+    """
 
     cause: FeedCause
     since: int
     position: str | None
     untold: int
+    symbol: str = ""
 
 
 class FeedRecovered(Decided, frozen=True, kw_only=True):
-    """Bars arrive again. The gap runs from the last bar before to the first bar after, µs."""
+    """Bars arrive again. The gap runs from the last bar before to the first bar after, µs.
+
+    ``symbol`` is as in the alarm that it ends.
+    """
 
     cause: FeedCause
     gap_start: int
     gap_end: int
     position: str | None
+    symbol: str = ""
 
 
 class MarkLost(Decided, frozen=True, kw_only=True):
@@ -465,6 +494,8 @@ class Evaluation(msgspec.Struct, frozen=True, gc=False):
     gate: DeclineReason | None = None
     hold: HoldReason | None = None
     vwap_1m_change: float | None = None
+    has_benchmark: bool = False
+    """Whether the benchmark has a close that is young enough: else `spy_lag` fails for want of it."""
 
     @property
     def holds(self) -> bool:

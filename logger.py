@@ -578,14 +578,27 @@ def doubted_line(bar: Bar, percent: float, count: int) -> str:
     )
 
 
+def feed_quiet_line(symbol: str, price: float | None, age: int) -> str:
+    """Instead of the first line when the newest price is old: its age (µs) stands beside it, and nothing else does."""
+    return f"⏳ Data feed quiet: {symbol} {utils.share_price(price)} is {utils.span_text(age)} old"
+
+
+def lag_text(evaluation: Evaluation, benchmark: str) -> str:
+    """By how much the benchmark's change exceeds the symbol's, in percentage points, or what is missing for it.
+
+    ``no SPY``: its newest close is missing or too old. ``no SPY base``: it comes, and its close at the start of the
+    span is missing, as in the first minutes of a session.
+    """
+    change, benchmark_change = evaluation.roc5, evaluation.benchmark_roc5
+    if benchmark_change is None:
+        return f"no {benchmark} base" if evaluation.has_benchmark else f"no {benchmark}"
+    return f"no {evaluation.symbol} base" if change is None else _signed(benchmark_change - change)
+
+
 def conditions_line(evaluation: Evaluation, benchmark: str = "SPY") -> str:
     """The second line of every minute: what holds, with the values. Conditions that are left out are left out."""
-    change, benchmark_change = evaluation.roc5, evaluation.benchmark_roc5
     z = " n/a" if evaluation.volume_z is None else _one_decimal(evaluation.volume_z)
-    if benchmark_change is None:
-        lag = f"no {benchmark}"
-    else:
-        lag = "n/a" if change is None else _signed(benchmark_change - change)
+    lag = lag_text(evaluation, benchmark)
     shown: dict[Condition, tuple[str, str | None]] = {
         Condition.ABOVE_VWAP: (f"Price>{utils.share_price(evaluation.vwap_1m)}", None),
         Condition.VWAP_RISING: ("VWAP↑", None),

@@ -15,6 +15,7 @@ import collections
 import contextlib
 import email.utils
 import functools
+import ipaddress
 import itertools
 import json
 import logging
@@ -23,7 +24,16 @@ import random
 import re
 import ssl
 import zlib
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    Callable,
+    Coroutine,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from enum import StrEnum
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, Generic, TypeVar
@@ -59,6 +69,7 @@ from events import (
     is_vwap,
     typical_price,
 )
+from sight import Lags
 from utils import Clock, clock_text, trust
 
 log = structlog.get_logger("polygon_client")
@@ -1613,6 +1624,8 @@ class Pacing:
     other for ever, so it starts anew only after a connection has outlived the other's longest wait twice over."""
     SETTLED_US = 600 * SECOND
     REFUSED_S = 300.0
+    RETRY_AFTER_S = 300.0
+    """The longest ``Retry-After`` that is believed: who asks for an hour would blind us for it."""
 
     def __init__(self, rng: random.Random) -> None:
         self._rng = rng
@@ -1652,7 +1665,7 @@ class Pacing:
                 self._failures = min(self._failures + 1, 16)
                 longest = min(self.LONGEST_S, self.FIRST_S * 2**self._failures)
                 wait = self._rng.uniform(longest / 2, longest)
-        wait = max(wait, retry_after or 0.0)
+        wait = max(wait, min(retry_after or 0.0, self.RETRY_AFTER_S))
         if len(self._attempts) == self.MOST_PER_MINUTE:
             wait = max(wait, (self._attempts[0] + self.MINUTE_US - now) / SECOND)
         return wait
@@ -1668,6 +1681,19 @@ PING_TIMEOUT_S = 2.0
 
 CLOSE_TIMEOUT_S = 2.0
 """Real seconds for a proper close: a clean one frees the account's only slot at once."""
+
+HAPPY_EYEBALLS_S = 0.25
+"""Real seconds after which the next address of a name is tried beside the first (RFC 8305's value)."""
+
+CONNECTION_FAULTS = (OSError, EOFError, WebSocketException, ValueError, ImportError)
+"""What the library, TLS, the resolver or a proxy may raise while a connection is made, used or closed.
+
+A broken TLS record and a timeout are OSErrors; a name or a proxy's address that cannot be encoded or read is a
+ValueError; a SOCKS proxy without its library is an ImportError.
+"""
+
+ANSWER_JUDGED_BYTES = 64 * 1024
+"""How much of a refused handshake's body is looked at."""
 
 FRAME_MAX_BYTES = 1024 * 1024
 """The vendor's own client takes frames up to 1,000,000 bytes."""
@@ -1691,7 +1717,9 @@ _quiet_logger.setLevel(logging.WARNING)
 class Lost(Exception):
     """A connection is over, or did not come about. The feeds never raise it; a `Socket` does.
 
-    ``advice`` is a sentence for the owner when the vendor refuses; ``is_key`` says whether it refuses the key.
+    ``advice`` is a sentence for the owner when the vendor refuses; ``is_key`` says whether it refuses the key, and
+    ``at_login`` whether it did so at the login. ``is_doubtful``: something refused the handshake that does not look
+    like the vendor. ``symbol`` names the one that alone did not come.
     """
 
     def __init__(
@@ -1701,6 +1729,9 @@ class Lost(Exception):
         *,
         advice: str = "",
         is_key: bool = True,
+        at_login: bool = False,
+        is_doubtful: bool = False,
+        symbol: str = "",
         retry_after: float | None = None,
     ) -> None:
         super().__init__(text)
@@ -1708,7 +1739,24 @@ class Lost(Exception):
         self.text = text
         self.advice = advice or text
         self.is_key = is_key
+        self.at_login = at_login
+        self.is_doubtful = is_doubtful
+        self.symbol = symbol
         self.retry_after = retry_after
+
+
+@contextlib.contextmanager
+def _lost_by_fault(doing: str) -> Iterator[None]:
+    """Turn whatever a connection may raise into Lost."""
+    try:
+        yield
+    except CONNECTION_FAULTS as error:
+        raise Lost(FeedCause.DROPPED, f"{doing} ({_fault_text(error)})") from None
+
+
+def _fault_text(error: BaseException) -> str:
+    """What a fault is called, without anything that it was given: an address may hold a proxy's password."""
+    return printable(getattr(error, "strerror", None) or type(error).__name__)
 
 
 class _Connect(connect):
@@ -1716,6 +1764,19 @@ class _Connect(connect):
 
     def process_redirect(self, exc: Exception) -> Exception | str:
         return exc
+
+
+def _is_name(url: str) -> bool:
+    """Whether a host is a name, which may have several addresses.
+
+    For a single one asyncio's race is of no use, and Python 3.11 leaves its winner to the garbage collector when the
+    attempt is cancelled at that moment.
+    """
+    try:
+        ipaddress.ip_address(urlsplit(url).hostname or "")
+    except ValueError:
+        return True
+    return False
 
 
 class Socket:
@@ -1792,7 +1853,7 @@ class Socket:
             async with asyncio.timeout(PING_TIMEOUT_S):
                 with contextlib.suppress(ConnectionClosed):
                     await (await self._connection.ping())
-        except TimeoutError:
+        except CONNECTION_FAULTS:
             return False
         return True
 
@@ -1803,7 +1864,11 @@ class Socket:
         try:
             async with asyncio.timeout(CLOSE_TIMEOUT_S + 0.5):
                 await self._connection.close()
-        except TimeoutError:
+        except CONNECTION_FAULTS as error:
+            # It is over either way; the account's slot is free once the peer sees the connection end.
+            log.debug(
+                "close_failed", text=f"{self._market.capitalize()}: not closed properly: {_fault_text(error)}"
+            )
             self._connection.transport.abort()
 
     async def _receive_frame(self) -> list[Bar | StreamQuote]:
@@ -1813,10 +1878,11 @@ class Socket:
             # Frames that wait already are handed out without a turn of the loop between them. Nothing is in hand here.
             await asyncio.sleep(0)
         assert self._connection is not None, "open it first"
-        try:
-            frame = await self._connection.recv(decode=False)
-        except ConnectionClosed as closed:
-            raise Lost(FeedCause.DROPPED, self._closed_text(closed)) from None
+        with _lost_by_fault("connection lost"):
+            try:
+                frame = await self._connection.recv(decode=False)
+            except ConnectionClosed as closed:
+                raise Lost(FeedCause.DROPPED, self._closed_text(closed)) from None
         self.received_at = now = self._clock.now()
         events = self._decoder.decode(frame, now)
         self._is_heavy = len(frame) > HEAVY_FRAME_BYTES
@@ -1839,17 +1905,19 @@ class Socket:
                 proxy=None if is_loopback(self._url) else True,
                 open_timeout=self._step_s,
                 close_timeout=CLOSE_TIMEOUT_S,
+                # The library would close a connection on which bars flow for want of pongs. Silence is judged here.
+                ping_interval=None,
+                happy_eyeballs_delay=HAPPY_EYEBALLS_S if _is_name(self._url) else None,
                 max_size=FRAME_MAX_BYTES,
                 max_queue=FRAMES_WAITING_MAX,
                 logger=_quiet_logger,
             )
         except InvalidStatus as error:
             raise self._refused_handshake(error) from None
-        except (OSError, WebSocketException) as error:
+        except CONNECTION_FAULTS as error:
             fault = certificate_fault(error)
             if fault is None:
-                text = getattr(error, "strerror", None) or type(error).__name__
-                raise Lost(FeedCause.DROPPED, f"no connection ({printable(text)})") from None
+                raise Lost(FeedCause.DROPPED, f"no connection ({_fault_text(error)})") from None
             raise Lost(
                 FeedCause.REFUSED,
                 f"certificate not trusted ({fault})",
@@ -1862,6 +1930,16 @@ class Socket:
         status = error.response.status_code
         text = f"handshake answered with HTTP {status}"
         if status in (HTTP_UNAUTHORIZED, HTTP_FORBIDDEN):
+            if not _is_vendors(error.response.body):
+                return Lost(
+                    FeedCause.REFUSED,
+                    f"{text}, not by the vendor",
+                    advice=f"Something on the way to the vendor's {self._market} socket refuses the connection (HTTP "
+                    f"{status}, not in the vendor's form): a proxy, a firewall or the vendor's front. Check "
+                    "POLYGON_WS_URL and this machine's way to it; the key was not sent.",
+                    is_key=False,
+                    is_doubtful=True,
+                )
             return Lost(
                 FeedCause.REFUSED,
                 text,
@@ -1874,13 +1952,16 @@ class Socket:
     async def _send(self, action: str, params: str) -> None:
         assert self._connection is not None, "open it first"
         message = msgspec.json.encode({"action": action, "params": params}).decode()
-        try:
-            async with asyncio.timeout(self._step_s):
-                # That the connection is closed, and what the vendor said before, `receive` tells.
-                with contextlib.suppress(ConnectionClosed):
-                    await self._connection.send(message)
-        except TimeoutError:
-            raise Lost(FeedCause.DROPPED, f"{action} could not be sent within {self._step_s:g} s") from None
+        with _lost_by_fault(f"{action} could not be sent"):
+            try:
+                async with asyncio.timeout(self._step_s):
+                    # That the connection is closed, and what the vendor said before, `receive` tells.
+                    with contextlib.suppress(ConnectionClosed):
+                        await self._connection.send(message)
+            except TimeoutError:
+                raise Lost(
+                    FeedCause.DROPPED, f"{action} could not be sent within {self._step_s:g} s"
+                ) from None
 
     async def _until(self, status: str) -> None:
         try:
@@ -1930,7 +2011,7 @@ class Socket:
                 f"The vendor refuses the API key (it says: {message}). Check POLYGON_API_KEY against the vendor's "
                 "dashboard and start again."
             )
-        return Lost(FeedCause.REFUSED, f"auth_failed: {message}", advice=advice)
+        return Lost(FeedCause.REFUSED, f"auth_failed: {message}", advice=advice, at_login=True)
 
     def _warn_unknown(self, status: str, message: str) -> None:
         if status in self._unknown or len(self._unknown) >= UNKNOWN_STATUSES_MAX:
@@ -1951,7 +2032,19 @@ class Socket:
         return f"closed by the vendor ({closed.rcvd.code}{' ' if reason else ''}{reason})"
 
 
+def _is_vendors(body: bytes | bytearray | None) -> bool:
+    """Whether the body of a refusal has the vendor's form: a JSON object that says what is wrong."""
+    try:
+        answer = msgspec.json.decode(bytes(body or b"")[:ANSWER_JUDGED_BYTES], type=dict[str, Any])
+    except (msgspec.DecodeError, RecursionError):
+        return False
+    return not {"status", "error", "message", "request_id"}.isdisjoint(answer)
+
+
 # --- What both feeds share ---------------------------------------------------------------------------
+
+REFUSAL_LASTS_US = 300 * SECOND
+"""A refusal that does not look like the vendor's counts as one when it lasts this long."""
 
 WAITING_MAX = 5_000
 """Frames' worth of events that may wait for a feed's reader before the feed is taken for overrun."""
@@ -2063,7 +2156,13 @@ class _Feed:
         self._pacing = Pacing(rng)
         self._forced: asyncio.Future[FeedCause] | None = None
         self._data_at = 0
-        """When data last came, µs."""
+        """When data last came that was new, µs: a repeat is no sign of life."""
+        self._pings_tell = True
+        """Whether an unanswered ping says anything: not where data went on coming while one was unanswered."""
+        self._logged_in = False
+        """Whether the vendor has taken the key at a login."""
+        self._doubted_since: int | None = None
+        """Since when every handshake was refused by something that does not look like the vendor, µs."""
         self._acknowledged_at = 0
         """When the subscriptions were last acknowledged, µs."""
 
@@ -2095,18 +2194,46 @@ class _Feed:
         try:
             try:
                 await socket.open()
+                self._logged_in = True
                 self._pacing.opened(self._clock.now())
                 self._forced = asyncio.get_running_loop().create_future()
                 await self._serve(socket)
             except* Lost as group:
                 ended.extend(_leaves(group))
             lost = ended[0]
+            self._judge_refusal(lost)
             delay = self._pacing.delay(self._clock.now(), lost.cause, lost.retry_after)
             self._lose(lost, delay)
             return delay
         finally:
             self._forced = None
             await socket.close()
+
+    def _judge_refusal(self, lost: Lost) -> None:
+        """Take a refusal by a stranger for a lost connection, until it has lasted."""
+        now = self._clock.now()
+        if not lost.is_doubtful:
+            self._doubted_since = None
+            return
+        if self._doubted_since is None:
+            self._doubted_since = now
+        if now - self._doubted_since < REFUSAL_LASTS_US:
+            lost.cause = FeedCause.DROPPED
+
+    async def _is_alive(self, socket: Socket) -> bool:
+        """Whether nothing says that the connection is dead.
+
+        Where data goes on coming while a ping is unanswered, this server does not answer pings: from then on only
+        silence and REST judge it, until a ping is answered again.
+        """
+        data_at = self._data_at
+        if await socket.alive():
+            self._pings_tell = True
+        elif self._data_at != data_at:
+            self._pings_tell = False
+        else:
+            return not self._pings_tell
+        return True
 
     async def _await_reopening(self) -> None:
         """End the connection when somebody asks for it."""
@@ -2123,7 +2250,7 @@ class _Feed:
         return self._session.open <= now < self._session.close
 
     def _quiet_since(self) -> int:
-        """Since when nothing has come that should have, µs."""
+        """Since when nothing new has come that should have, µs."""
         return max(self._data_at, self._session.open, self._acknowledged_at)
 
 
@@ -2139,6 +2266,18 @@ def _leaves(group: BaseExceptionGroup[Lost]) -> list[Lost]:
 STALL_CHECK_S = 5.0
 """How often a silent feed is checked, by the clock."""
 
+SYMBOL_PROOF_SECONDS = 2
+"""Newer seconds at REST that confirm the stall of one symbol: a single one may be a late report that no socket prints."""
+
+SYMBOL_REOPEN_S = (60.0, 120.0, 300.0)
+"""Waits, by the clock, before the socket is reopened again for a symbol that a new connection did not bring back."""
+
+LAG_CHECK_S = 1.0
+"""How often it is asked whether bars come late, by the clock."""
+
+PUT_MAX = 500
+"""Facts that are handed on in one turn of the loop: a day's bars at once would hold it for a second."""
+
 TRANSIT_REAL_S = 0.25
 """Real time that a bar may need from the vendor to us."""
 
@@ -2150,6 +2289,9 @@ BACKFILL_AGAIN_S = 5.0
 
 BACKFILL_LONG_US = 300 * SECOND
 """A longer gap's filling is told in the log."""
+
+BACKFILL_SHORT_S = (5.0, 10.0, 30.0)
+"""Waits, by the clock, between questions while REST has not got to the gap's end; the last one stays."""
 
 REST_RETRY_S = (1.0, 2.0, 5.0, 10.0, 30.0)
 """Waits between attempts at something that must be fetched, by the clock; the last one stays."""
@@ -2202,6 +2344,14 @@ class StocksFeed(_Feed):
         self._missing_from = dict.fromkeys(rules.symbols, beginning)
         """Where each symbol's unfilled gap begins, µs; absent where nothing is missing."""
         self._newest: dict[str, int] = {}
+        self._progress_at = dict.fromkeys(rules.symbols, 0)
+        """When each symbol last had a second newer than any before, µs."""
+        self._symbol_reopened: dict[str, tuple[int, int]] = {}
+        """How often, and when last (µs), the socket was reopened for a symbol that has not come since."""
+        self._lags, self._own_lags = Lags(rules), Lags(rules)
+        self._late_since: int | None = None
+        self._lag_told = False
+        """Whether the socket was reopened for the lag that lasts."""
         self._is_up = False
         self._down_cause: FeedCause | None = None
         self._is_held = False
@@ -2229,6 +2379,8 @@ class StocksFeed(_Feed):
             group.create_task(self._judge_at_deadline(socket))
             group.create_task(self._watch_for_stall(socket))
             group.create_task(self._watch_for_silence())
+            group.create_task(self._watch_symbols())
+            group.create_task(self._watch_for_lag())
             group.create_task(self._await_reopening())
 
     async def _read(self, socket: Socket) -> None:
@@ -2276,6 +2428,10 @@ class StocksFeed(_Feed):
         self._is_up = self.key_has_worked = True
         self._down_cause = None
         self._acknowledged_at = now
+        # What the connection before delivered late says nothing of this one.
+        self._lags.clear()
+        self._own_lags.clear()
+        self._late_since = None
         have, want = len(socket.acknowledged), len(self._rules.symbols)
         log.info(
             "stocks_connected",
@@ -2301,21 +2457,41 @@ class StocksFeed(_Feed):
             # Whoever reads us has fallen far behind. What is dropped here, the backfill brings back.
             self.reopen(FeedCause.OVERFLOW)
             return
-        self._data_at = now
-        self._silence_told = False
-        self._pacing.data(now)
-        newest = self._newest
+        returned = False
         for bar in bars:
-            if bar.start > newest.get(bar.symbol, 0):
-                newest[bar.symbol] = bar.start
+            if bar.start > self._newest.get(bar.symbol, 0):
+                returned |= self._progress(bar, now)
         self._outlet.put(*bars)
+        if returned:
+            self._start_backfill(now)
+
+    def _progress(self, bar: Bar, now: int) -> bool:
+        """A second newer than any before of its symbol.
+
+        Returns whether that was silent for so long that some may be missing, which are to be filled from REST.
+        """
+        symbol = bar.symbol
+        was_silent = self._is_up and self._in_session(now) and self._is_silent(symbol, now)
+        if was_silent:
+            self._miss(symbol)
+        self._data_at = self._progress_at[symbol] = now
+        self._newest[symbol] = bar.start
+        self._silence_told = False
+        self._symbol_reopened.pop(symbol, None)
+        self._pacing.data(now)
+        lag = max(0, now - bar.end)
+        self._lags.add(lag)
+        if symbol == self._rules.symbol:
+            self._own_lags.add(lag)
+        return was_silent
 
     def _lose(self, lost: Lost, delay: float) -> None:
         was_up, self._is_up = self._is_up, False
         cause = lost.cause
         if cause is FeedCause.DROPPED and not was_up:
             cause = FeedCause.NOT_CONNECTED
-        if cause is FeedCause.REFUSED and not self.key_has_worked and not self._position_open():
+        has_worked = self.key_has_worked or (lost.at_login and self._logged_in)
+        if cause is FeedCause.REFUSED and not has_worked and not self._position_open():
             raise VendorRefused(lost.advice)
         if was_up:
             self._note_gap()
@@ -2329,7 +2505,7 @@ class StocksFeed(_Feed):
         is_news = cause in (FeedCause.EVICTED, FeedCause.REFUSED) and cause is not self._down_cause
         if was_up or self._down_cause is None or is_news:
             self._down_cause = cause
-            self._outlet.put(FeedLost(cause=cause))
+            self._outlet.put(FeedLost(cause=cause, symbol=lost.symbol))
         if cause is FeedCause.REFUSED and lost.is_key and not self._is_held:
             self._is_held = True
             self._outlet.put(Hold(reason=HoldReason.KEY_REFUSED, on=True))
@@ -2338,6 +2514,7 @@ class StocksFeed(_Feed):
 
     async def _watch_for_stall(self, socket: Socket) -> None:
         """Ask whether silence is a stall: every few seconds once it has lasted ``stall_seconds``. Raises Lost."""
+        await self._is_alive(socket)  # while bars flow, to learn whether pings are answered at all
         while True:
             wait = self._until_quiet_for(self._rules.stall_seconds)
             if wait > 0:
@@ -2370,24 +2547,85 @@ class StocksFeed(_Feed):
     async def _proof_of_stall(self, socket: Socket) -> str | None:
         """Why this silence is the connection's fault; None when it may be the market's, or is over."""
         quiet_since = self._quiet_since()
-        is_alive = await socket.alive()
+        is_alive = await self._is_alive(socket)
         if self._quiet_since() != quiet_since:
             return None
         if not is_alive:
             return f"stalled: a ping was not answered within {PING_TIMEOUT_S:g} s"
+        newest = max(self._newest.values(), default=0)
         for symbol in self._rules.symbols:
-            count = await self._bars_withheld(symbol)
+            count = await self._bars_withheld(symbol, newest)
             if self._quiet_since() != quiet_since:
                 return None
             if count:
                 return f"stalled: REST has {count} newer bars of {symbol}"
         return None
 
-    async def _bars_withheld(self, symbol: str) -> int:
-        """How many seconds REST knows that the socket should have sent by now. If REST fails: none is known."""
+    # One symbol's silence, and lag
+
+    def _is_silent(self, symbol: str, now: int) -> bool:
+        """Whether a symbol has not progressed for `SYMBOL_SILENCE_SECONDS` of the session on this connection."""
+        since = max(self._progress_at[symbol], self._session.open, self._acknowledged_at)
+        return now - since >= self._rules.symbol_silence_seconds * SECOND
+
+    async def _watch_symbols(self) -> None:
+        """Ask REST about a symbol that is silent while the other goes on. Raises Lost when REST has newer seconds."""
+        while True:
+            await self._clock.sleep(1.0)
+            asked = False
+            for symbol in self._rules.symbols:
+                if self._must_ask_about(symbol):
+                    asked = True
+                    await self._ask_about(symbol)
+            if asked:
+                await self._clock.sleep(STALL_CHECK_S - 1.0)
+
+    def _must_ask_about(self, symbol: str) -> bool:
+        now = self._clock.now()
+        if not self._is_up or not self._in_session(now) or not self._is_silent(symbol, now):
+            return False
+        if self._until_quiet_for(self._rules.stall_seconds) == 0:
+            return False  # a silence of all is the other watchers'
+        if symbol not in self._symbol_reopened:
+            return True
+        times, at = self._symbol_reopened[symbol]
+        wait = SYMBOL_REOPEN_S[min(times, len(SYMBOL_REOPEN_S)) - 1]
+        return now - at >= wait * SECOND
+
+    async def _ask_about(self, symbol: str) -> None:
+        progress_at = self._progress_at[symbol]
+        count = await self._bars_withheld(symbol, self._newest.get(symbol, 0))
+        if count >= SYMBOL_PROOF_SECONDS and self._progress_at[symbol] == progress_at:
+            times, _ = self._symbol_reopened.get(symbol, (0, 0))
+            self._symbol_reopened[symbol] = times + 1, self._clock.now()
+            raise Lost(FeedCause.STALL, f"{symbol} stalled: REST has {count} newer bars of it", symbol=symbol)
+
+    async def _watch_for_lag(self) -> None:
+        """Reopen once for lag that lasts: a new connection often cures it. Not again before bars came in time."""
+        while True:
+            await self._clock.sleep(LAG_CHECK_S)
+            now = self._clock.now()
+            if not (self._lags.is_late or self._own_lags.is_late):
+                self._late_since = None
+                if self._lags.is_full and self._own_lags.is_full:
+                    self._lag_told = False
+            elif self._late_since is None:
+                self._late_since = now
+            elif (
+                self._in_session(now)
+                and not self._lag_told
+                and now - self._late_since >= self._rules.lag_reopen_seconds * SECOND
+            ):
+                self._lag_told = True
+                raise Lost(FeedCause.LAG, f"bars late for {self._rules.lag_reopen_seconds} s")
+
+    async def _bars_withheld(self, symbol: str, newest: int) -> int:
+        """How many seconds after ``newest`` (µs) REST knows that the socket should have sent by now.
+
+        If REST fails: none is known.
+        """
         asked_at = self._clock.now()
         transit = SECOND + int(TRANSIT_REAL_S * self._clock.speed * SECOND)
-        newest = max(self._newest.values(), default=0)
         first = max(newest + SECOND, self._acknowledged_at, self._session.open)
         last = asked_at - VENDOR_HOLD_US - transit
         if first >= last:
@@ -2406,27 +2644,35 @@ class StocksFeed(_Feed):
         if self._backfill is not None:
             self._backfill.cancel()
         for symbol in self._rules.symbols:
-            known = self._newest.get(symbol, 0) + SECOND - BACKFILL_MARGIN_US
-            self._missing_from.setdefault(symbol, max(self._session.open, known))
+            self._miss(symbol)
+
+    def _miss(self, symbol: str) -> None:
+        """A symbol's bars may be missing from its newest one on, or from this connection's beginning."""
+        known = self._newest.get(symbol, self._acknowledged_at) + SECOND - BACKFILL_MARGIN_US
+        self._missing_from.setdefault(symbol, max(self._session.open, known))
 
     def _start_backfill(self, now: int) -> None:
         """Fill what is missing up to now; bars that start later come over the socket."""
         end = min(now, self._session.close)
         self._missing_from = {symbol: start for symbol, start in self._missing_from.items() if start < end}
         assert self._tasks is not None, "the feed runs"
+        if self._backfill is not None:
+            self._backfill.cancel()
         if self._missing_from:
-            self._backfill = self._tasks.create_task(self._fill(dict(self._missing_from)))
+            self._backfill = self._tasks.create_task(self._fill(dict(self._missing_from), end))
 
-    async def _fill(self, gaps: dict[str, int]) -> None:
+    async def _fill(self, gaps: dict[str, int], until: int) -> None:
+        """Hand on each symbol's seconds from its gap's start on, until REST has answered twice up to ``until``.
+
+        What an answer proves ends at its newest second, of whichever symbol: a symbol that did not trade has no
+        second of its own there, and another's newer one shows that REST has got so far.
+        """
+        proof = _Proof()
         async with asyncio.TaskGroup() as group:
             for symbol, start in gaps.items():
-                group.create_task(self._fill_symbol(symbol, start))
+                group.create_task(self._fill_symbol(symbol, start, until, proof))
 
-    async def _fill_symbol(self, symbol: str, start: int) -> None:
-        """Hand on the seconds of ``symbol`` from ``start`` on, ask again for what came late, say what is covered.
-
-        Seconds after the first question came over the socket as well, so the span of the second one is covered.
-        """
+    async def _fill_symbol(self, symbol: str, start: int, until: int, proof: _Proof) -> None:
         known: dict[int, Bar] = {}
         span = self._clock.now() - start
         if span >= BACKFILL_LONG_US:
@@ -2436,9 +2682,25 @@ class StocksFeed(_Feed):
                 symbol=symbol,
                 seconds=span // SECOND,
             )
-        await self._fill_once(symbol, start, known)
-        await self._clock.sleep(BACKFILL_AGAIN_S)
-        end = await self._fill_once(symbol, start, known)
+        await self._fill_once(symbol, start, known, proof)
+        covered, wait, short = start, BACKFILL_AGAIN_S, 0
+        while covered < until:
+            await self._clock.sleep(wait)
+            first = max(start, covered - BACKFILL_MARGIN_US)
+            end = await self._fill_once(symbol, first, known, proof)
+            if end > covered:
+                covered = end
+                self._outlet.put(Covered(symbol=symbol, start=start, end=end))
+                self._missing_from[symbol] = max(start, covered - BACKFILL_MARGIN_US)
+            wait = BACKFILL_SHORT_S[min(short, len(BACKFILL_SHORT_S) - 1)]
+            short += 1
+            if covered < until and short == len(BACKFILL_SHORT_S):
+                log.warning(
+                    "backfill_short",
+                    text=f"⏳ Backfill {symbol}: REST has got to {clock_text(covered)} only, "
+                    f"asked again until it has got to {clock_text(until)}",
+                    symbol=symbol,
+                )
         del self._missing_from[symbol]
         if span >= BACKFILL_LONG_US:
             log.info(
@@ -2447,10 +2709,12 @@ class StocksFeed(_Feed):
                 symbol=symbol,
                 bars=len(known),
             )
-        self._outlet.put(Covered(symbol=symbol, start=start, end=end))
 
-    async def _fill_once(self, symbol: str, start: int, known: dict[int, Bar]) -> int:
-        """Hand on what REST has and ``known`` has not, until it has answered once. Returns the end of the span."""
+    async def _fill_once(self, symbol: str, start: int, known: dict[int, Bar], proof: _Proof) -> int:
+        """Hand on what REST has and ``known`` has not, until it has answered once.
+
+        Returns where what the answer proves ends, µs: ``start`` when it proves nothing.
+        """
         attempt, told = 0, ""
         while True:
             asked_at = self._clock.now()
@@ -2475,9 +2739,33 @@ class StocksFeed(_Feed):
                 bar for bar in bars if bar.end + VENDOR_HOLD_US <= asked_at and known.get(bar.start) != bar
             ]
             known.update((bar.start, bar) for bar in fresh)
-            self._outlet.put(*fresh)
-            return end
+            for begin in range(0, len(fresh), PUT_MAX):
+                self._outlet.put(*fresh[begin : begin + PUT_MAX])
+                await asyncio.sleep(0)
+            proof.learn(asked_at, max((bar.end for bar in bars), default=0))
+            return max(start, min(end, proof.reaches(asked_at)))
 
+
+class _Proof:
+    """How far REST has got, from the newest seconds of its answers, whichever symbol they are of."""
+
+    def __init__(self) -> None:
+        self._answers: list[tuple[int, int]] = []
+
+    def learn(self, asked_at: int, end: int) -> None:
+        """An answer to a question at ``asked_at`` whose newest second ends at ``end`` (µs; 0: it held none)."""
+        self._answers.append((asked_at, end))
+
+    def reaches(self, asked_at: int) -> int:
+        """Up to where an answer to a question at ``asked_at`` is complete, µs.
+
+        What an earlier question saw, a later one must have seen; a later one proves nothing about it.
+        """
+        return max((end for at, end in self._answers if at <= asked_at + TOGETHER_US), default=0)
+
+
+TOGETHER_US = SECOND // 2
+"""Questions this close together are one: REST gets on by whole seconds."""
 
 StocksEvent = Bar | FeedLost | FeedRestored | Covered | Hold
 
@@ -2606,14 +2894,14 @@ class OptionsFeed(_Feed):
                 self._go_up(socket)
 
     def _take(self, event: StreamQuote) -> None:
+        contract = event.quote.contract
+        known = self._newest.get(contract)
+        if known is not None and (event.quote.at, event.sequence) <= (known.quote.at, known.sequence):
+            return  # said before: neither news nor a sign of life
         now = self._clock.now()
         self._data_at = now
         self._silence_told = False
         self._pacing.data(now)
-        contract = event.quote.contract
-        known = self._newest.get(contract)
-        if known is not None and (event.quote.at, event.sequence) <= (known.quote.at, known.sequence):
-            return
         self._newest[contract] = event
         self._fresh.add(contract)
 
@@ -2669,6 +2957,7 @@ class OptionsFeed(_Feed):
 
     async def _watch(self, socket: Socket) -> None:
         """A socket that is dead, or silent for long, is reopened; for silence once, until a quote has come."""
+        await self._is_alive(socket)  # while quotes flow, to learn whether pings are answered at all
         while True:
             await self._clock.sleep(STALL_CHECK_S)
             now = self._clock.now()
@@ -2676,7 +2965,7 @@ class OptionsFeed(_Feed):
             quiet = (now - quiet_since) / SECOND
             if not self._is_up or not self._in_session(now) or quiet < self._rules.stream_silence_seconds:
                 continue
-            if not await socket.alive() and self._quiet_since() == quiet_since:
+            if not await self._is_alive(socket) and self._quiet_since() == quiet_since:
                 raise Lost(FeedCause.DROPPED, f"a ping was not answered within {PING_TIMEOUT_S:g} s")
             if quiet >= QUOTES_REOPEN_S and not self._silence_told and self._quiet_since() == quiet_since:
                 self._silence_told = True

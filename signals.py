@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, insort
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import accumulate
 
 import msgspec
@@ -713,6 +713,11 @@ class Signals:
         return self.level.price
 
     @property
+    def price_start(self) -> int | None:
+        """Start of the second that `price` is of, µs; None without one."""
+        return self.open + self._tape.newest * SECOND if self._tape.newest >= 0 else None
+
+    @property
     def vwap(self) -> float | None:
         """The short VWAP at the last evaluation, from the bars as now known."""
         if self._tape.is_stale:
@@ -731,10 +736,12 @@ class Signals:
         was_blind: bool,
         gate: DeclineReason | None = None,
         hold: HoldReason | None = None,
+        gaps: Sequence[tuple[int, int]] = (),
     ) -> Evaluation:
         """All conditions at the second of ``bar``, the newest of the symbol, already learned.
 
         ``was_blind``: there was a blind spell since the evaluation before. Gate and hold are passed through.
+        ``gaps``: spans (µs, end exclusive) of which it is not known what was traded.
         """
         tape, close = self._tape, bar.close
         second = self.follow(was_blind)
@@ -746,8 +753,8 @@ class Signals:
         p95, volume_z, surges = self._surge(second)
         slope = self._trend.slope(second)
         momentum = None if slope is None else slope / PRICE_SCALE / close
-        relative_volume, is_busy = self._relative_volume(second)
-        roc5, benchmark_roc5, keeps_up = self._rates_of_change(second, close)
+        relative_volume, is_busy = self._relative_volume(second, gaps)
+        roc5, benchmark_roc5, keeps_up, has_benchmark = self._rates_of_change(second, close)
         return Evaluation(
             # Six by their place: Python gathers more than fifteen keywords in a dictionary first, at a tenth of all this.
             bar.start,
@@ -777,6 +784,7 @@ class Signals:
             gate=gate,
             hold=hold,
             vwap_1m_change=risen,
+            has_benchmark=has_benchmark,
         )
 
     def follow(self, was_blind: bool) -> int:
@@ -806,10 +814,12 @@ class Signals:
         p95 = percentile / (PERCENTILE_PARTS * VOLUME_SCALE)
         return p95, volumes.z(shares), shares * PERCENTILE_PARTS > percentile
 
-    def _relative_volume(self, second: int) -> tuple[float | None, bool | None]:
+    def _relative_volume(
+        self, second: int, gaps: Sequence[tuple[int, int]]
+    ) -> tuple[float | None, bool | None]:
         """Volume per second of the last minute against that of the base window, or of the session when younger.
 
-        And whether that is enough.
+        And whether that is enough. Lost seconds are not quiet ones: a second without a bar in a gap counts nowhere.
         """
         recent_s, base_s, least = self._recent_s, self._base_s, self._relative_volume_min
         sums, place = self._tape.shares_before, second + self._tape.after
@@ -817,22 +827,38 @@ class Signals:
         if not base:
             return None, False if least else None
         recent = sums[place] - sums[place - recent_s]
-        ratio = recent * (base_s if base_s <= second else second + 1) / (recent_s * base)
+        known_s = base_s if base_s <= second else second + 1
+        if gaps:
+            known_s -= self._lost_seconds(second, base_s, gaps)
+            recent_s -= self._lost_seconds(second, recent_s, gaps)
+        ratio = recent * known_s / (recent_s * base)
         return ratio, ratio >= least - ROUNDING if least else None
 
-    def _rates_of_change(self, second: int, close: float) -> tuple[float | None, float | None, bool | None]:
+    def _lost_seconds(self, second: int, width: int, gaps: Sequence[tuple[int, int]]) -> int:
+        """How many seconds of (second - width, second] lie in a gap and have no bar."""
+        close, first = self._tape.close, max(0, second - width + 1)
+        lost: set[int] = set()  # two gaps may share a second
+        for begin, end in gaps:
+            last = min(second + 1, -((self.open - end) // SECOND))
+            lost.update(range(max(first, (begin - self.open) // SECOND), last))
+        return sum(close[index] is None for index in lost)
+
+    def _rates_of_change(
+        self, second: int, close: float
+    ) -> tuple[float | None, float | None, bool | None, bool]:
         """ROC5 of the symbol and of the benchmark, percentage points; None where a close is missing or too old.
 
-        And whether the benchmark has not run away.
+        And whether the benchmark has not run away, and whether its newest close is young enough.
         """
         base = second - self._roc_s
         oldest = base - self._roc_tolerance_s
         own = _change(close, self._tape.last(base, oldest))
         if not self._benchmark_symbol:
-            return own, None, None
+            return own, None, None, False
         last = self._benchmark.last(second, second - self._benchmark_age_s)
         benchmark = _change(last, self._benchmark.last(base, oldest))
-        return own, benchmark, own is not None and benchmark is not None and benchmark - own <= self._lag_max
+        keeps_up = own is not None and benchmark is not None and benchmark - own <= self._lag_max
+        return own, benchmark, keeps_up, last is not None
 
 
 def _change(value: float | None, base: float | None) -> float | None:

@@ -302,9 +302,9 @@ def facts(session: Session, bars: Sequence[Bar]) -> Iterator[tuple[int, Event]]:
     """The session as the engine would have got it: when (µs), and the fact. ``bars`` are in the order of arrival.
 
     A file cannot tell a silent feed from seconds without a trade, so its gaps make nobody blind: a tick follows the
-    bars of each second, and there is none where there are no bars.
+    bars of each second, there is none where there are no bars, and the silence of one symbol means nothing.
     """
-    yield session.open - EARLY_S * SECOND, FeedRestored()
+    yield session.open - EARLY_S * SECOND, FeedRestored(gaps_tell=False)
     for index, bar in enumerate(bars, start=1):
         now = arrival(bar)
         yield now, bar

@@ -46,7 +46,19 @@ FAULTS: dict[str, Spec] = {
         False,
         {**_SOCKET, "kind": ""},
     ),
-    "late": Spec("bars come `by` seconds later than usual: a delayed plan", True, {**_SOCKET, "by": 900.0}),
+    "late": Spec(
+        "bars come `by` seconds later than usual: a delayed plan; of `symbol` alone, or of all; `cured`: not those "
+        "of a connection made after it was asked for",
+        True,
+        {**_SOCKET, "by": 900.0, "symbol": "", "cured": False},
+    ),
+    "one_silent": Spec(
+        "bars of `symbol` are not sent; `rest` says whether REST has them; `cured` as for `late`",
+        True,
+        {**_SOCKET, "symbol": "IWM", "rest": True, "cured": False},
+    ),
+    "repeat": Spec("instead of every new frame, the last one is sent again", True, _SOCKET),
+    "no_pong": Spec("pings are not answered, and data goes on", True, _SOCKET),
     "evict": Spec(
         "a second copy connects: `max_connections` and close 1008, `after` seconds after the subscription",
         False,
@@ -62,7 +74,9 @@ FAULTS: dict[str, Spec] = {
     ),
     "accept_then_close": Spec("the socket opens and is closed with `code`", False, {**_SOCKET, "code": 1000}),
     "handshake": Spec(
-        "the WebSocket handshake is answered with HTTP `status`", False, {**_SOCKET, "status": 503}
+        "the WebSocket handshake is answered with HTTP `status`, by the vendor or by something on the way (`html`)",
+        False,
+        {**_SOCKET, "status": 503, "html": False},
     ),
     "no_ack": Spec(
         "a subscription is neither acknowledged nor served; `pair` such as A.IWM, empty for the first asked",
@@ -105,8 +119,11 @@ FAULTS: dict[str, Spec] = {
 class Fault:
     """A fault that was asked for. ``times`` counts down, ``until`` is in µs of the market's clock; None is no limit."""
 
-    def __init__(self, name: str, times: int | None, until: int | None, options: dict[str, Any]) -> None:
+    def __init__(
+        self, name: str, times: int | None, until: int | None, options: dict[str, Any], asked_at: int = 0
+    ) -> None:
         self.name, self.times, self.until, self.options = name, times, until, options
+        self.asked_at = asked_at
         self.fired = 0
 
     def __getitem__(self, option: str) -> Any:
@@ -145,7 +162,7 @@ class Faults:
         if times is None and seconds is None and not spec.lasting:
             times = 1
         until = None if seconds is None else self._clock.now() + int(seconds * SECOND)
-        fault = Fault(name, times, until, {**spec.options, **options})
+        fault = Fault(name, times, until, {**spec.options, **options}, self._clock.now())
         self._asked.append(fault)
         if self.on_add is not None:
             self.on_add(fault)

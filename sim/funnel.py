@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 import logger
-from events import SECOND, Condition, DeclineReason, HoldReason, Shortfall
+from events import SECOND, Condition, DeclineReason, Evaluation, HoldReason, Shortfall
 from signals import BUY_FOLLOWS_S, EPISODE_GAP_S, near_miss
 from sim import fills
 from sim.study import Seen, Study
@@ -239,17 +239,17 @@ def _miss(study: Study, episode: Sequence[Seen]) -> Miss:
         nearest=nearest,
         condition=condition,
         missed=missed,
-        text=undefined_text(condition, rules.benchmark)
+        text=undefined_text(condition, nearest.evaluation, rules.benchmark)
         if missed is None
         else logger.miss_text(missed, rules.benchmark),
     )
 
 
-def undefined_text(condition: Condition, benchmark: str) -> str:
+def undefined_text(condition: Condition, evaluation: Evaluation, benchmark: str) -> str:
     """Why a condition has no value."""
     match condition:
         case Condition.SPY_LAG:
-            return f"no {benchmark}, or no price of either long enough ago"
+            return logger.lag_text(evaluation, benchmark)
         case Condition.VOLUME_SURGE | Condition.MOMENTUM:
             return "too few bars in its window"
         case _:

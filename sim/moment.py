@@ -6,6 +6,7 @@ from bisect import bisect_left, bisect_right
 from collections import Counter
 from typing import Any, NamedTuple
 
+import logger
 import utils
 from config import Rules
 from events import SECOND, Condition, Evaluation
@@ -138,7 +139,7 @@ def conditions(rules: Rules, evaluation: Evaluation) -> list[tuple[Condition, st
         Condition.MOMENTUM: (momentum, "over 0"),
         Condition.RELATIVE_VOLUME: (ratio, f"at least {rules.relative_volume_min:g}"),
         Condition.SPY_LAG: (
-            f"no {rules.benchmark}, or no price long enough ago" if lag is None else f"{lag:+.3f} points",
+            logger.lag_text(seen, rules.benchmark) if lag is None else f"{lag:+.3f} points",
             f"at most {rules.spy_iwm_lag_threshold:g}",
         ),
     }

@@ -18,7 +18,7 @@ from aiohttp import web
 import utils
 from events import SECOND
 from sim.faults import bad_bars, bad_rows
-from sim.market import MILLI, PRE_MARKET_S, SimBar
+from sim.market import HOLD_US, MILLI, PRE_MARKET_S, SimBar
 from sim.options import Contract
 
 if TYPE_CHECKING:
@@ -163,6 +163,12 @@ class Rest:
     def _error(self, status: int, **body: str) -> web.Response:
         return self._json(dict(body), status, "ERROR")
 
+    def refused_handshake(self, status: int, *, html: bool) -> web.Response:
+        """The answer to a WebSocket handshake that is not taken."""
+        if html:
+            return web.Response(status=status, text=NGINX_PAGE, content_type="text/html")
+        return self._error(status, error="Unknown API Key")
+
     def _not_entitled(self) -> web.Response:
         return self._json({"message": NOT_ENTITLED_TEXT}, 403, "NOT_AUTHORIZED")
 
@@ -241,6 +247,8 @@ class Rest:
         known_at = self._server.clock.now() - AGGREGATES_LAG_US
         if fault := self._faults.take("aggregates_lag"):
             known_at -= int(fault["by"] * SECOND)
+        if (fault := self._faults.find("one_silent", symbol=part["ticker"])) and not fault["rest"]:
+            last = min(last, fault.asked_at - HOLD_US - SECOND - 1)  # what was sent before
         bars = self._market.known_between(part["ticker"], first, last, known_at)
         if query.get("sort") == "desc":
             bars.reverse()

@@ -83,6 +83,10 @@ class _Connection:
     client_code: int | None = None
     pairs: set[str] = field(default_factory=set)
     quotes: dict[str, tuple[float, float, int, int]] = field(default_factory=dict)
+    last: str = ""
+    """The last good frame that was sent."""
+    since: int = 0
+    """When it was made, µs."""
 
     def abort(self) -> None:
         """End the TCP connection without a close frame."""
@@ -259,14 +263,14 @@ class LoopbackMarket:
         cluster = request.path.strip("/")
         self.connects[cluster].append(self.clock.now())
         if fault := self.faults.take("handshake", feed=cluster):
-            return web.Response(status=fault["status"])
+            return self._rest.refused_handshake(fault["status"], html=fault["html"])
         # Pings are answered by hand, so that a fault can leave them unanswered.
         response = web.WebSocketResponse(autoping=False, compress=False, timeout=CLOSE_REAL_SECONDS)
         await response.prepare(request)
         transport = request.transport
         assert isinstance(transport, asyncio.Transport), "the request has just been upgraded"
         self._number += 1
-        connection = _Connection(cluster, response, transport, self._number)
+        connection = _Connection(cluster, response, transport, self._number, since=self.clock.now())
         self._open[cluster].append(connection)
         try:
             await self._serve(connection)
@@ -304,6 +308,8 @@ class LoopbackMarket:
                     return str(message.data)
                 case WSMsgType.PING:
                     fault = self.faults.find("silence", feed=connection.cluster)
+                    if self.faults.take("no_pong", feed=connection.cluster):
+                        continue
                     if fault is None or fault["pings"]:
                         with contextlib.suppress(ConnectionError):
                             await connection.socket.pong(message.data)
@@ -423,28 +429,51 @@ class LoopbackMarket:
             coming = [queue[0][0] for queue in (schedule[index : index + 1], held) if queue]
             await self.clock.sleep((min(coming) - self.clock.now()) / SECOND)
             now = self.clock.now()
-            due: list[SimBar] = []
+            due: list[tuple[SimBar, bool]] = []
             while held and held[0][0] <= now:
-                due.append(heapq.heappop(held)[2])
+                due.append((heapq.heappop(held)[2], True))
             while index < len(schedule) and schedule[index][0] <= now:
                 at, order, bar = schedule[index]
                 index += 1
-                if fault := self.faults.take("late", feed="stocks"):
+                due.append((bar, False))
+                if fault := self.faults.find("late", feed="stocks", symbol=bar.symbol):
                     heapq.heappush(held, (at + int(fault["by"] * SECOND), order, bar))
-                else:
-                    due.append(bar)
             await self._send_bars(due)
 
-    async def _send_bars(self, due: list[SimBar]) -> None:
+    async def _send_bars(self, due: list[tuple[SimBar, bool]]) -> None:
         for connection in tuple(self._open["stocks"]):
-            wanted = [bar for bar in due if {f"A.{bar.symbol}", "A.*"} & connection.pairs]
+            wanted = [bar for bar, is_held in due if self._is_sent(connection, bar, is_held)]
             for frame in _frames(wanted):
                 await self._send_events(connection, [bar_event(bar) for bar in frame])
+
+    def _is_sent(self, connection: _Connection, bar: SimBar, is_held: bool) -> bool:
+        """Whether a bar goes over a connection now: ``is_held`` when it was held back for a time."""
+        if not {f"A.{bar.symbol}", "A.*"} & connection.pairs:
+            return False
+        if self._fault_on(connection, "one_silent", bar.symbol, is_used=True):
+            return False
+        if not is_held:
+            return not self._fault_on(connection, "late", bar.symbol, is_used=True)
+        late = self.faults.find("late", feed="stocks", symbol=bar.symbol)
+        return late is None or self._fault_on(connection, "late", bar.symbol)
+
+    def _fault_on(self, connection: _Connection, name: str, symbol: str, *, is_used: bool = False) -> bool:
+        """Whether a fault of a symbol is in force on a connection: a new one may cure it."""
+        fault = self.faults.find(name, feed="stocks", symbol=symbol)
+        if fault is None or (fault["cured"] and connection.since > fault.asked_at):
+            return False
+        if is_used:
+            self.faults.use(fault)
+        return True
 
     async def _send_events(self, connection: _Connection, events: list[Event]) -> None:
         """Send good events in one frame, unless a fault swallows or soils them."""
         if self.faults.take("silence", feed=connection.cluster):
             return
+        if connection.last and self.faults.take("repeat", feed=connection.cluster):
+            await connection.send(connection.last)
+            return
+        connection.last = dumps(events)
         for payload in self._soil(connection.cluster, events):
             await connection.send(payload)
 

@@ -363,6 +363,45 @@ def test_feed_recovered(position: str | None) -> None:
     assert alert.priority == (1 if position else 0)
 
 
+def test_a_traded_symbol_that_alone_is_blind_is_named() -> None:
+    unseen = replace(ALARM, cause=FeedCause.UNSEEN, symbol="IWM", position=ID)
+    assert shown(alert_for(DECIDED, unseen, RULES)) == (
+        "⚠️ IWM: feed blind (IWM not seen)\n\n"
+        "IWM does not trade or is not sent, while SPY comes.\n"
+        "No usable bar of IWM since 10:41:22 ET.\n"
+        "Now: no entries; asking the vendor's REST every 5 s, and reconnecting if that has newer seconds.\n"
+        f"{alerts.STILL_WATCHED}\n"
+        "You: see whether trading in it is halted.\n"
+        f"#{ID}"
+    )
+    stalled = shown(alert_for(DECIDED, replace(unseen, cause=FeedCause.STALL), RULES))
+    assert "IWM has stalled: SPY comes, but IWM does not, and the vendor's REST has newer seconds" in stalled
+    late = shown(alert_for(DECIDED, replace(unseen, cause=FeedCause.LAG), RULES))
+    assert "Bars of IWM come too late to act on, while SPY is in time." in late
+
+
+def test_a_missing_benchmark_is_named_and_is_no_blindness() -> None:
+    alarm = alert_for(DECIDED, replace(ALARM, cause=FeedCause.UNSEEN, symbol="SPY", position=ID), RULES)
+    assert alarm is not None and alarm.id == "SPY not seen"
+    assert alarm.title == "⚠️ IWM: benchmark missing (SPY not seen)"
+    assert alarm.message.startswith("SPY does not trade or is not sent, while IWM comes.\n")
+    assert "Now: no entries, for SPY is compared with; " in alarm.message
+    assert "The position is watched as before." in alarm.message
+    assert alerts.STILL_WATCHED not in alarm.message
+    decision = FeedRecovered(
+        cause=FeedCause.UNSEEN,
+        gap_start=time_of("10:40:50"),
+        gap_end=time_of("10:43:00"),
+        position=ID,
+        symbol="SPY",
+    )
+    back = alert_for(DECIDED, decision, RULES)
+    assert back is not None and back.id == "SPY not seen"
+    assert back.title == "✅ IWM: benchmark back, gap 2m10s"
+    assert back.message.startswith("Bars of SPY come again.")
+    assert "exits" not in back.message
+
+
 def test_mark_lost_and_back() -> None:
     lost = MarkLost(id=ID, contract=CALL, since=time_of("10:41:22"), mark=14_300)
     alert = alert_for(DECIDED, lost, RULES)

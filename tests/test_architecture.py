@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 WORDS = {"events", "config", "utils"}
-RULES = {"signals", "contract_selector", "risk_manager"}
+RULES = {"signals", "contract_selector", "risk_manager", "sight"}
 EDGES = {"polygon_client", "alerts", "journal", "logger"}
 ENTRY_POINTS = {"main", "diagnose"}
 MODULES = WORDS | RULES | EDGES | ENTRY_POINTS | {"engine", "desk", "preflight", "entry"}
@@ -41,6 +41,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "preflight": WORDS | RULES | EDGES | PACKAGES,
     "main": (MODULES | PACKAGES) - ENTRY_POINTS - {"preflight"},
     "diagnose": (MODULES | PACKAGES) - ENTRY_POINTS,
+    "polygon_client": WORDS | {"sight"},
 }
 IMPURE = {
     *("asyncio", "threading", "multiprocessing", "concurrent", "subprocess", "signal", "selectors", "queue"),

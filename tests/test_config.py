@@ -474,9 +474,7 @@ def test_rules_cannot_see_a_key_or_an_address() -> None:
         config.Rules(no_such_rule=1)  # type: ignore[call-arg]
 
 
-def test_the_price_window_is_the_longest_one() -> None:
-    assert config.Rules().price_window_seconds == 330
-    assert config.Rules(roc_seconds=600).price_window_seconds == 630
+def test_what_follows_from_the_rules() -> None:
     assert config.Rules().symbols == ("IWM", "SPY")
     assert config.Rules(benchmark="").symbols == ("IWM",)
     assert config.Rules().before_close("15:55") == 300

@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 
 import alerts
 from config import Rules, Settings
-from desk import Desk, Duties, Tally
+from desk import Desk, Duties, Journalist, Tally, readiness
 from engine import Engine
 from events import (
     SECOND,
@@ -214,7 +214,7 @@ def test_armed_is_told_at_the_open_once_all_is_well() -> None:
 @pytest.mark.parametrize(
     ("left_out", "added", "lacking"),
     [
-        ((3,), [], "no bar of IWM yet"),
+        ((3,), [], "feed blind (IWM not seen)"),
         ((3, 4), [], "feed blind (unexplained silence)"),
         ((0,), [], "feed blind (not connected)"),
         ((5,), [], "no option chain yet"),
@@ -234,6 +234,63 @@ def test_armed_says_after_a_minute_what_is_not_well(
     [(second, alert)] = told(sorted([*facts, *added, *later], key=lambda fact: fact[0]))
     assert (second, alert.title, alert.priority) == (60, "⚠️ IWM: armed, not all well", -1)
     assert f"Not well: {lacking}. No entry before it is." in alert.message.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("age", "lacking"),
+    [
+        (15, ""),
+        (16, "option quotes do not move: the newest is 16s old"),
+        (72_000, "the newest is 20h00m old"),
+    ],
+)
+def test_quotes_are_counted_by_their_own_stamps(age: int, lacking: str) -> None:
+    """An answer that has just come may hold rows of yesterday, marked as real-time."""
+    facts = [*OPENED[:5], (1.7, chain(1.7, row(215, quoted_at=at(1.7) - age * SECOND))), OPENED[-1]]
+    engine = Engine(Rules(), SESSION)
+    for second, event in facts:
+        engine.handle(at(second), event)
+    _, missing_ = readiness(at(2), engine)
+    assert [text for text in missing_ if "quotes" in text] == missing_
+    assert bool(missing_) is bool(lacking) and all(lacking in text for text in missing_)
+
+
+@pytest.mark.parametrize(("now", "lacking"), [(30, []), (31, ["no bar of SPY for 21s"])])
+def test_a_symbol_that_has_come_and_comes_no_more_is_not_well(now: int, lacking: list[str]) -> None:
+    engine = Engine(Rules(), SESSION)
+    engine.handle(at(-10), FeedRestored())
+    for second in range(now - 2):
+        engine.handle(at(second + 2), bar(second))
+        if second < 10:
+            engine.handle(at(second + 2), bar(second, symbol="SPY"))
+    engine.handle(at(now), chain(now, row(215)))
+    assert readiness(at(now), engine)[1] == lacking
+
+
+def test_no_frozen_price_is_printed_as_if_it_were_live() -> None:
+    """IWM stops at second 20 while SPY goes on: a line a minute, with the price's age, and no conditions."""
+    engine = Engine(Rules(), SESSION)
+    journalist = Journalist(Rules(), engine)
+    facts: list[tuple[int, Event]] = [(-10, FeedRestored())]
+    for second in range(150):
+        facts += [(second, Tick()), (second, bar(second - 3, 660.0, symbol="SPY"))]
+        facts += [(second, bar(second - 3))] if second < 24 else []
+    with capture_logs() as logged:
+        for second, event in facts:
+            decisions = engine.handle(at(second), event)
+            journalist.fact(at(second), event)
+            for decision in decisions:
+                journalist.decision(at(second), decision)
+    said = [entry["text"] for entry in logged if entry["event"].startswith(("feed", "conditions"))]
+    assert said[:2] == [
+        "📊 Data feed active: IWM $215.00, VWAP $215.00, Vol 3,500",
+        next(text for text in said if text.startswith("📈")),
+    ]
+    assert said[2:] == [
+        "⏳ Data feed quiet: IWM $215.00 is 49s old",
+        "🙈 FEED BLIND: IWM not seen, no bar for 1m02s",
+        "🙈 Data feed blind: IWM not seen, for 47s; IWM $215.00 is 1m49s old",
+    ]
 
 
 def test_armed_is_told_once_a_session_whatever_restarts() -> None:

@@ -421,6 +421,7 @@ def test_the_minute_lines() -> None:
         logger.feed_active_line("IWM", 220.5, 220.3, 1_250_000)
         == "📊 Data feed active: IWM $220.50, VWAP $220.30, Vol 1,250,000"
     )
+    assert logger.feed_quiet_line("IWM", 220.5, 65_000_000) == "⏳ Data feed quiet: IWM $220.50 is 1m05s old"
     assert logger.feed_active_line("IWM", None, None, 0) == "📊 Data feed active: IWM n/a, VWAP n/a, Vol 0"
     assert logger.conditions_line(evaluation()) == (
         "📈 Signal conditions: Price>$220.30=True, VWAP↑=False, Vol surge=False (Z1.2), Momentum=+0.023, "
@@ -445,7 +446,12 @@ def test_undefined_values_and_conditions_left_out() -> None:
     left_out = evaluation(passes=(True, True, False, False, True, None, None))
     line = logger.conditions_line(left_out)
     assert line.endswith("Momentum=+0.023, 5m VWAP=True (+0.012%)")
-    assert "SPY lag=False (n/a)" in logger.conditions_line(evaluation(roc5=None, passes=(False,) * 7))
+
+
+def test_what_the_lag_behind_the_benchmark_lacks_is_named() -> None:
+    assert "SPY lag=False (no IWM base)" in logger.conditions_line(evaluation(roc5=None, passes=(False,) * 7))
+    assert logger.lag_text(evaluation(benchmark_roc5=None), "SPY") == "no SPY"
+    assert logger.lag_text(evaluation(benchmark_roc5=None, has_benchmark=True), "SPY") == "no SPY base"
 
 
 def test_every_condition_has_its_place_in_the_line() -> None:

@@ -1507,7 +1507,17 @@ async def test_what_is_taken_at_once_does_not_come_again(logged: list[Any]) -> N
 
     async with open_place() as place:
         _, watch = place.stocks(offer=offer)
-        await watch.until(lambda: len(watch.live()) > 10 and watch.all(Covered))
+        await watch.until(
+            lambda: (
+                len(watch.live()) > 10
+                and sum(
+                    isinstance(event, Covered)
+                    for events in [*taken, watch.all(Covered)]
+                    for event in events or ()
+                )
+                == 2
+            )
+        )
     offered = [event for events in taken if events for event in events]
     bars = [event for event in offered + watch.all(Bar) if isinstance(event, Bar) and not event.backfilled]
     assert len(offered) > len(watch.live()) // 2

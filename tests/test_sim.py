@@ -936,6 +936,51 @@ async def test_late_bars() -> None:
     assert server.faults.fired["late"] >= 10
 
 
+async def test_one_symbol_late_and_cured_by_a_new_connection() -> None:
+    async with serving(speed=300.0) as server:
+        async with Raw(server) as client:
+            server.faults.add("late", by=120, symbol="IWM", cured=True)
+            await client.subscribed("A.IWM", "A.SPY")
+            late = {event["sym"]: server.clock.now() >= event["e"] * 1000 + 122 * SECOND
+                    for event in await client.data(400)}  # fmt: skip
+            assert late == {"IWM": True, "SPY": False}
+        async with Raw(server) as client:
+            await client.subscribed("A.IWM")
+            for event in await client.data(3):
+                assert server.clock.now() < event["e"] * 1000 + 122 * SECOND
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+async def test_one_symbol_is_not_sent(is_known: bool) -> None:
+    async with serving() as server, Raw(server) as client:
+        await client.subscribed("A.IWM", "A.SPY")
+        await client.data(4)
+        server.faults.add("one_silent", symbol="IWM", rest=is_known)
+        since = server.clock.now()
+        client._waiting.clear()
+        assert {event["sym"] for event in await client.data(20) if event["s"] * 1000 >= since} == {"SPY"}
+        assert server.faults.fired["one_silent"] > 5
+        begin, end = (since + 2 * SECOND) // 1000, server.clock.now() // 1000
+        async with rest(server) as http:
+            body = (await http.get(f"/v2/aggs/ticker/IWM/range/1/second/{begin}/{end}")).json()
+        assert bool(body.get("results")) is is_known
+
+
+async def test_the_last_frame_again_and_pings_without_an_answer() -> None:
+    async with serving() as server, Raw(server) as client:
+        await client.subscribed("A.SPY")
+        await client.data(1)
+        server.faults.add("repeat", feed="stocks")
+        await client.data(1)
+        client._waiting.clear()
+        assert len({json.dumps(event) for event in await client.data(5)}) == 1
+        assert server.faults.fired["repeat"] >= 5
+        server.faults.clear("repeat")
+        server.faults.add("no_pong", feed="stocks")
+        done, _ = await asyncio.wait([asyncio.ensure_future(await client.socket.ping())], timeout=0.3)
+        assert not done and server.faults.fired["no_pong"] == 1
+
+
 async def test_evict_as_if_a_second_copy_connected() -> None:
     async with serving() as server, Raw(server) as client:
         await client.subscribed("A.SPY")

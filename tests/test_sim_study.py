@@ -542,7 +542,7 @@ def test_a_miss_without_a_value_comes_last(tmp_path: Path) -> None:
     first, second, last = misses(study)
     assert first.text == "relative volume 0.30, needed 1.50: 80 % short"
     assert second.text == "SPY ahead by 0.400 points, allowed 0.200: 0.200 too far"
-    assert last.missed is None and last.text == "no SPY, or no price of either long enough ago"
+    assert last.missed is None and last.text == "no SPY"
 
 
 def test_the_threshold_of_a_miss_is_that_of_its_time(tmp_path: Path) -> None:

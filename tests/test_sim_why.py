@@ -342,7 +342,7 @@ def test_a_second_that_failed_shows_what_it_needed(tmp_path: Path) -> None:
     study = whole(tmp_path / "r", failing)
     text = "\n".join(lines_at(study, 700))
     assert "✗ volume_surge      3,912 (Z 2.0)                       over 4,000" in text
-    assert "✗ spy_lag           no SPY, or no price long enough ago at most 0.2" in text
+    assert "✗ spy_lag           no IWM base                         at most 0.2" in text
     assert "Gate closed: late bar. Feed well." in text
     assert "seen at 09:41:43, 2.0 s after the second's end" in text
     assert "  IWM: no prices" in text

@@ -67,7 +67,7 @@ FILLED_SHARE = 2 / 3
 """The part of an ordinary window's seconds that has a bar; in up to a third of them nothing is traded."""
 
 MODULES = (
-    *("events", "config", "utils", "signals", "contract_selector", "risk_manager", "engine"),
+    *("events", "config", "utils", "signals", "contract_selector", "risk_manager", "sight", "engine"),
     *("polygon_client", "alerts", "journal", "logger", "desk", "main", "preflight"),
 )
 

@@ -45,10 +45,12 @@ def verify(words: Sequence[str], now: int) -> int:
     status = EXIT_GOOD
     for found in records:
         try:
-            print(f"✓ {found.path}: {check(found.path, found.date)}", flush=True)
+            said = f"✓ {found.path}: {check(found.path, found.date)}"
         except (Difference, Damage, Unusable) as error:
-            print(f"✗ {error}", flush=True)
-            status = EXIT_BAD
+            said, status = f"✗ {error}", EXIT_BAD
+        except OSError as error:  # it was readable a moment ago
+            said, status = f"✗ {found.path}: {error.strerror or error}", EXIT_BAD
+        print(said, flush=True)
     return status
 
 

@@ -58,7 +58,7 @@ def desk(folder: Path, held: list[Event], sender: alerts.Sender | None = None) -
     return Desk(chosen, SESSION, Journal(record_path(folder, SESSION.date)), sender, held.append)
 
 
-async def test_a_clock_behind_the_record_stands_still_until_it_has_caught_up(tmp_path: Path) -> None:
+async def test_a_fact_with_a_time_of_before_the_records_end_gets_the_records_time(tmp_path: Path) -> None:
     path, held = record_path(tmp_path, SESSION.date), list[Event]()
     first = desk(tmp_path, held)
     first.begin(at(0), None)
@@ -66,11 +66,14 @@ async def test_a_clock_behind_the_record_stands_still_until_it_has_caught_up(tmp
     first.take(at(20), Tick())
     await first.end()
     second, past = desk(tmp_path, held), Reader(path)
+    assert second.latest == 0
     second.begin(at(19.5), past)
+    assert second.latest == at(20)
     second.resume(at(19.5), past)
     second.take(at(19.75), Tick())
     second.take(at(20.25), Tick())
     await second.end()
+    assert [line.now for line in Reader(path)] == sorted(line.now for line in Reader(path))
     times = [line.now for line in Reader(path) if isinstance(line, Entry)]
     assert times == [at(10), at(20), at(20), at(20), at(20.25)]
     assert held == []

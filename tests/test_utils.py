@@ -279,19 +279,6 @@ def test_momentum_has_three_decimals_and_two_digits(value: float, text: str) -> 
 # --- Clocks ------------------------------------------------------------------------------------------
 
 
-def test_the_system_clock_tells_the_time_and_never_goes_back() -> None:
-    clock = utils.SystemClock()
-    before = time.clock_gettime_ns(time.CLOCK_REALTIME) // 1000
-    now = clock.now()
-    assert before <= now <= before + 60 * SECOND
-    # The machine's clock is set back by an hour: as seen from a clock that has shown the hour already.
-    clock._latest = now + HOUR
-    assert clock.now() == now + HOUR
-    assert clock.now() == now + HOUR
-    clock._latest = now
-    assert clock.now() >= now
-
-
 async def test_sleeping_takes_as_long_as_it_says() -> None:
     clock = utils.SystemClock()
     begun = time.monotonic()

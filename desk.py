@@ -341,10 +341,14 @@ def readiness(
 
 
 class Duties:
-    """The pushes that are owed to a fact and not to a decision. ``arms``: the session's beginning is told."""
+    """The pushes that are owed to a fact and not to a decision.
 
-    def __init__(self, *, arms: bool) -> None:
+    ``arms``: the session's beginning is told. ``time_is_known`` says whether the clock is known to agree with the vendor's.
+    """
+
+    def __init__(self, *, arms: bool, time_is_known: Callable[[], bool] = lambda: True) -> None:
         self._arms = arms
+        self._time_is_known = time_is_known
         self._arms_by: int | None = None
         self._is_armed_told = False
         self._is_cap_told = False
@@ -417,6 +421,8 @@ class Duties:
         if self._arms_by is None:
             self._arms_by = now + ARMED_WITHIN_S * SECOND
         well, lacking = readiness(now, engine, self._details)
+        if not self._time_is_known() and HoldReason.CLOCK_DOUBT not in engine.holds:
+            lacking.append("this machine's clock is not yet compared with the vendor's")
         if not lacking or now >= self._arms_by:
             self._is_armed_told = True
             yield alerts.armed(
@@ -463,6 +469,8 @@ class Desk:
         journal: Journal,
         sender: alerts.Sender,
         hold: Callable[[Event], None],
+        *,
+        time_is_known: Callable[[], bool] = lambda: True,
     ) -> None:
         self.engine = Engine(settings.rules, session)
         self.tally = Tally(session)
@@ -479,7 +487,7 @@ class Desk:
         self._syncing: set[asyncio.Future[bool]] = set()
         self._notes: deque[tuple[int, Event, Sequence[Decision], Evaluation | None]] = deque()
         """What has been decided and is not yet counted and logged."""
-        self._duties = Duties(arms=settings.daily_summary)
+        self._duties = Duties(arms=settings.daily_summary, time_is_known=time_is_known)
 
     # --- Start ---
 

@@ -607,7 +607,18 @@ class Worker:
 
     def _desk(self, session: Session) -> Desk:
         journal = Journal(record_path(self.settings.data_dir, session.date), self._opener)
-        return Desk(self.settings, session, journal, self._sender, self._inbox.put_now)
+        return Desk(
+            self.settings,
+            session,
+            journal,
+            self._sender,
+            self._inbox.put_now,
+            time_is_known=self._is_time_known,
+        )
+
+    def _is_time_known(self) -> bool:
+        """Whether the clock has been compared with the vendor's, and is right."""
+        return self._clock.is_compared and self._clock_judge.doubt is None
 
     def _begin(self, desk: Desk, past: Reader | None) -> None:
         """Begin a session's record. One that is ahead of the clock is gone on with: time never goes back in a record."""

@@ -724,7 +724,7 @@ SECONDS_PAGE_ROWS = 50_000
 """The vendor's maximum for aggregates."""
 
 SKEW_ROUND_TRIP_US = 2 * SECOND
-"""A longer exchange says too little about the vendor's clock."""
+"""A longer exchange (in real time) says too little about the vendor's clock."""
 
 RETRY_AFTER_MAX_S = 3600.0
 
@@ -997,7 +997,7 @@ class Rest:
         """Measure the vendor's time by an answer's ``Date``, to which a cache's ``Age`` is added (both whole seconds)."""
         now = self._clock.now()
         date, age = _http_date_us(headers.get("date")), _age_us(headers.get("age"))
-        if date is None or age is None or now - asked_at > SKEW_ROUND_TRIP_US:
+        if date is None or age is None or now - asked_at > SKEW_ROUND_TRIP_US * self._clock.speed:
             return
         # Both headers are cut to the second, and the answer was dated between question and answer.
         cut = SECOND if age == 0 else 2 * SECOND

@@ -49,6 +49,9 @@ FRESH_US = 600 * SECOND
 DATE_FIRST_US = 120 * SECOND
 """With a ``Date`` this young, bars that come late are late: a delayed plan or a slow network, not our clock."""
 
+DATE_VAGUENESS_US = 600_000
+"""Half the span that an ordinary answer leaves open: its ``Date`` is cut to the second, and 0.2 s on the way."""
+
 BAR_HOLD_US = (1 * SECOND, 3 * SECOND)
 """How long after its second a bar arrives: the vendor holds it about 2 s for late prints; 1 s to 3 s were seen."""
 
@@ -125,8 +128,8 @@ def _difference_text(difference: int) -> str:
     """How far two clocks differ (µs): ``3.0 s``, ``10m00s``, ``3 days``."""
     if difference < MINUTE:
         return f"{difference / SECOND:.1f} s"
-    days = difference // DAY
-    return span_text(difference) if days < 2 else f"{days} days"
+    days = round(difference / DAY)
+    return span_text(difference + SECOND // 2) if days < 2 else f"{days} days"
 
 
 class VendorTime(NamedTuple):
@@ -148,12 +151,27 @@ class _Evidence:
         self.is_off = False
         """Whether by this source the clock is off by more than the limit."""
         self._is_news = False
+        self._judged = 0
         self._in_a_row = 0
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether enough measurements have been judged, the last said what was thought before, and none is too vague."""
+        return (
+            self._judged >= MEASUREMENTS_IN_A_ROW
+            and not self._in_a_row
+            and self.vagueness <= DATE_VAGUENESS_US
+        )
 
     @property
     def middle(self) -> int:
         """The best guess, µs."""
         return (self.low + self.high) // 2
+
+    @property
+    def vagueness(self) -> int:
+        """How much less is known than an ordinary quick answer tells, µs: the rest of a long exchange's doubt."""
+        return max(0, (self.high - self.low) // 2 - DATE_VAGUENESS_US)
 
     def is_fresh(self, steady: int, within: int = FRESH_US) -> bool:
         """Whether it was measured that short a time ago."""
@@ -176,6 +194,7 @@ class _Evidence:
         if not self._is_news:
             return
         self._is_news = False
+        self._judged += 1
         if is_beyond(RELEASE_SHARE if self.is_off else 1.0) is self.is_off:
             self._in_a_row = 0
             return
@@ -213,6 +232,11 @@ class Timekeeper:
         """`now` when the steady clock says ``steady``."""
         right = self._line + steady
         return right + self._lead_at(steady) if self._lead else right
+
+    @property
+    def is_compared(self) -> bool:
+        """Whether the vendor's time is known well enough to say that there is no doubt."""
+        return self._date.is_settled or (self._date.measured_at is None and self._bars.is_settled)
 
     def _lead_at(self, steady: int) -> int:
         """How far `now` is ahead of the right time."""
@@ -276,7 +300,7 @@ class Timekeeper:
         has_date = date.is_fresh(steady, DATE_FIRST_US)
 
         def date_is_beyond(share: float) -> bool:
-            return abs(lead - date.middle) > limit * share
+            return abs(lead - date.middle) - date.vagueness > limit * share
 
         def bars_are_beyond(share: float) -> bool:
             off = lead - bars.middle
@@ -316,6 +340,10 @@ class Clock(Protocol):
 
 class KeptClock(Clock, Protocol):
     """A clock that is compared with the machine's wall clock and the vendor's time. See `Timekeeper`."""
+
+    @property
+    def is_compared(self) -> bool:
+        """Whether the vendor's time is known well enough to say that there is no doubt."""
 
     def check(self, limit_s: float) -> Doubt | None:
         """Compare the wall clock. Returns why the time is doubted (differences over ``limit_s``), None when it is not."""
@@ -357,6 +385,11 @@ class SystemClock:
             await asyncio.sleep(min(max(0.0, left) / self.speed, NAP_REAL_S))
             if end <= self.now() or latest <= self._steady():
                 return
+
+    @property
+    def is_compared(self) -> bool:
+        """Whether the vendor's time is known well enough to say that there is no doubt."""
+        return self._keeper.is_compared
 
     def check(self, limit_s: float) -> Doubt | None:
         """Compare the wall clock. Returns why the time is doubted (differences over ``limit_s``), None when it is not."""

@@ -228,6 +228,17 @@ def test_a_clock_that_is_near_the_vendors_is_not(off: int) -> None:
         assert world.run(5, hears=True) is None
 
 
+@pytest.mark.parametrize(
+    ("took", "off", "is_doubted"), [(40_000, 2.6, True), (2_000_000, 2.6, False), (2_000_000, 4.0, True)]
+)
+def test_a_long_exchange_proves_less(took: int, off: float, is_doubted: bool) -> None:
+    world = World()
+    for _ in range(4):
+        world.hear(vendor_off=round(off * SECOND) - took // 2, took=took)  # dated in the middle of it
+        doubt = world.run(3)
+    assert (doubt is not None) is is_doubted
+
+
 def exact(keeper: Timekeeper, off: int, steady: int) -> None:
     """A measurement without error: ours is ahead by ``off``."""
     keeper.hear_date(VendorTime(-off, -off, keeper.at(steady)), steady)

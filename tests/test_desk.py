@@ -209,6 +209,47 @@ def test_armed_says_after_a_minute_what_is_not_well(
     assert f"Not well: {lacking}. No entry before it is." in alert.message.splitlines()
 
 
+def test_armed_waits_for_the_clock_to_be_compared_and_says_when_it_was_not() -> None:
+    known: list[bool] = []
+    later = [(float(s), Tick()) for s in range(3, 100)]
+    bars = [(s + 1.5, bar(s, symbol=symbol)) for s in range(1, 98) for symbol in ("IWM", "SPY")]
+    facts = sorted([*OPENED, *later, *bars], key=lambda fact: fact[0])
+    [(second, alert)] = told(facts, Duties(arms=True, time_is_known=lambda: bool(known)))
+    assert (second, alert.title) == (60, "⚠️ IWM: armed, not all well")
+    assert "Not well: this machine's clock is not yet compared with the vendor's." in alert.message
+    known.append(True)
+    [(second, alert)] = told(facts, Duties(arms=True, time_is_known=lambda: bool(known)))
+    assert (second, alert.title) == (2, "✅ IWM: armed")
+
+
+def test_clock_doubt_is_named_in_armed_and_pushed_once_an_hour() -> None:
+    detail = "this machine's clock is 3.0 s behind the vendor's"
+    doubt, trust = (
+        Hold(reason=HoldReason.CLOCK_DOUBT, on=on, detail=detail if on else "") for on in (True, False)
+    )
+    facts: list[tuple[float, Event]] = [
+        (1.8, doubt),
+        (3, trust),
+        (4, doubt),
+        (3601.7, trust),
+        (3601.8, doubt),
+    ]
+    ticks = [(float(s), Tick()) for s in range(3, 100)]
+    found = told(sorted([*OPENED, *facts, *ticks], key=lambda fact: fact[0]))
+    assert [(second, alert.title) for second, alert in found] == [
+        (1.8, "⚠️ IWM: clock doubt"),
+        (3, "✅ IWM: armed"),
+        (3601.8, "⚠️ IWM: clock doubt"),
+    ]
+    assert found[0][1].message.splitlines() == [
+        f"Since Thu 02 Oct 09:30 ET by this program's time: {detail}.",
+        "Now: no entries until they agree; compared every second.",
+        "You: set this machine's clock (switch NTP on). The program follows by itself.",
+    ]
+    lasting = told(sorted([*OPENED, facts[0], *ticks], key=lambda fact: fact[0]))
+    assert f"entries held (clock doubt: {detail})" in lasting[-1][1].message
+
+
 def test_armed_is_told_once_a_session_whatever_restarts() -> None:
     outcome = AlertOutcome(kind=AlertKind.ARMED, id=SESSION.date, outcome=Outcome.ACCEPTED, attempts=1)
     duties = Duties(arms=True)

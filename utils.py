@@ -109,7 +109,7 @@ class Doubt(NamedTuple):
     @property
     def text(self) -> str:
         """Which clock differs from which, and by how much."""
-        by, side = _difference_text(abs(self.off)), "ahead of" if self.off > 0 else "behind"
+        by, side = difference_text(abs(self.off)), "ahead of" if self.off > 0 else "behind"
         match self.cause:
             case DoubtCause.STEP:
                 return f"this machine's clock is {by} {side} the program's time, and the vendor's does not confirm it"
@@ -124,7 +124,7 @@ class Doubt(NamedTuple):
                 assert_never(self.cause)
 
 
-def _difference_text(difference: int) -> str:
+def difference_text(difference: int) -> str:
     """How far two clocks differ (µs): ``3.0 s``, ``10m00s``, ``3 days``."""
     if difference < MINUTE:
         return f"{difference / SECOND:.1f} s"

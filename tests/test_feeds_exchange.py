@@ -177,6 +177,22 @@ async def test_clocks_that_differ_hold_entries_until_they_agree(by: float, text:
         assert holds == [Hold(reason=HoldReason.CLOCK_DOUBT, on=False)]
 
 
+async def test_an_answer_from_a_cache_is_no_fault_of_the_clock_and_one_without_a_date_says_nothing() -> None:
+    async with vendor() as (server, rest, clock):
+        watch = watch_of(rest, clock)
+        server.faults.add("no_date")
+        await rest.market_status()
+        assert rest.vendor_time is None
+        server.faults.clear()
+        server.faults.add("cached", by=300)
+        for _ in range(4):
+            await rest.market_status()
+            assert watch.look() is None
+        assert rest.skews_measured == 4
+        assert server.faults.fired["no_date"] == 1
+        assert server.faults.fired["cached"] == 4
+
+
 async def test_the_vendor_is_asked_for_its_time_when_nothing_else_is_asked() -> None:
     async with vendor(speed=400.0, second=-3000) as (server, rest, clock):
         server.faults.add("skewed_date", by=30.0)

@@ -15,6 +15,8 @@ import main
 from events import SECOND, Closed, Hold, HoldReason, Tick
 from journal import read, record_path
 from main import EXIT_OK
+from sim.pushover import LoopbackPushover
+from sim.server import LoopbackMarket
 from tests.stage import BEGIN_S, Stage, session, stage
 
 ROOT = Path(main.__file__).parent
@@ -102,6 +104,18 @@ async def test_a_clock_that_is_a_little_off_is_named_and_gives_no_buy(
         engine = play.worker.engine
         assert engine is not None
         await play.until(lambda: HoldReason.CLOCK_DOUBT not in engine.holds, 60, "released once it is set")
+
+
+@pytest.mark.parametrize(("off_s", "text"), [(-3.0, "behind the vendor's"), (3.5, "ahead of the vendor's")])
+async def test_where_no_answer_has_a_date_the_bars_name_the_clock(
+    tmp_path: Path, off_s: float, text: str
+) -> None:
+    def prepare(vendor: LoopbackMarket, _: LoopbackPushover) -> None:
+        vendor.faults.add("no_date")
+
+    async with stage(tmp_path, speed=20, wall_off_s=off_s, prepare=prepare) as play:
+        await play.until(lambda: told(play), 150, "told")
+        assert f"{text}, as its bars tell" in told(play)[0]
 
 
 @pytest.mark.parametrize("days", [3, -3])

@@ -49,8 +49,11 @@ FRESH_US = 600 * SECOND
 DATE_FIRST_US = 120 * SECOND
 """With a ``Date`` this young, bars that come late are late: a delayed plan or a slow network, not our clock."""
 
-DATE_VAGUENESS_US = 600_000
-"""Half the span that an ordinary answer leaves open: its ``Date`` is cut to the second, and 0.2 s on the way."""
+EXACT_US = 1_200_000
+"""A measurement is good to so much at least: an answer's ``Date`` is cut to the second, and it may be 1.4 s on the way."""
+
+NEAR_US = 600_000
+"""A small step that takes the time this near to the vendor's is followed, even if ours seems a little nearer."""
 
 BAR_HOLD_US = (1 * SECOND, 3 * SECOND)
 """How long after its second a bar arrives: the vendor holds it about 2 s for late prints; 1 s to 3 s were seen."""
@@ -156,22 +159,14 @@ class _Evidence:
 
     @property
     def is_settled(self) -> bool:
-        """Whether enough measurements have been judged, the last said what was thought before, and none is too vague."""
-        return (
-            self._judged >= MEASUREMENTS_IN_A_ROW
-            and not self._in_a_row
-            and self.vagueness <= DATE_VAGUENESS_US
-        )
+        """Whether enough measurements have been judged, the last said what was thought before, and it is not too vague."""
+        is_exact = (self.high - self.low) // 2 <= EXACT_US
+        return self._judged >= MEASUREMENTS_IN_A_ROW and not self._in_a_row and is_exact
 
     @property
     def middle(self) -> int:
         """The best guess, µs."""
         return (self.low + self.high) // 2
-
-    @property
-    def vagueness(self) -> int:
-        """How much less is known than an ordinary quick answer tells, µs: the rest of a long exchange's doubt."""
-        return max(0, (self.high - self.low) // 2 - DATE_VAGUENESS_US)
 
     def is_fresh(self, steady: int, within: int = FRESH_US) -> bool:
         """Whether it was measured that short a time ago."""
@@ -189,13 +184,20 @@ class _Evidence:
         self.low -= by
         self.high -= by
 
-    def judge(self, is_beyond: Callable[[float], bool]) -> None:
-        """Judge a measurement that is new: whether it lies beyond a share of the limit."""
+    def judge(self, lead: int, limit: int, *, ahead_counts: bool = True) -> None:
+        """Judge a measurement that is new, of a time that is ``lead`` µs ahead of what was measured against.
+
+        A measurement that leaves more open than half the limit proves so much less. Without ``ahead_counts`` only a
+        clock that is behind is off.
+        """
         if not self._is_news:
             return
         self._is_news = False
         self._judged += 1
-        if is_beyond(RELEASE_SHARE if self.is_off else 1.0) is self.is_off:
+        off = lead - self.middle
+        vague = max(0, (self.high - self.low) // 2 - limit // 2)
+        is_beyond = abs(off) - vague > limit * (RELEASE_SHARE if self.is_off else 1)
+        if (is_beyond and (ahead_counts or off < 0)) is self.is_off:
             self._in_a_row = 0
             return
         self._in_a_row += 1
@@ -269,9 +271,12 @@ class Timekeeper:
         """
         step = wall - self._line - steady
         self._step = step if abs(step) > SAME_US else 0
-        agreeing = next((found for found in (self._date, self._bars) if found.is_fresh(steady)), None)
-        if agreeing is not None and self._step and abs(agreeing.middle - self._step) <= limit:
-            self._follow(steady)
+        known = next((found for found in (self._date, self._bars) if found.is_fresh(steady)), None)
+        if self._step and known is not None:
+            off = abs(known.middle - self._step)
+            # Within the limit, and no step away from the vendor's time: a wall clock that drifts is not run after.
+            if off <= limit and off <= max(abs(known.middle), NEAR_US):
+                self._follow(steady)
         self._judge_vendor(steady, limit)
         return self._doubt(steady, limit)
 
@@ -297,17 +302,8 @@ class Timekeeper:
         known: the plan is delayed, or the network slow.
         """
         date, bars, lead = self._date, self._bars, self._lead_at(steady)
-        has_date = date.is_fresh(steady, DATE_FIRST_US)
-
-        def date_is_beyond(share: float) -> bool:
-            return abs(lead - date.middle) - date.vagueness > limit * share
-
-        def bars_are_beyond(share: float) -> bool:
-            off = lead - bars.middle
-            return off < -limit * share or (off > limit * share and not has_date)
-
-        date.judge(date_is_beyond)
-        bars.judge(bars_are_beyond)
+        date.judge(lead, limit)
+        bars.judge(lead, limit, ahead_counts=not date.is_fresh(steady, DATE_FIRST_US))
         if self._is_slowed:  # how far that is off is known, and no news
             date.clear()
             bars.clear()
@@ -319,9 +315,11 @@ class Timekeeper:
         self._is_slowed = lead > (limit * RELEASE_SHARE if self._is_slowed else limit)
         if self._is_slowed:
             return Doubt(DoubtCause.SLOWED, lead)
-        if self._date.is_off:
+        # A source that has fallen silent is overruled by the other.
+        has_date, has_bars = self._date.is_fresh(steady), self._bars.is_fresh(steady)
+        if self._date.is_off and (has_date or not has_bars):
             return Doubt(DoubtCause.DATE, lead - self._date.middle)
-        if self._bars.is_off:
+        if self._bars.is_off and (has_bars or not has_date):
             return Doubt(DoubtCause.BARS, lead - self._bars.middle)
         return None
 

@@ -6,7 +6,7 @@ import asyncio
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import utils
@@ -319,6 +319,15 @@ def test_bars_confirm_a_step_where_no_date_does() -> None:
     assert world.error == 0
 
 
+def test_a_source_that_has_fallen_silent_is_overruled_by_the_other() -> None:
+    world = World()
+    for _ in range(2):
+        world.keeper.hear_bars(-SECOND, world.now, world.steady)
+        world.run(1)
+    assert world.run(590, hears=True) == Doubt(DoubtCause.BARS, -3 * SECOND)
+    assert world.run(15, hears=True) is None
+
+
 def test_what_was_measured_before_the_time_stepped_is_not_used_after_it() -> None:
     world = World(-600 * SECOND)
     now = world.now
@@ -383,6 +392,34 @@ def happen(world: World, path: list[tuple[str, int, int]]) -> None:
         world.look()
 
 
+@pytest.mark.parametrize("rate", [-0.02, 0.02, -1.0])
+def test_a_wall_clock_that_drifts_or_stands_is_not_run_after(rate: float) -> None:
+    world = World()
+    doubts = []
+    for second in range(400):
+        world.off = round(second * SECOND * rate)
+        doubts.append(world.run(1, hears=True))
+    assert abs(world.error) <= 1_200_000
+    assert doubts[-1] is not None
+    assert doubts[-1].cause is DoubtCause.STEP
+
+
+@pytest.mark.parametrize("limit", [10_000, 300_000, 60 * SECOND])
+def test_any_limit_can_be_kept(limit: int) -> None:
+    """A limit finer than whole seconds is judged by what several of them prove; one of a minute by the minute."""
+    world = World()
+    for off in (0, limit + SECOND):
+        world.off = off
+        world.keeper = Timekeeper(world.wall, world.steady)
+        for _ in range(40):
+            world.pass_by(5_137_000)
+            world.hear()
+            world.hear_bars(hold=1_500_000)
+            doubt = world.keeper.check(world.wall, world.steady, limit)
+        assert (doubt is not None) is bool(off)
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
 @given(PATHS, STEPS)
 def test_the_time_never_goes_back_and_never_stands_still(path: list[tuple[str, int, int]], off: int) -> None:
     world = World(off)
@@ -395,6 +432,7 @@ def test_the_time_never_goes_back_and_never_stands_still(path: list[tuple[str, i
         before = world.now
 
 
+@settings(max_examples=150, deadline=None, derandomize=True)
 @given(PATHS, STEPS)
 def test_once_clock_and_vendor_agree_the_time_is_right_and_doubt_ends(
     path: list[tuple[str, int, int]], off: int
@@ -409,6 +447,7 @@ def test_once_clock_and_vendor_agree_the_time_is_right_and_doubt_ends(
     assert world.run(20, hears=True) is None
 
 
+@settings(max_examples=150, deadline=None, derandomize=True)
 @given(
     st.lists(
         st.tuples(

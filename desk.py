@@ -388,7 +388,7 @@ class Duties:
             case Tick():
                 yield from self._armed(now, engine)
             case Hold(reason=HoldReason.CLOCK_DOUBT, on=True, detail=detail) if detail:
-                self._details[event.reason] = detail
+                self._details[event.reason] = f"{detail}; see that NTP sets it"
                 if self._clock_told_at is None or now - self._clock_told_at >= CLOCK_SPACING_S * SECOND:
                     self._clock_told_at = now
                     yield alerts.clock_doubt(

@@ -531,6 +531,7 @@ class Worker:
                 # No session, no record and no alert depends on the time: days need not be given back at a tenth a day.
                 clock.begin_anew()
                 self._clock_judge.look()
+                self._clock_told_at = None
                 return
             pause = TIME_ASK_S if doubt is None else TIME_DOUBTED_ASK_S
             if begins or clock.now() - asked_at >= pause * SECOND:
@@ -717,6 +718,7 @@ class Worker:
             session=session,
             spot=self._spot,
             streaming=lambda: options.streaming,
+            has_rows=self.engine is not None and bool(self.engine.chain),
         )
         yield "ticks", self._ticks()
         watch = ClockWatch(vendor=rest, clock=clock, judge=self._clock_judge, lags=self._lags)

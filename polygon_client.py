@@ -2262,7 +2262,8 @@ LIMITED_POLL_S = 10.0
 class ChainPoller:
     """Today's chain, polled in the session. Iterated once.
 
-    ``spot`` is the newest price or None; ``streaming`` whether quotes come by socket (else polls come faster).
+    ``spot`` is the newest price or None; ``streaming`` whether quotes come by socket (else polls come faster);
+    ``has_rows`` whether an earlier start of this session has had a chain with calls.
     """
 
     def __init__(
@@ -2274,6 +2275,7 @@ class ChainPoller:
         session: Session,
         spot: Callable[[], float | None],
         streaming: Callable[[], bool],
+        has_rows: bool = False,
     ) -> None:
         self._rest = rest
         self._clock = clock
@@ -2284,7 +2286,7 @@ class ChainPoller:
         self._outlet: Outlet[Chain] = Outlet()
         self._failures = 0
         self._told = ""
-        self._has_rows = False
+        self._has_rows = has_rows
         """Whether an answer of this session has had calls."""
 
     def events(self) -> AsyncGenerator[list[Chain], None]:

@@ -110,6 +110,12 @@ class Doubt(NamedTuple):
     off: int
 
     @property
+    def remedy(self) -> str:
+        """What the owner can do."""
+        is_set = self.cause is DoubtCause.SLOWED
+        return "nothing to do, it follows by itself" if is_set else "set this machine's clock (NTP)"
+
+    @property
     def text(self) -> str:
         """Which clock differs from which, and by how much."""
         by, side = difference_text(abs(self.off)), "ahead of" if self.off > 0 else "behind"

@@ -155,7 +155,7 @@ class ClockJudge:
         elif before is None or before.cause is not doubt.cause:
             log.warning(
                 "clock_doubted",
-                text=f"⚠️ Clock doubt: {doubt.text}. No entries until they agree: set this machine's clock (NTP)",
+                text=f"⚠️ Clock doubt: {doubt.text}. No entries until they agree: {doubt.remedy}",
                 cause=doubt.cause,
                 off_s=round(doubt.off / SECOND, 1),
             )

@@ -487,8 +487,9 @@ def test_a_step_that_the_vendor_contradicts_is_never_followed(path: list[tuple[s
         ),
     ],
 )  # fmt: skip
-def test_doubt_names_the_clock_and_its_difference(doubt: Doubt, text: str) -> None:
+def test_doubt_names_the_clock_its_difference_and_what_to_do(doubt: Doubt, text: str) -> None:
     assert doubt.text == text
+    assert ("set this machine's clock" in doubt.remedy) is (doubt.cause is not DoubtCause.SLOWED)
 
 
 # --- The machine's clock -----------------------------------------------------------------------------

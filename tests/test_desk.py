@@ -247,7 +247,7 @@ def test_clock_doubt_is_named_in_armed_and_pushed_once_an_hour() -> None:
         "You: set this machine's clock (switch NTP on). The program follows by itself.",
     ]
     lasting = told(sorted([*OPENED, facts[0], *ticks], key=lambda fact: fact[0]))
-    assert f"entries held (clock doubt: {detail})" in lasting[-1][1].message
+    assert f"entries held (clock doubt: {detail}; see that NTP sets it)" in lasting[-1][1].message
 
 
 def test_armed_is_told_once_a_session_whatever_restarts() -> None:

@@ -147,8 +147,8 @@ SWITCH_REAL_S = 0.0001
 WATCHDOG_REAL_S = 30.0
 """A loop that has not turned for this long will not turn again."""
 
-STOPPED_TIMES = 2.0
-"""The watchdog's own wait took so many times as long as asked: the whole process was stopped, not its loop alone."""
+STOPPED_SHARE = 1 / 3
+"""The watchdog's own wait took longer than asked by this share of its limit: the process was stopped, not its loop."""
 
 
 Source = tuple[str, AsyncGenerator[Sequence[Event], None]]
@@ -271,7 +271,7 @@ class Watchdog:
             # Read once: a stop between two readings would look like a loop that hangs.
             woke, uses = time.monotonic(), time.process_time()
             waited = woke - began
-            if waited > STOPPED_TIMES * asked_s and uses - used < waited / 2:
+            if waited - asked_s > STOPPED_SHARE * self._limit_s and uses - used < waited / 2:
                 self._turned_at = woke
                 log.warning(
                     "was_stopped",

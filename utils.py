@@ -83,11 +83,17 @@ def steady_now() -> int:
     return _steady_ns() // 1000
 
 
-_steady_ns: Callable[[], int] = (
-    functools.partial(time.clock_gettime_ns, time.CLOCK_BOOTTIME)
-    if hasattr(time, "CLOCK_BOOTTIME")
-    else time.monotonic_ns
-)
+def _steady_source() -> Callable[[], int]:
+    """Reads the steady clock, in ns. Some kernels' emulations do not have the one that their headers name."""
+    try:
+        read = functools.partial(time.clock_gettime_ns, time.CLOCK_BOOTTIME)
+        read()
+    except (AttributeError, OSError):
+        return time.monotonic_ns
+    return read
+
+
+_steady_ns = _steady_source()
 
 
 class DoubtCause(StrEnum):

@@ -599,7 +599,7 @@ def clock_doubt(
     """The time is doubted since ``since`` (µs). ``detail`` says which clock differs; ``session`` is this or the next one."""
     what_follows = ""
     if position:
-        what_follows = " The open position is still watched."
+        what_follows = " The open position is still watched, its time stop by this program's time."
     elif now < session.open:
         what_follows = f" By its time the next session opens {day_text(session.open)} ET: it may come too late or too early."
     lines = (

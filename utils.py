@@ -371,12 +371,10 @@ class KeptClock(Clock, Protocol):
         """Forget all that was, and begin at the wall clock, which may be back: only while nothing depends on the time."""
 
 
-class SystemClock:
-    """The machine's clock, kept by a `Timekeeper`. ``wall`` and ``steady`` read the two clocks, in µs."""
+class SteadyClock:
+    """A clock kept by a `Timekeeper`. ``wall`` and ``steady`` read its two clocks, in µs; both run at ``speed``."""
 
-    def __init__(
-        self, wall: Callable[[], int] = utc_now, steady: Callable[[], int] = steady_now, speed: float = 1.0
-    ) -> None:
+    def __init__(self, wall: Callable[[], int], steady: Callable[[], int], speed: float = 1.0) -> None:
         self.speed = speed
         self._wall = wall
         self._steady = steady
@@ -430,7 +428,14 @@ class SystemClock:
         return wall, (before + after) // 2
 
 
-class ScaledClock(SystemClock):
+class SystemClock(SteadyClock):
+    """The machine's clock."""
+
+    def __init__(self) -> None:
+        super().__init__(utc_now, steady_now)
+
+
+class ScaledClock(SteadyClock):
     """A clock that starts at ``start`` (µs of UTC) and runs ``speed`` times as fast as the machine's.
 
     ``origin_ns`` is the machine's monotonic time at ``start`` (default: now), so that two processes can share one.

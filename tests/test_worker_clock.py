@@ -50,7 +50,7 @@ async def test_a_clock_600_s_ahead_for_five_seconds_costs_no_exit(tmp_path: Path
         "this machine's clock is 10m00s ahead of the program's time, and the vendor's does not confirm it"
         in text
     )
-    assert "The open position is still watched." in text
+    assert "The open position is still watched, its time stop by this program's time." in text
     record = read(record_path(tmp_path / "data", session().date))
     holds = [entry.event for entry in record.entries if isinstance(entry.event, Hold)]
     assert [hold.on for hold in holds if hold.reason is HoldReason.CLOCK_DOUBT] == [True, False]

@@ -173,7 +173,7 @@ async def test_all_is_well_in_a_session(vendors_at: Open) -> None:
     assert report.status == diagnose.EXIT_OK, report.lines
     assert report.line("key") == "✓ key: accepted; the exchange says open"
     assert re.fullmatch(
-        r"✓ clock: [0-4]\.\d s (behind|ahead of) the vendor's, which is told in whole seconds \(limit 5 s\)",
+        r"✓ clock: [0-1]\.\d s (behind|ahead of) the vendor's, which is told in whole seconds \(limit 2 s\)",
         report.line("clock"),
     )
     chain = report.line("option chain")

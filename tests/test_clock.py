@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import utils
 from events import SECOND
-from utils import Doubt, DoubtCause, ScaledClock, SteadyClock, SystemClock, Timekeeper, VendorTime
+from utils import Doubt, DoubtCause, Timekeeper, VendorTime
 
 START = 1_759_415_400 * SECOND
 HOUR, DAY = 3600 * SECOND, 86_400 * SECOND
@@ -490,51 +487,3 @@ def test_a_step_that_the_vendor_contradicts_is_never_followed(path: list[tuple[s
 def test_doubt_names_the_clock_its_difference_and_what_to_do(doubt: Doubt, text: str) -> None:
     assert doubt.text == text
     assert ("set this machine's clock" in doubt.remedy) is (doubt.cause is not DoubtCause.SLOWED)
-
-
-# --- The machine's clock -----------------------------------------------------------------------------
-
-
-def test_the_system_clock_tells_the_time() -> None:
-    clock = SystemClock()
-    before = time.clock_gettime_ns(time.CLOCK_REALTIME) // 1000
-    assert before - SECOND <= clock.now() <= before + 60 * SECOND
-    assert clock.check(2.0) is None
-
-
-def test_the_steady_clock_counts_a_suspended_machines_sleep() -> None:
-    if not hasattr(time, "CLOCK_BOOTTIME"):
-        pytest.skip("no such clock on this system")
-    assert abs(utils.steady_now() - time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000) < SECOND
-
-
-def test_two_clocks_are_read_at_one_moment() -> None:
-    """A process that is stopped between the two readings would see a step that never was."""
-    steady = iter([0, 0, 10, 10, 40 * SECOND, 40 * SECOND + 10, 40 * SECOND + 10])
-    wall = iter([START, START + 5, START + 40 * SECOND + 10])
-    clock = SteadyClock(lambda: next(wall), lambda: next(steady))
-    assert clock.check(2.0) is None
-
-
-async def test_a_sleep_ends_with_a_step_forward_and_lasts_longer_while_the_clock_is_slowed() -> None:
-    clock = ScaledClock(START, 100.0)
-    sleeping = asyncio.create_task(clock.sleep(3600))
-    await asyncio.sleep(0)
-    clock.go_on_from(START + HOUR + SECOND)
-    await asyncio.wait_for(sleeping, 5)
-    right = ScaledClock(START, 100.0)
-    clock.hear_date(VendorTime(-HOUR, -HOUR, clock.now()))
-    clock.check(2.0)
-    at = right.now()
-    await clock.sleep(9)
-    assert 9.5 <= (right.now() - at) / SECOND < 500
-
-
-async def test_a_sleep_outlasts_no_clock_that_begins_anew() -> None:
-    clock = ScaledClock(START, 100.0, wall_off=DAY)
-    sleeping = asyncio.create_task(clock.sleep(20))
-    await asyncio.sleep(0)
-    clock.wall_off = 0
-    clock.begin_anew()
-    assert abs(clock.now() - START) < HOUR
-    await asyncio.wait_for(sleeping, 5)

@@ -650,6 +650,24 @@ def market_closed(now: int, rules: Rules, *, session: Session, position: str | N
     return _system(AlertKind.MARKET_CLOSED, now, session.date, title=title, lines=lines, position=position)
 
 
+def clock_doubt(
+    now: int, rules: Rules, *, since: int, detail: str, session: Session, position: str | None = None
+) -> Alert:
+    """The time is doubted since ``since`` (µs). ``detail`` says which clock differs; ``session`` is this or the next one."""
+    what_follows = ""
+    if position:
+        what_follows = " The open position is still watched, its time stop by this program's time."
+    elif now < session.open:
+        what_follows = f" By its time the next session opens {day_text(session.open)} ET: it may come too late or too early."
+    lines = (
+        f"Since {day_text(since)} ET by this program's time: {detail}.",
+        f"Now: no entries until they agree; compared every second.{what_follows}",
+        "You: set this machine's clock (switch NTP on). The program follows by itself.",
+    )
+    title = f"⚠️ {rules.symbol}: clock doubt"
+    return _system(AlertKind.CLOCK_DOUBT, now, "clock", title=title, lines=lines, position=position)
+
+
 def armed(
     now: int,
     rules: Rules,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 
@@ -68,6 +68,9 @@ COUNTED = frozenset({Tick, AlertOutcome})
 ARMED_WITHIN_S = 60
 """How long after the open, or the start, the push that says "armed" waits for everything to be well."""
 
+CLOCK_SPACING_S = 3600
+"""Pause between two pushes about the clock, so that one that flaps does not ring all day."""
+
 PRICES = frozenset({Bar, Quote, Chain, Covered})
 """Facts of which nothing is noted but what was decided on them."""
 
@@ -107,7 +110,13 @@ class Journalist:
 
     def _hold(self, event: Hold) -> None:
         if event.on:
-            log.warning("entries_held", text=f"⏸️ Entries held: {event.reason}", reason=event.reason)
+            more = f" ({event.detail})" if event.detail else ""
+            log.warning(
+                "entries_held",
+                text=f"⏸️ Entries held: {event.reason}{more}",
+                reason=event.reason,
+                detail=event.detail,
+            )
         else:
             log.info(
                 "entries_released", text=f"▶️ Entries no longer held: {event.reason}", reason=event.reason
@@ -407,8 +416,10 @@ def _s(count: int) -> str:
     return "" if count == 1 else "s"
 
 
-def readiness(now: int, engine: Engine) -> tuple[list[str], list[str]]:
-    """What an entry needs: what of it is well, and what is not, in words."""
+def readiness(
+    now: int, engine: Engine, details: Mapping[HoldReason, str] | None = None
+) -> tuple[list[str], list[str]]:
+    """What an entry needs: what of it is well, and what is not, in words. ``details`` has more on what holds entries."""
     rules, feed = engine.rules, engine.feed
     well: list[str] = []
     lacking: list[str] = []
@@ -431,7 +442,11 @@ def readiness(now: int, engine: Engine) -> tuple[list[str], list[str]]:
         fault or f"{engine.live_calls(now)} calls with real-time quotes"
     )
     if engine.holds:
-        lacking.append(f"entries held ({', '.join(sorted(engine.holds))})")
+        more = details or {}
+        named = [
+            f"{reason}: {more[reason]}" if more.get(reason) else reason for reason in sorted(engine.holds)
+        ]
+        lacking.append(f"entries held ({', '.join(named)})")
     else:
         well.append("the record is written, nothing holds entries")
     return well, lacking
@@ -455,13 +470,20 @@ def _chain_fault(now: int, engine: Engine) -> str:
 
 
 class Duties:
-    """The pushes that are owed to a fact and not to a decision. ``arms``: the session's beginning is told."""
+    """The pushes that are owed to a fact and not to a decision.
 
-    def __init__(self, *, arms: bool) -> None:
+    ``arms``: the session's beginning is told. ``time_is_known`` says whether the clock is known to agree with the vendor's.
+    """
+
+    def __init__(self, *, arms: bool, time_is_known: Callable[[], bool] = lambda: True) -> None:
         self._arms = arms
+        self._time_is_known = time_is_known
         self._arms_by: int | None = None
         self._is_armed_told = False
         self._is_cap_told = False
+        self._details: dict[HoldReason, str] = {}
+        """What more is known of the holds that have begun."""
+        self._clock_told_at: int | None = None
         self.is_summed_up = False
         """Whether the evening's message has been told."""
 
@@ -494,6 +516,13 @@ class Duties:
         match event:
             case Tick():
                 yield from self._armed(now, engine)
+            case Hold(reason=HoldReason.CLOCK_DOUBT, on=True, detail=detail) if detail:
+                self._details[event.reason] = f"{detail}; see that NTP sets it"
+                if self._clock_told_at is None or now - self._clock_told_at >= CLOCK_SPACING_S * SECOND:
+                    self._clock_told_at = now
+                    yield alerts.clock_doubt(
+                        now, rules, since=now, detail=detail, session=session, position=position
+                    )
             case Hold(reason=HoldReason.MARKET_CLOSED, on=True):
                 yield alerts.market_closed(now, rules, session=session, position=position)
             case AlertOutcome(kind=AlertKind.BUY, outcome=Outcome.ACCEPTED | Outcome.LOST):
@@ -520,7 +549,9 @@ class Duties:
             return
         if self._arms_by is None:
             self._arms_by = now + ARMED_WITHIN_S * SECOND
-        well, lacking = readiness(now, engine)
+        well, lacking = readiness(now, engine, self._details)
+        if not self._time_is_known() and HoldReason.CLOCK_DOUBT not in engine.holds:
+            lacking.append("this machine's clock is not yet compared with the vendor's")
         if not lacking or now >= self._arms_by:
             self._is_armed_told = True
             yield alerts.armed(
@@ -567,6 +598,8 @@ class Desk:
         journal: Journal,
         sender: alerts.Sender,
         hold: Callable[[Event], None],
+        *,
+        time_is_known: Callable[[], bool] = lambda: True,
     ) -> None:
         self.engine = Engine(settings.rules, session)
         self.tally = Tally(session)
@@ -583,7 +616,7 @@ class Desk:
         self._syncing: set[asyncio.Future[bool]] = set()
         self._notes: deque[tuple[int, Event, Sequence[Decision], Evaluation | None]] = deque()
         """What has been decided and is not yet counted and logged."""
-        self._duties = Duties(arms=settings.daily_summary)
+        self._duties = Duties(arms=settings.daily_summary, time_is_known=time_is_known)
         self._receipts = Remembered()
 
     # --- Start ---
@@ -591,7 +624,8 @@ class Desk:
     def begin(self, now: int, past: Reader | None) -> None:
         """Begin the record; of one that an earlier start has left, fold what it holds and go on behind it.
 
-        Raises Damage or OSError when that cannot be read.
+        Raises Damage or OSError when that cannot be read. `latest` is then the record's last time: the clock must go on
+        from there.
         """
         restore, seen = self.engine.restore, self.engine.session.open
         for line in past or ():
@@ -614,6 +648,7 @@ class Desk:
             )
         self.tally.away(seen, now)
         self._latest = 0 if past is None else past.now
+        now = max(now, self._latest)
         self._journal.begin(self._rules, self.engine.session, now, past)
         self._judge_record(now)
 
@@ -650,12 +685,17 @@ class Desk:
                 log.critical("alert_left", text=f"🛑 Alert never delivered: {alert.title}", id=alert.id)
                 self.take(now, _lost(alert, "its time was over at the start"))
 
+    @property
+    def latest(self) -> int:
+        """The time of the record's last fact, µs; 0 without one."""
+        return self._latest
+
     # --- The one way in ---
 
     def take(self, now: int, event: Event) -> None:
         """Take a fact: the engine first, then the record, then whoever must be told. Never waits.
 
-        A clock that is behind the record, as after a restart on another machine, stands still until it has caught up.
+        The clock goes on from the record's end, so ``now`` lies behind it. One that was read before that is the record's.
         """
         now = self._latest = max(now, self._latest)
         is_price = type(event) in PRICES

@@ -159,6 +159,7 @@ class AlertKind(StrEnum):
     UNWATCHED = "unwatched"
     CAP_REACHED = "cap reached"
     MARKET_CLOSED = "market closed"
+    CLOCK_DOUBT = "clock doubt"
     ARMED = "armed"
     EVENING = "evening"
 
@@ -304,10 +305,11 @@ class FeedRestored(Fact, frozen=True, kw_only=True):
 
 
 class Hold(Fact, frozen=True, kw_only=True):
-    """Entries are held (``on``) or no longer held for ``reason``."""
+    """Entries are held (``on``) or no longer held for ``reason``. ``detail`` says it in words, where there is more to say."""
 
     reason: HoldReason
     on: bool
+    detail: str = ""
 
 
 class AlertOutcome(Fact, frozen=True, kw_only=True):

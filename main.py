@@ -45,7 +45,7 @@ import alerts
 import logger
 from checks import machine
 from config import VERSION, ConfigError, Settings, doubts, load, load_rules
-from desk import Desk
+from desk import CLOCK_SPACING_S, Desk
 from engine import Engine
 from events import (
     SECOND,
@@ -61,6 +61,7 @@ from events import (
     Shutdown,
     Tick,
 )
+from feeds.exchange import BarLags, ClockJudge, ClockWatch, ExchangeWatch
 from journal import (
     Damage,
     DiskFile,
@@ -88,7 +89,9 @@ from polygon_client import (
 )
 from risk_manager import Position
 from utils import (
-    Clock,
+    MEASUREMENTS_IN_A_ROW,
+    DoubtCause,
+    KeptClock,
     SystemClock,
     day_text,
     minute_text,
@@ -120,11 +123,14 @@ RECORD_OPEN_S = alerts.AFTER_CLOSE_S + 60
 FEED_FIRST_REAL_S = 2.0
 """How long, at a start in mid-session, the vendors' other questions wait for the stocks feed to be connected."""
 
-AFTER_THE_FEED = ("options", "chain")
+AFTER_THE_FEED = ("options", "chain", "exchange")
 """Sources that wait as well: no contract is asked for before there are bars."""
 
 NAP_S = 30
 """The longest sleep at a time outside sessions: a machine that was suspended wakes up in time."""
+
+TIME_ASK_S, TIME_DOUBTED_ASK_S = 3600, 300
+"""How often the vendor is asked for the time outside sessions, and how often while the clock is doubted."""
 
 INBOX_MAX = 10_000
 """Facts that may wait for the engine: about ten seconds of the busiest feed. More is an overflow."""
@@ -156,6 +162,9 @@ SWITCH_REAL_S = 0.0001
 
 WATCHDOG_REAL_S = 30.0
 """A loop that has not turned for this long will not turn again."""
+
+STOPPED_SHARE = 1 / 3
+"""The watchdog's own wait took longer than asked by this share of its limit: the process was stopped, not its loop."""
 
 
 Source = tuple[str, AsyncGenerator[Sequence[Event], None]]
@@ -235,7 +244,11 @@ class Inbox:
 
 
 class Watchdog:
-    """A thread that ends the process when the event loop has not turned for too long. In real time."""
+    """A thread that ends the process when the event loop has not turned for too long. In real time.
+
+    When its own wait took much longer than asked while the process used no processor time, the process was stopped
+    (SIGSTOP, a suspended machine): the loop could not turn either, and is given its time anew.
+    """
 
     def __init__(
         self,
@@ -265,8 +278,21 @@ class Watchdog:
             self._loop.call_later(self._limit_s / 10, self._turn)
 
     def _watch(self) -> None:
-        while not self._stopped.wait(self._limit_s / 10):
-            stood = time.monotonic() - self._turned_at
+        asked_s = self._limit_s / 10
+        began, used = time.monotonic(), time.process_time()
+        while not self._stopped.wait(asked_s):
+            # Read once: a stop between two readings would look like a loop that hangs.
+            woke, uses = time.monotonic(), time.process_time()
+            waited = woke - began
+            if waited - asked_s > STOPPED_SHARE * self._limit_s and uses - used < waited / 2:
+                self._turned_at = woke
+                log.warning(
+                    "was_stopped",
+                    text=f"⏸️ This process was stopped for {waited - asked_s:.0f} s, and goes on",
+                    seconds=round(waited - asked_s),
+                )
+            began, used = woke, uses
+            stood = woke - self._turned_at
             if stood > self._limit_s:
                 try:
                     log.critical(
@@ -337,7 +363,7 @@ class Worker:
         self,
         settings: Settings,
         *,
-        clock: Clock,
+        clock: KeptClock,
         random_source: random.Random,
         opener: Opener = DiskFile,
         transport: httpx.AsyncBaseTransport | None = None,
@@ -347,6 +373,10 @@ class Worker:
         self.rules = settings.rules
         self.desk: Desk | None = None
         self._clock = clock
+        self._clock_judge = ClockJudge(clock, settings.rules.clock_doubt_seconds)
+        self._clock_told_at: int | None = None
+        """When a doubt about the clock was last pushed while no session was on, µs."""
+        self._lags = BarLags(settings.rules.lag_bars)
         self._random = random_source
         self._opener = opener
         self._transport = transport
@@ -487,7 +517,7 @@ class Worker:
             if self._clock.now() < begin:
                 self._may_ask.set()
                 self._say_asleep(session)
-                await self._sleep_until(begin)
+                await self._sleep_to(begin)
                 continue
             await self._watch(session)
             await self._sum_up(session)
@@ -514,7 +544,7 @@ class Worker:
         key = settings.polygon_api_key.get_secret_value()
         rest = Rest(settings.polygon_rest_url, key, self._clock, self._transport)
         try:
-            await rest.market_status()
+            await self._ask_time(rest)
         except RestError as error:
             if self._is_key_settled():
                 return
@@ -530,6 +560,39 @@ class Worker:
         """Whether the key need not be tried: it has worked, or the worker stops. A position is watched in any case."""
         return self._key_has_worked or self._position is not None or self._stopping.is_set()
 
+    async def _ask_time(self, rest: Rest) -> None:
+        """Ask the vendor, and compare the clock with its answers' time. Raises RestError.
+
+        Asked again where that would change what is thought of the clock: one measurement alone does not.
+        """
+        for _ in range(MEASUREMENTS_IN_A_ROW):
+            measured = rest.skews_measured
+            await rest.market_status()
+            if rest.vendor_time is None or rest.skew is None or rest.skews_measured == measured:
+                return
+            self._clock.hear_date(rest.vendor_time)
+            self._compare_clock()
+            is_off = abs(rest.skew) > self.rules.clock_doubt_seconds
+            if is_off is (self._clock_judge.doubt is not None):
+                return
+
+    def _compare_clock(self) -> bool:
+        """Compare the clock while no session is on, and tell the phone that doubt begins. Returns whether it does."""
+        if not self._clock_judge.look():
+            return False
+        now, doubt = self._clock.now(), self._clock_judge.doubt
+        if doubt is not None and (
+            self._clock_told_at is None or now - self._clock_told_at >= CLOCK_SPACING_S * SECOND
+        ):
+            self._clock_told_at = now
+            position = None if self._position is None else self._position.opened.id
+            self._sender.submit(
+                alerts.clock_doubt(
+                    now, self.rules, since=now, detail=doubt.text, session=session_at(now), position=position
+                )
+            )
+        return True
+
     def _say_asleep(self, session: Session) -> None:
         wait = span_text(session.open - self._clock.now())
         early = f", closes early at {minute_text(session.close)}" if session.early else ""
@@ -538,6 +601,38 @@ class Worker:
             text=f"😴 No session now: the next opens {day_text(session.open)} ET{early}, in {wait}",
             opens=session.open,
         )
+
+    async def _sleep_to(self, begin: int) -> None:
+        """Sleep until a session begins (µs), or the time is another one than it was thought to be.
+
+        A clock that is wrong by days would sleep through sessions: the vendor is asked for the time now and then.
+        """
+        clock, asked_at = self._clock, self._clock.now()
+        while clock.now() < begin and not self._stopping.is_set():
+            await self._sleep_until(min(begin, clock.now() + NAP_S * SECOND))
+            begins = self._compare_clock()
+            doubt = self._clock_judge.doubt
+            if doubt is not None and doubt.cause is DoubtCause.SLOWED and not self._sender.pending:
+                # No session, no record and no alert depends on the time: days need not be given back at a tenth a day.
+                clock.begin_anew()
+                self._clock_judge.look()
+                self._clock_told_at = None
+                return
+            pause = TIME_ASK_S if doubt is None else TIME_DOUBTED_ASK_S
+            if begins or clock.now() - asked_at >= pause * SECOND:
+                asked_at = clock.now()
+                await self._ask_time_asleep()
+
+    async def _ask_time_asleep(self) -> None:
+        """Ask the vendor for its time while no session is on."""
+        key = self.settings.polygon_api_key.get_secret_value()
+        rest = Rest(self.settings.polygon_rest_url, key, self._clock, self._transport)
+        try:
+            await self._ask_time(rest)
+        except RestError as error:
+            log.debug("time_not_told", text=f"The vendor's time is not known: {error}", reason=str(error))
+        finally:
+            await rest.aclose()
 
     async def _sleep_until(self, moment: int) -> None:
         """Handle what still comes in until a time (µs), or until asked to stop."""
@@ -577,8 +672,8 @@ class Worker:
             self._resumable = past
         elif past is not None and session is not None:
             self.desk = self._desk(session)
-            self.desk.begin(now, past)
-            self.desk.resume(now, past)
+            self._begin(self.desk, past)
+            self.desk.resume(self._clock.now(), past)
             self.desk.take(self._clock.now(), Tick())
             self.desk.sum_up(self._clock.now())
             end = min(now + RECORD_OPEN_S * SECOND, current.open - CONNECT_EARLY_S * SECOND)
@@ -598,7 +693,23 @@ class Worker:
 
     def _desk(self, session: Session) -> Desk:
         journal = Journal(record_path(self.settings.data_dir, session.date), self._opener)
-        return Desk(self.settings, session, journal, self._sender, self._inbox.put_now)
+        return Desk(
+            self.settings,
+            session,
+            journal,
+            self._sender,
+            self._inbox.put_now,
+            time_is_known=self._is_time_known,
+        )
+
+    def _is_time_known(self) -> bool:
+        """Whether the clock has been compared with the vendor's, and is right."""
+        return self._clock.is_compared and self._clock_judge.doubt is None
+
+    def _begin(self, desk: Desk, past: Reader | None) -> None:
+        """Begin a session's record. One that is ahead of the clock is gone on with: time never goes back in a record."""
+        desk.begin(self._clock.now(), past)
+        self._clock.go_on_from(desk.latest)
 
     async def _close_desk(self) -> None:
         if self.desk is not None:
@@ -622,7 +733,7 @@ class Worker:
         )
         past, self._resumable = self._resumable, None
         desk = self.desk = self._desk(session)
-        desk.begin(clock.now(), past)
+        self._begin(desk, past)
         key = settings.polygon_api_key.get_secret_value()
         rest = Rest(settings.polygon_rest_url, key, clock, self._transport, ahead_us=ahead_us(settings.rules))
         try:
@@ -692,11 +803,15 @@ class Worker:
             session=session,
             spot=self._spot,
             streaming=lambda: options.streaming,
+            has_rows=self.engine is not None and bool(self.engine.chain),
         )
         yield "ticks", self._ticks()
+        watch = ClockWatch(vendor=rest, clock=clock, judge=self._clock_judge, lags=self._lags)
+        yield "clock", watch.events()
         yield "stocks", self._stocks.events()
         yield "options", options.events()
         yield "chain", chains.events()
+        yield "exchange", ExchangeWatch(vendor=rest, clock=clock, session=session).events()
 
     @property
     def _position(self) -> Position | None:
@@ -735,12 +850,14 @@ class Worker:
 
     async def _ticks(self) -> AsyncGenerator[Sequence[Event], None]:
         """A tick each second, on the second; the loop's own lag holds entries."""
-        lag_limit, is_lagging = self.rules.loop_lag_seconds, False
+        clock, lag_limit, is_lagging = self._clock, self.rules.loop_lag_seconds, False
         while True:
-            due = (self._clock.now() // SECOND + 1) * SECOND
-            await self._clock.sleep((due - self._clock.now()) / SECOND)
-            # The loop's lag is the process's own, so it is measured in real time whatever the clock's speed.
-            lag = (self._clock.now() - due) / SECOND / self._clock.speed
+            now = clock.now()
+            wait = ((now // SECOND + 1) * SECOND - now) / SECOND
+            began = time.monotonic()
+            await clock.sleep(wait)
+            # The loop's lag is the process's own: real time, whatever the clock's speed, and however it steps.
+            lag = time.monotonic() - began - wait / clock.speed
             if (lag > lag_limit) is not is_lagging:
                 is_lagging = not is_lagging
                 yield (Hold(reason=HoldReason.LOOP_LAG, on=is_lagging),)
@@ -754,6 +871,8 @@ class Worker:
             event = await self._inbox.get()
             now = self._clock.now()
             desk.take(now, event)
+            if type(event) is Bar:
+                self._lags.learn(now, event)
             if type(event) is FeedRestored:
                 self._may_ask.set()
             if isinstance(event, Shutdown) or now >= end:
@@ -820,12 +939,12 @@ def _first(error: BaseException) -> BaseException:
 # --- Entry point -------------------------------------------------------------------------------------
 
 
-async def work(settings: Settings) -> int:
+async def work(settings: Settings, clock: KeptClock) -> int:
     """The live worker on the machine's clock, until SIGTERM, SIGINT or SIGHUP."""
     loop = asyncio.get_running_loop()
     loop.set_default_executor(entry.threads())
     deadline = Deadline()
-    worker = Worker(settings, clock=SystemClock(), random_source=random.Random(), deadline=deadline)
+    worker = Worker(settings, clock=clock, random_source=random.Random(), deadline=deadline)
     _heed_signals(
         lambda: deadline.start(STOP_REAL_S, EXIT_OK), lambda: loop.call_soon_threadsafe(worker.stop)
     )
@@ -870,7 +989,7 @@ async def demonstrate(speed: float) -> int:
         print(f"The demo needs sim/ and all of requirements.txt ({error}).", file=sys.stderr)
         return EXIT_CRASHED
 
-    def make(settings: Settings, clock: Clock, random_source: random.Random) -> Worker:
+    def make(settings: Settings, clock: KeptClock, random_source: random.Random) -> Worker:
         return Worker(settings, clock=clock, random_source=random_source)
 
     loop = asyncio.get_running_loop()
@@ -959,17 +1078,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ConfigError as error:
         print("Bad configuration:", *error.faults, sep="\n  ", file=sys.stderr)
         return EXIT_CONFIG
+    clock = SystemClock()  # one for all: the log tells the time by which is decided
     logger.setup(
         level=settings.log_level,
         log_format=settings.log_format,
         log_file=settings.log_file,
         secrets=settings.secrets(),
-        clock=SystemClock().now,
+        clock=clock.now,
     )
     for doubt in (*doubts(), *machine.doubts()):
         log.warning("setting_doubtful", text=f"⚠️ {doubt}")
     try:
-        return asyncio.run(work(settings))
+        return asyncio.run(work(settings, clock))
     except Exception as error:
         log.critical("crashed", text=f"🛑 Crashed: {type(error).__name__}: {error}", exc_info=error)
         return EXIT_CRASHED

@@ -34,6 +34,7 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
+from datetime import UTC
 from enum import StrEnum
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, Generic, TypeVar
@@ -69,8 +70,9 @@ from events import (
     is_vwap,
     typical_price,
 )
+from feeds.vendor import NoAnswer
 from sight import Lags
-from utils import Clock, clock_text, trust
+from utils import Clock, VendorTime, clock_text, trust
 
 log = structlog.get_logger("polygon_client")
 
@@ -875,7 +877,7 @@ class RestErrorKind(StrEnum):
     EMPTY = "nothing there"
 
 
-class RestError(Exception):
+class RestError(NoAnswer):
     """A request gave nothing. The text holds neither key nor address. ``retry_after`` is seconds, for 429 only."""
 
     def __init__(
@@ -1072,7 +1074,7 @@ FINE_STATUSES = frozenset({"OK", "DELAYED"})
 MARKET_STATUSES = frozenset({"open", "closed", "extended-hours"})
 
 SKEW_ROUND_TRIP_US = 2 * SECOND
-"""A longer exchange says too little about the vendor's clock."""
+"""A longer exchange (in real time) says too little about the vendor's clock."""
 
 RETRY_AFTER_MAX_S = 3600.0
 """The longest wait that an answer is believed to ask for."""
@@ -1121,6 +1123,8 @@ class Rest:
         self._skew: float | None = None
         self.skews_measured = 0
         """How often ``skew`` was measured."""
+        self.vendor_time: VendorTime | None = None
+        """The same with its bounds, as the clock takes it."""
         self.bad = BadInput("REST", clock, self._scrub)
         self._api_key = api_key
         self._transport = transport
@@ -1380,7 +1384,7 @@ class Rest:
         asked_at = self._clock.now()
         try:
             async with client.stream("GET", url) as response:
-                self._measure_skew(response.headers.get("date"), asked_at)
+                self._measure_skew(response.headers, asked_at)
                 body = await _bounded_body(response, limit)
         except httpx.TimeoutException as error:
             raise RestError(RestErrorKind.TIMEOUT, type(error).__name__) from None
@@ -1441,13 +1445,17 @@ class Rest:
             return ""
         return printable(self._scrub(refusal.error or refusal.message or ""))[:160]
 
-    def _measure_skew(self, date: str | None, asked_at: int) -> None:
+    def _measure_skew(self, headers: httpx.Headers, asked_at: int) -> None:
+        """Measure the vendor's time by an answer's ``Date``, to which a cache's ``Age`` is added (both whole seconds)."""
         now = self._clock.now()
-        vendor = _http_date_us(date)
-        if vendor is None or now - asked_at > SKEW_ROUND_TRIP_US:
+        date, age = _http_date_us(headers.get("date")), _age_us(headers.get("age"))
+        if date is None or age is None or now - asked_at > SKEW_ROUND_TRIP_US * self._clock.speed:
             return
-        # The header's second is cut off, so on average its moment is half a second later.
-        self._skew = (vendor + SECOND // 2 - (asked_at + now) // 2) / SECOND
+        # Both headers are cut to the second, and the answer was dated between question and answer.
+        cut = SECOND if age == 0 else 2 * SECOND
+        low, high = date + age - now, date + age + cut - asked_at
+        self.vendor_time = VendorTime(low, high, now)
+        self._skew = (low + high) / 2 / SECOND
         self.skews_measured += 1
 
 
@@ -1588,9 +1596,19 @@ def _http_date_us(text: str | None) -> int | None:
     if text is None:
         return None
     try:
-        return int(email.utils.parsedate_to_datetime(text).timestamp()) * SECOND
+        date = email.utils.parsedate_to_datetime(text)
+        # A date that names no zone ("-0000") is UTC; Python would take it for this machine's.
+        return int((date if date.tzinfo is not None else date.replace(tzinfo=UTC)).timestamp()) * SECOND
     except (ValueError, TypeError, OverflowError):
         return None
+
+
+def _age_us(text: str | None) -> int | None:
+    """How long a cache has had the answer, µs: 0 without an ``Age``, None with one that is no number of a day."""
+    text = "0" if text is None else text.strip()
+    if not (text.isascii() and text.isdigit()) or len(text) > len("86400"):
+        return None
+    return int(text) * SECOND
 
 
 def retry_after_s(text: str | None, now: int) -> float | None:
@@ -3079,22 +3097,12 @@ REFUSED_POLL_S = 60.0
 LIMITED_POLL_S = 10.0
 """How long to wait after a 429 that does not say."""
 
-SKEWS_IN_A_ROW = 2
-"""Exchanges that must agree before the clock is doubted, or trusted again."""
-
-MARKET_STATUS_DELAY_S = 5.0
-"""How long after the open the exchange is asked whether it has opened."""
-
-MARKET_STATUS_EVERY_S = 60.0
-
-CLOSED_IN_A_ROW = {"closed": 1, "extended-hours": 2}
-"""How often in a row the exchange must say so before it is believed: the vendor may be late at the open."""
-
 
 class ChainPoller:
-    """Today's chain, polled in the session; and what the exchange's and the vendor's clocks say. Iterated once.
+    """Today's chain, polled in the session. Iterated once.
 
-    ``spot`` is the newest price or None; ``streaming`` whether quotes come by socket (else polls come faster).
+    ``spot`` is the newest price or None; ``streaming`` whether quotes come by socket (else polls come faster);
+    ``has_rows`` whether an earlier start of this session has had a chain with calls.
     """
 
     def __init__(
@@ -3106,6 +3114,7 @@ class ChainPoller:
         session: Session,
         spot: Callable[[], float | None],
         streaming: Callable[[], bool],
+        has_rows: bool = False,
     ) -> None:
         self._rest = rest
         self._clock = clock
@@ -3113,27 +3122,21 @@ class ChainPoller:
         self._session = session
         self._spot = spot
         self._streaming = streaming
-        self._outlet: Outlet[Chain | Hold] = Outlet()
+        self._outlet: Outlet[Chain] = Outlet()
         self._failures = 0
         self._told = ""
-        self._measured = 0
-        self._in_a_row = 0
-        self._is_doubted = False
+        self._has_rows = has_rows
+        """Whether an answer of this session has had calls."""
 
-    def events(self) -> AsyncGenerator[list[Chain | Hold], None]:
-        """The chain after each poll, and holds, all that wait at once. After the close it stays silent."""
+    def events(self) -> AsyncGenerator[list[Chain], None]:
+        """The chain after each poll, all that wait at once. After the close it stays silent."""
         return _iterate(self._outlet, self._run, "chain poller")
 
     async def _run(self) -> None:
-        await self._sleep_until(self._session.open)
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._poll())
-            group.create_task(self._ask_exchange())
-        await asyncio.Event().wait()
-
-    async def _sleep_until(self, at: int) -> None:
-        while (left := at - self._clock.now()) > 0:
+        while (left := self._session.open - self._clock.now()) > 0:
             await self._clock.sleep(left / SECOND)
+        await self._poll()
+        await asyncio.Event().wait()
 
     def _in_session(self) -> bool:
         return self._session.open <= self._clock.now() < self._session.close
@@ -3144,7 +3147,6 @@ class ChainPoller:
         while self._in_session():
             began_at = self._clock.now()
             wait = await self._poll_once()
-            self._judge_clock()
             not_before = self._clock.now() + round(wait * SECOND)
             # Looked at every second, so that a stream that falls silent speeds the polls up at once.
             while (left := max(not_before, began_at + round(self._pace() * SECOND)) - self._clock.now()) > 0:
@@ -3165,15 +3167,22 @@ class ChainPoller:
             )
         except RestError as error:
             return self._fail(error)
+        if self._has_rows and not chain.rows:
+            # Calls do not vanish in mid-session: the last good chain stays, and its age ends the entries in time.
+            self._failures += 1
+            self._tell_empty("⚠️ The chain came empty after good ones: the last good one stays")
+            return 0.0
         if self._failures:
             log.info(
                 "chain_polled_again",
                 text=f"✓ Chain polls work again after {self._failures} that failed",
                 failures=self._failures,
             )
-        self._failures, self._told = 0, ""
-        if not chain.rows:
-            self._tell_empty()
+        self._failures, self._has_rows = 0, bool(chain.rows)
+        if chain.rows:
+            self._told = ""
+        else:
+            self._tell_empty(f"⚠️ The chain is empty: no {rules.symbol} calls expire on {self._session.date}")
         self._outlet.put(chain)
         return 0.0
 
@@ -3195,60 +3204,8 @@ class ChainPoller:
             case _:
                 return 0.0
 
-    def _tell_empty(self) -> None:
-        text = f"⚠️ The chain is empty: no {self._rules.symbol} calls expire on {self._session.date}"
+    def _tell_empty(self, text: str) -> None:
+        """Said when it changes, and not at every poll."""
         if self._told != text:
             self._told = text
             log.warning("chain_empty", text=text, expiry=self._session.date)
-
-    # The clocks
-
-    def _judge_clock(self) -> None:
-        """Hold entries when our clock and the vendor's differ, by two exchanges in a row."""
-        skew = self._rest.skew
-        if skew is None or self._rest.skews_measured == self._measured:
-            return
-        self._measured = self._rest.skews_measured
-        is_off = abs(skew) > self._rules.clock_doubt_seconds
-        self._in_a_row = self._in_a_row + 1 if is_off is not self._is_doubted else 0
-        if self._in_a_row < SKEWS_IN_A_ROW:
-            return
-        self._in_a_row = 0
-        self._is_doubted = is_off
-        if is_off:
-            log.warning(
-                "clock_doubted",
-                text=f"⚠️ This machine's clock and the vendor's differ by {skew:+.1f} s: no entries until they agree",
-                skew_s=round(skew, 1),
-            )
-        else:
-            log.info("clock_trusted", text="✓ This machine's clock and the vendor's agree again")
-        self._outlet.put(Hold(reason=HoldReason.CLOCK_DOUBT, on=is_off))
-
-    async def _ask_exchange(self) -> None:
-        """Ask the exchange whether it is open; while it says no, hold entries and ask again each minute."""
-        await self._sleep_until(self._session.open + int(MARKET_STATUS_DELAY_S * SECOND))
-        counts: collections.Counter[str] = collections.Counter()
-        is_held = False
-        while self._in_session():
-            try:
-                market = await self._rest.market_status()
-            except RestError as error:
-                log.debug("market_status_failed", text=f"Market status: {error}", reason=str(error))
-                await self._clock.sleep(max(MARKET_STATUS_EVERY_S, error.retry_after or 0.0))
-                continue
-            counts[market] += 1
-            if market not in CLOSED_IN_A_ROW:
-                break
-            if not is_held and counts[market] >= CLOSED_IN_A_ROW[market]:
-                is_held = True
-                log.warning(
-                    "market_closed",
-                    text=f"⛔ The exchange says {market}, the calendar says open: no entries, asked again every minute",
-                    market=market,
-                )
-                self._outlet.put(Hold(reason=HoldReason.MARKET_CLOSED, on=True))
-            await self._clock.sleep(MARKET_STATUS_EVERY_S)
-        if is_held:
-            log.info("market_open", text="✓ The exchange says open")
-            self._outlet.put(Hold(reason=HoldReason.MARKET_CLOSED, on=False))

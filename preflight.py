@@ -334,7 +334,8 @@ class _Questions:
             text = "clock: could not be compared with the vendor's (no answer that was quick enough)"
             return Check(MARKET, Mark.WARNING, text, "ask again; entries need a clock that is right")
         side = "behind" if skew > 0 else "ahead of"
-        found = f"clock: {abs(skew):.1f} s {side} the vendor's, which is told in whole seconds (limit {limit:g} s)"
+        by = utils.difference_text(round(abs(skew) * SECOND))
+        found = f"clock: {by} {side} the vendor's, which is told in whole seconds (limit {limit:g} s)"
         if abs(skew) > limit:
             do = "set this machine's clock (NTP): entries are held until then"
             return Check(MARKET, Mark.FAIL, found, do)

@@ -15,8 +15,9 @@ import time
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from datetime import time as time_of_day
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, assert_never
 from zoneinfo import ZoneInfo
 
 import holidays
@@ -31,14 +32,311 @@ OPEN = time_of_day(9, 30)
 CLOSE = time_of_day(16, 0)
 EARLY_CLOSE = time_of_day(13, 0)
 SATURDAY = 5
+MINUTE, DAY = 60 * SECOND, 86_400 * SECOND
 
 
 # --- The clock ---------------------------------------------------------------------------------------
 
+SLOWING = 10
+"""`now` loses one µs in so many while it is ahead: it runs at 0.9 of its rate until the right time has caught up."""
+
+SAME_US = 50_000
+"""A smaller difference between the wall clock and ours is no step: reading two clocks takes a moment, too."""
+
+READS_MAX, READ_WITHIN_US = 5, 1_000
+"""Two clocks are read within this time, or again: a process that is stopped in between would see a step."""
+
+FRESH_US = 600 * SECOND
+"""How long the vendor's time, once measured, says something about ours. Ordinary oscillators part by 0.06 s in it."""
+
+DATE_FIRST_US = 120 * SECOND
+"""With a ``Date`` this young, bars that come late are late: a delayed plan or a slow network, not our clock."""
+
+EXACT_US = 1_200_000
+"""A measurement is good to so much at least: an answer's ``Date`` is cut to the second, and it may be 1.4 s on the way."""
+
+NEAR_US = 600_000
+"""A small step that takes the time this near to the vendor's is followed, even if ours seems a little nearer."""
+
+BAR_HOLD_US = (1 * SECOND, 3 * SECOND)
+"""How long after its second a bar arrives: the vendor holds it about 2 s for late prints; 1 s to 3 s were seen."""
+
+MEASUREMENTS_IN_A_ROW = 2
+"""So many measurements must say the same before the vendor's time makes the clock doubted, or trusted again."""
+
+RELEASE_SHARE = 0.75
+"""Doubt ends at this share of the limit, so that a clock that is off by just the limit does not flap."""
+
+NAP_REAL_S = 1.0
+"""The longest real wait at a time: whoever sleeps notices a step of the clock within it."""
+
 
 def utc_now() -> int:
-    """Now, in µs of UTC. The one place where the machine's clock is read for decisions."""
+    """Now, in µs of UTC, as the machine's wall clock has it. The one place that reads it."""
     return time.time_ns() // 1000
+
+
+def steady_now() -> int:
+    """µs since some moment in the past, by a clock that nobody can set.
+
+    ``CLOCK_BOOTTIME`` goes on while the machine is suspended; Linux's ``CLOCK_MONOTONIC`` stands still. With that one,
+    a position's time stop would be late by the sleep until the vendor could be asked for the time. Where there is no
+    such clock, or a virtual machine is paused as a whole, the wall clock shows the sleep as a step forward.
+    """
+    return _steady_ns() // 1000
+
+
+def _steady_source() -> Callable[[], int]:
+    """Reads the steady clock, in ns. Some kernels' emulations do not have the one that their headers name."""
+    try:
+        read = functools.partial(time.clock_gettime_ns, time.CLOCK_BOOTTIME)
+        read()
+    except (AttributeError, OSError):
+        return time.monotonic_ns
+    return read
+
+
+_steady_ns = _steady_source()
+
+
+class DoubtCause(StrEnum):
+    """Why the time is doubted."""
+
+    STEP = "step"
+    """The wall clock and the program's time differ, and the vendor's time does not agree with the wall clock."""
+    SLOWED = "slowed"
+    """The program's time is ahead of the right time and runs slower until that has caught up."""
+    DATE = "date"
+    """The vendor's ``Date`` says another time."""
+    BARS = "bars"
+    """The vendor's bars say another time."""
+
+
+class Doubt(NamedTuple):
+    """Why the time is doubted, and by how much the clock is ``off``: µs, positive when it is ahead."""
+
+    cause: DoubtCause
+    off: int
+
+    @property
+    def remedy(self) -> str:
+        """What the owner can do."""
+        is_set = self.cause is DoubtCause.SLOWED
+        return "nothing to do, it follows by itself" if is_set else "set this machine's clock (NTP)"
+
+    @property
+    def text(self) -> str:
+        """Which clock differs from which, and by how much."""
+        by, side = difference_text(abs(self.off)), "ahead of" if self.off > 0 else "behind"
+        match self.cause:
+            case DoubtCause.STEP:
+                return f"this machine's clock is {by} {side} the program's time, and the vendor's does not confirm it"
+            case DoubtCause.SLOWED:
+                left = span_text(self.off * SLOWING)
+                return f"the program's time is {by} ahead of the right time, and runs at 0.9 of its rate for {left}"
+            case DoubtCause.DATE:
+                return f"this machine's clock is {by} {side} the vendor's"
+            case DoubtCause.BARS:
+                return f"this machine's clock is {by} {side} the vendor's, as its bars tell"
+            case _:
+                assert_never(self.cause)
+
+
+def difference_text(difference: int) -> str:
+    """How far two clocks differ (µs): ``3.0 s``, ``10m00s``, ``3 days``."""
+    if difference < MINUTE:
+        return f"{difference / SECOND:.1f} s"
+    days = round(difference / DAY)
+    return span_text(difference + SECOND // 2) if days < 2 else f"{days} days"
+
+
+class VendorTime(NamedTuple):
+    """One measurement: the vendor's time was ``low`` to ``high`` µs ahead of `now` (negative: behind) when that was ``at``."""
+
+    low: int
+    high: int
+    at: int
+
+
+class _Evidence:
+    """What one source says of the vendor's time, against a time that only the steady clock carries on."""
+
+    def __init__(self) -> None:
+        self.low = self.high = 0
+        """How far the vendor's time is ahead, µs: from … to."""
+        self.measured_at: int | None = None
+        """When it was last measured, by the steady clock, µs; None: never."""
+        self.is_off = False
+        """Whether by this source the clock is off by more than the limit."""
+        self._is_news = False
+        self._judged = 0
+        self._in_a_row = 0
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether enough measurements have been judged, the last said what was thought before, and it is not too vague."""
+        is_exact = (self.high - self.low) // 2 <= EXACT_US
+        return self._judged >= MEASUREMENTS_IN_A_ROW and not self._in_a_row and is_exact
+
+    @property
+    def middle(self) -> int:
+        """The best guess, µs."""
+        return (self.low + self.high) // 2
+
+    def is_fresh(self, steady: int, within: int = FRESH_US) -> bool:
+        """Whether it was measured that short a time ago."""
+        return self.measured_at is not None and steady - self.measured_at <= within
+
+    def learn(self, low: int, high: int, steady: int, *, narrows: bool) -> None:
+        """Take a measurement in. With ``narrows``, what it shares with the ones before is kept: they agree in that."""
+        if narrows and self.is_fresh(steady) and max(low, self.low) <= min(high, self.high):
+            low, high = max(low, self.low), min(high, self.high)
+        self.low, self.high, self.measured_at = low, high, steady
+        self._is_news = True
+
+    def move(self, by: int) -> None:
+        """What it is measured against moves by ``by`` µs."""
+        self.low -= by
+        self.high -= by
+
+    def judge(self, lead: int, limit: int, *, ahead_counts: bool = True) -> None:
+        """Judge a measurement that is new, of a time that is ``lead`` µs ahead of what was measured against.
+
+        A measurement that leaves more open than half the limit proves so much less. Without ``ahead_counts`` only a
+        clock that is behind is off.
+        """
+        if not self._is_news:
+            return
+        self._is_news = False
+        self._judged += 1
+        off = lead - self.middle
+        vague = max(0, (self.high - self.low) // 2 - limit // 2)
+        is_beyond = abs(off) - vague > limit * (RELEASE_SHARE if self.is_off else 1)
+        if (is_beyond and (ahead_counts or off < 0)) is self.is_off:
+            self._in_a_row = 0
+            return
+        self._in_a_row += 1
+        if self._in_a_row >= MEASUREMENTS_IN_A_ROW:
+            self.is_off = not self.is_off
+            self._in_a_row = 0
+
+    def clear(self) -> None:
+        """The clock has been set by it: it is not off."""
+        self.is_off = False
+        self._in_a_row = 0
+
+
+class Timekeeper:
+    """What time it is, from the wall clock, a steady clock and the vendor's. Pure: every reading (µs) is passed in.
+
+    The right time is thought to be ``line`` + the steady clock: at the start the wall clock's time. A step of the wall
+    clock moves the line only once the vendor's time agrees with it. Forward, `now` goes along at once. Backward, it
+    runs at 0.9 of its rate until the right time has caught up: it never stands still and never goes back.
+    """
+
+    def __init__(self, wall: int, steady: int) -> None:
+        self._line = wall - steady
+        self._lead, self._lead_since = 0, steady
+        """How far `now` was ahead of the right time, and when."""
+        self._step = 0
+        """How far the wall clock is ahead of the right time."""
+        self._moved_at = wall
+        """`now` when the line last moved: what was measured before tells nothing any more."""
+        self._date, self._bars = _Evidence(), _Evidence()
+        self._is_slowed = False
+
+    def at(self, steady: int) -> int:
+        """`now` when the steady clock says ``steady``."""
+        right = self._line + steady
+        return right + self._lead_at(steady) if self._lead else right
+
+    @property
+    def is_compared(self) -> bool:
+        """Whether the vendor's time is known well enough to say that there is no doubt."""
+        return self._date.is_settled or (self._date.measured_at is None and self._bars.is_settled)
+
+    def _lead_at(self, steady: int) -> int:
+        """How far `now` is ahead of the right time."""
+        return max(0, self._lead - (steady - self._lead_since) // SLOWING)
+
+    def hear_date(self, vendor: VendorTime, steady: int) -> None:
+        """Take in what a ``Date`` tells. It has whole seconds; several, taken together, tell fractions of them."""
+        if vendor.at >= self._moved_at:
+            lead = self._lead_at(steady)
+            self._date.learn(vendor.low + lead, vendor.high + lead, steady, narrows=True)
+
+    def hear_bars(self, lag: int, since: int, steady: int) -> None:
+        """Take in the median ``lag`` of bars that arrived from ``since`` on; it is negative before their seconds' ends."""
+        if since >= self._moved_at:
+            soonest, latest = BAR_HOLD_US
+            lead = self._lead_at(steady)
+            self._bars.learn(soonest - lag + lead, latest - lag + lead, steady, narrows=False)
+
+    def go_on_from(self, latest: int, steady: int) -> None:
+        """Let `now` be ``latest`` at least, where a record ends. If the wall clock is behind that, it has stepped back."""
+        ahead = latest - self.at(steady)
+        if ahead > 0:
+            self._move(ahead)
+            self._moved_at = latest
+
+    def check(self, wall: int, steady: int, limit: int) -> Doubt | None:
+        """Compare the wall clock; follow its step if the vendor's time agrees with it within ``limit`` µs.
+
+        Returns why the time is doubted; None when it is not.
+        """
+        step = wall - self._line - steady
+        self._step = step if abs(step) > SAME_US else 0
+        known = next((found for found in (self._date, self._bars) if found.is_fresh(steady)), None)
+        if self._step and known is not None:
+            off = abs(known.middle - self._step)
+            # Within the limit, and no step away from the vendor's time: a wall clock that drifts is not run after.
+            if off <= limit and off <= max(abs(known.middle), NEAR_US):
+                self._follow(steady)
+        self._judge_vendor(steady, limit)
+        return self._doubt(steady, limit)
+
+    def _follow(self, steady: int) -> None:
+        """Take the wall clock's time for the right one."""
+        now = self.at(steady)
+        self._move(self._step)
+        self._lead, self._lead_since = max(0, now - self._line - steady), steady
+        self._moved_at = self.at(steady)
+        self._date.clear()
+        self._bars.clear()
+
+    def _move(self, by: int) -> None:
+        self._line += by
+        self._step -= by
+        self._date.move(by)
+        self._bars.move(by)
+
+    def _judge_vendor(self, steady: int, limit: int) -> None:
+        """Whether the vendor's time differs from ours, by either source.
+
+        Bars that come too early prove that our clock is behind. Bars that come late prove nothing where a ``Date`` is
+        known: the plan is delayed, or the network slow.
+        """
+        date, bars, lead = self._date, self._bars, self._lead_at(steady)
+        date.judge(lead, limit)
+        bars.judge(lead, limit, ahead_counts=not date.is_fresh(steady, DATE_FIRST_US))
+        if self._is_slowed:  # how far that is off is known, and no news
+            date.clear()
+            bars.clear()
+
+    def _doubt(self, steady: int, limit: int) -> Doubt | None:
+        if abs(self._step) > limit:
+            return Doubt(DoubtCause.STEP, self._step)
+        lead = self._lead_at(steady)
+        self._is_slowed = lead > (limit * RELEASE_SHARE if self._is_slowed else limit)
+        if self._is_slowed:
+            return Doubt(DoubtCause.SLOWED, lead)
+        # A source that has fallen silent is overruled by the other.
+        has_date, has_bars = self._date.is_fresh(steady), self._bars.is_fresh(steady)
+        if self._date.is_off and (has_date or not has_bars):
+            return Doubt(DoubtCause.DATE, lead - self._date.middle)
+        if self._bars.is_off and (has_bars or not has_date):
+            return Doubt(DoubtCause.BARS, lead - self._bars.middle)
+        return None
 
 
 class Clock(Protocol):
@@ -47,48 +345,114 @@ class Clock(Protocol):
     speed: float
 
     def now(self) -> int:
-        """Now, in µs of UTC. Never goes back."""
+        """Now, in µs of UTC. Never goes back and never stands still."""
 
     async def sleep(self, seconds: float) -> None:
         """Wait for that many seconds of this clock."""
 
 
-class SystemClock:
-    """The machine's clock, kept from going back: a step back stands still until the time has caught up."""
+class KeptClock(Clock, Protocol):
+    """A clock that is compared with the machine's wall clock and the vendor's time. See `Timekeeper`."""
 
-    speed = 1.0
+    @property
+    def is_compared(self) -> bool:
+        """Whether the vendor's time is known well enough to say that there is no doubt."""
 
-    def __init__(self) -> None:
-        self._latest = 0
+    def check(self, limit_s: float) -> Doubt | None:
+        """Compare the wall clock. Returns why the time is doubted (differences over ``limit_s``), None when it is not."""
+
+    def hear_date(self, vendor: VendorTime) -> None:
+        """Take in what the ``Date`` of a vendor's answer tells."""
+
+    def hear_bars(self, lag: int, since: int) -> None:
+        """Take in the median lag (µs) of bars that arrived from ``since`` on."""
+
+    def go_on_from(self, latest: int) -> None:
+        """Go on behind ``latest`` (µs), the last time of a record."""
+
+    def begin_anew(self) -> None:
+        """Forget all that was, and begin at the wall clock, which may be back: only while nothing depends on the time."""
+
+
+class SteadyClock:
+    """A clock kept by a `Timekeeper`. ``wall`` and ``steady`` read its two clocks, in µs; both run at ``speed``."""
+
+    def __init__(self, wall: Callable[[], int], steady: Callable[[], int], speed: float = 1.0) -> None:
+        self.speed = speed
+        self._wall = wall
+        self._steady = steady
+        self._keeper = Timekeeper(*self._read())
 
     def now(self) -> int:
         """Now, in µs of UTC."""
-        self._latest = max(self._latest, utc_now())
-        return self._latest
+        return self._keeper.at(self._steady())
 
     async def sleep(self, seconds: float) -> None:
-        """Wait for that many seconds."""
-        await asyncio.sleep(max(0.0, seconds))
+        """Wait for that many seconds; less when the clock steps forward meanwhile, a ninth more while it is slowed."""
+        end = self.now() + round(seconds * SECOND)
+        latest = self._steady() + round(seconds * SECOND * SLOWING / (SLOWING - 1))
+        while True:
+            left = min(end - self.now(), latest - self._steady()) / SECOND
+            await asyncio.sleep(min(max(0.0, left) / self.speed, NAP_REAL_S))
+            if end <= self.now() or latest <= self._steady():
+                return
+
+    @property
+    def is_compared(self) -> bool:
+        """Whether the vendor's time is known well enough to say that there is no doubt."""
+        return self._keeper.is_compared
+
+    def check(self, limit_s: float) -> Doubt | None:
+        """Compare the wall clock. Returns why the time is doubted (differences over ``limit_s``), None when it is not."""
+        return self._keeper.check(*self._read(), round(limit_s * SECOND))
+
+    def hear_date(self, vendor: VendorTime) -> None:
+        """Take in what the ``Date`` of a vendor's answer tells."""
+        self._keeper.hear_date(vendor, self._steady())
+
+    def hear_bars(self, lag: int, since: int) -> None:
+        """Take in the median lag (µs) of bars that arrived from ``since`` on."""
+        self._keeper.hear_bars(lag, since, self._steady())
+
+    def go_on_from(self, latest: int) -> None:
+        """Go on behind ``latest`` (µs), the last time of a record."""
+        self._keeper.go_on_from(latest, self._steady())
+
+    def begin_anew(self) -> None:
+        """Forget all that was, and begin at the wall clock, which may be back: only while nothing depends on the time."""
+        self._keeper = Timekeeper(*self._read())
+
+    def _read(self) -> tuple[int, int]:
+        """The wall clock and the steady one at the same moment, µs."""
+        for _ in range(READS_MAX):
+            before, wall, after = self._steady(), self._wall(), self._steady()
+            if after - before <= READ_WITHIN_US * self.speed:
+                break
+        return wall, (before + after) // 2
 
 
-class ScaledClock:
+class SystemClock(SteadyClock):
+    """The machine's clock."""
+
+    def __init__(self) -> None:
+        super().__init__(utc_now, steady_now)
+
+
+class ScaledClock(SteadyClock):
     """A clock that starts at ``start`` (µs of UTC) and runs ``speed`` times as fast as the machine's.
 
     ``origin_ns`` is the machine's monotonic time at ``start`` (default: now), so that two processes can share one.
+    ``wall_off`` sets its wall clock that many µs wrong, at any time: its time is then what a worker makes of that.
     """
 
-    def __init__(self, start: int, speed: float, origin_ns: int | None = None) -> None:
-        self.speed = speed
+    def __init__(self, start: int, speed: float, origin_ns: int | None = None, wall_off: int = 0) -> None:
         self.start = start
         self.origin_ns = time.monotonic_ns() if origin_ns is None else origin_ns
+        self.wall_off = wall_off
+        super().__init__(lambda: self.start + self._passed() + self.wall_off, self._passed, speed)
 
-    def now(self) -> int:
-        """Now, in µs of UTC of the scaled day."""
-        return self.start + int((time.monotonic_ns() - self.origin_ns) * self.speed) // 1000
-
-    async def sleep(self, seconds: float) -> None:
-        """Wait for that many seconds of the scaled day."""
-        await asyncio.sleep(max(0.0, seconds) / self.speed)
+    def _passed(self) -> int:
+        return int((time.monotonic_ns() - self.origin_ns) * self.speed) // 1000
 
 
 # --- New York time -----------------------------------------------------------------------------------

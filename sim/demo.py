@@ -22,7 +22,7 @@ from sim.market import Episode, Market
 from sim.pushover import LoopbackPushover, Message
 from sim.screen import framed
 from sim.server import LoopbackMarket
-from utils import Clock, ScaledClock, clock_text, session_on, span_text
+from utils import Clock, KeptClock, ScaledClock, clock_text, session_on, span_text
 
 DAY = date(2025, 10, 2)
 SEED = 5
@@ -56,7 +56,7 @@ class Runnable(Protocol):
         """Ask it to stop."""
 
 
-MakeWorker = Callable[[Settings, Clock, random.Random], Runnable]
+MakeWorker = Callable[[Settings, KeptClock, random.Random], Runnable]
 
 
 class Phone:

@@ -106,6 +106,8 @@ FAULTS: dict[str, Spec] = {
     "aggregates_lag": Spec("second aggregates are `by` seconds older than usual", True, {"by": 60.0}),
     "market_closed": Spec("the market status says closed", True, {}),
     "skewed_date": Spec("the Date header and the server time are `by` seconds off", True, {"by": 30.0}),
+    "cached": Spec("a cache answers: the Date header is `by` seconds old, and Age says so", True, {"by": 30}),
+    "no_date": Spec("a proxy takes the Date header away", True, {}),
     "no_quotes": Spec("rows of the chain without `last_quote`: the plan has none", True, {}),
     "delayed_quotes": Spec("rows of the chain that say DELAYED", True, {}),
     "bad_page": Spec(

@@ -240,7 +240,13 @@ class LoopbackMarket:
         return key == self._api_key
 
     async def _stamp(self, request: web.Request, response: web.StreamResponse) -> None:
-        response.headers["Date"] = formatdate(self.server_time() / SECOND, usegmt=True)
+        cached = self.faults.take("cached")
+        age = int(cached["by"]) if cached else 0
+        response.headers["Date"] = formatdate(self.server_time() // SECOND - age, usegmt=True)
+        if age:
+            response.headers["Age"] = str(age)
+        if self.faults.take("no_date"):
+            del response.headers["Date"]
 
     def server_time(self) -> int:
         """What the server takes for now, µs: the clock's, unless its date is skewed."""

@@ -7,12 +7,9 @@ says, to the nanosecond, how long a thread has waited for a processor; elsewhere
 
 from __future__ import annotations
 
-import asyncio
 import os
-import time
 from pathlib import Path
 
-from events import SECOND
 from utils import ScaledClock
 
 SCHEDSTAT = Path("/proc/thread-self/schedstat")
@@ -42,10 +39,10 @@ class Waited:
 class PatientClock(ScaledClock):
     """A scaled clock that leaves out the time in which its thread waited for a processor."""
 
-    def __init__(self, start: int, speed: float) -> None:
+    def __init__(self, start: int, speed: float, origin_ns: int | None = None, wall_off: int = 0) -> None:
         self._waited = Waited()
         self._origin_ns = 0
-        super().__init__(start, speed, time.monotonic_ns())
+        super().__init__(start, speed, origin_ns, wall_off)
 
     @property
     def origin_ns(self) -> int:
@@ -55,11 +52,3 @@ class PatientClock(ScaledClock):
     @origin_ns.setter
     def origin_ns(self, value: int) -> None:
         self._origin_ns = value
-
-    async def sleep(self, seconds: float) -> None:
-        """Wait for that many seconds of the scaled day: longer, where the machine was busy."""
-        left = round(max(0.0, seconds) * SECOND)
-        end = self.now() + left
-        await asyncio.sleep(left / SECOND / self.speed)
-        while (left := end - self.now()) > 0:  # noqa: ASYNC110 - a clock cannot be told when it has got that far
-            await asyncio.sleep(left / SECOND / self.speed)

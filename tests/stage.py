@@ -73,9 +73,16 @@ class Stage:
     """A running worker, and what surrounds it."""
 
     def __init__(
-        self, worker: Worker, vendor: LoopbackMarket, pushover: LoopbackPushover, clock: ScaledClock
+        self,
+        worker: Worker,
+        vendor: LoopbackMarket,
+        pushover: LoopbackPushover,
+        clock: ScaledClock,
+        own: ScaledClock,
     ) -> None:
         self.worker = worker
+        self.own = own
+        """The worker's clock; ``clock`` has the true time."""
         self.vendor = vendor
         self.pushover = pushover
         self.clock = clock
@@ -124,11 +131,13 @@ async def stage(
     opener: Opener = DiskFile,
     transport: httpx.AsyncBaseTransport | None = None,
     prepare: Callable[[LoopbackMarket, LoopbackPushover], None] | None = None,
+    wall_off_s: float = 0.0,
     **changes: Any,
 ) -> AsyncIterator[Stage]:
-    """A worker that starts ``start_s`` seconds after the open. Ends it in any case."""
+    """A worker that starts ``start_s`` seconds after the open, on a wall clock that is off. Ends it in any case."""
     made = market(episodes)
     clock = PatientClock(session().open + round(start_s * SECOND), speed)
+    own = PatientClock(clock.start, speed, clock.origin_ns, round(wall_off_s * SECOND))
     async with (
         LoopbackMarket(made, clock, KEY, plan=plan) as vendor,
         LoopbackPushover(clock, TOKEN, USER) as pushover,
@@ -137,12 +146,12 @@ async def stage(
             prepare(vendor, pushover)
         worker = Worker(
             settings(vendor, pushover, folder, **changes),
-            clock=clock,
+            clock=own,
             random_source=random.Random(SEED),
             opener=opener,
             transport=transport,
         )
-        play = Stage(worker, vendor, pushover, clock)
+        play = Stage(worker, vendor, pushover, clock, own)
         try:
             yield play
         finally:

@@ -427,6 +427,14 @@ def system_pushes(position: str | None) -> list[Alert]:
         alerts.record_off(DECIDED, RULES, since=since, reason="no space left", position=position),
         alerts.record_on(DECIDED, RULES, since=since, position=position),
         alerts.cap_reached(DECIDED, RULES, entries=5, position=position),
+        alerts.clock_doubt(
+            DECIDED,
+            RULES,
+            since=since,
+            detail="this machine's clock is slow",
+            session=SESSION,
+            position=position,
+        ),
         alerts.market_closed(DECIDED, RULES, session=SESSION, position=position),
     ]
     if position:

@@ -88,7 +88,7 @@ def desk(folder: Path, held: list[Event], sender: alerts.Sender | None = None) -
     return Desk(chosen, SESSION, Journal(record_path(folder, SESSION.date)), sender, held.append)
 
 
-async def test_a_clock_behind_the_record_stands_still_until_it_has_caught_up(tmp_path: Path) -> None:
+async def test_a_fact_with_a_time_of_before_the_records_end_gets_the_records_time(tmp_path: Path) -> None:
     path, held = record_path(tmp_path, SESSION.date), list[Event]()
     first = desk(tmp_path, held)
     first.begin(at(0), None)
@@ -96,11 +96,14 @@ async def test_a_clock_behind_the_record_stands_still_until_it_has_caught_up(tmp
     first.take(at(20), Tick())
     await first.end()
     second, past = desk(tmp_path, held), Reader(path)
+    assert second.latest == 0
     second.begin(at(19.5), past)
+    assert second.latest == at(20)
     second.resume(at(19.5), past)
     second.take(at(19.75), Tick())
     second.take(at(20.25), Tick())
     await second.end()
+    assert [line.now for line in Reader(path)] == sorted(line.now for line in Reader(path))
     times = [line.now for line in Reader(path) if isinstance(line, Entry)]
     assert times == [at(10), at(20), at(20), at(20), at(20.25)]
     assert held == []
@@ -291,6 +294,47 @@ def test_no_frozen_price_is_printed_as_if_it_were_live() -> None:
         "🙈 FEED BLIND: IWM not seen, no bar for 1m02s",
         "🙈 Data feed blind: IWM not seen, for 47s; IWM $215.00 is 1m49s old",
     ]
+
+
+def test_armed_waits_for_the_clock_to_be_compared_and_says_when_it_was_not() -> None:
+    known: list[bool] = []
+    later = [(float(s), Tick()) for s in range(3, 100)]
+    bars = [(s + 1.5, bar(s, symbol=symbol)) for s in range(1, 98) for symbol in ("IWM", "SPY")]
+    facts = sorted([*OPENED, *later, *bars], key=lambda fact: fact[0])
+    [(second, alert)] = told(facts, Duties(arms=True, time_is_known=lambda: bool(known)))
+    assert (second, alert.title) == (60, "⚠️ IWM: armed, not all well")
+    assert "Not well: this machine's clock is not yet compared with the vendor's." in alert.message
+    known.append(True)
+    [(second, alert)] = told(facts, Duties(arms=True, time_is_known=lambda: bool(known)))
+    assert (second, alert.title) == (2, "✅ IWM: armed")
+
+
+def test_clock_doubt_is_named_in_armed_and_pushed_once_an_hour() -> None:
+    detail = "this machine's clock is 3.0 s behind the vendor's"
+    doubt, trust = (
+        Hold(reason=HoldReason.CLOCK_DOUBT, on=on, detail=detail if on else "") for on in (True, False)
+    )
+    facts: list[tuple[float, Event]] = [
+        (1.8, doubt),
+        (3, trust),
+        (4, doubt),
+        (3601.7, trust),
+        (3601.8, doubt),
+    ]
+    ticks = [(float(s), Tick()) for s in range(3, 100)]
+    found = told(sorted([*OPENED, *facts, *ticks], key=lambda fact: fact[0]))
+    assert [(second, alert.title) for second, alert in found] == [
+        (1.8, "⚠️ IWM: clock doubt"),
+        (3, "✅ IWM: armed"),
+        (3601.8, "⚠️ IWM: clock doubt"),
+    ]
+    assert found[0][1].message.splitlines() == [
+        f"Since Thu 02 Oct 09:30 ET by this program's time: {detail}.",
+        "Now: no entries until they agree; compared every second.",
+        "You: set this machine's clock (switch NTP on). The program follows by itself.",
+    ]
+    lasting = told(sorted([*OPENED, facts[0], *ticks], key=lambda fact: fact[0]))
+    assert f"entries held (clock doubt: {detail}; see that NTP sets it)" in lasting[-1][1].message
 
 
 def test_armed_is_told_once_a_session_whatever_restarts() -> None:

@@ -281,9 +281,13 @@ def test_documents_are_tidy(name: str) -> None:
 LOG_METHODS = {"debug", "info", "warning", "error", "critical", "exception"}
 
 
+PACKAGES = ("checks", "delivery", "feeds", "worker")
+"""The packages that the worker needs."""
+
+
 def sources() -> list[Path]:
     """The files of the worker: top-level modules and the packages that it needs."""
-    return sorted([*ROOT.glob("*.py"), *(ROOT / "delivery").glob("*.py"), *(ROOT / "worker").glob("*.py")])
+    return sorted([*ROOT.glob("*.py"), *(path for name in PACKAGES for path in (ROOT / name).glob("*.py"))])
 
 
 def logged_events() -> dict[str, str]:

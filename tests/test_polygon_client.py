@@ -67,7 +67,7 @@ from sim.faults import GARBAGE
 from sim.market import Market, SimBar
 from sim.server import LoopbackMarket, Plan
 from tests.patience import PatientClock
-from utils import Clock, ScaledClock, session_on
+from utils import Clock, ScaledClock, VendorTime, session_on
 
 KEY = "kEy-0123456789abcdef"
 """The key of every test here: it must appear in no log and no exception."""
@@ -776,11 +776,13 @@ async def test_the_market_status_is_the_exchange_s_own(body: Any, expected: str)
 async def test_skew_is_the_vendor_s_clock_minus_ours_by_the_last_quick_exchange() -> None:
     clock = StillClock()
 
-    def dated(text: str, took_s: float = 0.0) -> Handler:
+    def dated(text: str, took_s: float = 0.0, age: str | None = None) -> Handler:
         def answer(request: httpx.Request) -> httpx.Response:
             clock._now += round(took_s * SECOND)
             response = ok([])
             response.headers["date"] = text
+            if age is not None:
+                response.headers["age"] = age
             return response
 
         return answer
@@ -790,15 +792,21 @@ async def test_skew_is_the_vendor_s_clock_minus_ours_by_the_last_quick_exchange(
         dated("Thu, 02 Oct 2025 13:29:50 GMT"),
         dated("Thu, 02 Oct 2025 15:00:00 GMT", took_s=3.0),
         dated("yesterday"),
+        dated("Thu, 02 Oct 2025 13:29:03 -0000", age="60"),
+        dated("Thu, 02 Oct 2025 13:29:03 GMT", age="soon"),
+        dated("Thu, 02 Oct 2025 13:29:03 GMT", age="8640000"),
+        dated("Thu, 02 Oct 2025 13:30:30 GMT", took_s=1.0),
     )
     async with open_rest(server, clock=clock) as rest:
         assert rest.skew is None
         seen: list[float | None] = []
-        for _ in range(4):
+        for _ in range(8):
             await rest.chain("IWM", EXPIRY, 215.0, 4.0)
             seen.append(rest.skew)
-    assert seen == [30.5, -9.5, -9.5, -9.5]
-    assert rest.skews_measured == 2
+    assert seen == [30.5, -9.5, -9.5, -9.5, 1.0, 1.0, 1.0, 27.0]
+    assert rest.skews_measured == 4
+    # Dated at 30.0 to 30.999… s, asked at 3 s and answered at 4 s past the half minute.
+    assert rest.vendor_time == VendorTime(26 * SECOND, 28 * SECOND, clock.now())
 
 
 async def serve_once(
@@ -2014,33 +2022,23 @@ async def test_too_many_requests_are_waited_out() -> None:
     assert (second - first) / SECOND >= 40
 
 
-async def test_clocks_that_differ_hold_entries_until_they_agree(logged: list[Any]) -> None:
-    async with open_place(speed=20) as place:
-        place.faults.add("skewed_date", by=30.0)
+async def test_a_chain_that_is_empty_is_said_when_it_changes_and_never_replaces_a_good_one(
+    logged: list[Any],
+) -> None:
+    async with open_place(speed=40) as place:
+        place.faults.add("rest_empty", path="/v3/snapshot", times=3)
         watch = place.poller()
-        await watch.until(lambda: watch.all(Hold))
-        assert len(watch.all(Chain)) >= 2
-        place.faults.clear()
-        await watch.until(lambda: len(watch.all(Hold)) == 2)
-    assert watch.all(Hold) == [Hold(reason=HoldReason.CLOCK_DOUBT, on=on) for on in (True, False)]
-    assert any(
-        re.search(r"clock and the vendor's differ by \+(28|29|30|31|32)\.\d s", text)
-        for text in texts(logged)
-    )
-
-
-async def test_an_exchange_that_is_closed_holds_entries_until_it_opens() -> None:
-    async with open_place(speed=250) as place:
-        place.faults.add("market_closed")
-        watch = place.poller()
-        await watch.until(lambda: watch.all(Hold))
-        place.faults.clear()
-        await watch.until(lambda: len(watch.all(Hold)) == 2)
-        asked = [request.at for request in place.server.requests if "marketstatus" in request.path]
-        await asyncio.sleep(0.4)
-        assert len(asked) == len([r for r in place.server.requests if "marketstatus" in r.path])
-    assert watch.all(Hold) == [Hold(reason=HoldReason.MARKET_CLOSED, on=on) for on in (True, False)]
-    assert (asked[1] - asked[0]) / SECOND >= 60
+        await watch.until(lambda: any(chain.rows for chain in watch.all(Chain)))
+        assert [bool(chain.rows) for chain in watch.all(Chain)] == [False, False, False, True]
+        place.faults.add("rest_empty", path="/v3/snapshot", times=4)
+        await watch.until(lambda: len(watch.all(Chain)) == 6)
+        assert all(chain.rows for chain in watch.all(Chain)[3:])
+    events = [(entry["event"], entry["text"]) for entry in logged if entry["event"].startswith("chain_")]
+    assert events == [
+        ("chain_empty", f"⚠️ The chain is empty: no IWM calls expire on {session().date}"),
+        ("chain_empty", "⚠️ The chain came empty after good ones: the last good one stays"),
+        ("chain_polled_again", "✓ Chain polls work again after 4 that failed"),
+    ]
 
 
 async def test_nothing_is_polled_before_the_open_or_after_the_close() -> None:

@@ -1141,6 +1141,17 @@ async def test_status_date_and_lag() -> None:
     assert all(server.faults.fired[name] for name in ("market_closed", "skewed_date", "aggregates_lag"))
 
 
+async def test_a_cached_answer_names_its_age_and_a_proxy_may_take_the_date_away() -> None:
+    async with serving(speed=1.0) as server, rest(server) as client:
+        server.faults.add("cached", by=100)
+        response = await client.get("/v1/marketstatus/now")
+        dated = parsedate_to_datetime(response.headers["Date"]).timestamp() + int(response.headers["Age"])
+        assert 0 <= server.clock.now() / SECOND - dated < 6
+        server.faults.clear()
+        server.faults.add("no_date")
+        assert "Date" not in (await client.get("/v1/marketstatus/now")).headers
+
+
 def test_every_fault_is_tried_here() -> None:
     text = Path(__file__).read_text(encoding="utf-8")
     assert [name for name in FAULTS if f'"{name}"' not in text] == []

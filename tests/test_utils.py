@@ -279,17 +279,52 @@ def test_momentum_has_three_decimals_and_two_digits(value: float, text: str) -> 
 # --- Clocks ------------------------------------------------------------------------------------------
 
 
-def test_the_system_clock_tells_the_time_and_never_goes_back() -> None:
+CLOCK_START = utc(2025, 10, 2, 14, 30)
+
+
+def test_the_system_clock_tells_the_time() -> None:
     clock = utils.SystemClock()
     before = time.clock_gettime_ns(time.CLOCK_REALTIME) // 1000
-    now = clock.now()
-    assert before <= now <= before + 60 * SECOND
-    # The machine's clock is set back by an hour: as seen from a clock that has shown the hour already.
-    clock._latest = now + HOUR
-    assert clock.now() == now + HOUR
-    assert clock.now() == now + HOUR
-    clock._latest = now
-    assert clock.now() >= now
+    assert before - SECOND <= clock.now() <= before + 60 * SECOND
+    assert clock.check(2.0) is None
+
+
+def test_the_steady_clock_counts_a_suspended_machines_sleep() -> None:
+    if not hasattr(time, "CLOCK_BOOTTIME"):
+        pytest.skip("no such clock on this system")
+    assert abs(utils.steady_now() - time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000) < SECOND
+
+
+def test_two_clocks_are_read_at_one_moment() -> None:
+    """A process that is stopped between the two readings would see a step that never was."""
+    steady = iter([0, 0, 10, 10, 40 * SECOND, 40 * SECOND + 10, 40 * SECOND + 10])
+    wall = iter([CLOCK_START, CLOCK_START + 5, CLOCK_START + 40 * SECOND + 10])
+    clock = utils.SteadyClock(lambda: next(wall), lambda: next(steady))
+    assert clock.check(2.0) is None
+
+
+async def test_a_sleep_ends_with_a_step_forward_and_lasts_longer_while_the_clock_is_slowed() -> None:
+    clock = utils.ScaledClock(CLOCK_START, 100.0)
+    sleeping = asyncio.create_task(clock.sleep(3600))
+    await asyncio.sleep(0)
+    clock.go_on_from(CLOCK_START + HOUR + SECOND)
+    await asyncio.wait_for(sleeping, 5)
+    right = utils.ScaledClock(CLOCK_START, 100.0)
+    clock.hear_date(utils.VendorTime(-HOUR, -HOUR, clock.now()))
+    clock.check(2.0)
+    at = right.now()
+    await clock.sleep(9)
+    assert 9.5 <= (right.now() - at) / SECOND < 500
+
+
+async def test_a_sleep_outlasts_no_clock_that_begins_anew() -> None:
+    clock = utils.ScaledClock(CLOCK_START, 100.0, wall_off=24 * HOUR)
+    sleeping = asyncio.create_task(clock.sleep(20))
+    await asyncio.sleep(0)
+    clock.wall_off = 0
+    clock.begin_anew()
+    assert abs(clock.now() - CLOCK_START) < HOUR
+    await asyncio.wait_for(sleeping, 5)
 
 
 async def test_sleeping_takes_as_long_as_it_says() -> None:

@@ -1,0 +1,223 @@
+"""Is the exchange open, and is our clock right? Both hold entries; neither is taken on trust."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, Sequence
+
+import structlog
+
+from events import SECOND, Bar, Hold, HoldReason, Session
+from feeds.vendor import NoAnswer, Vendor
+from utils import Clock, Doubt, KeptClock
+
+log = structlog.get_logger("exchange")
+
+STATUS_DELAY_S = 5.0
+"""How long after the open the exchange is asked whether it has opened."""
+
+STATUS_EVERY_S = 60.0
+"""Pause between two questions while it is not known to be open."""
+
+STATUS_REST_MAX_S = 600.0
+"""The longest pause that the vendor may ask for."""
+
+OPEN = "open"
+
+CLOSED_IN_A_ROW = {"closed": 1, "extended-hours": 2}
+"""How often in a row the exchange must say so before it is believed: the vendor may be late at the open."""
+
+LOOK_EVERY_S = 1.0
+"""How often the wall clock is compared."""
+
+ASK_AFTER_S = 60.0
+"""The vendor is asked for its time when no other answer has told it for that long, as before the open."""
+
+STATUS_SHOWN = 40
+"""Characters of an unknown status that are shown."""
+
+
+class ExchangeWatch:
+    """Asks at the session's beginning whether the exchange is open, and holds entries while it says no.
+
+    A question that fails, or a status that is not known, is no answer: it changes nothing and is asked again.
+    """
+
+    def __init__(self, *, vendor: Vendor, clock: Clock, session: Session) -> None:
+        self._vendor = vendor
+        self._clock = clock
+        self._session = session
+        self._status = ""
+        self._in_a_row = 0
+        self._is_held = False
+        self._told = ""
+
+    async def events(self) -> AsyncGenerator[Sequence[Hold], None]:
+        """Holds as the answers change. Once the exchange is open it stays silent."""
+        await self._sleep_until(self._session.open + round(STATUS_DELAY_S * SECOND))
+        while self._clock.now() < self._session.close:
+            pause = STATUS_EVERY_S
+            try:
+                hold = self._learn(await self._vendor.market_status())
+            except NoAnswer as error:
+                self._fail(str(error))
+                pause = max(pause, min(error.retry_after or 0.0, STATUS_REST_MAX_S))
+            else:
+                if hold is not None:
+                    yield (hold,)
+                if self._status == OPEN:
+                    break
+            await self._clock.sleep(pause)
+        await asyncio.Event().wait()
+
+    async def _sleep_until(self, at: int) -> None:
+        while (left := at - self._clock.now()) > 0:
+            await self._clock.sleep(left / SECOND)
+
+    def _learn(self, status: str) -> Hold | None:
+        """Take an answer in. Returns the hold that begins or ends with it."""
+        self._in_a_row = self._in_a_row + 1 if status == self._status else 1
+        self._status = status
+        if status == OPEN:
+            self._told = ""
+            if not self._is_held:
+                return None
+            self._is_held = False
+            log.info("market_open", text="✓ The exchange says open")
+            return Hold(reason=HoldReason.MARKET_CLOSED, on=False)
+        if status not in CLOSED_IN_A_ROW:
+            self._fail(f"unknown status {status[:STATUS_SHOWN]!r}")
+            return None
+        self._told = ""
+        if self._is_held or self._in_a_row < CLOSED_IN_A_ROW[status]:
+            return None
+        self._is_held = True
+        log.warning(
+            "market_closed",
+            text=f"⛔ The exchange says {status}, the calendar says open: no entries, asked again every minute",
+            market=status,
+        )
+        return Hold(reason=HoldReason.MARKET_CLOSED, on=True)
+
+    def _fail(self, reason: str) -> None:
+        """There was no answer: said when the reason changes."""
+        self._in_a_row = 0
+        if reason != self._told:
+            self._told = reason
+            log.warning(
+                "market_status_failed",
+                text=f"⚠️ Whether the exchange is open is not known ({reason}): asked again every minute",
+                reason=reason,
+            )
+
+
+class BarLags:
+    """How late the last live bars came, by our clock: first prints of all symbols, as they are handed to the engine."""
+
+    def __init__(self, count: int) -> None:
+        self._lags: deque[tuple[int, int]] = deque(maxlen=count)
+        """When each arrived, and how long after its second's end, µs. Negative: before it."""
+        self._newest: dict[str, int] = {}
+
+    def learn(self, now: int, bar: Bar) -> None:
+        """Take a bar in, unless it is a repeat or was asked for."""
+        if not bar.backfilled and bar.start > self._newest.get(bar.symbol, 0):
+            self._newest[bar.symbol] = bar.start
+            self._lags.append((now, now - bar.end))
+
+    def take(self) -> tuple[int, int] | None:
+        """The median lag and when the first of its bars arrived, µs; None until so many have come since the last."""
+        if len(self._lags) < (self._lags.maxlen or 0):
+            return None
+        lags = sorted(lag for _, lag in self._lags)
+        since = self._lags[0][0]
+        self._lags.clear()
+        return lags[len(lags) // 2], since
+
+
+class ClockJudge:
+    """Whether the time is doubted; logs that as it changes. One for the life of a worker."""
+
+    def __init__(self, clock: KeptClock, limit_s: float) -> None:
+        self.doubt: Doubt | None = None
+        """Why the time is doubted, by the last comparison; None when it is not."""
+        self._clock = clock
+        self._limit_s = limit_s
+
+    def look(self) -> bool:
+        """Compare the wall clock. Returns whether doubt begins with it."""
+        before, doubt = self.doubt, self._clock.check(self._limit_s)
+        self.doubt = doubt
+        if doubt is None:
+            if before is not None:
+                log.info("clock_trusted", text="✓ This machine's clock and the vendor's agree again")
+        elif before is None or before.cause is not doubt.cause:
+            log.warning(
+                "clock_doubted",
+                text=f"⚠️ Clock doubt: {doubt.text}. No entries until they agree: {doubt.remedy}",
+                cause=doubt.cause,
+                off_s=round(doubt.off / SECOND, 1),
+            )
+        return before is None and doubt is not None
+
+
+class ClockWatch:
+    """Has the clock compared every second of a session, tells it the vendor's time, and holds entries while it is doubted."""
+
+    def __init__(self, *, vendor: Vendor, clock: KeptClock, judge: ClockJudge, lags: BarLags) -> None:
+        self._vendor = vendor
+        self._clock = clock
+        self._judge = judge
+        self._lags = lags
+        self._measured = 0
+        self._heard_at = clock.now()
+        self._is_held = False
+        self._asking: asyncio.Task[None] | None = None
+
+    async def events(self) -> AsyncGenerator[Sequence[Hold], None]:
+        """A hold when doubt begins and when it ends, for ever."""
+        try:
+            while True:
+                hold = self.look()
+                if hold is not None:
+                    yield (hold,)
+                self._ask_if_due()
+                await self._clock.sleep(LOOK_EVERY_S)
+        finally:
+            if self._asking is not None:
+                self._asking.cancel()
+                await asyncio.wait((self._asking,))
+
+    def look(self) -> Hold | None:
+        """Compare the clocks once. Returns the hold that begins or ends now."""
+        vendor = self._vendor
+        if vendor.vendor_time is not None and vendor.skews_measured != self._measured:
+            self._measured, self._heard_at = vendor.skews_measured, self._clock.now()
+            self._clock.hear_date(vendor.vendor_time)
+        if (found := self._lags.take()) is not None:
+            self._clock.hear_bars(*found)
+        self._judge.look()
+        doubt = self._judge.doubt
+        if self._is_held is (doubt is not None):
+            return None
+        self._is_held = doubt is not None
+        return Hold(
+            reason=HoldReason.CLOCK_DOUBT, on=self._is_held, detail="" if doubt is None else doubt.text
+        )
+
+    def _ask_if_due(self) -> None:
+        asking = self._asking
+        if asking is not None and asking.done():
+            asking.result()
+            self._asking = None
+        if self._asking is None and self._clock.now() - self._heard_at >= ASK_AFTER_S * SECOND:
+            self._heard_at = self._clock.now()
+            self._asking = asyncio.create_task(self._ask(), name="clock question")
+
+    async def _ask(self) -> None:
+        """Ask anything: the answer's date is what is wanted."""
+        try:
+            await self._vendor.market_status()
+        except NoAnswer as error:
+            log.debug("time_not_told", text=f"The vendor's time is not known: {error}", reason=str(error))

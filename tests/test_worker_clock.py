@@ -1,0 +1,164 @@
+"""The whole worker on a clock that is wrong, steps, stops or sleeps: nothing is missed in silence."""
+
+from __future__ import annotations
+
+import itertools
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import main
+from events import SECOND, Closed, Hold, HoldReason, Tick
+from journal import read, record_path
+from main import EXIT_OK
+from sim.pushover import LoopbackPushover
+from sim.server import LoopbackMarket
+from tests.stage import BEGIN_S, Stage, session, stage
+
+ROOT = Path(main.__file__).parent
+DAY_S = 86_400
+
+
+def error_s(play: Stage) -> float:
+    """How far the worker's time is ahead of the true one."""
+    return (play.own.now() - play.clock.now()) / SECOND
+
+
+def told(play: Stage) -> list[str]:
+    """What the phone was told about the clock."""
+    return [message.text for message in play.pushover.messages if "clock doubt" in message.title]
+
+
+async def test_a_clock_600_s_ahead_for_five_seconds_costs_no_exit(tmp_path: Path) -> None:
+    """A position is open: its price falls, and the time goes on by which it is sold."""
+    async with stage(tmp_path) as play:
+        await play.until(lambda: play.titles("BUY"), 240, "BUY")
+        play.own.wall_off = 600 * SECOND
+        await play.until(lambda: told(play), 10, "told")
+        await play.wait(5)
+        assert abs(error_s(play)) < 1
+        play.own.wall_off = 0
+        await play.until(lambda: play.titles("SELL"), 300, "SELL")
+        assert abs(error_s(play)) < 1
+        await play.stop()
+    [text] = told(play)
+    assert (
+        "this machine's clock is 10m00s ahead of the program's time, and the vendor's does not confirm it"
+        in text
+    )
+    assert "The open position is still watched, its time stop by this program's time." in text
+    record = read(record_path(tmp_path / "data", session().date))
+    holds = [entry.event for entry in record.entries if isinstance(entry.event, Hold)]
+    assert [hold.on for hold in holds if hold.reason is HoldReason.CLOCK_DOUBT] == [True, False]
+    ticks = [entry.now for entry in record.entries if isinstance(entry.event, Tick)]
+    assert max(later - early for early, later in itertools.pairwise(ticks)) < 300 * SECOND
+
+
+async def test_a_record_that_is_ahead_of_the_clock_is_gone_on_with(tmp_path: Path) -> None:
+    """Bought, started again on a clock 600 s ahead, stopped, and started again on the right clock."""
+    async with stage(tmp_path, on_shutdown="keep") as play:
+        await play.until(lambda: play.titles("BUY"), 240, "BUY")
+        await play.stop()
+        passed = BEGIN_S + play.market_s
+    async with stage(tmp_path, start_s=passed + 5, wall_off_s=600, on_shutdown="keep") as play:
+        await play.until(lambda: play.titles("watching again"), 60, "watching again")
+        await play.until(lambda: told(play), 60, "told")
+        assert error_s(play) == pytest.approx(600, abs=5)
+        assert "10m00s ahead of the vendor's" in told(play)[0]
+        await play.stop()
+        passed += 5 + play.market_s
+    async with stage(tmp_path, start_s=passed + 5, on_shutdown="keep") as play:
+        await play.until(lambda: play.titles("watching again"), 60, "watching again")
+        await play.until(lambda: play.titles("SELL"), 300, "SELL")
+        assert 450 < error_s(play) < 600
+        sold_after = play.market_s
+        await play.stop()
+    record = read(record_path(tmp_path / "data", session().date))
+    [closed] = [d for entry in record.entries for d in entry.decisions if isinstance(d, Closed)]
+    assert closed.mark is not None
+    ticks = [entry.now for entry in record.entries if isinstance(entry.event, Tick)]
+    last = [at for at in ticks if at >= ticks[-1] - round(0.5 * sold_after * SECOND)]
+    assert len(last) >= 0.3 * sold_after  # a tick a second: the time has not stood still
+
+
+@pytest.mark.parametrize(("off_s", "text"), [(-3.0, "behind the vendor's"), (3.5, "ahead of the vendor's")])
+async def test_a_clock_that_is_a_little_off_is_named_and_gives_no_buy(
+    tmp_path: Path, off_s: float, text: str
+) -> None:
+    async with stage(tmp_path, speed=15, wall_off_s=off_s, daily_summary=True) as play:
+        await play.until(lambda: told(play), 60, "told")
+        await play.until(lambda: play.titles("armed"), 120, "armed")
+        await play.until(lambda: play.market_s > 80, 100, "past the time of the BUY")
+        assert play.titles("BUY") == []
+        assert play.titles("armed") == ["⚠️ IWM: armed, not all well"]
+        armed = next(message.text for message in play.pushover.messages if "armed" in message.title)
+        assert len(told(play)) == 1
+        for said in (armed, told(play)[0]):
+            assert "this machine's clock is " in said
+            assert text in said
+        play.own.wall_off = 0
+        engine = play.worker.engine
+        assert engine is not None
+        await play.until(lambda: HoldReason.CLOCK_DOUBT not in engine.holds, 60, "released once it is set")
+
+
+@pytest.mark.parametrize(("off_s", "text"), [(-3.0, "behind the vendor's"), (3.5, "ahead of the vendor's")])
+async def test_where_no_answer_has_a_date_the_bars_name_the_clock(
+    tmp_path: Path, off_s: float, text: str
+) -> None:
+    def prepare(vendor: LoopbackMarket, _: LoopbackPushover) -> None:
+        vendor.faults.add("no_date")
+
+    async with stage(tmp_path, speed=20, wall_off_s=off_s, prepare=prepare) as play:
+        await play.until(lambda: told(play), 150, "told")
+        assert f"{text}, as its bars tell" in told(play)[0]
+
+
+@pytest.mark.parametrize("days", [3, -3])
+async def test_a_clock_that_is_days_off_does_not_sleep_through_a_session_without_a_word(
+    tmp_path: Path, days: int
+) -> None:
+    async with stage(tmp_path, start_s=-480, speed=60, wall_off_s=days * DAY_S + 20) as play:
+        await play.until(lambda: told(play), 30, "told")
+        assert play.vendor.connects["stocks"] == []
+        [text] = told(play)
+        assert "this machine's clock is 3 days" in text
+        assert "By its time the next session opens" in text
+        play.own.wall_off = 0  # somebody sets it
+        await play.until(lambda: play.vendor.connects["stocks"], 240, "connected")
+        assert abs(error_s(play)) < 1
+        at = play.vendor.connects["stocks"][0]
+        assert session().open - 300 * SECOND <= at < session().open
+
+
+STOPPED = """
+import asyncio
+from main import Watchdog
+
+async def run():
+    with Watchdog(asyncio.get_running_loop(), limit_s=1.0):
+        print("up", flush=True)
+        for _ in range(25):
+            await asyncio.sleep(0.1)
+
+asyncio.run(run())
+"""
+
+
+def test_a_process_that_was_stopped_is_not_ended_by_its_own_watchdog() -> None:
+    """SIGSTOP for three times the watchdog's limit."""
+    with subprocess.Popen(
+        [sys.executable, "-c", STOPPED], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "up\n"
+        process.send_signal(signal.SIGSTOP)
+        time.sleep(3)
+        process.send_signal(signal.SIGCONT)
+        said, _ = process.communicate(timeout=30)
+    assert process.returncode == EXIT_OK, said
+    assert "This process was stopped for 3 s, and goes on" in said

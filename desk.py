@@ -46,7 +46,9 @@ from events import (
     Tick,
     Withdrawn,
 )
-from journal import Entry, Journal, Reader
+from record.journal import Journal
+from record.lines import Entry
+from record.reader import Reader
 from signals import near_miss
 from utils import clock_text, option_price, signed_percent, span_text
 

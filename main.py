@@ -49,20 +49,6 @@ from events import (
     Shutdown,
     Tick,
 )
-from journal import (
-    Damage,
-    DiskFile,
-    Journal,
-    Lease,
-    LeaseHeld,
-    Opener,
-    Reader,
-    first_header,
-    is_packed,
-    record_path,
-    records,
-    tidy,
-)
 from polygon_client import (
     ChainPoller,
     OptionsFeed,
@@ -73,6 +59,10 @@ from polygon_client import (
     VendorRefused,
     Wanted,
 )
+from record.folder import is_packed, record_path, records, tidy
+from record.journal import DiskFile, Journal, Opener
+from record.lease import Lease, LeaseHeld
+from record.reader import Damage, Reader, first_header
 from risk_manager import Position
 from utils import (
     Clock,

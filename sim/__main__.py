@@ -16,7 +16,7 @@ from typing import TypeAlias
 import utils
 from config import ConfigError
 from events import SECOND, Session
-from journal import Damage
+from record.reader import Damage
 from sim.replay import Unusable, parse_sets, replay_bars, replay_record
 from sim.verify import verify
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from config import VERSION
 from events import Condition
-from journal import PACKED_SUFFIX, SUFFIX
+from record.folder import PACKED_SUFFIX, SUFFIX
 from sim import fills, funnel
 from sim.page_data import GATE_KINDS, payload
 from sim.page_library import library

@@ -21,7 +21,8 @@ import logger
 from config import VERSION, ConfigError, Rules, load_rules
 from engine import Engine
 from events import SECOND, Bar, Decision, DeclineReason, Evaluation, Event, Session
-from journal import Damage, Entry, Header, Reader
+from record.lines import Entry, Header
+from record.reader import Damage, Reader
 from sim import bars, fills
 from sim.screen import Progress, Screen
 from sim.trace import Trace

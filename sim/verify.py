@@ -11,7 +11,8 @@ import msgspec
 
 from config import VERSION, ConfigError
 from events import Bar, Decision, Event, Quote
-from journal import Damage, Entry, Header
+from record.lines import Entry, Header
+from record.reader import Damage
 from sim.replay import Start, Survey, Unusable, check_file, play, recorded_rules, survey
 from sim.screen import Progress
 from utils import clock_text

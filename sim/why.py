@@ -20,7 +20,8 @@ from typing import Any, NamedTuple
 import config
 import utils
 from config import ConfigError, seconds_of_day
-from journal import SUFFIX, Damage, date_of, records
+from record.folder import SUFFIX, date_of, records
+from record.reader import Damage
 from sim import funnel, moment, page, what_if
 from sim.replay import Unusable, parse_sets, survey
 from sim.report import WIDTH, as_json, entry_data, printable, report, wrapped

@@ -6,7 +6,7 @@ import errno
 import os
 from pathlib import Path
 
-from journal import DiskFile
+from record.journal import DiskFile
 
 
 class Disk:

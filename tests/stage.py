@@ -16,8 +16,9 @@ from pydantic import SecretStr
 
 from config import Settings
 from events import SECOND, Session
-from journal import DiskFile, Opener, records
 from main import Worker
+from record.folder import records
+from record.journal import DiskFile, Opener
 from sim import verify
 from sim.demo import DAY, EPISODES, SEED, START_S
 from sim.market import Episode, Market

@@ -38,7 +38,8 @@ from events import (
     Shutdown,
     Tick,
 )
-from journal import Damage, Entry, Reader
+from record.lines import Entry
+from record.reader import Damage, Reader
 from sim.funnel import EPISODE_GAP_S, Kind, failing, funnel, misses
 from sim.replay import Unusable, replay_record
 from sim.study import DownCause, Seen, Study, read

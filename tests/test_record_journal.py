@@ -15,31 +15,20 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-import journal
+import main
 from config import Rules
 from events import AlertKind, AlertOutcome, Decision, Declined, DeclineReason, Event, Outcome, Tick
-from journal import (
-    Damage,
-    Entry,
-    Header,
-    Journal,
-    Lease,
-    LeaseHeld,
-    Reader,
-    first_header,
-    pack,
-    read,
-    record_path,
-    records,
-    sealed,
-    tidy,
-)
+from record.folder import pack, record_path, records, tidy
+from record.journal import Journal
+from record.lease import Lease, LeaseHeld
+from record.lines import Entry, Header, encode, sealed
+from record.reader import Damage, Reader, first_header, read
 from tests.builders import SESSION, at, bar, chain, quote, row
 from tests.disk import Disk
 from tests.test_risk_manager import opened
 
 RULES = Rules()
-ROOT = Path(journal.__file__).parent
+ROOT = Path(main.__file__).parent
 
 FACTS: list[Event] = [
     Tick(),
@@ -194,7 +183,7 @@ def test_what_is_no_record_is_refused(path: Path, texts: list[bytes], reason: st
 
 def test_a_record_of_another_schema_says_so(path: Path) -> None:
     header = read(written(path, 0)).header
-    other = journal._encoder.encode(replace(header, schema=2, version="9.9.9"))
+    other = encode(replace(header, schema=2, version="9.9.9"))
     with pytest.raises(Damage, match=r"schema 2 of version 9\.9\.9; this version reads 1"):
         read(rewritten(path, [other]))
 
@@ -296,7 +285,8 @@ import sys
 from pathlib import Path
 from config import Rules
 from events import Tick
-from journal import Journal, read
+from record.journal import Journal
+from record.reader import read
 from tests.disk import Disk
 from tests.builders import SESSION, at
 path = Path(sys.argv[1]) / "sessions" / "2025-10-02.jsonl"
@@ -409,7 +399,7 @@ def test_a_crash_gives_the_lease_back(tmp_path: Path) -> None:
         [
             sys.executable,
             "-c",
-            "import sys,time; from pathlib import Path; from journal import Lease; "
+            "import sys,time; from pathlib import Path; from record.lease import Lease; "
             "lease = Lease(Path(sys.argv[1])); lease.take('then'); print('held', flush=True); time.sleep(60)",
             str(tmp_path),
         ],

@@ -30,8 +30,8 @@ try:
         import utils
         from config import Settings
         from events import SECOND
+        from record.disk import DiskFile, Opener
         from record.folder import record_path, records
-        from record.journal import DiskFile, Opener
         from record.lease import Lease, LeaseHeld
         from utils import Clock
 except KeyboardInterrupt:  # loading takes a moment, and Ctrl-C does not wait for it

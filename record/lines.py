@@ -63,11 +63,7 @@ def sealed(text: bytes, seed: int) -> tuple[bytes, int]:
     return text + SEAL % crc, crc
 
 
-def follows(line: bytes, seed: int) -> bool:
-    """Whether a line is whole and follows the checksum ``seed``."""
-    return line[-SEAL_BYTES:] == SEAL % zlib.crc32(line[:-SEAL_BYTES], seed)
-
-
 def is_sealed(line_and_crc: tuple[bytes, int]) -> bool:
+    """Whether a line ends with the seal of its checksum."""
     line, crc = line_and_crc
     return line[-SEAL_BYTES:] == SEAL % crc

@@ -135,6 +135,7 @@ class Made:
         """A start of the program: what was recorded is folded, then a header is written."""
         rules = rules or Rules()
         self.engine = Engine(rules, session)
+        self.journal.close()  # a record has one writer
         self.journal = Journal(self.path)
         past = Reader(self.path) if self.path.exists() else None
         for entry in past or ():

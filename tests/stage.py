@@ -17,8 +17,8 @@ from pydantic import SecretStr
 from config import Settings
 from events import SECOND, Session
 from main import Worker
+from record.disk import DiskFile, Opener
 from record.folder import records
-from record.journal import DiskFile, Opener
 from sim import verify
 from sim.demo import DAY, EPISODES, SEED, START_S
 from sim.market import Episode, Market

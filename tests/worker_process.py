@@ -16,7 +16,7 @@ from pydantic import SecretStr
 import logger
 from config import Settings
 from main import Worker
-from record.journal import DiskFile
+from record.disk import DiskFile
 from utils import ScaledClock
 
 SECRETS = ("polygon_api_key", "pushover_token", "pushover_user_key")

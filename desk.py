@@ -675,7 +675,9 @@ class Desk:
                 text=f"🛑 The disk has not answered within {RECORD_END_REAL_S:g} s: the end of the record "
                 f"({self._journal.path.name}) may be lost if the machine goes down",
             )
-        self._journal.close()
+        closing = self._journal.close()
+        if closing is not None and not late:
+            await asyncio.wait({closing}, timeout=RECORD_END_REAL_S)
 
 
 def _lost(alert: alerts.Alert, detail: str) -> AlertOutcome:

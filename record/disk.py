@@ -223,21 +223,13 @@ class DiskThread:
         self._jobs.put(job)
         return done
 
-    def last(self, action: Callable[[], object] | None = None) -> None:
-        """Let the thread end when all is done that was submitted, and ``action`` behind it. Does not wait."""
-        if action is not None:
-            self._jobs.put(lambda: _quietly(action))
+    def last(self) -> None:
+        """Let the thread end when all is done that was submitted. Does not wait."""
         self._jobs.put(None)
 
     def _run(self) -> None:
         while (job := self._jobs.get()) is not None:
             job()
-
-
-def _quietly(action: Callable[[], object]) -> None:
-    """Do what nobody waits for: all that mattered has been done, and has been said when it failed."""
-    with contextlib.suppress(OSError):
-        action()
 
 
 def _settle(done: asyncio.Future[Result], result: Result | None, failed: Exception | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import os
 from collections.abc import Callable, Sequence
@@ -175,7 +176,7 @@ class Journal:
             file.close()
             return
         old, self._file = self._file, file
-        self._in_thread(old.close)
+        self._in_thread(partial(closed_quietly, old))
         self.fault = None
         self._flush()
         log.warning(
@@ -294,8 +295,11 @@ class Journal:
             self._thread = DiskThread("record")
         return self._thread.submit(action)
 
-    def close(self) -> None:
-        """Close the file, without waiting for the disk; what could not be written is said."""
+    def close(self) -> asyncio.Future[None] | None:
+        """Close the file, without waiting for the disk; what could not be written is said.
+
+        Returns a future where that is done by the thread: another writer has to wait for it.
+        """
         if self._held_back:
             reason = self.fault or "The disk has not answered"
             log.error(
@@ -304,11 +308,20 @@ class Journal:
                 lines=len(self._held_back),
             )
         self._is_closed = True
-        if self._file is not None and self._thread is None:
-            self._file.close()
-        elif self._file is not None and self._thread is not None:
-            self._thread.last(self._file.close)
-        self._file = None
+        file, self._file = self._file, None
+        if self._thread is None:
+            if file is not None:
+                file.close()
+            return None
+        closing = None if file is None else self._thread.submit(partial(closed_quietly, file))
+        self._thread.last()
+        return closing
+
+
+def closed_quietly(file: File) -> None:
+    """Close a file of which all that matters has been done, and has been said when it failed."""
+    with contextlib.suppress(OSError):
+        file.close()
 
 
 def _fault_of(error: OSError) -> str:

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 import main
 from config import Rules
-from events import Tick
+from events import Decision, Tick
 from record.folder import Kind, look_at, pack, record_path
 from record.journal import Journal
 from record.lines import encode
@@ -225,7 +225,12 @@ def test_a_glance_finds_the_newest_header_and_the_position_that_is_open(path: Pa
     assert glance(written(path)).open == DECISIONS[1]
     assert glance(pack(path)).open == DECISIONS[1]
     bought, sold = opened(), closed()
-    for decisions, left in (([bought], bought), ([bought, sold], None), ([], None)):
+    cases: list[tuple[list[Decision], Decision | None]] = [
+        ([bought], bought),
+        ([bought, sold], None),
+        ([], None),
+    ]
+    for decisions, left in cases:
         path.unlink(missing_ok=True)
         record = Journal(path)
         record.begin(RULES, SESSION, at(0))

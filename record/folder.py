@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import gzip
 import os
-import shutil
 import stat
 from collections.abc import Callable, Iterator
 from datetime import date
@@ -16,8 +15,8 @@ from typing import NamedTuple
 
 import structlog
 
-from record.disk import COPY_BYTES, FILE_MODE, part_of, place_of, publish, words
-from record.reader import Blocks, Damage, Reader, first_header, open_record
+from record.disk import FILE_MODE, part_of, place_of, publish, words
+from record.reader import Blocks, Damage, Reader, first_header
 
 log = structlog.get_logger("journal")
 
@@ -151,11 +150,9 @@ def pack(path: Path) -> Path:
     part = part_of(packed)
     try:
         with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE), "wb") as raw:
-            with (
-                open(open_record(path), "rb") as source,
-                gzip.GzipFile(fileobj=raw, mode="wb", filename="", mtime=0) as stream,
-            ):
-                shutil.copyfileobj(source, stream, COPY_BYTES)
+            with gzip.GzipFile(fileobj=raw, mode="wb", filename="", mtime=0) as stream:
+                for block in Blocks(path):
+                    stream.writelines(block)
             raw.flush()
             os.fsync(raw.fileno())
         publish(part, packed)

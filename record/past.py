@@ -100,6 +100,8 @@ def _left(path: Path) -> Left:
     if found.kind is not Kind.RECORD:
         raise Damage(path, 1, found.reason)
     seen = glance(path)
+    if seen.is_packed and not is_packed(path):
+        raise Damage(path, 1, f"it is packed, and its name does not say so: rename it to {path.name}.gz")
     return Left(path, seen.header, seen.open)
 
 

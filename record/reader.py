@@ -110,14 +110,16 @@ class Blocks:
         """Bytes read so far, unpacked."""
         self.identity = (0, 0)
         """Device and inode of the file that was read."""
+        self.is_packed = False
+        """Whether it is compressed, whatever its name says."""
         self._lines = 0
 
     def __iter__(self) -> Iterator[list[bytes]]:
         with open(open_record(self.path), "rb") as raw:
             found = os.fstat(raw.fileno())
             self.identity = (found.st_dev, found.st_ino)
-            is_packed = raw.peek(2)[:2] == GZIP_MAGIC
-            stream: IO[bytes] = cast(IO[bytes], gzip.GzipFile(fileobj=raw)) if is_packed else raw
+            self.is_packed = raw.peek(2)[:2] == GZIP_MAGIC
+            stream: IO[bytes] = cast(IO[bytes], gzip.GzipFile(fileobj=raw)) if self.is_packed else raw
             try:
                 yield from self._split(stream)
             except (EOFError, gzip.BadGzipFile, zlib.error) as error:
@@ -258,6 +260,7 @@ class Glance(msgspec.Struct, frozen=True, kw_only=True):
 
     header: Header | None
     open: Opened | None
+    is_packed: bool
 
 
 def glance(path: Path) -> Glance:
@@ -268,8 +271,8 @@ def glance(path: Path) -> Glance:
     """
     header: Header | None = None
     position: Opened | None = None
-    lines = 0
-    for block in Blocks(path):
+    lines, blocks = 0, Blocks(path)
+    for block in blocks:
         for line in block:
             lines += 1
             if line[:1] == ARRAY:
@@ -286,7 +289,7 @@ def glance(path: Path) -> Glance:
                         position = _after(position, decision)
                 else:
                     header = decode_header(text)
-    return Glance(header=header, open=position)
+    return Glance(header=header, open=position, is_packed=blocks.is_packed)
 
 
 def _after(position: Opened | None, decision: Decision) -> Opened | None:

@@ -487,7 +487,6 @@ class Desk:
         self._latest = 0 if past is None else past.now
         self._journal.begin(self._rules, self.engine.session, now, past)
         self._judge_record(now)
-        self._sync()  # a new file's name, above all
 
     def _fold(self, past: Reader) -> int:
         """Learn what an earlier start has recorded, all but facts of another symbol. Returns when that ends, µs.
@@ -588,7 +587,7 @@ class Desk:
         is_weighty = isinstance(event, AlertOutcome) or any(
             isinstance(decision, Opened | Closed | Withdrawn) for decision in decisions
         )
-        written = self._sync() if is_weighty else None
+        written = self.sync() if is_weighty else None
         is_pushed = False
         for decision in decisions:
             alert = alerts.alert_for(now, decision, self._rules, self._settings.sell_priority)
@@ -606,8 +605,8 @@ class Desk:
             for decision in decisions:
                 self._journalist.decision(now, decision, evaluation)
 
-    def _sync(self) -> asyncio.Future[bool]:
-        """Have the record put on the disk, beside everything else."""
+    def sync(self) -> asyncio.Future[bool]:
+        """Have the record put on the disk, beside everything else. The name of a new file takes longest: not at an alert."""
         syncing = self._journal.sync()
         self._syncing.add(syncing)
         syncing.add_done_callback(self._syncing.discard)
@@ -668,7 +667,7 @@ class Desk:
     async def end(self) -> None:
         """Put the record on the disk and close it. A disk that does not answer is not waited for without end."""
         self._note_down()
-        _, late = await asyncio.wait({*self._syncing, self._sync()}, timeout=RECORD_END_REAL_S)
+        _, late = await asyncio.wait({*self._syncing, self.sync()}, timeout=RECORD_END_REAL_S)
         if late:
             log.error(
                 "record_unsynced",

@@ -681,6 +681,7 @@ class Worker:
             return
         desk = self.desk = self._desk(session, rules)
         desk.begin(clock.now(), past)
+        desk.sync()
         key = settings.polygon_api_key.get_secret_value()
         rest = Rest(settings.polygon_rest_url, key, clock, self._transport)
         try:

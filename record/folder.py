@@ -25,6 +25,10 @@ NOTES_SUFFIX = ".tried.json"
 """What is noted beside a record: the rules that were tried on it."""
 
 
+HOLDS = "holds the session of"
+"""What is said of a file that is named by another date than its header's."""
+
+
 class Kind(Enum):
     """What a file in the folder is. Its name alone does not say so."""
 
@@ -72,7 +76,7 @@ def look_at(path: Path) -> Found:
     except OSError as error:
         return Found(path, Kind.DAMAGED, words(error))
     if header is not None and header.session.date != date_of(path):
-        return Found(path, Kind.FOREIGN, f"holds the session of {header.session.date}")
+        return Found(path, Kind.FOREIGN, f"{HOLDS} {header.session.date}")
     return Found(path, Kind.RECORD)
 
 
@@ -108,6 +112,19 @@ def records(data_dir: Path) -> list[Path]:
     except OSError:
         return []  # whoever must know why asks `look_through`
     return chosen(found)
+
+
+def misnamed(data_dir: Path) -> dict[str, str]:
+    """Files that are named as a record and hold another session: by the date in their name, what is wrong, in words."""
+    try:
+        found = look_through(data_dir)
+    except OSError:
+        return {}
+    return {
+        date_of(item.path): f"{item.path}: {item.reason}, not of {date_of(item.path)}"
+        for item in found
+        if item.kind is Kind.FOREIGN and item.reason.startswith(HOLDS)
+    }
 
 
 def chosen(found: list[Found]) -> list[Path]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import sys
 import textwrap
 from collections.abc import Sequence
@@ -20,7 +19,7 @@ from typing import Any, NamedTuple
 import config
 import utils
 from config import ConfigError, seconds_of_day
-from record.folder import SUFFIX, date_of, records
+from record.folder import SUFFIX, date_of, misnamed, records
 from record.reader import Damage
 from sim import funnel, moment, page, what_if
 from sim.replay import Unusable, parse_sets, survey
@@ -31,7 +30,6 @@ EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
 EXIT_INTERRUPTED, EXIT_PIPE = 130, 141
 
 DATES_NAMED = 8
-DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 WITHOUT_KEYS = {
     "POLYGON_API_KEY": "none",
@@ -129,12 +127,16 @@ def find(place: Path | None, day: date | None, now: int) -> Found:
     folder = data_dir() if place is None else place
     if folder.name == "sessions" and not (folder / "sessions").is_dir():
         folder = folder.parent
-    by_date = {date_of(path): path for path in records(folder) if DATE.fullmatch(date_of(path))}
+    by_date = {date_of(path): path for path in records(folder)}
     if day is not None:
         if day.isoformat() in by_date:
             return Found(by_date[day.isoformat()], day.isoformat())
+        if day.isoformat() in (others := misnamed(folder)):
+            raise Unusable(others[day.isoformat()])
         raise _no_record(folder, day, sorted(by_date), now)
     if not by_date:
+        if others := misnamed(folder):
+            raise Unusable(others[max(others)])
         raise Unusable(
             f"no record in {folder / 'sessions'}: the program has not run in a session yet, or with another DATA_DIR"
         )

@@ -469,6 +469,11 @@ class Desk:
         """What has been decided and is not yet counted and logged."""
         self._duties = Duties(arms=settings.daily_summary)
 
+    @property
+    def is_record_off(self) -> bool:
+        """Whether what was decided is not (yet) in the record."""
+        return self._journal.is_off
+
     # --- Start ---
 
     def begin(self, now: int, past: Reader | None) -> None:
@@ -667,6 +672,8 @@ class Desk:
     async def end(self) -> None:
         """Put the record on the disk and close it. A disk that does not answer is not waited for without end."""
         self._note_down()
+        if self._journal.is_off:
+            self._journal.retry()  # the last chance of what was held back
         _, late = await asyncio.wait({*self._syncing, self.sync()}, timeout=RECORD_END_REAL_S)
         if late:
             log.error(

@@ -128,6 +128,9 @@ DEMO_SPEED = 20.0
 SPEED_MIN, SPEED_MAX = 1.0, 40.0
 """Beyond the upper one, the machine's own delays look like the market's."""
 
+THREADS_REAL_S = 3.0
+"""How long the end of the process waits for threads, when all that can be done has been."""
+
 HEARTBEAT_S = 60
 HEARTBEAT_REAL_S = 10.0
 
@@ -643,11 +646,11 @@ class Worker:
                     continue
                 self._lease.take(utc_iso(self._clock.now()))
             except LeaseHeld as error:
-                if self.desk is None:
-                    raise
-                if not self._is_lease_disputed:
-                    self._is_lease_disputed = True
-                    text = f"🛑 Another copy has taken the lease ({error}), not the session, which goes on here: stop one"
+                if self.desk is None and self._is_lease_disputed:
+                    raise  # twice: a check by diagnose.py takes it for a moment
+                is_new, self._is_lease_disputed = not self._is_lease_disputed, True
+                if is_new:
+                    text = f"🛑 Another copy has taken the lease ({error}): stop one. A session at work here goes on here"
                     log.critical("lease_disputed", text=text)
             except OSError as error:
                 log.debug("lease_not_taken", text=f"The lease cannot be taken: {error.strerror}")
@@ -659,8 +662,8 @@ class Worker:
     # --- One session ---
 
     def _is_outlived(self, desk: Desk) -> bool:
-        """Whether a desk that has kept other rules for its position has none any more."""
-        return desk.rules is not self.rules and desk.engine.position is None
+        """Whether a desk that has kept other rules for its position has none any more, and that is recorded."""
+        return desk.rules is not self.rules and desk.engine.position is None and not desk.is_record_off
 
     async def _watch(self, session: Session) -> None:
         """Watch one session to its end, or until asked to stop."""
@@ -942,6 +945,26 @@ def _demo(speed: float) -> int:
         return EXIT_OK
 
 
+def _to_the_end(working: Coroutine[Any, Any, int]) -> int:
+    """Run the worker. Returns its exit status, or ends the process with it.
+
+    Asyncio waits for its threads, and one of them may wait for a resolver or a disk that does not answer.
+    """
+    ended = threading.Event()
+
+    def end(status: int) -> None:
+        if not ended.wait(THREADS_REAL_S):
+            text = "⏱️ Ended without a thread that still waits for the network or a disk"
+            log.warning("threads_left", text=text)
+            os._exit(status)
+
+    with asyncio.Runner() as runner:
+        status = runner.run(working)
+        threading.Thread(target=end, args=(status,), name="end", daemon=True).start()
+    ended.set()
+    return status
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run; returns the exit status."""
     described = parser()
@@ -966,7 +989,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         clock=SystemClock().now,
     )
     try:
-        return asyncio.run(work(settings))
+        return _to_the_end(work(settings))
     finally:
         logger.close()
 

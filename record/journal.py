@@ -68,6 +68,8 @@ class Journal:
         self._number = 0
         self._held_back: list[bytes] = []
         self._held_bytes = 0
+        self._is_unfinished = False
+        """A write has failed: a part of what is held back may stand in the file."""
         self._is_given_up = False
         self._is_closed = False
         self._thread: DiskThread | None = None
@@ -229,9 +231,10 @@ class Journal:
             return CHANGED
         if extra:
             unfinished = b"".join(self._held_back)[:extra]
-            if file.read(self._size, extra) != unfinished:
+            if not self._is_unfinished or file.read(self._size, extra) != unfinished:
                 return CHANGED
             file.truncate(self._size)
+        self._is_unfinished = False
         return None
 
     def _hold(self, text: bytes) -> None:
@@ -247,6 +250,7 @@ class Journal:
             if self._file.place().size != self._size:
                 self.fault = CHANGED  # nothing is written behind what is not known
                 return
+            self._is_unfinished = True
             taken = self._file.write(data)
         except OSError as error:
             self.fault = words(error)
@@ -256,6 +260,7 @@ class Journal:
             return
         self._size += len(data)
         self._ending = data[-SEAL_BYTES:]
+        self._is_unfinished = False
         self._held_back.clear()
         self._held_bytes = 0
 

@@ -1,7 +1,9 @@
 """Writing a record: a disk that fails loses nothing, and nothing is cut but what was understood."""
+# ruff: noqa: ASYNC240 - a test looks at its few small files at once
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import random
@@ -9,12 +11,14 @@ import shutil
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import main
 from events import Tick
+from record.disk import Taken
 from record.folder import record_path
 from record.journal import Journal
 from record.lines import Entry, Header
@@ -143,6 +147,7 @@ async def test_a_sync_that_fails_is_a_fault(path: Path) -> None:
 
 FULL_DISK = """
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from config import Rules
 from events import Tick
@@ -205,3 +210,186 @@ def test_random_records_survive_random_starts(path: Path) -> None:
         past = Reader(path)
         assert len([line for line in past if isinstance(line, Entry)]) == total
         assert past.number == total
+
+
+# --- What is not its own ---
+
+
+def resumed(path: Path) -> tuple[Journal, Reader]:
+    """A writer that goes on behind what is there, and has not begun."""
+    past = Reader(path)
+    list(past)
+    return Journal(path), past
+
+
+@pytest.mark.parametrize("content", [b"", b"mine", b"[" * 5000])
+def test_a_new_record_is_written_over_nothing(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
+    record = Journal(path)
+    record.begin(RULES, SESSION, at(0))
+    assert record.fault == "Another file stands in its place"
+    assert not record.retry()
+    record.append(at(1), Tick(), [])
+    record.close()
+    assert path.read_bytes() == content
+
+
+def test_an_empty_file_that_was_read_is_gone_on_with(path: Path) -> None:
+    path.parent.mkdir(parents=True)
+    path.touch()
+    record, past = resumed(path)
+    record.begin(RULES, SESSION, at(0), past)
+    record.close()
+    assert len(read(path).lines) == 1
+
+
+@pytest.mark.parametrize("what", ["grown", "cut", "replaced"])
+def test_a_record_that_was_changed_since_it_was_read_is_left_alone(path: Path, what: str) -> None:
+    good = written(path).read_bytes()
+    record, past = resumed(path)
+    match what:
+        case "grown":
+            path.write_bytes(good + b"mine")
+        case "cut":
+            path.write_bytes(good[:-1])
+        case _:
+            path.rename(path.with_name("aside"))
+            path.write_bytes(good)
+    before = path.read_bytes()
+    record.begin(RULES, SESSION, at(100), past)
+    assert record.fault == "Its file was changed by another program"
+    record.close()
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("change", [b"mine", b"[175", b"\0"])
+def test_what_somebody_else_has_written_behind_it_is_never_cut(path: Path, change: bytes) -> None:
+    record = Journal(path)
+    record.begin(RULES, SESSION, at(0))
+    with path.open("ab") as file:
+        file.write(change)
+    before = path.read_bytes()
+    record.append(at(1), Tick(), [])
+    assert record.fault == "Its file was changed by another program"
+    assert not record.retry()
+    assert path.read_bytes() == before
+    path.write_bytes(before[: -len(change)])  # put right again
+    assert record.retry()
+    record.close()
+    assert len(read(path).lines) == 2
+
+
+def test_a_record_that_somebody_has_emptied_is_not_written_on(path: Path) -> None:
+    record = Journal(path)
+    record.begin(RULES, SESSION, at(0))
+    os.truncate(path, 0)
+    record.append(at(1), Tick(), [])
+    assert record.fault == "Its file was changed by another program"
+    record.close()
+    assert path.read_bytes() == b""
+
+
+def test_a_part_of_a_line_that_is_not_its_own_is_not_cut_after_a_failed_write(path: Path) -> None:
+    disk = Disk()
+    record = Journal(path, disk)
+    record.begin(RULES, SESSION, at(0))
+    good = path.read_bytes()
+    disk.fault = errno.ENOSPC
+    record.append(at(1), Tick(), [])
+    with path.open("ab") as file:
+        file.write(b"[17")  # as our line begins: a write of ours may have left it
+    disk.fault = 0
+    assert record.retry()
+    disk.fault = errno.ENOSPC
+    record.append(at(2), Tick(), [])
+    disk.fault = 0
+    with path.open("ab") as file:
+        file.write(b"[99")
+    assert not record.retry()
+    assert path.read_bytes().startswith(good)
+    assert path.read_bytes().endswith(b"[99")
+    record.close()
+
+
+def test_a_record_has_one_writer(path: Path) -> None:
+    first = Journal(path)
+    first.begin(RULES, SESSION, at(0))
+    second, past = resumed(path)
+    with pytest.raises(Taken):
+        second.begin(RULES, SESSION, at(1), past)
+    second.close()
+    first.append(at(1), Tick(), [])
+    first.close()
+    assert len(read(path).lines) == 2
+
+
+# --- Its name ---
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Wait for the disk's thread, until something holds."""
+    async with asyncio.timeout(10):
+        while not holds():  # noqa: ASYNC110 - a thread's making
+            await asyncio.sleep(0.005)
+
+
+async def test_a_record_whose_name_is_gone_is_written_anew_with_all_that_comes_meanwhile(path: Path) -> None:
+    written(path)
+    record, past = resumed(path)
+    record.begin(RULES, SESSION, at(100), past)
+    record.append(at(101), Tick(), [])
+    shutil.rmtree(path.parent)
+    record.look()
+    syncs = []
+    for number in range(300):
+        record.append(at(102 + number), FACTS[number % len(FACTS)], [])
+        if number % 50 == 0:
+            syncs.append(record.sync())
+        await asyncio.sleep(0)
+    assert all(await asyncio.gather(*syncs))
+    await until(path.exists)
+    closing = record.close()
+    assert closing is not None
+    await closing
+    assert [entry.number for entry in read(path).entries] == list(range(1, 14 + 300))
+    assert [found.name for found in path.parent.iterdir()] == [path.name]
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+async def test_a_look_at_a_record_that_is_well_changes_nothing(path: Path) -> None:
+    record = Journal(path)
+    record.begin(RULES, SESSION, at(0))
+    before = path.stat()
+    record.look()
+    await asyncio.sleep(0.05)
+    assert not record.is_off
+    assert (path.stat().st_ino, path.stat().st_size) == (before.st_ino, before.st_size)
+    record.close()
+
+
+async def test_a_folder_that_cannot_be_made_again_turns_it_off_until_it_can(path: Path) -> None:
+    record = Journal(path)
+    record.begin(RULES, SESSION, at(0))
+    shutil.rmtree(path.parent)
+    path.parent.write_bytes(b"mine")
+    record.look()
+    await until(lambda: record.fault == "Not a directory")
+    record.append(at(1), Tick(), [])
+    path.parent.unlink()
+    record.look()
+    await until(lambda: not record.is_off)
+    record.close()
+    assert len(read(path).lines) == 2
+
+
+def test_a_disks_thread_does_not_keep_the_process() -> None:
+    """As one that waits for a disk without end would: those of asyncio are waited for."""
+    program = (
+        "import asyncio, time; from record.disk import in_thread\n"
+        "async def main():\n"
+        "    asyncio.ensure_future(in_thread('slow', lambda: time.sleep(60)))\n"
+        "    await asyncio.sleep(0.1)\n"
+        "asyncio.run(main())"
+    )
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, timeout=20)

@@ -247,7 +247,7 @@ class Journal:
             return
         data = b"".join(self._held_back)
         try:
-            if self._file.place().size != self._size:
+            if self._file.size() != self._size:
                 self.fault = CHANGED  # nothing is written behind what is not known
                 return
             self._is_unfinished = True

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import gzip
 import io
@@ -47,6 +46,9 @@ HEADER = b'{"type":"header","schema":'
 
 OPENED, CLOSED, WITHDRAWN = b'"type":"opened"', b'"type":"closed"', b'"type":"withdrawn"'
 """What stands in a line with a decision about a position."""
+
+NAMED = b'"id":"'
+"""What stands in each of these, and in few others: one search of a piece instead of three."""
 
 GZIP_MAGIC = b"\x1f\x8b"
 
@@ -115,39 +117,46 @@ class Blocks:
         self._lines = 0
 
     def __iter__(self) -> Iterator[list[bytes]]:
+        for piece in self.pieces():
+            lines = io.BytesIO(piece).readlines()
+            self._lines += len(lines)
+            yield lines
+
+    def pieces(self) -> Iterator[bytes]:
+        """The same, not yet cut into lines; each ends with a newline, but the last."""
         with open(open_record(self.path), "rb") as raw:
             found = os.fstat(raw.fileno())
             self.identity = (found.st_dev, found.st_ino)
             self.is_packed = raw.peek(2)[:2] == GZIP_MAGIC
             stream: IO[bytes] = cast(IO[bytes], gzip.GzipFile(fileobj=raw)) if self.is_packed else raw
             try:
-                yield from self._split(stream)
+                yield from self._read(stream)
             except (EOFError, gzip.BadGzipFile, zlib.error) as error:
                 raise self._damage(f"the archive is broken ({error})") from error
 
     def _damage(self, reason: str) -> Damage:
         return Damage(self.path, self._lines + 1, reason)
 
-    def _split(self, stream: IO[bytes]) -> Iterator[list[bytes]]:
-        """Cut what is read at its newlines. Reading by size, not by line, bounds what a line without end may take."""
+    def _read(self, stream: IO[bytes]) -> Iterator[bytes]:
+        """Read up to newlines. Reading by size, not by line, bounds what a line without end may take."""
         rest = b""
         while block := stream.read(self._block_bytes):
             self.total += len(block)
             if self.total > self._record_max:
                 raise self._damage(f"over {self._record_max / 1024**2:g} MiB: no session's record is as long")
-            lines = io.BytesIO(rest + block).readlines()
-            rest = b"" if lines[-1].endswith(b"\n") else lines.pop()
+            end = block.rfind(b"\n") + 1
+            if end:
+                yield rest + block[:end]
+                rest = b""
+            rest += block[end:]
             if len(rest) > LINE_MAX:
                 rest = (
                     rest.rstrip(b"\0") + b"\0"
                 )  # a power cut may leave many, and none of them says anything
                 if len(rest) > LINE_MAX:
                     raise self._damage(f"a line of over {LINE_MAX // 1024**2} MiB")
-            self._lines += len(lines)
-            if lines:
-                yield lines
         if rest:
-            yield [rest]
+            yield rest
 
 
 class Reader:
@@ -264,31 +273,30 @@ class Glance(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def glance(path: Path) -> Glance:
-    """Look through a record for its headers and its positions alone: a tenth of the time that reading it takes.
+    """Look through a record for its headers and its positions alone: a third of the time that reading it takes.
 
     Checksums are not compared: only a `Reader` says that a record is good. Raises OSError, or Damage for what cannot be
     a record at all.
     """
     header: Header | None = None
     position: Opened | None = None
-    lines, blocks = 0, Blocks(path)
-    for block in blocks:
-        for line in block:
-            lines += 1
-            if line[:1] == ARRAY:
-                if not (OPENED in line or CLOSED in line or WITHDRAWN in line):
-                    continue
-            elif not line.startswith(HEADER):
-                if is_torn(line, is_first=lines == 1):
-                    break
-                raise Damage(path, lines, "not a line of a record")
+    blocks, before = Blocks(path), 0
+    for piece in blocks.pieces():
+        number, before = before, before + piece.count(b"\n")
+        if not (HEADER in piece or NAMED in piece):
+            continue  # as nearly all
+        for line in io.BytesIO(piece):
+            number += 1
             text = line[:-SEAL_BYTES]
-            with contextlib.suppress(msgspec.MsgspecError):
-                if text[:1] == ARRAY:
+            try:
+                if text.startswith(HEADER):
+                    header = decode_header(text)
+                elif line.endswith(b"\n") and (OPENED in text or CLOSED in text or WITHDRAWN in text):
                     for decision in decode_entry(text).decisions:
                         position = _after(position, decision)
-                else:
-                    header = decode_header(text)
+            except msgspec.MsgspecError as error:
+                if line.endswith(b"\n"):
+                    raise Damage(path, number, f"not a line of a record ({error})") from error
     return Glance(header=header, open=position, is_packed=blocks.is_packed)
 
 

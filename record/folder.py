@@ -142,12 +142,19 @@ def left_alone(found: list[Found], current: str) -> list[str]:
     lines: list[str] = []
     for path, kind, reason in found:
         if path in kept and date_of(path) > current:
-            lines.append(f"{path.name} (of a later day than {current})")
+            lines.append(f"{shown(path)} (of a later day than {current})")
         elif kind is Kind.RECORD and path not in kept:
-            lines.append(f"{path.name} (the same day's unpacked record is beside it)")
+            lines.append(f"{shown(path)} (the same day's unpacked record is beside it)")
         elif kind in (Kind.FOREIGN, Kind.DAMAGED):
-            lines.append(f"{path.name} ({reason})")
+            lines.append(f"{shown(path)} ({reason})")
     return lines
+
+
+def shown(path: Path) -> str:
+    """A file's name as a terminal may show it: somebody else has chosen it."""
+    return "".join(
+        character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in path.name
+    )
 
 
 # --- Packing and removing ----------------------------------------------------------------------------

@@ -130,6 +130,16 @@ def test_a_file_that_is_not_named_exactly_as_a_record_is_none(path: Path, name: 
     assert other.exists()
 
 
+def test_a_name_is_shown_as_a_terminal_can_show_it(path: Path) -> None:
+    path.parent.mkdir(parents=True)
+    for name in (b"a\x1b[2Jb", b"\xff\xfe", "\u202eabc".encode(), b"two\nlines"):
+        (path.parent / os.fsdecode(name)).touch()
+    text = "\n".join(left_alone(look_through(path.parent.parent), "2025-10-02"))
+    assert all(character.isprintable() or character == "\n" for character in text)
+    assert len(text.splitlines()) == 4
+    assert text.encode()
+
+
 def test_a_record_of_another_day_under_a_days_name_is_none(path: Path) -> None:
     other = written(path.with_name("2025-10-01.jsonl"), date="2025-09-30")
     written(path)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import functools
 import gzip
 import hashlib
 import os
+import random
+import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +29,7 @@ from record.lines import Entry
 from record.past import at_start
 from record.reader import Damage, Reader, read
 from tests.builders import SESSION, at
+from tests.disk import Disk
 from tests.test_risk_manager import closed, opened
 
 TODAY = "2025-10-02"
@@ -200,3 +205,76 @@ def test_a_position_that_is_open_in_any_days_record_is_found(tmp_path: Path, dat
         assert known == {}
     else:
         assert known == {f"{date}.jsonl": opened() if left == "open" else None}
+
+
+# --- While it is written -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(12))
+async def test_whatever_is_done_to_a_record_that_is_written_nothing_of_others_is_lost(
+    tmp_path: Path, seed: int
+) -> None:
+    """A file that others have written or changed is never cut or written over; all that is not off is on the disk."""
+    source = random.Random(seed)
+    path, disk = record_path(tmp_path, TODAY), Disk()
+    journal = Journal(path, disk)
+    journal.begin(Rules(), SESSION, at(0))
+    facts, theirs = 0, dict[Path, bytes]()
+
+    def meddle() -> None:
+        match source.choice(
+            ["append", "remove", "rename", "replace", "folder", "move away", "nothing", "put right"]
+        ):
+            case "append" if path.is_file():
+                with path.open("ab") as file:
+                    file.write(b"theirs")
+                theirs[path] = path.read_bytes()
+            case "remove":
+                path.unlink(missing_ok=True)
+                theirs.pop(path, None)
+            case "rename" if path.is_file():
+                aside = path.with_name(f"aside-{facts}")
+                path.rename(aside)
+                theirs[aside] = aside.read_bytes()
+                theirs.pop(path, None)
+            case "replace" if not path.exists() and path.parent.is_dir():
+                path.write_bytes(b"theirs")
+                theirs[path] = b"theirs"
+            case "folder":
+                shutil.rmtree(path.parent)
+                theirs.clear()
+            case "move away":
+                path.parent.rename(path.parent.with_name(f"sessions-{facts}"))
+                theirs.clear()
+            case "put right" if path in theirs and theirs[path].endswith(b"]theirs"):
+                path.write_bytes(theirs.pop(path).removesuffix(b"theirs"))
+            case _:
+                pass
+
+    for step in range(60):
+        for _ in range(source.randrange(4)):
+            facts += 1
+            journal.append(at(facts), Tick(), [])
+        disk.fault = errno.ENOSPC if source.random() < 0.1 else 0
+        if path.parent.is_dir() and source.random() < 0.3:
+            meddle()
+        if source.random() < 0.5:
+            journal.look()
+            await journal.sync()
+            await asyncio.sleep(0.002)
+        for place, text in theirs.items():
+            # Its own file is written on under another name until that is noticed.
+            assert place.read_bytes().startswith(text), (seed, step, place.name)
+            assert not text.endswith(b"theirs") or place.read_bytes() == text, (seed, step, place.name)
+    disk.fault = 0
+    for place in (path, *theirs):
+        place.unlink(missing_ok=True)  # nothing stands in the way any more
+    async with asyncio.timeout(10):
+        while not path.is_file() or journal.is_off:
+            journal.look()
+            await asyncio.sleep(0.005)
+    assert await journal.sync()
+    closing = journal.close()
+    if closing is not None:
+        await closing
+    assert [entry.number for entry in read(path).entries] == list(range(1, facts + 1))

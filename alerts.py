@@ -581,13 +581,14 @@ def record_on(now: int, rules: Rules, *, since: int, position: str | None = None
 
 
 def watching_again(
-    now: int, rules: Rules, *, position: str, contract: str, since: int, time_stop: int
+    now: int, rules: Rules, *, position: str, contract: str, since: int, time_stop: int, note: str = ""
 ) -> Alert:
-    """A restart found ``position`` open; nobody watched it since ``since`` (µs)."""
+    """A restart found ``position`` open; nobody watched it since ``since`` (µs). ``note`` is a line more."""
     lines = (
         f"Watching again #{position}: gap {span_text(now - since)}, peak in the gap unknown",
         f"{contract} was not watched since {clock_text(since)} ET.",
         f"Now: all exits stand, the time stop at {minute_text(time_stop)} ET.",
+        *([note] if note else []),
         "You: if it ran up in the gap, the givebacks do not know: look at it once.",
     )
     title = f"👀 {rules.symbol}: watching again #{position}"

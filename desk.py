@@ -50,7 +50,10 @@ from events import (
     Withdrawn,
     named_cause,
 )
-from journal import Entry, Journal, Reader
+from record.journal import Journal
+from record.lines import Entry
+from record.past import rules_of
+from record.reader import Damage, Reader, is_of
 from signals import BUY_FOLLOWS_S, EPISODE_GAP_S, near_miss
 from utils import clock_text, option_price, share_price, signed_percent, span_text
 
@@ -80,8 +83,11 @@ NOTED_AFTER_REAL_S = 0.01
 Whoever is killed in them has the decision in the record, and its lines not in the log.
 """
 
-RECORD_RETRY_S = 60
-"""Pause between two attempts at a record that cannot be written."""
+RECORD_LOOK_S = 60
+"""Pause between two looks at the record: whether its name leads to it, and whether it can be written again."""
+
+RECORD_END_REAL_S = 5.0
+"""Real seconds that the end of a session waits for the disk; with 12 s for alerts a stop stays under 25 s."""
 
 
 class Journalist:
@@ -493,7 +499,9 @@ class Duties:
             self._is_armed_told = self._is_armed_told or event.kind is AlertKind.ARMED
             self.is_summed_up = self.is_summed_up or event.kind is AlertKind.EVENING
 
-    def watching_again(self, now: int, engine: Engine, *, since: int) -> Iterator[alerts.Alert]:
+    def watching_again(
+        self, now: int, engine: Engine, *, since: int, note: str = ""
+    ) -> Iterator[alerts.Alert]:
         """The program has started again; nothing is known from ``since`` (µs) until now."""
         self._arms_by = None
         if engine.position is not None:
@@ -505,6 +513,7 @@ class Duties:
                 contract=opened.contract,
                 since=since,
                 time_stop=opened.time_stop,
+                note=note,
             )
 
     def owed(self, now: int, event: Event, engine: Engine) -> Iterator[alerts.Alert]:
@@ -563,27 +572,28 @@ class Owed:
     """The alerts for a position that a record holds without an outcome."""
 
     def __init__(self) -> None:
-        self._open: dict[tuple[AlertKind, str], tuple[int, Opened | Closed]] = {}
+        self._open: dict[tuple[AlertKind, str], tuple[int, Opened | Closed, Rules]] = {}
 
-    def learn(self, entry: Entry) -> None:
-        """Take the next line of the record in."""
+    def learn(self, entry: Entry, rules: Rules) -> None:
+        """Take the next line of the record in, and the rules under which it was decided."""
         if isinstance(entry.event, AlertOutcome) and not entry.event.channel:
             self._open.pop((entry.event.kind, entry.event.id), None)
         for decision in entry.decisions:
             match decision:
                 case Opened():
-                    self._open[AlertKind.BUY, decision.id] = entry.now, decision
+                    self._open[AlertKind.BUY, decision.id] = entry.now, decision, rules
                 case Closed():
-                    self._open[AlertKind.SELL, decision.id] = entry.now, decision
+                    self._open[AlertKind.SELL, decision.id] = entry.now, decision, rules
                 case Withdrawn():
                     self._open.pop((AlertKind.SELL, decision.id), None)
                 case _:
                     pass
 
-    def outstanding(self, rules: Rules, sell_priority: int) -> list[alerts.Alert]:
+    def outstanding(self, sell_priority: int) -> list[alerts.Alert]:
         """The alerts, the oldest first."""
         made = (
-            alerts.alert_for(now, decision, rules, sell_priority) for now, decision in self._open.values()
+            alerts.alert_for(now, decision, rules, sell_priority)
+            for now, decision, rules in self._open.values()
         )
         return [alert for alert in made if alert is not None]
 
@@ -600,46 +610,41 @@ class Desk:
         hold: Callable[[Event], None],
         *,
         time_is_known: Callable[[], bool] = lambda: True,
+        rules: Rules | None = None,
     ) -> None:
-        self.engine = Engine(settings.rules, session)
+        self.rules = self._rules = settings.rules if rules is None else rules
+        """What decides: the settings' rules, or those under which the open position began."""
+        self.engine = Engine(self._rules, session)
         self.tally = Tally(session)
         self._settings = settings
-        self._rules = settings.rules
         self._journal = journal
-        self._journalist = Journalist(settings.rules, self.engine)
+        self._journalist = Journalist(self._rules, self.engine)
         self._sender = sender
         self._hold = hold
         self._owed = Owed()
         self._latest = 0
         self._off_since: int | None = None
-        self._tried_at = 0
+        self._looked_at: int | None = None
         self._syncing: set[asyncio.Future[bool]] = set()
         self._notes: deque[tuple[int, Event, Sequence[Decision], Evaluation | None]] = deque()
         """What has been decided and is not yet counted and logged."""
         self._duties = Duties(arms=settings.daily_summary, time_is_known=time_is_known)
         self._receipts = Remembered()
 
+    @property
+    def is_record_off(self) -> bool:
+        """Whether what was decided is not (yet) in the record."""
+        return self._journal.is_off
+
     # --- Start ---
 
     def begin(self, now: int, past: Reader | None) -> None:
         """Begin the record; of one that an earlier start has left, fold what it holds and go on behind it.
 
-        Raises Damage or OSError when that cannot be read. `latest` is then the record's last time: the clock must go on
-        from there.
+        Raises Damage or OSError when that cannot be read, Taken when another process writes it. `latest` is then the
+        record's last time: the clock must go on from there.
         """
-        restore, seen = self.engine.restore, self.engine.session.open
-        for line in past or ():
-            if isinstance(line, Entry):
-                restore(line.now, line.event, line.decisions)
-                if line.decisions or type(line.event) in COUNTED:
-                    self._count(line.now, line.event, line.decisions)
-                    self._owed.learn(line)
-                    self._duties.learn(line.event)
-                    if isinstance(line.event, AlertOutcome):
-                        self._receipts.learn(line.now, line.event, alerts.sell_title(self._rules))
-            else:
-                self.tally.away(seen, line.now)
-            seen = line.now
+        seen = self.engine.session.open if past is None else self._fold(past)
         if past is not None and past.torn:
             log.warning(
                 "record_torn",
@@ -652,8 +657,40 @@ class Desk:
         self._journal.begin(self._rules, self.engine.session, now, past)
         self._judge_record(now)
 
-    def resume(self, now: int, past: Reader) -> None:
-        """Go on from what was folded: the connection is another, and what was still owed is told now."""
+    def _fold(self, past: Reader) -> int:
+        """Learn what an earlier start has recorded, all but facts of another symbol. Returns when that ends, µs.
+
+        Raises Damage or OSError.
+        """
+        restore, seen, rules, is_own = self.engine.restore, self.engine.session.open, self._rules, True
+        for number, line in enumerate(past, start=1):
+            if isinstance(line, Entry):
+                if is_own:
+                    try:
+                        restore(line.now, line.event, line.decisions)
+                    except (ValueError, KeyError) as error:
+                        raise Damage(
+                            past.path, number, f"it does not follow from what is before ({error})"
+                        ) from error
+                if line.decisions or type(line.event) in COUNTED:
+                    if is_own:
+                        self._count(line.now, line.event, line.decisions)
+                    self._owed.learn(line, rules)
+                    self._duties.learn(line.event)
+                    if isinstance(line.event, AlertOutcome):
+                        self._receipts.learn(line.now, line.event, alerts.sell_title(rules))
+            else:
+                self.tally.away(seen, line.now)
+                is_own = is_of(line, self._rules.symbol)
+                rules = self._rules if is_own else rules_of(past.path, line)
+            seen = line.now
+        return seen
+
+    def resume(self, now: int, past: Reader, *, note: str = "", is_same_process: bool = False) -> None:
+        """Go on from what was folded: the connection is another, and what was still owed is told now.
+
+        ``note`` is said with the position. In the same process the sender still has what is owed.
+        """
         if not past.number:
             return
         log.info(
@@ -666,15 +703,17 @@ class Desk:
         for reason in sorted(self.engine.holds):
             self.take(now, Hold(reason=reason, on=False))
         self.take(now, FeedLost(cause=FeedCause.NOT_CONNECTED))
-        for alert in self._duties.watching_again(now, self.engine, since=past.now):
+        for alert in self._duties.watching_again(now, self.engine, since=past.now, note=note):
             self._sender.submit(alert)
+        if is_same_process:
+            return
         self._settle(now)
         for receipt in self._receipts.outstanding(now):
             self._sender.ask_for(receipt)
 
     def _settle(self, now: int) -> None:
         """Tell what was decided and not told. Whether an attempt had arrived is not known, so it is marked."""
-        for alert in self._owed.outstanding(self._rules, self._settings.sell_priority):
+        for alert in self._owed.outstanding(self._settings.sell_priority):
             is_buy = alert.kind is AlertKind.BUY
             if now < (alert.pay_until if is_buy else alert.give_up_at):
                 self._sender.submit(alerts.repeated(alert))
@@ -720,14 +759,14 @@ class Desk:
         for alert in self._duties.owed(now, event, self.engine):
             self._sender.submit(alert)
         if isinstance(event, Tick):
-            self._retry(now)
+            self._look(now)
 
     def _tell(self, now: int, event: Event, decisions: Sequence[Decision]) -> bool:
         """Put what weighs on the disk, and hand the alerts over: they go out as soon as it is there. Returns whether any."""
         is_weighty = isinstance(event, AlertOutcome) or any(
             isinstance(decision, Opened | Closed | Withdrawn) for decision in decisions
         )
-        written = self._sync() if is_weighty else None
+        written = self.sync() if is_weighty else None
         is_pushed = False
         for decision in decisions:
             alert = alerts.alert_for(now, decision, self._rules, self._settings.sell_priority)
@@ -745,8 +784,8 @@ class Desk:
             for decision in decisions:
                 self._journalist.decision(now, decision, evaluation)
 
-    def _sync(self) -> asyncio.Future[bool]:
-        """Have the record put on the disk, beside everything else."""
+    def sync(self) -> asyncio.Future[bool]:
+        """Have the record put on the disk, beside everything else. The name of a new file takes longest: not at an alert."""
         syncing = self._journal.sync()
         self._syncing.add(syncing)
         syncing.add_done_callback(self._syncing.discard)
@@ -782,7 +821,7 @@ class Desk:
             return
         position = None if self.engine.position is None else self.engine.position.opened.id
         if self._off_since is None:
-            self._off_since = self._tried_at = now
+            self._off_since = self._looked_at = now
             reason = self._journal.fault or "unknown"
             log.error(
                 "record_off", text=f"🛑 The session's record cannot be written: {reason}", reason=reason
@@ -795,19 +834,30 @@ class Desk:
         self._hold(Hold(reason=HoldReason.RECORD_OFF, on=is_off))
         self._sender.submit(alert)
 
-    def _retry(self, now: int) -> None:
-        if self._off_since is not None and now - self._tried_at >= RECORD_RETRY_S * SECOND:
-            self._tried_at = now
-            self._journal.retry()
+    def _look(self, now: int) -> None:
+        """Once a minute: whether the record's name still leads to it; one that cannot be written is tried again."""
+        if self._looked_at is None:
+            self._looked_at = now
+        if now - self._looked_at >= RECORD_LOOK_S * SECOND:
+            self._looked_at = now
+            self._journal.look()
         self._judge_record(now)
 
     async def end(self) -> None:
-        """Put the record on the disk and close it."""
+        """Put the record on the disk and close it. A disk that does not answer is not waited for without end."""
         self._note_down()
-        if self._syncing:
-            await asyncio.gather(*self._syncing)
-        await self._journal.sync()
-        self._journal.close()
+        if self._journal.is_off:
+            self._journal.retry()  # the last chance of what was held back
+        _, late = await asyncio.wait({*self._syncing, self.sync()}, timeout=RECORD_END_REAL_S)
+        if late:
+            log.error(
+                "record_unsynced",
+                text=f"🛑 The disk has not answered within {RECORD_END_REAL_S:g} s: the end of the record "
+                f"({self._journal.path.name}) may be lost if the machine goes down",
+            )
+        closing = self._journal.close()
+        if closing is not None and not late:
+            await asyncio.wait({closing}, timeout=RECORD_END_REAL_S)
 
 
 def _lost(alert: alerts.Alert, detail: str) -> AlertOutcome:

@@ -36,13 +36,14 @@ if import_error is None:
     import structlog
 
     import config
-    import journal
     import logger
     import utils
     from checks import machine
     from config import Settings
     from events import SECOND
-    from journal import DiskFile, Lease, LeaseHeld, Opener
+    from record.disk import DiskFile, Opener
+    from record.folder import record_path, records
+    from record.lease import Lease, LeaseHeld
     from utils import Clock
 
     log = structlog.get_logger("diagnose")
@@ -68,7 +69,7 @@ FILLED_SHARE = 2 / 3
 
 MODULES = (
     *("events", "config", "utils", "signals", "contract_selector", "risk_manager", "sight", "engine"),
-    *("polygon_client", "alerts", "journal", "logger", "desk", "main", "preflight"),
+    *("polygon_client", "alerts", "record", "logger", "desk", "main", "preflight"),
 )
 
 DEMO_ONLY = frozenset(
@@ -388,7 +389,7 @@ def _check_folder(name: str, place: Path, folder: Path) -> Check:
 
 def _write_fault(folder: Path, opener: Opener) -> str | None:
     """Why a file cannot be written where records go; None when it can. The file is removed; no folder is made."""
-    for place in (folder, journal.record_path(folder, "").parent):
+    for place in (folder, record_path(folder, "").parent):
         if not place.is_dir():
             continue
         path = place / f"{PROBE_NAME}-{os.getpid()}"
@@ -421,7 +422,7 @@ def _check_room(settings: Settings, free: Callable[[Path], int]) -> Check:
         need = f"a session needs up to {(SESSION_BYTES + PACKED_BYTES) // MEGABYTE} MB"
         return Check("Places", Mark.FAIL, f"{found}, {need}", "make room: a full disk holds entries")
     sessions = (room - SESSION_BYTES) // PACKED_BYTES
-    if sessions < settings.keep_sessions - len(journal.records(settings.data_dir)):
+    if sessions < settings.keep_sessions - len(records(settings.data_dir)):
         text = (
             f"{found}, enough for about {sessions} more sessions; KEEP_SESSIONS is {settings.keep_sessions}"
         )

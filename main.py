@@ -28,6 +28,7 @@ import argparse
 import asyncio
 import collections
 import contextlib
+import errno
 import io
 import math
 import random
@@ -36,7 +37,9 @@ import threading
 import time
 import traceback
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Sequence
-from typing import Any
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
 
 import httpx
 import structlog
@@ -44,7 +47,7 @@ import structlog
 import alerts
 import logger
 from checks import machine
-from config import VERSION, ConfigError, Settings, doubts, load, load_rules
+from config import VERSION, ConfigError, Rules, Settings, doubts, load, load_rules
 from desk import CLOCK_SPACING_S, Desk
 from engine import Engine
 from events import (
@@ -62,20 +65,6 @@ from events import (
     Tick,
 )
 from feeds.exchange import BarLags, ClockJudge, ClockWatch, ExchangeWatch
-from journal import (
-    Damage,
-    DiskFile,
-    Journal,
-    Lease,
-    LeaseHeld,
-    Opener,
-    Reader,
-    first_header,
-    is_packed,
-    record_path,
-    records,
-    tidy,
-)
 from polygon_client import (
     ChainPoller,
     OptionsFeed,
@@ -87,6 +76,13 @@ from polygon_client import (
     Wanted,
     ahead_us,
 )
+from record.disk import DiskFile, Opener, Taken, in_thread
+from record.folder import record_path, tidy
+from record.journal import Journal
+from record.lease import Lease, LeaseHeld, Misplaced
+from record.lines import Header
+from record.past import Left, at_start, changed, own_record, rules_of
+from record.reader import Damage, Reader
 from risk_manager import Position
 from utils import (
     MEASUREMENTS_IN_A_ROW,
@@ -160,12 +156,23 @@ SPEED_MIN, SPEED_MAX = 1.0, 40.0
 SWITCH_REAL_S = 0.0001
 """How long the disk's thread waits for the interpreter while the loop is busy: Python's 5 ms would be the alert's."""
 
+TIDY_REAL_S = 10.0
+"""How long the worker waits for records to be packed; after that it goes on beside it."""
+
+LEASE_LOOK_S = 60
+"""Pause between two looks at the lease."""
+
+UNUSABLE = frozenset({errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP})
+"""What is wrong with the name of a folder and not with its disk: nothing is, or can ever be, kept there."""
+
 WATCHDOG_REAL_S = 30.0
 """A loop that has not turned for this long will not turn again."""
 
 STOPPED_SHARE = 1 / 3
 """The watchdog's own wait took longer than asked by this share of its limit: the process was stopped, not its loop."""
 
+
+Result = TypeVar("Result")
 
 Source = tuple[str, AsyncGenerator[Sequence[Event], None]]
 """Where facts come from: a name for the task, and the facts, all that wait at once."""
@@ -394,8 +401,13 @@ class Worker:
         self._has_started = False
         """Whether the start is over: what was left has been settled, and sessions follow one another."""
         self._stocks: StocksFeed | None = None
-        self._resumable: Reader | None = None
+        self._lease = Lease(settings.data_dir)
+        self._is_lease_disputed = False
+        self._resumable: Left | None = None
         """What an earlier start has recorded of the session in progress."""
+        self._is_going_on = False
+        """The session is begun once more in the same process: the rules have changed."""
+        self._tidying: set[asyncio.Task[None]] = set()
 
     @property
     def engine(self) -> Engine | None:
@@ -423,7 +435,7 @@ class Worker:
 
     async def run(self) -> int:
         """Watch session after session until asked to stop. Returns the exit status."""
-        rules, lease = self.rules, Lease(self.settings.data_dir)
+        rules = self.rules
         sys.setswitchinterval(SWITCH_REAL_S)
         log.info(
             "started",
@@ -432,19 +444,9 @@ class Worker:
             rules=rules.digest(),
         )
         try:
-            lease.take(utc_iso(self._clock.now()))
-        except LeaseHeld as error:
-            folder = self.settings.data_dir.absolute()
-            text = f"🛑 Another copy is running on {folder}: {error}. Stop that one, or leave it at that."
-            log.critical("lease_held", text=text)
-            return EXIT_LEASE
-        except OSError as error:
-            # A disk that takes nothing must not keep an open position from being watched.
-            folder = self.settings.data_dir.absolute()
-            text = (
-                f"⚠️ DATA_DIR {folder} cannot be used ({error.strerror}): no entries until it can be written"
-            )
-            log.error("lease_failed", text=text)
+            self._take_lease()
+        except (LeaseHeld, OSError) as error:
+            return self._failed(error)
         try:
             await self._run()
         except Exception as error:  # noqa: BLE001 - the border: whatever crashed ends the process, with its reason
@@ -455,7 +457,7 @@ class Worker:
             if self._left_untold:
                 await self._heart.fail("stopped with a SELL or a safety push untold")
         finally:
-            lease.release()
+            self._lease.release()
             await self._heart.close()
         log.info("stopped", text="👋 Stopped")
         return EXIT_OK
@@ -466,6 +468,7 @@ class Worker:
             helpers = [
                 tasks.create_task(self._after_the_feed(self._sender.run), name="sender"),
                 tasks.create_task(self._after_the_feed(self._heart.run), name="heartbeat"),
+                tasks.create_task(self._keep_lease(), name="lease"),
             ]
             try:
                 await self._settle_newest()
@@ -498,13 +501,31 @@ class Worker:
     def _failed(self, error: Exception) -> int:
         """Log why the worker ends. Returns the exit status."""
         refusal, first = _refusal(error), _first(error)
+        folder = self.settings.data_dir.absolute()
         if refusal is not None:
             log.critical("vendor_refused", text=f"🛑 {refusal}")
             return EXIT_REFUSED
         if isinstance(first, Damage):
-            text = f"🛑 {first}. It is kept as it is: move it away (a position in it is then forgotten) and start again."
+            text = (
+                f"🛑 {first}. It is kept as it is, and nothing is watched: look whether you hold a position, move the "
+                "file out of the folder (a position in it is then forgotten) and start again."
+            )
             log.critical("record_damaged", text=text)
             return EXIT_CRASHED
+        if isinstance(first, (LeaseHeld, Taken)):
+            text = f"🛑 Another copy is running on {folder}: {first}. Stop that one, or leave it at that."
+            log.critical("lease_held", text=text)
+            return EXIT_LEASE
+        if isinstance(first, ConfigError):
+            log.critical("start_refused", text=f"🛑 {'; '.join(first.faults)}")
+            return EXIT_CONFIG
+        if isinstance(first, OSError) and _is_within(first.filename, self.settings.data_dir):
+            text = (
+                f"🛑 {Path(first.filename).absolute()} cannot be used ({first.strerror}), and a position may be recorded "
+                f"there: let this user use it, move away what stands there, or set DATA_DIR (now {folder}) to another folder."
+            )
+            log.critical("place_unusable", text=text)
+            return EXIT_CONFIG
         log.critical("crashed", text=f"🛑 Crashed: {type(first).__name__}: {first}", exc_info=error)
         return EXIT_CRASHED
 
@@ -520,6 +541,16 @@ class Worker:
                 await self._sleep_to(begin)
                 continue
             await self._watch(session)
+            is_over = self._stopping.is_set() or self._clock.now() >= session.close
+            self._is_going_on = not is_over and self.desk is not None and self._is_outlived(self.desk)
+            if self._is_going_on:
+                log.info(
+                    "rules_changed",
+                    text=f"📏 The position is closed: from now on the rules {self.rules.digest()} hold",
+                    rules=self.rules.digest(),
+                )
+                await self._close_desk()
+                continue
             await self._sum_up(session)
             await self._sleep_until(session.close)
 
@@ -657,41 +688,45 @@ class Worker:
         # Outcomes of the day's last alerts belong into its record: it stays open until nobody tries any more.
         await self._sleep_until(session.close + RECORD_OPEN_S * SECOND)
         await self._close_desk()
-        await self._tidy(None)
+        await self._tidy(TIDY_REAL_S)
 
     # --- The record ---
 
     async def _settle_newest(self) -> None:
-        """At every start: a position whose time stop passed while nobody watched is closed at once."""
-        now = self._clock.now()
-        current = session_at(now)
-        past, session = self._newest()
-        if past is not None:
+        """At every start: a position whose time stop passed while nobody watched is closed at once.
+
+        Raises Damage or OSError when a record that may hold a position cannot be read.
+        """
+        today = session_at(self._clock.now()).date
+        left = await self._unless_stopping(
+            in_thread("records", partial(at_start, self.settings.data_dir, today))
+        )
+        if left is None:
+            return
+        self._resumable = left.own
+        if left.own is not None or left.unsettled:
             self._may_ask.set()  # there may be a position in it, and a SELL to send
-        if past is not None and session is not None and now < session.close:
-            self._resumable = past
-        elif past is not None and session is not None:
-            self.desk = self._desk(session)
-            self._begin(self.desk, past)
-            self.desk.resume(self._clock.now(), past)
-            self.desk.take(self._clock.now(), Tick())
-            self.desk.sum_up(self._clock.now())
-            end = min(now + RECORD_OPEN_S * SECOND, current.open - CONNECT_EARLY_S * SECOND)
-            while self._sender.pending and self._clock.now() < end and not self._stopping.is_set():
-                await self._sleep_until(min(end, self._clock.now() + SECOND))
-            self._take_rest()
-            await self._close_desk()
-        await self._tidy(current.date)
+        for record in left.unsettled:
+            if record.header is not None and not self._stopping.is_set():
+                await self._settle(record.path, record.header)
+        await self._tidy(0.0 if left.own is not None else TIDY_REAL_S)
 
-    def _newest(self) -> tuple[Reader | None, Session | None]:
-        """The newest record, unless it is finished and packed, and its session. Raises Damage or OSError."""
-        paths = records(self.settings.data_dir)
-        if not paths or is_packed(paths[-1]):
-            return None, None
-        header = first_header(paths[-1])
-        return Reader(paths[-1]), None if header is None else header.session
+    async def _settle(self, path: Path, header: Header) -> None:
+        """Bring the record of a session that is over to its end, under its own rules. Raises Damage or OSError."""
+        past = Reader(path)
+        self.desk = self._desk(header.session, rules_of(path, header))
+        self._begin(self.desk, past)
+        now = self._clock.now()
+        self.desk.resume(now, past)
+        self.desk.take(self._clock.now(), Tick())
+        self.desk.sum_up(self._clock.now())
+        end = min(now + RECORD_OPEN_S * SECOND, session_at(now).open - CONNECT_EARLY_S * SECOND)
+        while self._sender.pending and self._clock.now() < end and not self._stopping.is_set():
+            await self._sleep_until(min(end, self._clock.now() + SECOND))
+        self._take_rest()
+        await self._close_desk()
 
-    def _desk(self, session: Session) -> Desk:
+    def _desk(self, session: Session, rules: Rules) -> Desk:
         journal = Journal(record_path(self.settings.data_dir, session.date), self._opener)
         return Desk(
             self.settings,
@@ -700,6 +735,7 @@ class Worker:
             self._sender,
             self._inbox.put_now,
             time_is_known=self._is_time_known,
+            rules=rules,
         )
 
     def _is_time_known(self) -> bool:
@@ -711,16 +747,113 @@ class Worker:
         desk.begin(self._clock.now(), past)
         self._clock.go_on_from(desk.latest)
 
+    def _rules_for(self, left: Left | None) -> Rules:
+        """The rules of a start: while a position is open, those under which it was opened.
+
+        Raises ConfigError when that was under another SYMBOL: its bars would not be watched; Damage for unusable rules.
+        """
+        if left is None or left.header is None or left.open is None:
+            return self.rules
+        kept, opened = rules_of(left.path, left.header), left.open
+        if kept.symbol != self.rules.symbol and self._clock.now() < opened.time_stop:
+            raise ConfigError(
+                [
+                    f"SYMBOL: got {self.rules.symbol}, but the position #{opened.id} ({opened.contract}) was opened under "
+                    f"{kept.symbol} and is open until {minute_text(opened.time_stop)} ET: set SYMBOL={kept.symbol} until it "
+                    "is closed, or close it yourself and start again after that"
+                ]
+            )
+        return self.rules if kept == self.rules else kept
+
+    def _say_kept(self, left: Left | None, rules: Rules) -> str:
+        """Say that a position goes on under the rules of its entry. Returns the line for the phone, empty without one."""
+        if left is None or left.open is None or rules is self.rules:
+            return ""
+        opened, differ = left.open, changed(rules, self.rules)
+        log.warning(
+            "rules_kept",
+            text=f"📏 Position #{opened.id} keeps the rules it was opened under ({rules.digest()}); yours "
+            f"({self.rules.digest()}) hold once it is closed: {differ}",
+            rules=rules.digest(),
+            id=opened.id,
+        )
+        return f"It keeps the rules it was opened under; the new settings hold once it is closed: {differ}."
+
+    async def _unless_stopping(self, work: Coroutine[Any, Any, Result]) -> Result | None:
+        """What work comes to; None once asked to stop: a disk that does not answer must not hold a stop."""
+        task = asyncio.ensure_future(work)
+        stop = asyncio.ensure_future(self._stopping.wait())
+        try:
+            await asyncio.wait({task, stop}, return_when=asyncio.FIRST_COMPLETED)
+            return task.result() if task.done() else None
+        finally:
+            stop.cancel()
+            task.cancel()
+
     async def _close_desk(self) -> None:
         if self.desk is not None:
             await self.desk.end()
             self.desk = None
 
-    async def _tidy(self, current: str | None) -> None:
-        """Pack finished records and remove the oldest, in a thread."""
-        await asyncio.to_thread(tidy, self.settings.data_dir, self.settings.keep_sessions, current)
+    async def _tidy(self, patience_s: float) -> None:
+        """Pack finished records and remove the oldest, in a thread; wait for that at most so long (real seconds)."""
+        today = session_at(self._clock.now()).date
+        action = partial(tidy, self.settings.data_dir, self.settings.keep_sessions, today)
+        task = asyncio.create_task(in_thread("tidy", action))
+        self._tidying.add(task)
+        task.add_done_callback(self._tidying.discard)
+        await self._unless_stopping(_at_most(patience_s, task))
+
+    def _take_lease(self) -> None:
+        """Take the lease. Raises LeaseHeld; OSError for what its owner must set right."""
+        try:
+            self._lease.take(utc_iso(self._clock.now()))
+        except OSError as error:
+            if isinstance(error, Misplaced) or error.errno in UNUSABLE:
+                raise
+            # A disk that takes nothing must not keep an open position from being watched.
+            folder = self.settings.data_dir.absolute()
+            text = (
+                f"⚠️ DATA_DIR {folder} cannot be written ({error.strerror}): no entries until it can be, and another copy "
+                "would not be noticed"
+            )
+            log.error("lease_failed", text=text)
+            return
+        if not self._lease.is_locked:
+            text = f"⚠️ {self._lease.path.absolute()} is on a disk without locks: see to it that only one copy runs"
+            log.warning("lease_unsupported", text=text)
+
+    async def _keep_lease(self) -> None:
+        """Once a minute: whether the lease is still ours. One that was removed is taken again.
+
+        Raises LeaseHeld when another copy holds it, unless a session is at work here: then its record is locked by this
+        copy, so that the other cannot watch it.
+        """
+        while True:
+            await self._clock.sleep(LEASE_LOOK_S)
+            try:
+                if not await in_thread("lease", self._lease.is_lost):
+                    continue
+                self._lease.take(utc_iso(self._clock.now()))
+            except LeaseHeld as error:
+                if self.desk is None and self._is_lease_disputed:
+                    raise  # twice: a check by diagnose.py takes it for a moment
+                is_new, self._is_lease_disputed = not self._is_lease_disputed, True
+                if is_new:
+                    text = f"🛑 Another copy has taken the lease ({error}): stop one. A session at work here goes on here"
+                    log.critical("lease_disputed", text=text)
+            except OSError as error:
+                log.debug("lease_not_taken", text=f"The lease cannot be taken: {error.strerror}")
+            else:
+                self._is_lease_disputed = False
+                text = f"🔑 The lease {self._lease.path.absolute()} was not there: taken again"
+                log.warning("lease_taken", text=text)
 
     # --- One session ---
+
+    def _is_outlived(self, desk: Desk) -> bool:
+        """Whether a desk that has kept other rules for its position has none any more, and that is recorded."""
+        return desk.rules is not self.rules and desk.engine.position is None and not desk.is_record_off
 
     async def _watch(self, session: Session) -> None:
         """Watch one session to its end, or until asked to stop."""
@@ -731,21 +864,29 @@ class Worker:
             text=f"🔔 Session {session.date}: {minute_text(session.open)}–{minute_text(session.close)} ET",
             date=session.date,
         )
-        past, self._resumable = self._resumable, None
-        desk = self.desk = self._desk(session)
+        left = await self._unless_stopping(
+            in_thread("record", partial(own_record, settings.data_dir, session.date))
+        )
+        rules = self._rules_for(left)
+        note = self._say_kept(left, rules)
+        past = None if left is None else Reader(left.path)
+        if self._stopping.is_set():
+            return
+        desk = self.desk = self._desk(session, rules)
         self._begin(desk, past)
+        desk.sync()
         key = settings.polygon_api_key.get_secret_value()
         rest = Rest(settings.polygon_rest_url, key, clock, self._transport, ahead_us=ahead_us(settings.rules))
         try:
             if past is not None:
                 await self._price_position(rest, desk)
-                desk.resume(clock.now(), past)
+                desk.resume(clock.now(), past, note=note, is_same_process=self._is_going_on)
             for reason in sorted(self._sender.holds):
                 desk.take(clock.now(), Hold(reason=reason, on=True))  # what began while no session was on
             async with asyncio.TaskGroup() as tasks:
                 sources = [
                     tasks.create_task(self._start(name, source), name=name)
-                    for name, source in self._sources(session, rest, key)
+                    for name, source in self._sources(session, rest, key, rules)
                 ]
                 asyncio.get_running_loop().call_later(FEED_FIRST_REAL_S, self._may_ask.set)
                 await self._consume(desk)
@@ -762,7 +903,7 @@ class Worker:
         if position is None:
             return
         try:
-            quote = await rest.contract(self.rules.symbol, position.opened.contract)
+            quote = await rest.contract(desk.rules.symbol, position.opened.contract)
         except RestError as error:
             log.warning(
                 "position_not_priced", text=f"⚠️ {position.opened.contract} could not be priced: {error}"
@@ -770,9 +911,9 @@ class Worker:
             return
         desk.take(self._clock.now(), quote)
 
-    def _sources(self, session: Session, rest: Rest, key: str) -> Iterator[Source]:
+    def _sources(self, session: Session, rest: Rest, key: str, rules: Rules) -> Iterator[Source]:
         """Everything that facts come from, by name."""
-        rules, clock, url, rng = self.rules, self._clock, self.settings.polygon_ws_url, self._random
+        clock, url, rng = self._clock, self.settings.polygon_ws_url, self._random
         self._stocks = StocksFeed(
             rest=rest,
             ws_url=url,
@@ -875,7 +1016,7 @@ class Worker:
                 self._lags.learn(now, event)
             if type(event) is FeedRestored:
                 self._may_ask.set()
-            if isinstance(event, Shutdown) or now >= end:
+            if isinstance(event, Shutdown) or now >= end or self._is_outlived(desk):
                 return
             handled += 1
             if handled % BREATH == 0:
@@ -927,6 +1068,16 @@ async def _close(rest: Rest) -> None:
     with contextlib.suppress(OSError, httpx.HTTPError):  # TimeoutError is an OSError
         async with asyncio.timeout(CLOSE_REAL_S):
             await rest.aclose()
+
+
+async def _at_most(seconds: float, task: asyncio.Task[None]) -> None:
+    """Wait for a task at most so long; it goes on."""
+    await asyncio.wait({task}, timeout=seconds)
+
+
+def _is_within(place: object, folder: Path) -> bool:
+    """Whether a place that an OSError names lies in a folder."""
+    return isinstance(place, (str, Path)) and Path(place).is_relative_to(folder)
 
 
 def _first(error: BaseException) -> BaseException:

@@ -61,7 +61,8 @@ async def tell_when_warm(worker: Any, after: int) -> None:
 async def live_through(worker: Any, record: Path) -> None:
     """Hand the desk every fact of a record but the outcomes, which the sender reports itself."""
     from events import AlertOutcome, FeedCause  # noqa: PLC0415
-    from journal import Entry, Reader  # noqa: PLC0415
+    from record.lines import Entry  # noqa: PLC0415
+    from record.reader import Reader  # noqa: PLC0415
 
     while worker.engine is None or worker.engine.feed.cause is FeedCause.NOT_CONNECTED:  # noqa: ASYNC110 - nothing tells
         await asyncio.sleep(LOOK_S)

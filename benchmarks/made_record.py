@@ -35,7 +35,9 @@ from events import (
     Session,
     Tick,
 )
-from journal import Entry, Journal, Reader
+from record.journal import Journal
+from record.lines import Entry
+from record.reader import Reader
 from sim.market import Episode, Market, SimBar
 from utils import session_on
 

@@ -19,7 +19,9 @@ from config import Settings
 from desk import Desk
 from engine import Engine
 from events import Event
-from journal import Header, Journal, Reader
+from record.journal import Journal
+from record.lines import Header
+from record.reader import Reader
 from sim import replay
 from utils import ScaledClock
 

@@ -22,7 +22,7 @@ from typing import TypeAlias
 import utils
 from config import ConfigError
 from events import SECOND, Session
-from journal import Damage
+from record.reader import Damage
 from sim.places import Closed, Unusable, named
 from sim.replay import parse_sets, replay_bars, replay_record, survey
 from sim.verify import verify

@@ -16,7 +16,7 @@ from pydantic import SecretStr
 import logger
 from config import Settings
 from events import SECOND
-from journal import records
+from record.folder import records
 from sim import verify
 from sim.market import Episode, Market
 from sim.pushover import LoopbackPushover, Message

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import config
 import utils
-from journal import PACKED_SUFFIX, SUFFIX, date_of, records
+from record.folder import PACKED_SUFFIX, SUFFIX, date_of, misnamed, records
 
 DATES_NAMED = 8
 DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
@@ -97,12 +97,16 @@ def find(place: Path | None, day: date | None, now: int) -> Found:
     folder = data_dir() if place is None else place
     if folder.name == "sessions" and not (folder / "sessions").is_dir():
         folder = folder.parent
-    by_date = {date_of(path): path for path in records(folder) if DATE.fullmatch(date_of(path))}
+    by_date = {date_of(path): path for path in records(folder)}
     if day is not None:
         if day.isoformat() in by_date:
             return Found(by_date[day.isoformat()], day.isoformat())
+        if day.isoformat() in (others := misnamed(folder)):
+            raise Unusable(others[day.isoformat()])
         raise _no_record(folder, day, sorted(by_date), now)
     if not by_date:
+        if others := misnamed(folder):
+            raise Unusable(others[max(others)])
         raise Unusable(
             f"no record in {folder / 'sessions'}: the program has not run in a session yet, or with another DATA_DIR"
         )

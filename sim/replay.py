@@ -22,7 +22,8 @@ import logger
 from config import VERSION, ConfigError, Rules, load_rules
 from engine import Engine
 from events import SECOND, Bar, Decision, DeclineReason, Evaluation, Event, Session
-from journal import Damage, Entry, Header, Reader
+from record.lines import Entry, Header
+from record.reader import Damage, Reader, is_of
 from sim import bars, fills
 from sim.places import Unusable, check_file, claim
 from sim.screen import Progress, Screen
@@ -202,9 +203,13 @@ def play(path: Path, sets: Mapping[str, str] | None = None) -> Iterator[Start | 
             rules, odd = recorded_rules(line, sets or {})
             engine = Engine(rules, line.session)
             # Read again, not remembered: a session's facts would fill the memory.
-            for entry in islice(Reader(path), number - 1):
-                if isinstance(entry, Entry):
-                    engine.restore(entry.now, entry.event, decided.get(entry.number, ()))
+            is_own = True
+            for earlier in islice(Reader(path), number - 1):
+                if isinstance(earlier, Header):
+                    # SYMBOL may have been changed at a start in between.
+                    is_own = is_of(earlier, line.rules.get("symbol", ""))
+                elif is_own:
+                    engine.restore(earlier.now, earlier.event, decided.get(earlier.number, ()))
             yield Start(number, line, engine, odd, last, rules.digest() if sets else line.rules_hash)
             continue
         assert engine is not None, "a record begins with a header"

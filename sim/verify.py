@@ -11,7 +11,8 @@ import msgspec
 
 from config import VERSION, ConfigError
 from events import Bar, Decision, Event, Quote
-from journal import Damage, Header
+from record.lines import Header
+from record.reader import Damage
 from sim.places import Closed, Found, Unusable, check_file, named
 from sim.replay import WRITTEN_BY, Start, Step, Survey, play, recorded_rules, survey
 from sim.screen import Progress

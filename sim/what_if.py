@@ -16,7 +16,7 @@ from typing import NamedTuple
 import msgspec
 
 from config import ConfigError
-from journal import date_of
+from record.folder import date_of
 from sim import fills
 from sim.funnel import dollars_text, signals
 from sim.replay import Survey, recorded_rules

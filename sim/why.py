@@ -18,7 +18,8 @@ from typing import Any
 
 import utils
 from config import ConfigError, seconds_of_day
-from journal import SUFFIX, Damage
+from record.folder import SUFFIX
+from record.reader import Damage
 from sim import funnel, moment, page, what_if
 from sim.places import Closed, Unusable, find
 from sim.replay import parse_sets, survey

@@ -6,7 +6,7 @@ import errno
 import os
 from pathlib import Path
 
-from journal import DiskFile
+from record.disk import DiskFile
 
 
 class Disk:
@@ -20,17 +20,17 @@ class Disk:
         self.short = False
         self.fails_at = b""
 
-    def __call__(self, path: Path) -> DiskFile:
+    def __call__(self, path: Path, is_new: bool = True) -> DiskFile:
         if self.fault:
             raise OSError(self.fault, os.strerror(self.fault))
-        return FailingFile(path, self)
+        return FailingFile(path, is_new, self)
 
 
 class FailingFile(DiskFile):
     """A file on a disk that fails at times."""
 
-    def __init__(self, path: Path, disk: Disk) -> None:
-        super().__init__(path)
+    def __init__(self, path: Path, is_new: bool, disk: Disk) -> None:
+        super().__init__(path, is_new)
         self._disk = disk
 
     def write(self, data: bytes) -> int:

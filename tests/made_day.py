@@ -29,7 +29,9 @@ from events import (
     Session,
     Tick,
 )
-from journal import Entry, Journal, Reader
+from record.journal import Journal
+from record.lines import Entry
+from record.reader import Reader
 from sim.market import Episode, Market
 from tests.builders import SESSION
 
@@ -133,6 +135,7 @@ class Made:
         """A start of the program: what was recorded is folded, then a header is written."""
         rules = rules or Rules()
         self.engine = Engine(rules, session)
+        self.journal.close()  # a record has one writer
         self.journal = Journal(self.path)
         past = Reader(self.path) if self.path.exists() else None
         for entry in past or ():

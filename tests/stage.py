@@ -16,8 +16,9 @@ from pydantic import SecretStr
 
 from config import Settings
 from events import SECOND, Session
-from journal import DiskFile, Opener, records
 from main import Worker
+from record.disk import DiskFile, Opener
+from record.folder import date_of, records
 from sim import verify
 from sim.demo import DAY, EPISODES, SEED, START_S
 from sim.market import Episode, Market
@@ -160,4 +161,5 @@ async def stage(
             await asyncio.wait([play.running], timeout=25)
             assert play.running.done(), "the worker did not stop"
         for path in records(folder / "data"):
-            verify.check(path)  # raises at the first decision that is not derived again
+            if date_of(path) == session().date:  # others are what a test has laid there
+                verify.check(path)  # raises at the first decision that is not derived again

@@ -14,7 +14,8 @@ from benchmarks.harness import Context
 from benchmarks.made_record import SURGES_S, Scribe, cut, market, session
 from benchmarks.rebuild_ours import fold, read, replayed, state
 from events import SECOND
-from journal import Entry, Header, Reader
+from record.lines import Entry, Header
+from record.reader import Reader
 from sim.market import Market
 
 PART_S = 90

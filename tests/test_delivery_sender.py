@@ -12,7 +12,9 @@ from msgspec.structs import replace
 from delivery.second_channel import CHANNEL
 from desk import Owed
 from events import SECOND, AlertKind, AlertOutcome, HoldReason, Opened, Outcome, Withdrawn
-from journal import Entry, Reader, record_path
+from record.folder import record_path
+from record.lines import Entry
+from record.reader import Reader
 from tests.builders import SESSION
 from tests.test_alerts import ID, RULES, Story, sell, settings_for, story, system
 from tests.test_desk import desk, until_entry
@@ -208,6 +210,6 @@ async def test_what_the_second_channel_took_is_still_owed_and_no_withdrawal(tmp_
     assert not [d for line in lines for d in line.decisions if isinstance(d, Withdrawn)]
     owed = Owed()
     for line in lines:
-        owed.learn(line)
-    assert [alert.kind for alert in owed.outstanding(RULES, 2)] == [AlertKind.BUY]
+        owed.learn(line, RULES)
+    assert [alert.kind for alert in owed.outstanding(2)] == [AlertKind.BUY]
     assert [d.id for line in lines for d in line.decisions if isinstance(d, Opened)] == [opened.opened.id]

@@ -33,7 +33,10 @@ from events import (
     Outcome,
     Tick,
 )
-from journal import Entry, Journal, Reader, record_path
+from record.folder import record_path
+from record.journal import Journal
+from record.lines import Entry
+from record.reader import Reader
 from sim.pushover import LoopbackPushover
 from tests import made_day
 from tests.builders import SESSION, at, bar, chain, missing, row

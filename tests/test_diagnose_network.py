@@ -16,8 +16,8 @@ import diagnose
 import preflight
 import utils
 from events import SECOND, Chain, ChainRow
-from journal import Lease
 from preflight import Asked, Mark
+from record.lease import Lease
 from sim.market import Market
 from sim.pushover import LoopbackPushover
 from sim.server import LoopbackMarket, Plan

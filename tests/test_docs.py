@@ -281,7 +281,7 @@ def test_documents_are_tidy(name: str) -> None:
 LOG_METHODS = {"debug", "info", "warning", "error", "critical", "exception"}
 
 
-PACKAGES = ("checks", "delivery", "feeds", "worker")
+PACKAGES = ("checks", "delivery", "feeds", "record", "worker")
 """The packages that the worker needs."""
 
 

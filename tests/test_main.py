@@ -21,8 +21,9 @@ from websockets.frames import CloseCode
 import logger
 import main
 from events import SECOND, Bar, Chain, Event, FeedCause, FeedLost, HoldReason, Quote, Tick
-from journal import read, record_path
 from main import EXIT_CONFIG, EXIT_CRASHED, EXIT_OK, EXIT_REFUSED, INBOX_MAX, Inbox, Watchdog
+from record.folder import record_path
+from record.reader import read
 from sim.pushover import LoopbackPushover
 from sim.server import LoopbackMarket, Plan
 from tests.builders import bar, quote

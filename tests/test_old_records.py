@@ -16,7 +16,8 @@ from msgspec.structs import replace
 
 from config import VERSION, Rules
 from events import SECOND, Opened
-from journal import SEAL_BYTES, Entry, Header, Reader, sealed
+from record.lines import SEAL_BYTES, Entry, Header, sealed
+from record.reader import Reader
 from sim import page, why
 from sim.__main__ import main
 from sim.replay import digest_of, recorded_rules

@@ -31,7 +31,8 @@ from events import (
     Opened,
     Tick,
 )
-from journal import SEAL_BYTES, Damage, Entry, Header, Reader, sealed
+from record.lines import SEAL_BYTES, Entry, Header, sealed
+from record.reader import Damage, Reader
 from sim.__main__ import main
 from sim.replay import Start, Step, play
 from sim.screen import Progress

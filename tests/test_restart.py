@@ -22,7 +22,9 @@ import main
 from config import Rules
 from engine import Engine
 from events import SECOND, AlertKind, AlertOutcome, Closed, Opened, Outcome, Withdrawn
-from journal import Header, Record, read, record_path, records
+from record.folder import record_path, records
+from record.lines import Header
+from record.reader import Record, read
 from sim import verify
 from sim.demo import SEED, START_S
 from sim.pushover import LoopbackPushover, Message

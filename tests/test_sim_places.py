@@ -20,7 +20,8 @@ from msgspec.structs import replace
 
 from config import Rules, variable_names
 from events import SECOND, Tick
-from journal import SEAL_BYTES, pack, sealed
+from record.folder import pack
+from record.lines import SEAL_BYTES, sealed
 from sim import why
 from sim.__main__ import main
 from sim.places import Closed, Unusable, check_own, claim, named

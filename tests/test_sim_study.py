@@ -38,7 +38,8 @@ from events import (
     Shutdown,
     Tick,
 )
-from journal import Damage, Entry, Reader
+from record.lines import Entry
+from record.reader import Damage, Reader
 from signals import BUY_FOLLOWS_S, EPISODE_GAP_S
 from sim.funnel import Kind, failing, followed, funnel, misses
 from sim.places import Unusable

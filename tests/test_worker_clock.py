@@ -13,8 +13,9 @@ import pytest
 
 import main
 from events import SECOND, Closed, Hold, HoldReason, Tick
-from journal import read, record_path
 from main import EXIT_OK
+from record.folder import record_path
+from record.reader import read
 from sim.pushover import LoopbackPushover
 from sim.server import LoopbackMarket
 from tests.stage import BEGIN_S, Stage, session, stage

@@ -19,8 +19,8 @@ from structlog.testing import capture_logs
 
 from delivery.exchange import Reply
 from events import SECOND, HoldReason
-from journal import record_path
 from main import EXIT_CRASHED, EXIT_LEASE, EXIT_OK, EXIT_REFUSED, Worker
+from record.folder import record_path
 from sim.demo import SEED
 from sim.pushover import LoopbackPushover
 from sim.server import LoopbackMarket

@@ -15,8 +15,8 @@ from pydantic import SecretStr
 
 import logger
 from config import Settings
-from journal import DiskFile
 from main import Worker
+from record.disk import DiskFile
 from utils import ScaledClock
 
 SECRETS = ("polygon_api_key", "pushover_token", "pushover_user_key")

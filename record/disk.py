@@ -1,0 +1,257 @@
+"""Files as a record is written to them, and the thread that waits for the disk."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import os
+import queue
+import stat
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple, Protocol, TypeVar, cast
+
+try:
+    from fcntl import LOCK_EX, LOCK_NB, flock
+except ImportError:  # not a Unix: whoever starts the program says so
+    flock = None  # type: ignore[assignment]
+
+FILE_MODE, FOLDER_MODE = 0o600, 0o700
+
+COPY_BYTES = 1024 * 1024
+"""How much of a file is copied at a time."""
+
+LOCKS_UNSUPPORTED = frozenset({errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOLCK, errno.ENOSYS, errno.EINVAL})
+"""What a file system says that has no locks: some network disks."""
+
+Result = TypeVar("Result")
+
+
+class Taken(Exception):
+    """Another process holds the lock on a file."""
+
+
+def lock(descriptor: int) -> bool:
+    """Lock an open file for this process. Returns whether that worked: False where there are no locks.
+
+    The kernel gives the lock back when the process ends, however it ends. Raises Taken when another process has it.
+    """
+    if flock is None:
+        return False
+    try:
+        flock(descriptor, LOCK_EX | LOCK_NB)
+    except BlockingIOError:
+        raise Taken("it writes the session's record") from None
+    except OSError as error:
+        if error.errno in LOCKS_UNSUPPORTED:
+            return False
+        raise
+    return True
+
+
+def words(error: OSError) -> str:
+    """Why the system refused, without the path."""
+    return error.strerror or type(error).__name__
+
+
+def sync_folder(folder: Path) -> None:
+    """Put the names in a folder on the disk. Raises OSError."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+class Place(NamedTuple):
+    """A file on the disk: which one it is (device and inode), and its size in bytes."""
+
+    device: int
+    inode: int
+    size: int
+
+
+def place_of(path: Path) -> Place | None:
+    """What a name leads to; None when nothing does. A link is not followed. Raises OSError."""
+    try:
+        found = path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return Place(found.st_dev, found.st_ino, found.st_size)
+
+
+class File(Protocol):
+    """What a journal writes to."""
+
+    def write(self, data: bytes) -> int:
+        """Write at the end; returns how many bytes were taken. Raises OSError."""
+
+    def read(self, start: int, size: int) -> bytes:
+        """Read at most ``size`` bytes from ``start`` on. Raises OSError."""
+
+    def truncate(self, size: int) -> None:
+        """Cut to a size in bytes. Raises OSError."""
+
+    def sync(self) -> None:
+        """Wait until all is on the disk, the name of a new file, too. Raises OSError."""
+
+    def place(self) -> Place:
+        """Which file it is, and its size now. Raises OSError."""
+
+    def size(self) -> int:
+        """Its size now: asked before every write, so it must be quick. Raises OSError."""
+
+    def close(self) -> None:
+        """Close it."""
+
+
+class Opener(Protocol):
+    """Opens a record's file: makes a new one, or goes on with one that is there."""
+
+    def __call__(self, path: Path, is_new: bool = True) -> File:
+        """Raises OSError: FileExistsError when a new one is to be made where something stands. Raises Taken."""
+
+
+class DiskFile:
+    """A file on the disk, for its owner only, appended to, and locked. No link is followed, and nothing is waited for."""
+
+    def __init__(self, path: Path, is_new: bool = True) -> None:
+        flags = os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        self._folder: Path | None = path.parent if is_new else None
+        """The folder whose names are still to be put on the disk."""
+        self._descriptor = os.open(path, flags | (os.O_CREAT | os.O_EXCL if is_new else 0), FILE_MODE)
+        try:
+            if not stat.S_ISREG(os.fstat(self._descriptor).st_mode):
+                raise OSError(errno.EINVAL, "It is not an ordinary file", str(path))
+            lock(self._descriptor)
+        except BaseException:
+            os.close(self._descriptor)
+            raise
+
+    def write(self, data: bytes) -> int:
+        """Write to the page cache."""
+        return os.write(self._descriptor, data)
+
+    def read(self, start: int, size: int) -> bytes:
+        """Read from any place."""
+        return os.pread(self._descriptor, size, start)
+
+    def truncate(self, size: int) -> None:
+        """Cut to a size in bytes."""
+        os.ftruncate(self._descriptor, size)
+
+    def sync(self) -> None:
+        """Wait until all is on the disk."""
+        os.fsync(self._descriptor)
+        if self._folder is not None:
+            sync_folder(self._folder)
+            self._folder = None
+
+    def place(self) -> Place:
+        """Which file it is, and its size."""
+        found = os.fstat(self._descriptor)
+        return Place(found.st_dev, found.st_ino, found.st_size)
+
+    def size(self) -> int:
+        """Its size: looking for the end takes a third of `fstat`, and writes go there in any case."""
+        return os.lseek(self._descriptor, 0, os.SEEK_END)
+
+    def close(self) -> None:
+        """Close it."""
+        os.close(self._descriptor)
+
+
+def make_parents(folder: Path) -> None:
+    """Make a folder that is not there, and those above it. Raises OSError, also when a file stands there."""
+    try:
+        folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+    except FileExistsError:
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder)) from None
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder that is not there, as the program's own. Raises OSError, also when a link or a file stands there."""
+    make_parents(folder)
+    if folder.is_symlink():
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(folder))
+
+
+def part_of(path: Path) -> Path:
+    """Where a file is written before it gets its name: a name that no other process uses."""
+    return path.with_name(f"{path.name}.{os.getpid()}.part")
+
+
+def publish(part: Path, path: Path) -> None:
+    """Give a finished file its name, in one step that writes over nothing. Raises OSError: FileExistsError.
+
+    A hard link is that step; where the file system has none, a look and a renaming come near it.
+    """
+    try:
+        os.link(part, path, follow_symlinks=False)
+    except FileExistsError:
+        raise
+    except OSError:
+        if place_of(path) is not None:
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from None
+        part.rename(path)
+        return
+    part.unlink()
+
+
+class DiskThread:
+    """One thread that does one thing after the other, and that nothing waits for at the end: a disk may never answer.
+
+    The threads of asyncio and of `concurrent.futures` are waited for when the process ends.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def submit(self, action: Callable[[], Result]) -> asyncio.Future[Result]:
+        """Have something done; the future has its result, or what it raised."""
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[Result] = loop.create_future()
+
+        def job() -> None:
+            result: Result | None = None
+            failed: Exception | None = None
+            try:
+                result = action()
+            except Exception as error:  # noqa: BLE001 - a thread's border: whoever waits for the future gets it
+                failed = error
+            # A loop that has ended has nobody who waits.
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(_settle, done, result, failed)
+
+        self._jobs.put(job)
+        return done
+
+    def last(self) -> None:
+        """Let the thread end when all is done that was submitted. Does not wait."""
+        self._jobs.put(None)
+
+    def _run(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            job()
+
+
+def _settle(done: asyncio.Future[Result], result: Result | None, failed: Exception | None) -> None:
+    if done.cancelled():
+        return
+    if failed is not None:
+        done.set_exception(failed)
+    else:
+        done.set_result(cast(Result, result))
+
+
+async def in_thread(name: str, action: Callable[[], Result]) -> Result:
+    """Do something that may wait for the disk in a thread of its own. Raises what it raises."""
+    thread = DiskThread(name)
+    try:
+        return await thread.submit(action)
+    finally:
+        thread.last()

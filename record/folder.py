@@ -1,0 +1,265 @@
+"""The folder of the records: which of its files are records, and keeping only as many as are wanted."""
+
+from __future__ import annotations
+
+import errno
+import gzip
+import os
+import stat
+from collections.abc import Callable, Iterator
+from datetime import date
+from enum import Enum
+from itertools import zip_longest
+from pathlib import Path
+from typing import NamedTuple
+
+import structlog
+
+from record.disk import FILE_MODE, part_of, place_of, publish, words
+from record.reader import Blocks, Damage, Reader, first_header
+
+log = structlog.get_logger("journal")
+
+SUFFIX, PACKED_SUFFIX = ".jsonl", ".jsonl.gz"
+NOTES_SUFFIX = ".tried.json"
+"""What is noted beside a record: the rules that were tried on it."""
+
+
+HOLDS = "holds the session of"
+"""What is said of a file that is named by another date than its header's."""
+
+
+class Kind(Enum):
+    """What a file in the folder is. Its name alone does not say so."""
+
+    RECORD = "a record"
+    DAMAGED = "damaged, or cannot be read"
+    FOREIGN = "not a record"
+    NOTES = "noted beside a record"
+
+
+class Found(NamedTuple):
+    """A file in the folder: what it is, and, unless it is a record, why."""
+
+    path: Path
+    kind: Kind
+    reason: str = ""
+
+
+def record_path(data_dir: Path, date: str) -> Path:
+    """Where a session's record is written."""
+    return data_dir / "sessions" / f"{date}{SUFFIX}"
+
+
+def date_of(path: Path) -> str:
+    """The session's date in a record's name, packed or not."""
+    return path.name.removesuffix(PACKED_SUFFIX).removesuffix(SUFFIX)
+
+
+def is_packed(path: Path) -> bool:
+    """Whether a record is compressed: finished, and not to be written any more."""
+    return path.name.endswith(PACKED_SUFFIX)
+
+
+def look_at(path: Path) -> Found:
+    """What a file is. A record is named exactly by its date, and begins with a header of that date."""
+    if not path.name.endswith((SUFFIX, PACKED_SUFFIX)) or not _is_date(date_of(path)):
+        is_notes = path.name.endswith(NOTES_SUFFIX) and _is_date(path.name.removesuffix(NOTES_SUFFIX))
+        return Found(path, Kind.NOTES) if is_notes else Found(path, Kind.FOREIGN, "not named as a record")
+    try:
+        mode = path.lstat().st_mode
+        if not stat.S_ISREG(mode):
+            return Found(path, Kind.FOREIGN, _what_stands_there(mode))
+        header = first_header(path)
+    except Damage as damage:
+        return Found(path, Kind.DAMAGED, damage.reason)
+    except OSError as error:
+        return Found(path, Kind.DAMAGED, words(error))
+    if header is not None and header.session.date != date_of(path):
+        return Found(path, Kind.FOREIGN, f"{HOLDS} {header.session.date}")
+    return Found(path, Kind.RECORD)
+
+
+def _is_date(text: str) -> bool:
+    try:
+        return date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
+
+
+def _what_stands_there(mode: int) -> str:
+    if stat.S_ISLNK(mode):
+        return "a link"
+    return "a folder" if stat.S_ISDIR(mode) else "not an ordinary file"
+
+
+def look_through(data_dir: Path) -> list[Found]:
+    """Everything in the folder, by name. Raises OSError when it is there and cannot be looked through, or is a link."""
+    folder = data_dir / "sessions"
+    if folder.is_symlink():
+        raise OSError(errno.ELOOP, "It is a link", str(folder))
+    try:
+        names = sorted(os.listdir(folder))
+    except FileNotFoundError:
+        return []
+    return [look_at(folder / name) for name in names]
+
+
+def records(data_dir: Path) -> list[Path]:
+    """Every record in the folder, a damaged one too, the oldest first; of one packed half-way, the unpacked one."""
+    try:
+        found = look_through(data_dir)
+    except OSError:
+        return []  # whoever must know why asks `look_through`
+    return chosen(found)
+
+
+def misnamed(data_dir: Path) -> dict[str, str]:
+    """Files that are named as a record and hold another session: by the date in their name, what is wrong, in words."""
+    try:
+        found = look_through(data_dir)
+    except OSError:
+        return {}
+    return {
+        date_of(item.path): f"{item.path}: {item.reason}, not of {date_of(item.path)}"
+        for item in found
+        if item.kind is Kind.FOREIGN and item.reason.startswith(HOLDS)
+    }
+
+
+def chosen(found: list[Found]) -> list[Path]:
+    """The records among what was found, one a date, the oldest first."""
+    by_date: dict[str, Path] = {}
+    for item in sorted(found, key=lambda item: not is_packed(item.path)):  # the unpacked one last: it stays
+        if item.kind in (Kind.RECORD, Kind.DAMAGED):
+            by_date[date_of(item.path)] = item.path
+    return [by_date[date] for date in sorted(by_date)]
+
+
+def left_alone(found: list[Found], current: str) -> list[str]:
+    """What is left alone, and why: all that is not a record, and what is of a later day than the ``current`` one."""
+    kept = set(chosen(found))
+    lines: list[str] = []
+    for path, kind, reason in found:
+        if path in kept and date_of(path) > current:
+            lines.append(f"{shown(path)} (of a later day than {current})")
+        elif kind is Kind.RECORD and path not in kept:
+            lines.append(f"{shown(path)} (the same day's unpacked record is beside it)")
+        elif kind in (Kind.FOREIGN, Kind.DAMAGED):
+            lines.append(f"{shown(path)} ({reason})")
+    return lines
+
+
+def shown(path: Path) -> str:
+    """A file's name as a terminal may show it: somebody else has chosen it."""
+    return "".join(
+        character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in path.name
+    )
+
+
+# --- Packing and removing ----------------------------------------------------------------------------
+
+
+def pack(path: Path) -> Path:
+    """Compress a finished record. The packed one is complete on the disk before the other is removed.
+
+    Raises Damage for a record that is not whole; OSError: FileExistsError when another file stands where it is to go.
+    """
+    _check_whole(path)
+    packed = path.with_name(path.name + ".gz")
+    if place_of(packed) is not None:
+        if not _is_beginning(packed, path):
+            raise FileExistsError(errno.EEXIST, f"another file stands at {packed.name}")
+        packed.unlink()  # an earlier packing, cut off before it removed the other
+    part = part_of(packed)
+    try:
+        with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE), "wb") as raw:
+            with gzip.GzipFile(fileobj=raw, mode="wb", filename="", mtime=0) as stream:
+                for block in Blocks(path):
+                    stream.writelines(block)
+            raw.flush()
+            os.fsync(raw.fileno())
+        publish(part, packed)
+    except OSError as error:
+        if not isinstance(error, FileExistsError):
+            part.unlink(missing_ok=True)
+        raise
+    path.unlink()
+    return packed
+
+
+def unpack(packed: Path) -> Path:
+    """Write a packed record out again, to go on with it; the packed one stays. Raises OSError, or Damage."""
+    _check_whole(packed)
+    path = packed.with_name(packed.name.removesuffix(".gz"))
+    part = part_of(path)
+    with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE), "wb") as file:
+        for block in Blocks(packed):
+            file.writelines(block)
+        file.flush()
+        os.fsync(file.fileno())
+    publish(part, path)
+    return path
+
+
+def _check_whole(path: Path) -> None:
+    """Raises Damage unless every line of a record is good: only what the program wrote whole is changed or removed."""
+    reader = Reader(path)
+    lines = sum(1 for _ in reader)
+    if reader.torn or not lines:
+        raise Damage(path, lines + 1, "empty" if not lines else f"{reader.torn} bytes at its end are torn")
+
+
+def _is_beginning(packed: Path, path: Path) -> bool:
+    """Whether a packed record holds what an unpacked one begins with, and nothing else."""
+    pairs = zip_longest(_lines(packed), _lines(path))
+    try:
+        first, whole = next(pairs, (None, None))
+        return first == whole is not None and all(part == whole for part, whole in pairs if part is not None)
+    except (Damage, OSError):
+        return False
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    for block in Blocks(path):
+        yield from block
+
+
+def tidy(data_dir: Path, keep: int, current: str) -> None:
+    """Pack the records of the days before the ``current`` one, and remove the oldest beyond ``keep``. Faults are logged.
+
+    The current day's record is never touched, nor is what is no whole record of the program.
+    """
+    try:
+        paths = chosen(look_through(data_dir))
+    except OSError as error:
+        log.warning(
+            "folder_not_tidied",
+            text=f"⚠️ {data_dir / 'sessions'} cannot be looked through: {words(error)}",
+        )
+        return
+    paths = [path for path in paths if date_of(path) <= current]
+    excess = max(0, len(paths) - keep)
+    for path in paths[:excess]:
+        if date_of(path) < current:
+            _attempt("removed", path, _remove)
+    for path in paths[excess:]:
+        if not is_packed(path) and date_of(path) < current:
+            _attempt("packed", path, pack)
+
+
+def _remove(path: Path) -> None:
+    """Remove a record, and what was noted beside it. Raises Damage for one that is not whole, and OSError."""
+    _check_whole(path)
+    path.unlink()
+    path.with_name(date_of(path) + NOTES_SUFFIX).unlink(missing_ok=True)
+
+
+def _attempt(what: str, path: Path, action: Callable[[Path], object]) -> None:
+    try:
+        action(path)
+    except (OSError, Damage) as error:
+        reason = words(error) if isinstance(error, OSError) else error.reason
+        log.warning(
+            "record_not_tidied", text=f"⚠️ Record {path.name} could not be {what}: {reason}", path=path.name
+        )

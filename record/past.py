@@ -1,0 +1,144 @@
+"""What earlier starts have left in the folder, as a start needs it: the session's own record, and what is unsettled."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import structlog
+from pydantic import ValidationError
+
+from config import Rules
+from events import Opened
+from record.folder import (
+    Kind,
+    chosen,
+    date_of,
+    is_packed,
+    left_alone,
+    look_at,
+    look_through,
+    record_path,
+    unpack,
+)
+from record.lines import Header
+from record.reader import Damage, glance
+
+log = structlog.get_logger("journal")
+
+NAMED = 8
+"""How many of the files that are left alone are named in one line; of more, their number is said."""
+
+
+class Left(NamedTuple):
+    """A record that an earlier start has left: its newest header (None when that was not written), and the position
+    that is open at its end."""
+
+    path: Path
+    header: Header | None
+    open: Opened | None
+
+
+class AtStart(NamedTuple):
+    """What a start has to do with: the session's own record, and those of days before that are still to be settled."""
+
+    own: Left | None
+    unsettled: list[Left]
+
+
+def at_start(data_dir: Path, today: str) -> AtStart:
+    """What earlier starts have left for the session of ``today``. What is left alone is named in the log.
+
+    Reads the disk: not for the event loop. Raises OSError when the folder cannot be looked through; Damage when the
+    session's own record, or without one the newest before it, cannot be read: a position may be in it.
+    """
+    found = look_through(data_dir)
+    _name(data_dir, left_alone(found, today))
+    own = own_record(data_dir, today)
+    unsettled: list[Left] = []
+    before = [path for path in chosen(found) if date_of(path) < today]
+    for path in before:
+        is_newest = own is None and path == before[-1]
+        if is_packed(path) and not is_newest:
+            continue  # packed after it was settled, and newer ones have been opened since
+        try:
+            left = _left(path)
+        except (Damage, OSError):
+            if is_newest:
+                raise
+            continue  # it has been named as left alone, and newer ones have been opened since
+        if left.open is not None or (is_newest and not is_packed(path) and left.header is not None):
+            unsettled.append(_unpacked(left))
+    return AtStart(own, unsettled)
+
+
+def own_record(data_dir: Path, date: str) -> Left | None:
+    """The session's own record, unpacked if need be; None when there is none.
+
+    Reads the disk: not for the event loop. Raises Damage when it cannot be read, or something else is in its place.
+    """
+    path = record_path(data_dir, date)
+    packed = path.with_name(path.name + ".gz")
+    if _is_there(path):
+        return _left(path)
+    if not _is_there(packed) or look_at(packed).kind is Kind.FOREIGN:
+        return None
+    return _unpacked(_left(packed))
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
+
+
+def _left(path: Path) -> Left:
+    """What stands at a record's place. Raises Damage when it is none, or OSError."""
+    found = look_at(path)
+    if found.kind is not Kind.RECORD:
+        raise Damage(path, 1, found.reason)
+    seen = glance(path)
+    if seen.is_packed and not is_packed(path):
+        raise Damage(path, 1, f"it is packed, and its name does not say so: rename it to {path.name}.gz")
+    return Left(path, seen.header, seen.open)
+
+
+def _unpacked(left: Left) -> Left:
+    """The same, as a file that can be gone on with."""
+    if not is_packed(left.path):
+        return left
+    path = unpack(left.path)
+    log.warning("record_unpacked", text=f"📼 {left.path.name} is not finished: unpacked, to go on with it")
+    return left._replace(path=path)
+
+
+def rules_of(path: Path, header: Header) -> Rules:
+    """The rules of a header; one that its version did not have yet has its default. Raises Damage."""
+    known = {name: value for name, value in header.rules.items() if name in Rules.model_fields}
+    try:
+        return Rules.model_validate(known)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        name = ".".join(map(str, fault["loc"])).upper()
+        raise Damage(path, 1, f"its rules cannot be used by this version ({name}: {fault['msg']})") from error
+
+
+def changed(old: Rules, new: Rules) -> str:
+    """The rules that differ, in words."""
+    before, after = old.model_dump(mode="json"), new.model_dump(mode="json")
+    return ", ".join(
+        f"{name.upper()} {before[name]} → {after[name]}" for name in after if before[name] != after[name]
+    )
+
+
+def _name(data_dir: Path, lines: list[str]) -> None:
+    """Say what is left alone."""
+    if lines:
+        more = f", and {len(lines) - NAMED} more" if len(lines) > NAMED else ""
+        log.warning(
+            "files_left_alone",
+            text=f"⚠️ Left alone in {data_dir / 'sessions'}, no records to go on with: {', '.join(lines[:NAMED])}{more}",
+            count=len(lines),
+        )

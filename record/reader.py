@@ -1,0 +1,316 @@
+"""Reads a record, packed or not, and says where it is damaged."""
+
+from __future__ import annotations
+
+import errno
+import gzip
+import io
+import os
+import stat
+import zlib
+from collections.abc import Iterator, Sequence
+from itertools import takewhile
+from pathlib import Path
+from typing import IO, cast
+
+import msgspec
+
+from events import Closed, Decision, Opened, Withdrawn
+from record.lines import (
+    ARRAY,
+    SCHEMA,
+    SEAL,
+    SEAL_BYTES,
+    Entry,
+    Header,
+    Line,
+    decode_entry,
+    decode_header,
+    is_sealed,
+)
+
+BLOCK_BYTES = 256 * 1024
+"""How much of a record is read at a time."""
+
+FIRST_BYTES = 8 * 1024
+"""How much is read at a time for the first line alone. A header has about 3,000 bytes."""
+
+LINE_MAX = 4 * 1024 * 1024
+"""The longest line that is read, in bytes. The longest that is written, a chain's, has under 100,000."""
+
+RECORD_MAX = 512 * 1024 * 1024
+"""The longest record that is read, in bytes. A busy session's has 60 million; a packed one can claim any length."""
+
+HEADER = b'{"type":"header","schema":'
+"""What a header's line begins with."""
+
+OPENED, CLOSED, WITHDRAWN = b'"type":"opened"', b'"type":"closed"', b'"type":"withdrawn"'
+"""What stands in a line with a decision about a position."""
+
+NAMED = b'"id":"'
+"""What stands in each of these, and in few others: one search of a piece instead of three."""
+
+GZIP_MAGIC = b"\x1f\x8b"
+
+
+class Damage(Exception):
+    """A record that cannot be trusted: where, and what is wrong."""
+
+    def __init__(self, path: Path, line: int, reason: str) -> None:
+        super().__init__(f"{path}, line {line}: {reason}")
+        self.path = path
+        self.line = line
+        self.reason = reason
+
+
+class Record(msgspec.Struct, kw_only=True):
+    """A record as read whole: its lines, and how many bytes at its end were torn off."""
+
+    path: Path
+    lines: list[Line]
+    torn: int
+
+    @property
+    def header(self) -> Header:
+        """The newest header."""
+        return next(line for line in reversed(self.lines) if isinstance(line, Header))
+
+    @property
+    def entries(self) -> list[Entry]:
+        """The facts, in their order."""
+        return [line for line in self.lines if isinstance(line, Entry)]
+
+
+def open_record(path: Path) -> int:
+    """Open a record for reading; returns the descriptor. Never waits, as opening a FIFO does.
+
+    Raises OSError; its words say what stands there when it is no ordinary file.
+    """
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    descriptor = os.open(path, flags)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        is_folder = stat.S_ISDIR(os.fstat(descriptor).st_mode)
+        os.close(descriptor)
+        if is_folder:
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        raise OSError(errno.EINVAL, "It is not an ordinary file", str(path))
+    return descriptor
+
+
+class Blocks:
+    """The raw lines of a record, some at a time; packed or not, whatever its name. Iterate once.
+
+    Every line but the last ends with a newline. Of zero bytes at the end only some may be handed on. Iterating raises
+    OSError, or Damage for a broken archive, a line over `LINE_MAX` or a record over `RECORD_MAX`.
+    """
+
+    def __init__(self, path: Path, block_bytes: int = BLOCK_BYTES, record_max: int = RECORD_MAX) -> None:
+        self.path = path
+        self._block_bytes = block_bytes
+        self._record_max = record_max
+        self.total = 0
+        """Bytes read so far, unpacked."""
+        self.identity = (0, 0)
+        """Device and inode of the file that was read."""
+        self.is_packed = False
+        """Whether it is compressed, whatever its name says."""
+        self._lines = 0
+
+    def __iter__(self) -> Iterator[list[bytes]]:
+        for piece in self.pieces():
+            lines = io.BytesIO(piece).readlines()
+            self._lines += len(lines)
+            yield lines
+
+    def pieces(self) -> Iterator[bytes]:
+        """The same, not yet cut into lines; each ends with a newline, but the last."""
+        with open(open_record(self.path), "rb") as raw:
+            found = os.fstat(raw.fileno())
+            self.identity = (found.st_dev, found.st_ino)
+            self.is_packed = raw.peek(2)[:2] == GZIP_MAGIC
+            stream: IO[bytes] = cast(IO[bytes], gzip.GzipFile(fileobj=raw)) if self.is_packed else raw
+            try:
+                yield from self._read(stream)
+            except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+                raise self._damage(f"the archive is broken ({error})") from error
+
+    def _damage(self, reason: str) -> Damage:
+        return Damage(self.path, self._lines + 1, reason)
+
+    def _read(self, stream: IO[bytes]) -> Iterator[bytes]:
+        """Read up to newlines. Reading by size, not by line, bounds what a line without end may take."""
+        rest = b""
+        while block := stream.read(self._block_bytes):
+            self.total += len(block)
+            if self.total > self._record_max:
+                raise self._damage(f"over {self._record_max / 1024**2:g} MiB: no session's record is as long")
+            end = block.rfind(b"\n") + 1
+            if end:
+                yield rest + block[:end]
+                rest = b""
+            rest += block[end:]
+            if len(rest) > LINE_MAX:
+                rest = (
+                    rest.rstrip(b"\0") + b"\0"
+                )  # a power cut may leave many, and none of them says anything
+                if len(rest) > LINE_MAX:
+                    raise self._damage(f"a line of over {LINE_MAX // 1024**2} MiB")
+        if rest:
+            yield rest
+
+
+class Reader:
+    """A record's lines, one by one: a session's would fill the memory. Iterate once; then the rest is known.
+
+    What is torn off at the end is left out and counted in ``torn`` (bytes): the beginning of one line, and zero bytes,
+    as a crash or a power cut leaves them. Iterating raises Damage for anything else that is wrong: a checksum, a line
+    that does not decode, another schema, another session's header, an archive that breaks off, and what is longer
+    than any record; and OSError when the file cannot be read.
+    """
+
+    def __init__(self, path: Path, block_bytes: int = BLOCK_BYTES) -> None:
+        self.path = path
+        self._block_bytes = block_bytes
+        self.size = 0
+        """Bytes up to the last good line."""
+        self.seed = 0
+        """The checksum that the next line is seeded with."""
+        self.number = 0
+        """Arrival number of the last fact."""
+        self.now = 0
+        """When that was, µs of UTC; 0 without a fact."""
+        self.torn = 0
+        self.identity = (0, 0)
+        """Device and inode of the file that was read."""
+
+    def __iter__(self) -> Iterator[Line]:
+        blocks = Blocks(self.path, self._block_bytes)
+        number, seed, entry, date = 0, 0, None, ""
+        crc32, decode = zlib.crc32, decode_entry
+        for block in blocks:
+            good, bad = block, []
+            texts = [line[:-SEAL_BYTES] for line in block]
+            crcs = [seed := crc32(text, seed) for text in texts]
+            # All seals of a block in one comparison: formatting them one by one takes as long as decoding the lines.
+            if b"".join([line[-SEAL_BYTES:] for line in block]) != SEAL * len(crcs) % tuple(crcs):
+                count = sum(1 for _ in takewhile(is_sealed, zip(block, crcs, strict=True)))
+                good, bad = block[:count], block[count:]
+                seed = crcs[count - 1] if count else self.seed
+            for text in texts[: len(good)]:
+                number += 1
+                try:
+                    if text[:1] == ARRAY and number > 1:
+                        entry = decode(text)
+                        yield entry
+                        continue
+                    header = decode_header(text)
+                except msgspec.MsgspecError as error:
+                    reason = f"written by another version, or not a record ({error})"
+                    raise Damage(self.path, number, reason) from error
+                date = date or header.session.date
+                self._check(number, header, date)
+                yield header
+            self._know(good, seed, entry)
+            if bad and not is_torn(bad[0], is_first=not number):
+                reason = "the line's checksum is wrong: it was changed, lines are missing, or moved"
+                raise Damage(self.path, number + 1, reason)
+        self.torn = blocks.total - self.size
+        self.identity = blocks.identity
+
+    def _check(self, number: int, header: Header, date: str) -> None:
+        """Raises Damage for a header that this version cannot read, or of another session than the first."""
+        if header.schema != SCHEMA:
+            reason = f"schema {header.schema} of version {header.version}; this version reads {SCHEMA}"
+            raise Damage(self.path, number, reason)
+        if header.session.date != date:
+            raise Damage(
+                self.path, number, f"a header of session {header.session.date} in the record of {date}"
+            )
+
+    def _know(self, lines: Sequence[bytes], seed: int, entry: Entry | None) -> None:
+        """These lines were good; the last fact so far was ``entry``."""
+        self.size += sum(map(len, lines))
+        self.seed = seed
+        if entry is not None:
+            self.number, self.now = entry.number, entry.now
+
+
+def is_torn(line: bytes, *, is_first: bool) -> bool:
+    """Whether a line that is not good is what a crash leaves of one: its beginning, then nothing or zero bytes.
+
+    A crash leaves no newline, and whatever does not begin as a line of ours was written by somebody else.
+    """
+    text = line.rstrip(b"\0")
+    if b"\n" in line or b"\0" in text:
+        return False
+    begins_header = text.startswith(HEADER) or HEADER.startswith(text)
+    return begins_header if is_first else begins_header or text.startswith(ARRAY)
+
+
+def read(path: Path) -> Record:
+    """Read a whole record. Raises what a `Reader` does."""
+    reader = Reader(path)
+    lines = list(reader)
+    return Record(path=path, lines=lines, torn=reader.torn)
+
+
+def first_header(path: Path) -> Header | None:
+    """The header that a record begins with; None when not even that was written. Raises what a `Reader` does."""
+    first = next(iter(Reader(path, FIRST_BYTES)), None)
+    assert first is None or isinstance(first, Header), "decode refuses a record that begins otherwise"
+    return first
+
+
+# --- A look at what a record holds -----------------------------------------------------------------------------------
+
+
+class Glance(msgspec.Struct, frozen=True, kw_only=True):
+    """What a start must know of a record before it folds it: its newest header and the position that it leaves open."""
+
+    header: Header | None
+    open: Opened | None
+    is_packed: bool
+
+
+def glance(path: Path) -> Glance:
+    """Look through a record for its headers and its positions alone: a third of the time that reading it takes.
+
+    Checksums are not compared: only a `Reader` says that a record is good. Raises OSError, or Damage for what cannot be
+    a record at all.
+    """
+    header: Header | None = None
+    position: Opened | None = None
+    blocks, before = Blocks(path), 0
+    for piece in blocks.pieces():
+        number, before = before, before + piece.count(b"\n")
+        if not (HEADER in piece or NAMED in piece):
+            continue  # as nearly all
+        for line in io.BytesIO(piece):
+            number += 1
+            text = line[:-SEAL_BYTES]
+            try:
+                if text.startswith(HEADER):
+                    header = decode_header(text)
+                elif line.endswith(b"\n") and (OPENED in text or CLOSED in text or WITHDRAWN in text):
+                    for decision in decode_entry(text).decisions:
+                        position = _after(position, decision)
+            except msgspec.MsgspecError as error:
+                if line.endswith(b"\n"):
+                    raise Damage(path, number, f"not a line of a record ({error})") from error
+    return Glance(header=header, open=position, is_packed=blocks.is_packed)
+
+
+def _after(position: Opened | None, decision: Decision) -> Opened | None:
+    """The open position after a decision."""
+    match decision:
+        case Opened():
+            return decision
+        case Closed() | Withdrawn():
+            return None
+        case _:
+            return position
+
+
+def is_of(header: Header, symbol: str) -> bool:
+    """Whether the facts behind a header are of a symbol: an engine learns those of its own alone."""
+    return header.rules.get("symbol") == symbol

@@ -1,0 +1,114 @@
+"""What this user may not read, search or write: a clear line, and the right exit status."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import main
+from record.folder import record_path
+from record.lines import Header
+from record.reader import read
+from tests.stage import stage
+from tests.test_record_start import AFTER_S, DATE, bought, ended, watched_again
+
+NOBODY = 65534
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A place of an ordinary user with a record of an open position in it; the test runs as that user."""
+    place = Path(tempfile.mkdtemp())
+    path = record_path(place / "data", DATE)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(bought())
+    path.chmod(0o600)
+    is_root = os.geteuid() == 0
+    if is_root:
+        for found in (place, *place.rglob("*")):
+            os.chown(found, NOBODY, NOBODY)
+        os.seteuid(NOBODY)
+    try:
+        yield place
+    finally:
+        if is_root:
+            os.seteuid(0)
+        for found in (place / "data", place / "data" / "sessions"):
+            found.chmod(0o700)
+        shutil.rmtree(place)
+
+
+def as_root(change: Callable[[], object]) -> None:
+    """Do something as whoever may do anything; skips the test where nobody may."""
+    if os.getuid() != 0:
+        pytest.skip("needs root")
+    os.seteuid(0)
+    try:
+        change()
+    finally:
+        os.seteuid(NOBODY)
+
+
+@pytest.mark.parametrize(
+    ("name", "mode"), [("data", 0o000), ("data/sessions", 0o000), ("data/sessions", 0o300)]
+)
+async def test_a_folder_that_may_not_be_looked_through_ends_with_status_2(
+    folder: Path, name: str, mode: int
+) -> None:
+    (folder / name).chmod(mode)
+    status, said = await ended(folder)
+    assert status == main.EXIT_CONFIG
+    assert f"{folder}/data/sessions cannot be used (Permission denied)" in said
+
+
+async def test_a_record_in_a_folder_that_may_not_be_searched_ends_the_start(folder: Path) -> None:
+    (folder / "data" / "sessions").chmod(0o400)
+    status, said = await ended(folder)
+    assert status == main.EXIT_CONFIG
+    assert f"{record_path(folder / 'data', DATE)} cannot be used (Permission denied)" in said
+
+
+async def test_a_record_that_may_not_be_read_ends_the_start(folder: Path) -> None:
+    record_path(folder / "data", DATE).chmod(0o000)
+    status, said = await ended(folder)
+    assert status == main.EXIT_CRASHED
+    assert f"{record_path(folder / 'data', DATE)}, line 1: Permission denied" in said
+
+
+async def test_a_lease_of_root_ends_with_status_2(folder: Path) -> None:
+    def make() -> None:
+        lease = folder / "data" / "lease"
+        lease.write_bytes(b"pid 7, started then\n")
+        lease.chmod(0o600)
+
+    as_root(make)
+    status, said = await ended(folder)
+    assert status == main.EXIT_CONFIG
+    assert f"{folder}/data/lease cannot be used (Permission denied)" in said
+
+
+@pytest.mark.parametrize("what", ["record", "folder"])
+async def test_a_position_is_watched_although_its_record_cannot_be_written(folder: Path, what: str) -> None:
+    path = record_path(folder / "data", DATE)
+    if what == "record":
+        path.chmod(0o400)
+    else:
+        path.parent.chmod(0o500)
+        (folder / "data").chmod(0o500)
+        path.chmod(0o400)
+    async with stage(folder, start_s=AFTER_S) as play:
+        await watched_again(play)
+        await play.until(lambda: play.titles("record off"), 60, "record off")
+        engine = play.worker.engine
+        assert engine is not None
+        assert engine.position is not None
+        await play.until(lambda: engine.holds, 10, "held")
+        await play.stop()
+        assert play.titles("SELL")
+    assert path.read_bytes() == bought()
+    assert len([line for line in read(path).lines if isinstance(line, Header)]) == 1

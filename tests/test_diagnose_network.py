@@ -198,10 +198,12 @@ async def test_the_sockets_in_a_session(vendors_at: Open) -> None:
     vendors = await vendors_at(IN_SESSION, speed=4.0)
     report = await vendors.run("--sockets")
     assert report.status == diagnose.EXIT_OK, report.lines
-    assert report.line("stocks socket").startswith(
-        "✓ stocks socket: connected, key accepted, 2 of 2 subscribed, 5 bars, "
+    seen = re.fullmatch(
+        r"✓ stocks socket: connected, key accepted, 2 of 2 subscribed, (\d+) bars, \d+\.\d s late \(median, limit 15 s\)",
+        report.line("stocks socket"),
     )
-    assert " s late (median, limit 15 s)" in report.line("stocks socket")
+    # Enough are 5; more than one may come in the last frame.
+    assert seen is not None and int(seen[1]) >= 5, report.line("stocks socket")
     assert report.line("options socket").startswith(
         "✓ options socket: connected, key accepted, 10 of 10 subscribed, "
     )

@@ -30,6 +30,7 @@ from sim.demo import SEED, START_S
 from sim.pushover import LoopbackPushover, Message
 from sim.server import LoopbackMarket
 from tests.stage import BEGIN_S, KEY, SPEED, TOKEN, USER, market, session
+from tests.worker_process import READY
 from utils import ScaledClock
 
 ROOT = Path(main.__file__).parent
@@ -40,6 +41,27 @@ KILLS = int(os.environ.get("RESTART_KILLS", "2"))
 
 START_REAL_S = 15.0
 """Real seconds that a worker is given to start and to say something, whatever the clock's speed."""
+
+
+async def spawn(output: Path) -> asyncio.subprocess.Process:
+    """A worker's process that has imported everything and waits to be told what to do."""
+    with output.open("wb") as file:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "tests.worker_process"),
+            cwd=ROOT,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=file,
+            stderr=file,
+        )
+    async with asyncio.timeout(4 * START_REAL_S):
+        while not text_of(output).startswith(READY):
+            assert process.returncode is None, text_of(output)
+            await asyncio.sleep(0.01)
+    return process
+
+
+def text_of(output: Path) -> str:
+    return output.read_text(encoding="utf-8")
 
 
 class Town:
@@ -53,6 +75,8 @@ class Town:
         self.pushover = pushover
         self.clock = clock
         self.process: asyncio.subprocess.Process | None = None
+        self.spawned: asyncio.subprocess.Process | None = None
+        """The first worker: no market time passes while it is imported."""
         self.outputs: list[Path] = []
 
     async def start(self, death: tuple[str, str] = ("", ""), **changes: Any) -> None:
@@ -77,16 +101,10 @@ class Town:
         }
         output = self.folder / f"output-{len(self.outputs)}.txt"
         self.outputs.append(output)
-        with output.open("wb") as file:
-            self.process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "tests.worker_process",
-                json.dumps(told),
-                cwd=ROOT,
-                stdout=file,
-                stderr=file,
-            )
+        self.process = self.spawned or await spawn(output)
+        self.spawned = None
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps(told).encode() + b"\n")
 
     async def kill(self) -> None:
         """End the worker as a power cut would."""
@@ -125,17 +143,21 @@ class Town:
 
 @asynccontextmanager
 async def town(folder: Path, start_s: float = BEGIN_S, speed: float = SPEED) -> AsyncIterator[Town]:
+    made, spawned = market(), await spawn(folder / "output-0.txt")
     clock = ScaledClock(session().open + round(start_s * SECOND), speed)
     async with (
-        LoopbackMarket(market(), clock, KEY) as vendor,
+        LoopbackMarket(made, clock, KEY) as vendor,
         LoopbackPushover(clock, TOKEN, USER) as pushover,
     ):
         place = Town(folder, vendor, pushover, clock)
+        place.spawned = spawned
         try:
             yield place
         finally:
-            if place.process is not None and place.process.returncode is None:
-                await place.kill()
+            for process in (place.process, place.spawned):
+                if process is not None and process.returncode is None:
+                    process.kill()
+                    await process.wait()
 
 
 def folded(record: Record) -> Engine:

@@ -1,4 +1,7 @@
-"""The worker in a process of its own that a test may kill, on the test's scaled clock: ``python -m tests.worker_process JSON``."""
+"""The worker in a process of its own that a test may kill, on the test's scaled clock: ``python -m tests.worker_process``.
+
+It says `READY` once everything is imported, and begins when it reads what to do, a line of JSON.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,8 @@ from config import Settings
 from main import Worker
 from record.disk import DiskFile
 from utils import ScaledClock
+
+READY = "ready"
 
 SECRETS = ("polygon_api_key", "pushover_token", "pushover_user_key")
 
@@ -97,4 +102,5 @@ async def work(told: dict[str, Any]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(asyncio.run(work(json.loads(sys.argv[1]))))
+    print(READY, flush=True)
+    sys.exit(asyncio.run(work(json.loads(sys.stdin.readline()))))

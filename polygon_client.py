@@ -2054,7 +2054,7 @@ def _is_vendors(body: bytes | bytearray | None) -> bool:
     """Whether the body of a refusal has the vendor's form: a JSON object that says what is wrong."""
     try:
         answer = msgspec.json.decode(bytes(body or b"")[:ANSWER_JUDGED_BYTES], type=dict[str, Any])
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
     return not {"status", "error", "message", "request_id"}.isdisjoint(answer)
 

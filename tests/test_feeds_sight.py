@@ -11,6 +11,8 @@ import statistics
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from structlog.testing import capture_logs
 from websockets.asyncio.server import ServerConnection
 
@@ -23,6 +25,7 @@ from polygon_client import (
     Socket,
     VendorRefused,
     Wanted,
+    _is_vendors,
 )
 from tests.test_polygon_client import (
     BEGIN,
@@ -250,6 +253,30 @@ async def test_a_page_in_place_of_the_first_handshake_is_a_lost_connection(code:
             await watch.until(watch.live)
     assert watch.facts() == [FeedLost(cause=FeedCause.NOT_CONNECTED), FeedRestored()]
     assert f"handshake answered with HTTP {code}, not by the vendor" in logged[0]["text"]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.binary(max_size=40) | st.text('{}[]":,status\\ud0', max_size=30).map(str.encode))
+def test_no_body_of_a_refusal_ends_more_than_the_attempt(body: bytes) -> None:
+    for whole in (body, b'{"status":"' + body + b'"}', b"[" * 200_000 + body):
+        assert _is_vendors(whole) in (True, False)
+
+
+@pytest.mark.parametrize(
+    ("body", "is_vendors"),
+    [
+        (b'{"status":"ERROR","request_id":"1","error":"Unknown API Key"}', True),
+        (b'{"status":"NOT_AUTHORIZED","message":"You are not entitled"}', True),
+        (b"<html><title>403 Forbidden</title></html>", False),
+        (b'{"status":"\xff"}', False),
+        (b'"status"', False),
+        (b"{}", False),
+        (b"", False),
+        (None, False),
+    ],
+)
+def test_a_refusal_of_the_vendor_has_its_form(body: bytes | None, is_vendors: bool) -> None:
+    assert _is_vendors(body) is is_vendors
 
 
 async def test_a_page_that_stays_for_five_minutes_is_a_refusal() -> None:

@@ -99,7 +99,7 @@ async def work(space: dict[str, Any], settings: Any, clock: Any, options: list[s
 
 def main() -> int:
     """Start as `main.py` does. It is compiled anew, as Python does it with the file that is run."""
-    space = runpy.run_path(str(ROOT / "main.py"), run_name="worker")
+    space = runpy.run_path(str(ROOT / "main.py"), run_name="live_worker")
     start, speed, origin_ns = int(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3])
     settings, _ = space["load"]()
     clock = sys.modules["utils"].ScaledClock(start, speed, origin_ns)

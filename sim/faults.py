@@ -94,6 +94,7 @@ FAULTS: dict[str, Spec] = {
     "rest_html": Spec("a 504 page of nginx instead of JSON", False, _REST),
     "rest_bad_json": Spec("JSON that breaks off, with status 200", False, _REST),
     "rest_empty": Spec("status OK without results", False, _REST),
+    "rest_no_rows": Spec("status OK with an empty list of results", False, _REST),
     "rest_slow": Spec("one byte every half second of real time", False, _REST),
     "rest_hang": Spec(
         "no answer for `real_seconds` of real time, then a reset", False, {**_REST, "real_seconds": 30.0}

@@ -2026,11 +2026,11 @@ async def test_a_chain_that_is_empty_is_said_when_it_changes_and_never_replaces_
     logged: list[Any],
 ) -> None:
     async with open_place(speed=40) as place:
-        place.faults.add("rest_empty", path="/v3/snapshot", times=3)
+        place.faults.add("rest_no_rows", path="/v3/snapshot", times=3)
         watch = place.poller()
         await watch.until(lambda: any(chain.rows for chain in watch.all(Chain)))
         assert [bool(chain.rows) for chain in watch.all(Chain)] == [False, False, False, True]
-        place.faults.add("rest_empty", path="/v3/snapshot", times=4)
+        place.faults.add("rest_no_rows", path="/v3/snapshot", times=4)
         await watch.until(lambda: len(watch.all(Chain)) == 6)
         assert all(chain.rows for chain in watch.all(Chain)[3:])
     events = [(entry["event"], entry["text"]) for entry in logged if entry["event"].startswith("chain_")]

@@ -393,19 +393,3 @@ def test_a_disks_thread_does_not_keep_the_process() -> None:
         "asyncio.run(main())"
     )
     subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, timeout=20)
-
-
-def test_the_end_of_the_process_does_not_wait_for_a_thread_that_waits() -> None:
-    """Such as one of asyncio's that asks a resolver; the exit status is the worker's."""
-    program = (
-        "import asyncio, sys, time, main\n"
-        "async def work():\n"
-        "    asyncio.get_running_loop().run_in_executor(None, time.sleep, 60)\n"
-        "    return 3\n"
-        "sys.exit(main._to_the_end(work()))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, check=False, timeout=20, capture_output=True
-    )
-    assert done.returncode == 3
-    assert b"Ended without a thread" in done.stdout

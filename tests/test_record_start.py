@@ -305,7 +305,13 @@ async def test_another_symbol_without_a_position_learns_nothing_of_the_first(
     path.write_bytes(without_position())
     async with stage(tmp_path, start_s=AFTER_S, symbol="SPY", benchmark="") as play:
         await play.until(
-            lambda: play.worker.engine is not None and play.worker.engine.evaluations, 60, "seen"
+            lambda: (
+                (engine := play.worker.engine) is not None
+                and engine.evaluations
+                and engine.signals.price is not None
+            ),
+            60,
+            "seen",
         )
         engine = play.worker.engine
         assert engine is not None
@@ -476,9 +482,3 @@ async def test_something_else_in_the_leases_place_ends_with_status_2(
     assert str(tmp_path / "data" / "lease") in said
     if make is a_file:
         assert (tmp_path / "data" / "lease").read_bytes() == b"mine"
-
-
-async def test_a_name_that_is_too_long_ends_with_status_2(tmp_path: Path) -> None:
-    status, said = await ended(tmp_path, data_dir=tmp_path / ("a" * 300))
-    assert status == main.EXIT_CONFIG
-    assert "File name too long" in said

@@ -1049,6 +1049,7 @@ async def test_a_missing_acknowledgement() -> None:
         ("rest_401", 401, "Unknown API Key"),
         ("rest_403", 403, "NOT_AUTHORIZED"),
         ("rest_empty", 200, '"status":"OK"'),
+        ("rest_no_rows", 200, '"results":[]'),
         ("rest_bad_json", 200, '"results":['),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from enum import Enum
+from typing import assert_never
 
 import msgspec
 
@@ -315,3 +316,5 @@ class Book:
                 self.position.marks.lost_since = decision.since
             case Declined() | FeedAlarmed() | FeedRecovered():
                 pass
+            case _:
+                assert_never(decision)

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 from enum import StrEnum
+from typing import assert_never
 
 import msgspec
 
@@ -293,6 +294,8 @@ class Sight:
                 self._lose(now, event)
             case FeedRestored():
                 self._restore(now, event)
+            case _:
+                assert_never(event)
 
     def _lose(self, now: int, event: FeedLost) -> None:
         """The socket is down, or must be taken for down."""
@@ -583,6 +586,8 @@ class Sight:
                 self._told.clear()
                 self._telling = TELLING[self._telling, Step.RECOVERY]
                 self.recovered = None
+            case _:
+                assert_never(decision)
 
     def learn_outcome(self, event: AlertOutcome) -> None:
         """What became of an alarm's push: no recovery is told of one that cannot have arrived."""

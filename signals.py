@@ -12,11 +12,24 @@ import math
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
+from typing import assert_never
 
 import msgspec
 
 from config import Rules
-from events import SECOND, Bar, Condition, DeclineReason, Evaluation, HoldReason, Session, Shortfall
+from events import (
+    PRICE_MAX,
+    PRICE_MIN,
+    SECOND,
+    VOLUME_LIMIT,
+    Bar,
+    Condition,
+    DeclineReason,
+    Evaluation,
+    HoldReason,
+    Session,
+    Shortfall,
+)
 
 PRICE_SCALE = 10**9
 """Steps in a dollar: finer than any price or VWAP the vendor prints."""
@@ -34,12 +47,6 @@ ROUNDING = 1e-9
 """Differences of ratios up to this are rounding, not movement."""
 
 PERCENT = 100.0
-
-PRICE_MIN, PRICE_MAX = 0.01, 1_000_000.0
-"""The share prices (dollars) that windows take in. Below a cent a price rounds to no step; a fund costs less than the other."""
-
-VOLUME_END = 1e12
-"""A second's volume in shares lies below this, so that no sum of squares leaves the range of a float."""
 
 RISEN = ROUNDING * 100
 """The change of the short VWAP, in percent, that counts as a rise: a flat tape does not rise."""
@@ -680,7 +687,9 @@ class Signals:
             return False, False
         # Nearly every bar goes this short way: two comparisons instead of a median.
         floor, ceiling = level.floor, level.ceiling
-        if not (floor <= close <= ceiling and floor <= bar.vwap <= ceiling and 0 <= bar.volume < VOLUME_END):
+        if not (
+            floor <= close <= ceiling and floor <= bar.vwap <= ceiling and 0 <= bar.volume < VOLUME_LIMIT
+        ):
             return self._weigh(level, index, bar)
         if not level.low <= close <= level.high:
             level.widen(close)
@@ -690,7 +699,7 @@ class Signals:
 
     def _weigh(self, level: Level, index: int, bar: Bar) -> tuple[bool, bool]:
         """The long way of a bar that is not plainly where the last ones were."""
-        if not (PRICE_MIN <= bar.close <= PRICE_MAX and 0 <= bar.volume < VOLUME_END):
+        if not (PRICE_MIN <= bar.close <= PRICE_MAX and 0 <= bar.volume < VOLUME_LIMIT):
             return False, False
         other = self.benchmark_level if level is self.level else self.level
         found = level.store(index, bar, other if self._benchmark_symbol else None)
@@ -929,3 +938,5 @@ def _measured(
             own, benchmark = evaluation.roc5, evaluation.benchmark_roc5
             lag = None if own is None or benchmark is None else benchmark - own
             return lag, rules.spy_iwm_lag_threshold, FAR_PERCENT
+        case _:
+            assert_never(condition)

@@ -509,7 +509,7 @@ class Sight:
 
     def _must_be_told(self, now: int, cause: FeedCause) -> bool:
         if now - self.blind_since >= self._rules.silence_alarm_seconds * SECOND:
-            return True  # even if causes came and went: no usable bar has come since
+            return True  # whatever comes and goes meanwhile: there was no bar to act on
         if self._link is not Link.UP:
             since = max(self._lost_at or now, self._open)
             # If the socket was reopened because of the benchmark, its absence is told instead.

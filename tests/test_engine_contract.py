@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 
@@ -23,6 +23,7 @@ from events import (
     Covered,
     Decision,
     Declined,
+    DeclineReason,
     Event,
     ExitReason,
     FeedAlarmed,
@@ -43,7 +44,7 @@ from events import (
     Withdrawn,
     named_cause,
 )
-from tests.builders import OPEN, at, bar, chain, quote, row
+from tests.builders import OPEN, Story, at, bar, chain, quote, row
 
 LENGTH = 900
 """Seconds of a session here: long enough for a few positions, and for two pairs of pushes."""
@@ -348,3 +349,72 @@ def test_the_random_sessions_hold_every_kind_of_decision_and_nearly_every_exit()
         "MarkBack",
     }
     assert seen >= kinds | {reason for reason in ExitReason if reason is not ExitReason.SHUTDOWN}
+
+
+# --- The order of the gates ---
+
+
+def gates(story: Story, facts: Sequence[Event | None], start: int) -> list[DeclineReason | None]:
+    """The gate at a bar that comes late after each of the facts."""
+    found = []
+    for number, fact in enumerate(facts):
+        now = start + 2 * number
+        if fact is not None:
+            story.tell(now, fact)
+        story.tell(now + 0.5, bar(now - 8))
+        found.append(story.evaluation.gate)
+    return found
+
+
+CLOSED_GATES = [
+    (None, DeclineReason.LATE_BAR),
+    (FeedRestored(), DeclineReason.NOT_COVERED),
+    (FeedLost(cause=FeedCause.DROPPED), DeclineReason.BLIND),
+    (Hold(reason=HoldReason.PUSH_CAP, on=True), DeclineReason.HELD),
+    (Hold(reason=HoldReason.RECORD_OFF, on=True), DeclineReason.HELD),
+    (Shutdown(close_position=False), DeclineReason.SESSION_CLOSED),
+]
+
+
+def opened(max_entries: int) -> tuple[Story, float]:
+    """A story with an open position, the cutoff past (at 70 s), and the price of its last bar, at second 74."""
+    rules = {"max_entries_per_day": max_entries, "no_entry_after": "15:46:10"}
+    story = Story(RULES.model_copy(update=rules), SESSION)
+    story.connect().bars(0, 40)
+    price = 215.0
+    for second in range(40, 50):
+        price = round(price + 0.05, 2)
+        story.tell(second + 3, chain(second + 3, row()))
+        story.tell(second + 3, bar(second, 660.0, symbol="SPY"))
+        story.tell(second + 3, bar(second, price, 1000.0 + 100 * second))
+    story.bars(50, 75, price)
+    assert story.engine.position is not None
+    assert story.evaluation.gate is DeclineReason.POSITION_OPEN
+    return story, price
+
+
+def test_of_several_closed_gates_the_first_is_named() -> None:
+    """Each fact closes one gate more, from the back."""
+    story, _ = opened(max_entries=1)
+    found = gates(story, [fact for fact, _ in CLOSED_GATES], 84)
+    assert found == [gate for _, gate in CLOSED_GATES]
+
+
+@pytest.mark.parametrize(("cap", "gate"), [(1, DeclineReason.MAX_ENTRIES), (0, DeclineReason.PAST_CUTOFF)])
+def test_after_a_close_the_cooldown_is_named_first(cap: int, gate: DeclineReason) -> None:
+    story, price = opened(cap)
+    story.tell(77.5, quote(77.5, 0.50, 0.52))
+    story.bars(75, 80, price)
+    assert story.engine.position is None
+    assert story.evaluation.gate is DeclineReason.COOLDOWN
+    story.bars(80, 105, price)
+    assert story.evaluation.gate is gate
+
+
+def test_a_blind_feed_is_named_before_the_warm_up_and_that_before_a_gap() -> None:
+    story = Story(RULES.model_copy(update={"warmup_seconds": 300}), SESSION)
+    story.tell(50, FeedRestored())
+    assert gates(story, [None, FeedLost(cause=FeedCause.DROPPED)], 60) == [
+        DeclineReason.WARM_UP,
+        DeclineReason.BLIND,
+    ]

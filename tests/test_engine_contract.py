@@ -123,9 +123,11 @@ class Market:
         return self._random.randrange(one_in) == 0
 
     def _feed(self, second: int) -> Iterator[Event]:
-        if self._is_up and second < CALM_FROM and self._chance(120):
+        if self._is_up and second < CALM_FROM and self._chance(100):
             self._is_up = False
-            yield FeedLost(cause=self._random.choice(list(FeedCause)))
+            cause = self._random.choice(list(FeedCause))
+            alone = self._random.choice(("", "IWM", "SPY")) if cause is FeedCause.STALL else ""
+            yield FeedLost(cause=cause, symbol=alone)
         elif not self._is_up and self._chance(12):
             self._is_up = True
             yield FeedRestored()

@@ -247,7 +247,7 @@ def _sell(now: int, closed: Closed, rules: Rules, priority: int) -> Alert:
         f"Peak {option_price(closed.peak)} → Now {option_price(closed.mark)}",
     ]
     age = 0 if closed.mark is None or closed.mark_at is None else (now - closed.mark_at) // SECOND
-    if age > rules.mark_lost_seconds:
+    if age >= rules.mark_lost_seconds:
         lines.append(f"Price {age} s old: check the quote")
     lines += [
         "",

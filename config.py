@@ -175,13 +175,17 @@ class Rules(BaseModel):
     )
     lag_bars: int = _rule(30, "bars", "How many live bars that median is taken over", ge=1, le=1000)
     lag_reopen_seconds: int = _rule(
-        60, "s", "Lag that lasts this long reopens the socket, once", ge=1, le=3600
+        60, "s", "How long bars may be late before the socket is reopened, once", ge=1, le=3600
     )
     symbol_silence_seconds: int = _rule(
-        20, "s", "Silence of one symbol, while the other goes on, that REST is asked about", ge=1, le=600
+        20, "s", "Silence of one symbol, while the other's bars come, after which REST is asked", ge=1, le=600
     )
     symbol_unseen_seconds: int = _rule(
-        60, "s", "Silence of one symbol that REST does not explain and that counts as unseen", ge=1, le=3600
+        60,
+        "s",
+        'Silence of one symbol, without newer seconds at REST, that counts as "not seen"',
+        ge=1,
+        le=3600,
     )
     alarm_spacing_seconds: int = _rule(
         300, "s", "At most one blind/recovered pair of pushes in this time while flat", ge=0, le=3600
@@ -189,14 +193,24 @@ class Rules(BaseModel):
 
     # What is plausible
     price_jump_percent: float = _rule(
-        3.0, "%", "A close this far from its recent median waits for a second source", gt=0, le=100
+        3.0, "%", "A close further than this from its recent median waits to be confirmed", gt=0, le=100
     )
-    price_jump_closes: int = _rule(10, "closes", "How many closes that median is taken over", ge=1, le=1000)
+    price_jump_closes: int = _rule(
+        10, "closes", "How many of the last closes that median is taken over", ge=1, le=1000
+    )
     quote_frozen_seconds: int = _rule(
-        15, "s", "A quote older than this by its own stamp, while others move, prices nothing", ge=1, le=600
+        15,
+        "s",
+        "A chain whose newest quote is older than this by its own stamp gives no prices; nor does such a quote of the held call",
+        ge=1,
+        le=600,
     )
     delta_doubt: float = _rule(
-        0.15, "delta", "A vendor's delta further from the one that the price implies is replaced", gt=0, le=1
+        0.15,
+        "delta",
+        "A vendor's delta further than this from the one that the option's price implies is replaced by that one",
+        gt=0,
+        le=1,
     )
 
     # Entry conditions
@@ -225,7 +239,7 @@ class Rules(BaseModel):
         0.20, "percentage points", "How far the benchmark's change may exceed the symbol's", ge=-10, le=10
     )
     benchmark_max_age_seconds: int = _rule(
-        10, "s", "Age from which the benchmark's last close is none", ge=1, le=600
+        10, "s", "A last close of the benchmark older than this is not used", ge=1, le=600
     )
 
     # Gates
@@ -309,7 +323,7 @@ class Rules(BaseModel):
     clock_doubt_seconds: float = _rule(
         2.0,
         "s",
-        "Difference from the vendor's clock that holds entries, and how far ahead of now a fact may lie",
+        "Difference from the vendor's clock above which entries are held, and how far ahead of now a fact may lie",
         gt=0,
         le=600,
     )

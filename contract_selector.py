@@ -36,17 +36,17 @@ VOLATILITY_RANGE = (0.001, 10.0)
 """Implied volatilities looked for, per year; a 0DTE quote outside implies none that could be used."""
 
 IV_DOUBT_FACTOR = 10.0
-"""How many times larger or smaller than the implied one a vendor's IV may be. Who counts whole days to the expiry is off
-by 5 in the last hour; who means percent, by 100."""
+"""A vendor's IV may be this many times the implied one, or a fraction of it. Counting whole days to expiry makes it wrong
+by a factor of 5 in the last hour; writing percent, by 100."""
 
 ROOT_AT, ROOT_END = 2, -15
-"""Where the root stands in a ticker such as ``O:IWM251002C00215000``: behind it come date, side and strike."""
+"""Where the root stands in a ticker such as ``O:IWM251002C00215000``: date, side and strike follow it."""
 
 STEPS = 100
-"""More than any price needs: halving alone is at the last bit by then."""
+"""More steps than any price needs: halving alone has reached the last bit by then."""
 
 NEAR_ENOUGH = 1e-9
-"""A step this small, relative to the volatility, is the last: the error that it leaves is its square."""
+"""The search ends with a step this small relative to the volatility: the error left is its square."""
 
 ROOT_OF_TWO = math.sqrt(2)
 ROOT_OF_TWO_PI = math.sqrt(2 * math.pi)
@@ -110,7 +110,7 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Call:
-    """One quoted call. What takes long to find is found when it is asked for, and once."""
+    """One quoted call. What is costly to compute is computed on first use, and once."""
 
     def __init__(self, row: ChainRow, price: Price, spot: float, years: float, doubt: float) -> None:
         self.row = row
@@ -123,19 +123,19 @@ class _Call:
 
     @functools.cached_property
     def is_doubted(self) -> bool:
-        """Whether the vendor gives a delta that neither the price nor the other strikes bear out."""
+        """Whether the vendor's delta contradicts the price or the other strikes."""
         given, implied = self.row.delta, self._implied_delta
         if given is None:
             return False
-        if implied is None:  # as at its intrinsic value, where every delta but 1 is wrong
+        if implied is None:  # priced at intrinsic value or below: every delta but 1 is wrong
             implied = 1.0
         return self.is_out_of_order or round(abs(given - implied), COMPARED_DIGITS) > self._doubt
 
     @functools.cached_property
     def delta(self) -> float | None:
-        """The vendor's delta where the price bears it out, else the one that the price implies.
+        """The vendor's delta if the price supports it, else the one that the price implies.
 
-        None where no volatility explains the price, as below the intrinsic value: then nothing speaks for the vendor's.
+        None if no volatility explains the price (below intrinsic value, say): then nothing supports the vendor's either.
         """
         implied = self._implied_delta
         if implied is None or self.row.delta is None or self.is_doubted:
@@ -144,7 +144,7 @@ class _Call:
 
     @functools.cached_property
     def iv(self) -> float | None:
-        """The vendor's IV, else the one that the mid implies: also where the two are worlds apart."""
+        """The vendor's IV; the one that the mid implies if there is none, or if the two are far apart."""
         given, implied = self.row.iv, self._implied
         if given is not None and given > 0:
             if implied is None:
@@ -221,13 +221,13 @@ def call_price(spot: float, strike: float, years: float, volatility: float) -> f
 
 
 def _pricer(spot: float, strike: float, years: float) -> Callable[[float], tuple[float, float]]:
-    """The price of a call by its volatility, and its slope (vega); what does not depend on that is worked out once."""
+    """Returns a function from volatility to a call's price and vega; what does not depend on it is computed once."""
     root, distance, erf, exp = math.sqrt(years), math.log(spot / strike), math.erf, math.exp
 
     def price(volatility: float) -> tuple[float, float]:
         deviation = volatility * root
         d1 = distance / deviation + deviation / 2
-        # `_normal` of d1 and of d1 - deviation, written out: some ten of these are asked for at once.
+        # `_normal` of d1 and of d1 - deviation, inlined: one search calls this some ten times.
         value = spot * ((1 + erf(d1 / ROOT_OF_TWO)) / 2) - strike * (
             (1 + erf((d1 - deviation) / ROOT_OF_TWO)) / 2
         )
@@ -237,7 +237,7 @@ def _pricer(spot: float, strike: float, years: float) -> Callable[[float], tuple
 
 
 def is_dearer_than_any(mid: int, spot: float, strike: int, left: int) -> bool:
-    """Whether no usable volatility makes a call so dear, ``left`` µs before its expiry: then its quote has slipped.
+    """Whether a call, ``left`` µs before its expiry, costs more than any usable volatility explains: its quote is wrong.
 
     ``mid`` is in option price units, ``strike`` in strike units.
     """
@@ -255,7 +255,7 @@ def call_delta(spot: float, strike: float, years: float, volatility: float) -> f
 def implied_volatility(mid: float, spot: float, strike: float, years: float) -> float | None:
     """The volatility per year at which a call costs ``mid`` dollars; None when no usable one does.
 
-    Newton's steps from where the price bends, which converge from there; halving where one would leave the range.
+    Newton's method from the inflection point, from which it converges; halving where a step would leave the range.
     """
     low, high = VOLATILITY_RANGE
     if years <= 0 or spot <= 0 or strike <= 0:
@@ -264,7 +264,7 @@ def implied_volatility(mid: float, spot: float, strike: float, years: float) -> 
     if not price(low)[0] < mid < price(high)[0]:
         return None
     volatility = min(max(math.sqrt(2 * abs(math.log(spot / strike)) / years), low), high)
-    if volatility == low:  # at the money the price never bends: from the slope there
+    if volatility == low:  # at the money there is no inflection: start from the slope there
         volatility = min(max(mid / spot * ROOT_OF_TWO_PI / math.sqrt(years), low), high)
     for _ in range(STEPS):
         value, slope = price(volatility)
@@ -292,17 +292,17 @@ def _nearest(rows: Iterable[ChainRow], spot: float, count: int) -> list[ChainRow
 
 
 def is_standard(row: ChainRow, symbol: str) -> bool:
-    """Whether a call is the plain one of a symbol: its root is the symbol's (not IWM1, 2IWM), for 100 shares.
+    """Whether a call is a plain one of the symbol: its own root (not IWM1 or 2IWM) and 100 shares.
 
-    A dot in the symbol is none in the root (BRK.B, BRKB).
+    The root leaves out a dot in the symbol: BRKB for BRK.B.
     """
     return row.contract[ROOT_AT:ROOT_END] == symbol.replace(".", "") and row.shares == STANDARD_SHARES
 
 
 def is_live(rules: Rules, now: int, spot: float | None, rows: Iterable[ChainRow]) -> bool:
-    """Whether an answer's quotes move: the newest stamp of the calls nearest the money tells.
+    """Whether an answer's quotes move, judged by the newest stamp of the calls nearest the money.
 
-    Without ``spot`` all calls are asked. What is marked delayed, or stamped ahead of ``now``, tells nothing.
+    Without ``spot`` all calls are looked at. A quote marked delayed or stamped ahead of ``now`` does not count.
     """
     rows = [row for row in rows if row.real_time and is_standard(row, rules.symbol)]
     if spot is not None:
@@ -344,7 +344,7 @@ def select(
 
 
 class _Choice:
-    """One choice, stage by stage, and how many calls fell to each rule on the way."""
+    """One choice, stage by stage; counts how many calls fell to each rule."""
 
     def __init__(self, rules: Rules, now: int, spot: float) -> None:
         self._rules = rules
@@ -355,7 +355,7 @@ class _Choice:
         self._doubted = 0
 
     def quoted(self, rows: Iterable[ChainRow], prices: Mapping[str, Price], years: float) -> list[_Call]:
-        """The plain calls of the symbol that are quoted on both sides, by strike; those out of order are marked."""
+        """The symbol's plain calls with a two-sided quote, by strike. Marks those whose delta is out of order."""
         rules, calls = self._rules, list[_Call]()
         for row in rows:
             self._considered += 1
@@ -370,7 +370,7 @@ class _Choice:
         return calls
 
     def candidates(self, quoted: list[_Call]) -> list[_Candidate]:
-        """Those whose quote is fit to trade and whose delta is within reach."""
+        """Those whose quote is good enough to trade and whose delta is within the stretched range."""
         found = list[_Candidate]()
         for call in quoted:
             fault = _static_fault(self._rules, call.row, call.price)
@@ -383,18 +383,18 @@ class _Choice:
         return found
 
     def fresh(self, candidates: list[_Candidate]) -> list[_Candidate]:
-        """Those whose quote is new enough."""
+        """Those whose quote is at most `ENTRY_QUOTE_SECONDS` old."""
         limit = self._rules.entry_quote_seconds * SECOND
         return self._left(ContractRule.AGE, candidates, lambda item: item.price.age(self._now) <= limit)
 
     def roomy(self, fresh: list[_Candidate]) -> list[_Candidate]:
-        """Those whose stop no single tick reaches."""
+        """Those whose stop a single tick cannot reach."""
         return self._left(ContractRule.STOP, fresh, lambda item: _has_room(self._rules, item))
 
     def best(self, roomy: list[_Candidate], neighbours: list[_Call]) -> Selected:
         """The cheapest inside the delta range, or the nearest to it when none is inside.
 
-        ``neighbours``: the calls by strike whose IVs a candidate's is compared with.
+        ``neighbours``: calls by strike; a candidate's IV is compared with theirs.
         """
         rules = self._rules
         inside = [item for item in roomy if rules.delta_min <= item.delta <= rules.delta_max]
@@ -427,7 +427,7 @@ class _Choice:
         )
 
     def refused(self, reason: DeclineReason) -> Refused:
-        """No contract, with what is known of why."""
+        """No contract, for ``reason``, with the counts so far."""
         return Refused(
             reason=reason,
             considered=self._considered,
@@ -444,22 +444,22 @@ class _Choice:
 
 
 def _listing_fault(rules: Rules, row: ChainRow, price: Price | None) -> ContractRule | None:
-    """What is wrong with a call before its quote is looked at: another root, other shares, or no quote to look at."""
+    """The rule that a call fails before its quote is judged: another root, other shares, or no usable quote."""
     if not is_standard(row, rules.symbol):
         return ContractRule.SHARES
     if price is None:
-        # It is quoted, and yet it has no price: its answer is delayed, or its quotes stand still.
+        # Quoted, but without a price: the answer was delayed, or its quotes do not move.
         return ContractRule.DELAYED if row.quoted_at and row.bid and row.ask else ContractRule.UNQUOTED
     return None if price.two_sided else ContractRule.UNQUOTED
 
 
 def _mark_out_of_order(calls: list[_Call]) -> None:
-    """Mark the calls, by strike, whose delta must be wrong: as a strike rises, delta falls.
+    """Mark the calls whose delta must be wrong, because delta falls as the strike rises. ``calls`` are by strike.
 
-    Those of the longest run that does fall are right, so that one wrong delta marks itself and not its neighbours.
+    The longest falling run is taken as right, so one wrong delta marks itself and not its neighbours.
     """
     ends: list[float] = []
-    """The negated delta that the best run of each length ends with."""
+    """For each length, the negated delta at the end of the best run."""
     lengths: list[int] = []
     for call in calls:
         rising = -(call.row.delta or 0.0)

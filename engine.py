@@ -63,7 +63,7 @@ HOLDS = tuple(HoldReason)
 """What holds entries, in the order in which one is named."""
 
 VALUES_USED_S = 30
-"""Beyond `STALL_SECONDS`, for how long the last evaluation's values are used. Real seconds of SPY have gaps of 22 s."""
+"""The last evaluation's values are used for this long beyond `STALL_SECONDS`: real SPY seconds have gaps of 22 s."""
 
 
 class Engine:
@@ -204,12 +204,12 @@ class Engine:
     # --- Learn ---
 
     def _learn(self, now: int, event: Event) -> Bar | None:
-        """Take a fact in. Returns what is to be evaluated: a bar that is live, of the symbol, and its newest."""
+        """Record a fact. Returns the bar if it must be evaluated: live, of the watched symbol, the newest so far."""
         if now < self._now:
             raise ValueError(f"time went back from {self._now} to {now}")
         self._now = now
         position, bar = self.book.position, None
-        # Asked by their exact types, because nearly all facts are of these two.
+        # Compared by exact type, because nearly all facts are of these two.
         if type(event) is Quote:
             contract, at = event.contract, event.at
             known = self._quotes.get(contract)
@@ -219,7 +219,7 @@ class Engine:
                 and at <= now + self._ahead
                 and (known is None or at >= known[0])
             ):
-                self._quotes[contract] = (at, now, event, True)  # nothing but the next entry asks for it
+                self._quotes[contract] = (at, now, event, True)  # only the next entry needs it
             else:
                 self._learn_quote(now, contract, at, event, event.source is QuoteSource.POLL)
         elif type(event) is Bar:
@@ -239,7 +239,7 @@ class Engine:
         return bar
 
     def _take(self, now: int, event: Event) -> None:
-        """Store what a fact says that is neither a bar nor a quote."""
+        """Record a fact that is neither a bar nor a quote."""
         match event:
             case Tick() | Bar() | Quote():
                 pass
@@ -258,9 +258,9 @@ class Engine:
                 assert_never(event)
 
     def _learn_chain(self, now: int, rows: tuple[ChainRow, ...]) -> None:
-        """Take a poll's answer in: its terms always, its quotes and greeks only when they are of now."""
+        """Record a poll's answer: its contracts always, its quotes and greeks only if they are current."""
         if self.chain and not rows:
-            return  # the calls of a day do not vanish from it: the last good answer stands, and ages
+            return  # a day's calls do not vanish: the last good answer stands, and ages
         at = self._quote_clock(now)
         self._chain_stands_still = not is_live(self.rules, at, self.signals.price, rows)
         self.chain_at = now
@@ -268,14 +268,14 @@ class Engine:
             self.chain = tuple(msgspec.structs.replace(row, iv=None, delta=None) for row in rows)
             return
         self.chain = rows
-        # A strike may be quiet for a while beside others that move; beyond this it is of another market.
+        # One strike may be quiet for a while beside others that move, but not longer than this.
         oldest = at - self.rules.chain_max_seconds * SECOND
         for row in rows:
             if row.real_time and row.quoted_at >= oldest:
                 self._learn_quote(now, row.contract, row.quoted_at, row, True)
 
     def _quote_clock(self, now: int) -> int:
-        """What quotes' own times are compared with: ``now``, or the newest of them while this clock is in doubt."""
+        """The time that quotes are compared with: ``now``, or the newest quote's own time while our clock is in doubt."""
         if HoldReason.CLOCK_DOUBT not in self._holds or not self._quotes:
             return now
         return min(now, max(known[0] for known in self._quotes.values()))
@@ -283,10 +283,11 @@ class Engine:
     def _learn_quote(
         self, now: int, contract: str, made_at: int, quote: Quote | ChainRow, is_poll: bool
     ) -> None:
-        """Keep the newest quote by its own time; one of a poll that says the same as the known one confirms it.
+        """Keep each contract's newest quote by its own time. A poll with the same bid and ask confirms the known one.
 
-        One from ahead of ``now`` is none. One that is old by its own time is no news: the stream's was late, a single
-        contract's at most confirms. A row's may price an entry, because its answer moves, but is no mark by itself.
+        A quote from ahead of ``now`` is ignored. One older than `QUOTE_FROZEN_SECONDS` is no mark by itself: from the
+        stream it is ignored, from a single contract's poll it can only confirm. From a chain's row it may still price
+        an entry, because other quotes of that answer move.
         """
         if made_at > now + self._ahead:
             return
@@ -314,9 +315,9 @@ class Engine:
             position.marks.learn(now, Mark(bid=quote.bid, ask=quote.ask, bid_size=quote.bid_size))
 
     def _is_slip(self, now: int, opened: Opened, quote: Quote | ChainRow) -> bool:
-        """Whether a quote of the held call is one that no market makes, as with a price in another unit.
+        """Whether a quote of the held call is impossibly dear, such as a price in another unit.
 
-        Asked only while the share price is known: a peak from such a quote would sell at the next good one.
+        A peak from such a quote would sell at the next good one. Judged only while the share price is known.
         """
         spot = self.signals.price
         if spot is None or self.feed.is_blind:
@@ -325,10 +326,10 @@ class Engine:
         return is_dearer_than_any(mid, spot, opened.strike, self._close - now)
 
     def _stands(self, now: int, contract: str, made_at: int, by_socket: bool) -> bool:
-        """Whether an old quote that a poll confirms still stands, seen by the quotes of the other contracts.
+        """Whether an old quote that a poll confirms still stands, judged by the other contracts' quotes.
 
-        It does when they are as old, or when it came by a socket (``by_socket``) that goes on bringing theirs. It does
-        not when they move and it alone stands still, nor when the polls themselves stand still.
+        It stands if theirs are as old, or if it came over a socket (``by_socket``) that still delivers theirs. It does
+        not if theirs move and it alone does not, nor if the polls' quotes do not move at all.
         """
         others = [known for name, known in self._quotes.items() if name != contract]
         newest = self._quote_clock(now) - self._frozen
@@ -345,13 +346,13 @@ class Engine:
         return evaluation
 
     def _spell_passed(self) -> bool:
-        """Whether there was a blind spell since the evaluation before."""
+        """Whether there was a blind spell since the last evaluation."""
         feed, seen = self.feed, self._spells_seen
         self._spells_seen = feed.spells
         return feed.cause is not None or feed.spells != seen
 
     def _follow(self, bar: Bar, was_blind: bool) -> None:
-        """What an evaluation leaves behind besides its values."""
+        """Count an evaluation, and let VWAP persistence follow it."""
         self.evaluations += 1
         self._evaluated_start = bar.start
         position = self.book.position
@@ -390,7 +391,7 @@ class Engine:
     # --- Decide ---
 
     def _decide(self, now: int, event: Event, bar: Bar | None) -> Iterator[Decision | None]:
-        """What each part has to say, in this order; each sees what the ones before have decided."""
+        """Each part's decision in turn; each sees what those before it decided."""
         feed = self.feed
         if feed.cause is not None or feed.recovered is not None:
             yield self._decide_feed(now)

@@ -22,13 +22,13 @@ STRIKE_UNIT = 1_000
 """Strike units in a dollar (the option ticker writes strikes in thousandths)."""
 
 PRICE_MIN, PRICE_MAX = 0.01, 1_000_000.0
-"""Dollars: what a price of a bar, a strike or an option may be. The dearest share stands under a million."""
+"""The least and greatest price (dollars) of a bar, a strike or an option. No listed share costs a million."""
 
 VOLUME_LIMIT = 1e12
-"""Shares or contracts: every volume, size and open interest is below. With the prices' bounds, every window's sums hold."""
+"""Every volume, size and open interest lies below this. With the price bounds, no window's sums leave a float's range."""
 
 VWAP_SLACK = 0.01
-"""Part of a price: how far a second's VWAP may lie outside its low and high. Odd lots count for it, not for them."""
+"""How far, as a fraction, a second's VWAP may lie outside its low and high: odd lots count in the VWAP only."""
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True):
@@ -212,12 +212,12 @@ class Bar(Fact, frozen=True, kw_only=True):
 
 
 def is_vwap(value: float, low: float, high: float) -> bool:
-    """Whether ``value`` can be the VWAP of a second that traded from ``low`` to ``high``."""
+    """Whether ``value`` is plausible as the VWAP of a second that traded between ``low`` and ``high``."""
     return low * (1 - VWAP_SLACK) <= value <= high * (1 + VWAP_SLACK)
 
 
 def typical_price(low: float, high: float, close: float) -> float:
-    """What stands in for a VWAP that cannot be one."""
+    """The price used in place of an implausible VWAP."""
     return (low + high + close) / 3
 
 
@@ -373,7 +373,7 @@ class Opened(Decided, frozen=True, kw_only=True):
     fallen: tuple[tuple[ContractRule, int], ...]
     cost_percent: float
     doubted: int = 0
-    """How many vendor's deltas the prices did not bear out: the implied ones stand in."""
+    """How many of the vendor's deltas contradicted the prices and were replaced by the implied ones."""
 
 
 class Declined(Decided, frozen=True, kw_only=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from enum import Enum
+from typing import assert_never
 
 import msgspec
 
@@ -102,7 +103,7 @@ class Marks:
         self._newest = mark
         self._newest_at = now
         if self._stood_until is None:
-            self._stood_until = now  # the mark before ends here; `_count` says when another stands
+            self._stood_until = now  # the mark before ends here; `_count` clears this when another counts
         if not mark.is_priced:
             self._wide_since = None
         elif self._is_wide(mark):
@@ -118,7 +119,7 @@ class Marks:
         if self._wide_since is None or mark is None or (mark is self.usable and not is_fresh):
             return
         if now - self._newest_at >= self._lost_after:
-            return  # nobody has seen it for so long: whether its width was unbroken is not known
+            return  # not seen for too long: its width may have been broken meanwhile
         unbroken = now - self._wide_since
         if unbroken >= self._wide_after or mark.ask <= self._stop:
             self._count(now, mark)
@@ -136,7 +137,7 @@ class Marks:
     def span(self, now: int) -> tuple[int, int]:
         """The lowest and the highest mark that held at any time in the last `MARK_HOLD_SECONDS`.
 
-        While no usable mark stands, of those before the last one ended: a tick does not grow older by what follows.
+        Without a usable mark now, the span ends where the last one ended: a tick does not hold longer by what follows.
         """
         held = self._held
         start = (now if self._stood_until is None else self._stood_until) - self._hold
@@ -315,3 +316,5 @@ class Book:
                 self.position.marks.lost_since = decision.since
             case Declined() | FeedAlarmed() | FeedRecovered():
                 pass
+            case _:
+                assert_never(decision)

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 from enum import StrEnum
+from typing import assert_never
 
 import msgspec
 
@@ -44,14 +45,14 @@ TOLD_AT_ONCE = frozenset(
         FeedCause.LAG,
     }
 )
-"""Causes that are certain as soon as they are known; a lost socket is given a moment to come back."""
+"""Causes that are told at once. A lost socket is given `SOCKET_ALARM_SECONDS` to come back."""
 
 NAMED_BY_THE_VENDOR = frozenset({FeedCause.EVICTED, FeedCause.REFUSED})
-"""Causes that the owner alone can remove: told by name even when it is known that the feed is blind."""
+"""Causes that only the owner can remove: told by name even if the owner already knows that the feed is blind."""
 
 
 class Link(StrEnum):
-    """What the facts say of the connection."""
+    """State of the stocks connection, as the facts have it."""
 
     NEVER = "never connected"
     DOWN = "down"
@@ -59,7 +60,7 @@ class Link(StrEnum):
 
 
 class Telling(StrEnum):
-    """How far one pair of pushes has got: an alarm, and the recovery that follows no other than a told alarm."""
+    """State of one pair of pushes: an alarm, and a recovery that is told only if its alarm was."""
 
     QUIET = "nothing to tell"
     DUE = "alarm due"
@@ -91,17 +92,17 @@ TELLING: Mapping[tuple[Telling, Step], Telling] = {
     (Telling.OVER, Step.ENDED): Telling.OVER,
     **{(state, Step.UNDELIVERED): state for state in Telling},
     (Telling.ALARMED, Step.UNDELIVERED): Telling.FAILED,
-    # A recorded decision is followed whatever this version would have decided.
+    # A recorded decision is applied even where this version would have decided otherwise.
     **dict.fromkeys([(state, Step.ALARM) for state in Telling], Telling.ALARMED),
     **dict.fromkeys([(state, Step.RECOVERY) for state in Telling], Telling.QUIET),
 }
 
 
 class Lags:
-    """The lags of the last bars, µs, and whether their median is beyond the limit.
+    """The lags (µs) of the last bars, and whether their median exceeds the limit.
 
-    ``late`` counts those beyond the limit. The median of n is beyond it only if at least half of them are
-    (``2 * late >= n``), so while fewer are, nobody need sort.
+    ``late`` counts the lags over the limit. A median can exceed it only if at least half of them do
+    (``2 * late >= n``), so the lags are sorted only then.
     """
 
     def __init__(self, rules: Rules) -> None:
@@ -111,7 +112,7 @@ class Lags:
         self.late = 0
 
     def add(self, lag: int) -> None:
-        """Take in the lag of the next bar."""
+        """Record the lag of the next bar."""
         lags = self.values
         if self.late and len(lags) == self._count and lags[0] > self._limit:
             self.late -= 1
@@ -126,12 +127,12 @@ class Lags:
 
     @property
     def may_be_late(self) -> bool:
-        """Whether the median can be beyond the limit: False is certain, True must be looked at."""
+        """Whether the median may exceed the limit. False is certain; True needs a sort to confirm."""
         return self.late > 0 and 2 * self.late >= len(self.values)
 
     @property
     def leans_late(self) -> bool:
-        """Whether the median is beyond the limit, of however few bars."""
+        """Whether the median exceeds the limit, even if it is of only a few bars."""
         if not self.may_be_late:
             return False
         ordered, count = sorted(self.values), len(self.values)
@@ -139,12 +140,12 @@ class Lags:
 
     @property
     def is_full(self) -> bool:
-        """Whether there are as many bars as the median is taken over."""
+        """Whether there are `LAG_BARS` lags."""
         return len(self.values) == self._count
 
     @property
     def is_late(self) -> bool:
-        """Whether the median of as many bars as the rules ask for is beyond the limit."""
+        """Whether the median of `LAG_BARS` lags exceeds the limit."""
         return self.is_full and self.leans_late
 
     @property
@@ -154,7 +155,7 @@ class Lags:
 
 
 class Absence:
-    """The benchmark does not come while the feed does: no blindness, but `spy_lag` cannot hold."""
+    """The benchmark sends no bars while the traded symbol does. This is no blindness, but `spy_lag` cannot hold."""
 
     def __init__(self, cause: FeedCause, since: int) -> None:
         self.cause = cause
@@ -170,14 +171,14 @@ ALARM_KINDS = frozenset({AlertKind.FEED_BLIND, AlertKind.EVICTED, AlertKind.REFU
 """The pushes that an alarm can become."""
 
 NOT_ARRIVED = frozenset({Outcome.REFUSED, Outcome.UNSENT})
-"""Outcomes with which nobody was told."""
+"""Outcomes after which the alarm cannot have arrived."""
 
 
 def reach_seconds(rules: Rules) -> dict[str, int]:
-    """How far back (s) any condition looks at a symbol: what must be known of it before an entry.
+    """Returns how far back (s) the conditions look at each symbol: an entry needs that span without a gap.
 
-    Of the benchmark `spy_lag` alone asks. Of the traded symbol the longest is the base of the volume conditions: a
-    second that was lost there would count as one without volume.
+    Only `spy_lag` looks at the benchmark. For the traded symbol the volume conditions look back furthest: a second lost
+    there would count as one without volume.
     """
     change = rules.roc_seconds + rules.roc_tolerance_seconds
     own = max(
@@ -192,7 +193,7 @@ def reach_seconds(rules: Rules) -> dict[str, int]:
 
 
 class Sight:
-    """Whether bars arrive in time to act on, what is known without a gap, and what the owner was told of it."""
+    """Whether bars arrive in time to act on, which spans have gaps, and what the owner was told."""
 
     def __init__(self, rules: Rules, session: Session) -> None:
         self._rules = rules
@@ -245,9 +246,9 @@ class Sight:
         self._untold = 0
         self._alarm_id = ""
         self.recovered: FeedRecovered | None = None
-        """What is still to be told of a blind spell that is over."""
+        """The recovery to be told after a blind spell; None if there is none."""
         self.absence: Absence | None = None
-        """The benchmark's absence, as long as it lasts or its end is still to be told."""
+        """The benchmark's absence, until its end has been told."""
         # Coverage
         self._reach = {symbol: reach * SECOND for symbol, reach in reach_seconds(rules).items()}
         self._uncovered: dict[str, list[tuple[int, int]]] = {symbol: [] for symbol in rules.symbols}
@@ -271,12 +272,12 @@ class Sight:
         return self._newest.get(symbol) or None
 
     def is_newer(self, bar: Bar) -> bool:
-        """Whether a live bar is progress: a second newer than any before that came live of its symbol."""
+        """Whether a live bar is progress: its second is newer than any live bar of its symbol so far."""
         return bar.start > self._newest.get(bar.symbol, bar.start)
 
     @property
     def unknown_from(self) -> int:
-        """Start of the first second that some symbol may lack, µs: a gap, or what follows its last live bar."""
+        """Start (µs) of the first second that may be missing for some symbol: in a gap, or after its last live bar."""
         gaps = [start for pieces in self._uncovered.values() for start, _ in pieces]
         ends = [newest + SECOND if newest else 0 for newest in self._newest.values()]
         return max(self._open, min(gaps + ends))
@@ -284,7 +285,7 @@ class Sight:
     # --- Facts about the feed ---
 
     def learn(self, now: int, event: Covered | FeedLost | FeedRestored) -> None:
-        """Take in what is said of the feed."""
+        """Record a fact about the feed."""
         self.well_until = 0
         match event:
             case Covered():
@@ -293,9 +294,11 @@ class Sight:
                 self._lose(now, event)
             case FeedRestored():
                 self._restore(now, event)
+            case _:
+                assert_never(event)
 
     def _lose(self, now: int, event: FeedLost) -> None:
-        """The socket is down, or must be taken for down."""
+        """The socket is down, or must be treated as down."""
         if self._link is Link.UP or self._lost_at is None:
             self._lost_at = now
         self._link = Link.DOWN
@@ -308,7 +311,7 @@ class Sight:
             self.absence = Absence(event.cause, self._last_end(now, self._benchmark))
 
     def _restore(self, now: int, event: FeedRestored) -> None:
-        """Subscriptions are acknowledged: what was missed until now is uncovered until REST has filled it."""
+        """Subscriptions are acknowledged. What was missed before now is a gap until REST has filled it."""
         self._link = Link.UP
         self._lost_at = None
         self._restored_at = now
@@ -319,7 +322,7 @@ class Sight:
     # --- Coverage ---
 
     def _open_gap(self, symbol: str, start: int, end: int) -> None:
-        """Seconds of a symbol may be missing. Gaps that touch the new one are taken into it."""
+        """Note a span in which seconds of a symbol may be missing. Gaps that touch it are merged with it."""
         start, end = max(self._open, start), min(end, self._close)
         if start >= end:
             return
@@ -333,7 +336,7 @@ class Sight:
         self.has_gaps = True
 
     def _cover(self, covered: Covered) -> None:
-        """REST has answered for a span: take it out of the gaps."""
+        """Remove a span that REST has answered for from the gaps."""
         gaps = self._uncovered.get(covered.symbol)
         if gaps is None:
             return
@@ -346,7 +349,7 @@ class Sight:
         self.has_gaps = any(self._uncovered.values())
 
     def is_covered(self, start: int) -> bool:
-        """Whether every second that any window ending at ``start`` (µs) reaches back to is known."""
+        """Whether no gap lies in any window that ends with the second at ``start`` (µs)."""
         return not any(
             gap_start <= start and gap_end > start - self._reach[symbol]
             for symbol, gaps in self._uncovered.items()
@@ -361,9 +364,9 @@ class Sight:
     # --- Bars ---
 
     def arrive(self, now: int, bar: Bar) -> None:
-        """Take in a live bar that is a first print or progress: its lag, the sign of life, and recovery.
+        """Record a live bar that is a first print or progress: its lag, the sign of life it is, and recovery.
 
-        Written out, because every bar comes through here.
+        Inlined: every bar passes through here.
         """
         symbol, start = bar.symbol, bar.start
         lag = now - start - SECOND
@@ -395,16 +398,16 @@ class Sight:
             self.well_until = silent_at if silent_at < self._unseen_at else self._unseen_at
 
     def _see(self, now: int, symbol: str, start: int) -> None:
-        """Progress in time, while blind or without the benchmark."""
+        """Handle progress in time while blind or without the benchmark."""
         if self.cause is not None and self._link is Link.UP:
             self._see_again(now, symbol, start)
         if self.absence is not None and symbol == self._benchmark:
             self._end_absence(start)
 
     def _see_again(self, now: int, symbol: str, start: int) -> None:
-        """Progress in time while blind: the spell ends if it leaves no cause."""
+        """Handle progress in time while blind: the spell ends if no cause is left."""
         own = self._lags_of[symbol]
-        # A symbol's bar in time answers for its own lateness, not for another's.
+        # A punctual bar ends the lateness of its own symbol only.
         if own.leans_late or not any(lags.leans_late for lags in self._lags_of.values()):
             own.clear()
             self._lags.clear()
@@ -434,7 +437,7 @@ class Sight:
     # --- Blindness ---
 
     def judge(self, now: int) -> None:
-        """Go blind when there is a cause. Seeing again takes a bar, so it happens in `arrive`."""
+        """Go blind when there is a cause. Blindness ends in `arrive`, because it takes a bar."""
         if self._lost_at is None and self._link is not Link.UP:
             self._lost_at = now
         if not self._open <= now < self._close:
@@ -477,7 +480,7 @@ class Sight:
         return min([self._close, *ends])
 
     def _find_cause(self, now: int) -> tuple[FeedCause, str] | None:
-        """Why nothing can be seen now, and the symbol's name when it concerns one alone."""
+        """Why the feed is blind now, with the symbol's name if only one is affected; None if it is not."""
         if self._link is not Link.UP:
             return self._lost.cause, self._symbol if self._lost.symbol == self._symbol else ""
         if self._silence(now) >= self._stall:
@@ -493,12 +496,12 @@ class Sight:
         return None
 
     def _last_end(self, now: int, symbol: str) -> int:
-        """End of a symbol's last bar in time; when there was none, since when it could have come. µs."""
+        """End (µs) of a symbol's last bar in time; if there was none, the time from which one was due."""
         return self._seen_end[symbol] or min(now, max(self._open, self._restored_at))
 
     @property
     def _blind_from(self) -> int:
-        """The end of the last bar in time of what is blind, or when blindness began when there was none."""
+        """End (µs) of the last bar in time before this spell; if there was none, when the spell began."""
         ends = [self._seen_end[self.symbol]] if self.symbol else self._seen_end.values()
         return max(ends) or self.blind_since
 
@@ -509,7 +512,7 @@ class Sight:
             return True  # whatever comes and goes meanwhile: there was no bar to act on
         if self._link is not Link.UP:
             since = max(self._lost_at or now, self._open)
-            # A reopening for the benchmark's sake is told as its absence.
+            # If the socket was reopened because of the benchmark, its absence is told instead.
             is_certain = cause in TOLD_AT_ONCE and (not self._lost.symbol or self.symbol != "")
             return is_certain or now - since >= self._rules.socket_alarm_seconds * SECOND
         if cause is FeedCause.SILENCE:
@@ -517,7 +520,7 @@ class Sight:
         return cause in TOLD_AT_ONCE
 
     def decide(self, now: int, position: str | None) -> FeedAlarmed | FeedRecovered | None:
-        """The push that is due, if any: one pair in a while when flat, every one while a position is open."""
+        """The push that is due, if any: while flat at most one pair per `ALARM_SPACING_SECONDS`, else every one."""
         if self.recovered is not None:
             return msgspec.structs.replace(self.recovered, position=position)
         return self._blind_alarm(now, position) or self._absence_push(now, position)
@@ -555,7 +558,7 @@ class Sight:
         )
 
     def _is_due(self, now: int, telling: Telling) -> bool:
-        """Whether an alarm waits to be told; one that failed is told again after the spacing, position or not."""
+        """Whether an alarm must be told. One that was not delivered is due again after the spacing, position or not."""
         return telling is Telling.DUE or (telling is Telling.FAILED and self._may_alarm(now, None))
 
     def _may_alarm(self, now: int, position: str | None) -> bool:
@@ -583,9 +586,11 @@ class Sight:
                 self._told.clear()
                 self._telling = TELLING[self._telling, Step.RECOVERY]
                 self.recovered = None
+            case _:
+                assert_never(decision)
 
     def learn_outcome(self, event: AlertOutcome) -> None:
-        """What became of an alarm's push: no recovery is told of one that cannot have arrived."""
+        """Note an alarm that cannot have arrived: its recovery is not told either."""
         if event.kind not in ALARM_KINDS or event.outcome not in NOT_ARRIVED or event.channel:
             return
         if event.id == self._alarm_id:

@@ -12,11 +12,24 @@ import math
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
+from typing import assert_never
 
 import msgspec
 
 from config import Rules
-from events import SECOND, Bar, Condition, DeclineReason, Evaluation, HoldReason, Session, Shortfall
+from events import (
+    PRICE_MAX,
+    PRICE_MIN,
+    SECOND,
+    VOLUME_LIMIT,
+    Bar,
+    Condition,
+    DeclineReason,
+    Evaluation,
+    HoldReason,
+    Session,
+    Shortfall,
+)
 
 PRICE_SCALE = 10**9
 """Steps in a dollar: finer than any price or VWAP the vendor prints."""
@@ -35,24 +48,18 @@ ROUNDING = 1e-9
 
 PERCENT = 100.0
 
-PRICE_MIN, PRICE_MAX = 0.01, 1_000_000.0
-"""The share prices (dollars) that windows take in. Below a cent a price rounds to no step; a fund costs less than the other."""
-
-VOLUME_END = 1e12
-"""A second's volume in shares lies below this, so that no sum of squares leaves the range of a float."""
-
 RISEN = ROUNDING * 100
-"""The change of the short VWAP, in percent, that counts as a rise: a flat tape does not rise."""
+"""A change of the short VWAP (percent) must exceed this to count as a rise: a flat tape does not rise."""
 
 IMPOSSIBLE_PERCENT = 20.0
-"""A jump over this is a fault of the data, not of the market: at 20 % the exchanges stop trading for the day, and a
-fund's price bands (LULD, 5 to 10 %) halt it long before. Neither a second bar nor REST nor the benchmark confirms it."""
+"""A jump over this is treated as bad data: at 20 % the exchanges stop trading for the day, and a fund's price bands (LULD,
+5 to 10 %) halt it long before. Neither a second bar nor REST nor the benchmark confirms it."""
 
 LEVEL_BARS = 60
-"""Only so many bars in a row at another level make an impossible jump the price that the feed goes on with."""
+"""This many bars in a row at the new level make even an impossible jump the price."""
 
 LONE_SECONDS = 300
-"""How near in time two bars must be so that one speaks for, or against, a first print that has nothing before it."""
+"""A bar confirms or refutes a first print with nothing before it only if it lies within this many seconds of it."""
 
 FAR_PERCENT = 0.10
 """A distance in price that counts as far as a second without any volume: what IWM does in a strong minute."""
@@ -85,7 +92,7 @@ class Closes:
         return None
 
     def drop(self, index: int) -> None:
-        """Take a second out that turned out never to have been. The newest stays the newest that was seen."""
+        """Remove a second whose bar was refuted. ``newest`` does not go back."""
         self.close[index] = None
 
 
@@ -146,7 +153,7 @@ class Tape(Closes):
         return is_new, is_newest
 
     def _release(self, index: int, is_new: bool) -> list[Window]:
-        """Take a second that is about to change out of what has counted it. Returns the windows that want it back."""
+        """Remove a second that is about to change from all sums. Returns the windows that it must be added to again."""
         if index > self.evaluated - self._reach:
             self.is_stale = True
             self._stale_from = min(self._stale_from, index)
@@ -157,7 +164,7 @@ class Tape(Closes):
         return holders
 
     def drop(self, index: int) -> None:
-        """Take a second out that turned out never to have been, and out of all that has counted it."""
+        """Remove a second whose bar was refuted, from every window and sum."""
         self._release(index, is_new=False)
         super().drop(index)
         self.price[index] = self.shares[index] = self.notional[index] = 0
@@ -363,8 +370,8 @@ class CloseTrend(Window):
 class Kept(msgspec.Struct, gc=False):
     """A bar that is kept apart.
 
-    ``is_live``: the socket printed its second, not REST alone. ``is_in``: REST or the other symbol has confirmed it,
-    so the windows hold it; it stays here because a second bar beside it makes a level.
+    ``is_live``: the socket sent its second, not only REST. ``is_in``: REST or the other symbol has confirmed it, so the
+    windows hold it; it stays here because a second bar near it would start a new level.
     """
 
     bar: Bar
@@ -373,16 +380,16 @@ class Kept(msgspec.Struct, gc=False):
 
 
 class Level:
-    """The price level of one symbol, and the bars that are kept apart because they lie elsewhere.
+    """The price level of one symbol, and the bars that are kept apart because they lie far from it.
 
     A close further than `PRICE_JUMP_PERCENT` from the median of the last `PRICE_JUMP_CLOSES` enters no window until
-    one of three confirms it: a second bar of the symbol within the same percentage of it, the other source of the
-    same second (REST beside the socket), or the other symbol's own move. The next bar from the same source that lies
-    at the old level refutes it. The first print of a session has nothing before it: it enters at once, is nobody's
-    price until another agrees, and is dropped when two bars near it in time disagree.
+    it is confirmed: by a second bar of the symbol within the same percentage of it, by the other source of the same
+    second (REST for the socket, or the reverse), or by a similar move of the other symbol. The next bar from the same
+    source at the old level refutes it. The first print of a session has nothing before it: it enters the windows at
+    once, is not used as the price until another bar agrees, and is dropped when two bars near it in time disagree.
 
-    ``floor`` and ``ceiling`` spare nearly every bar the median: a close between them is within the limit of each of
-    the last closes, so of their median, too. They are shut while a bar waits.
+    ``floor`` and ``ceiling`` avoid computing the median for nearly every bar: a close between them is within the limit
+    of each of the last closes, and so of their median. While a bar waits, no close lies between them.
     """
 
     def __init__(self, rules: Rules, closes: Closes) -> None:
@@ -396,15 +403,15 @@ class Level:
         self.put = closes.put
         """Store a bar that needs no weighing."""
         self.refuted: dict[int, Bar | None] = {}
-        """Seconds whose only bar so far was refuted, with that bar; None for a first print that was outvoted."""
+        """Seconds whose only bar so far was refuted, with that bar; None for a first print that was dropped."""
         self._lone: set[int] = set()
         self._starts: set[int] = set()
         self.kept_apart = 0
-        """How many bars were kept apart so far, whatever became of them."""
+        """How many bars were kept apart so far, including those confirmed later."""
         self.newest_apart: tuple[Bar, float] | None = None
-        """The last of them, and how far it lies from the last closes, in percent."""
+        """The latest of them, and how far (percent) it lies from the last closes."""
 
-    # --- What is asked of it ---
+    # --- Questions ---
 
     @property
     def waits(self) -> bool:
@@ -413,7 +420,7 @@ class Level:
 
     @property
     def price(self) -> float | None:
-        """The newest close that something speaks for: a first print alone is nobody's price."""
+        """The newest close; None if that is a first print which no other bar has confirmed."""
         close = self.closes.close
         for index in range(self.closes.newest, -1, -1):
             if close[index] is not None:
@@ -421,17 +428,17 @@ class Level:
         return None
 
     def is_known(self, index: int) -> bool:
-        """Whether a bar of a second was seen before, even if it is in no window."""
+        """Whether a bar of this second was seen before, even if no window holds it."""
         return self.closes.close[index] is not None or index in self._waiting or index in self.refuted
 
     def widen(self, close: float) -> None:
-        """A close beyond those before it has come in by the short way."""
+        """Extend the range of the last closes by one that was stored by the short way."""
         self.low, self.high = min(self.low, close), max(self.high, close)
         self.floor = max(self.high * (1 - self._limit), PRICE_MIN)
         self.ceiling = min(self.low * (1 + self._limit), PRICE_MAX)
 
     def reset(self, *, is_shut: bool) -> None:
-        """Draw the short way anew around the last closes, or shut it."""
+        """Compute ``floor`` and ``ceiling`` from the last closes, or close the short way."""
         self.floor, self.ceiling = math.inf, -math.inf
         self.low, self.high = math.inf, -math.inf
         if not (is_shut or self._waiting or self._lone):
@@ -441,14 +448,14 @@ class Level:
     # --- The long way ---
 
     def store(self, index: int, bar: Bar, other: Level | None) -> tuple[bool, bool]:
-        """Weigh a bar, and store it or keep it apart. Returns what `Closes.put` does; what is apart is not the newest.
+        """Judge a bar, then store it or keep it apart. Returns what `Closes.put` does; a bar kept apart is not the newest.
 
         ``other`` is the level of the other symbol.
         """
         is_new, newest = not self.is_known(index), self.closes.newest
         if abs(bar.vwap - bar.close) <= self._limit * bar.close:
             entering = self._weigh(index, bar, other)
-        else:  # no second trades that far from its own close: the volume is good, its average price is not
+        else:  # no second trades that far from its own close: keep the volume, replace the average price
             entering = self._weigh(index, msgspec.structs.replace(bar, vwap=bar.close), other)
         for second in sorted(entering):
             self.closes.put(second, entering[second])
@@ -460,7 +467,7 @@ class Level:
         return is_new, index > newest and index == self.closes.newest
 
     def reconsider(self, other: Level) -> None:
-        """Let in what the other symbol's move confirms by now."""
+        """Store the waiting bars that the other symbol's move now confirms."""
         for second, kept in self._waiting.items():
             move = self._move(second, kept.bar.close)
             if not kept.is_in and abs(move) <= IMPOSSIBLE_PERCENT and other.moved_like(second, move):
@@ -470,7 +477,7 @@ class Level:
     def moved_like(self, index: int, move: float) -> bool:
         """Whether this symbol moved at least half as far the same way within `BENCHMARK_MAX_AGE_SECONDS`.
 
-        ``move`` is in percent. What is itself kept apart speaks only for about the same move.
+        ``move`` is in percent. A bar that is itself kept apart confirms only a move of about its own size.
         """
         for second, kept in self._waiting.items():
             if abs(second - index) <= self._age_s and not kept.is_in:
@@ -481,7 +488,7 @@ class Level:
         for second in range(end, max(index - self._age_s, 0) - 1, -1):
             close = self.closes.close[second]
             if close is not None:
-                # From the closes before it, of whatever level: a move that is confirmed by now is still one.
+                # Measured from the closes before it, of any level: a move confirmed meanwhile still counts.
                 before = self._before(second, across=True)
                 return bool(before) and _is_alike(move, (close / _median(before) - 1) * PERCENT)
         return False
@@ -489,7 +496,7 @@ class Level:
     # --- Weighing ---
 
     def _weigh(self, index: int, bar: Bar, other: Level | None) -> dict[int, Bar]:
-        """What enters the windows with a bar: itself, what it confirms, or nothing."""
+        """Returns the bars to store, by second: this one and those that it confirms, or none."""
         before = self._waiting.pop(index, None)
         if self._is_near(index, bar.close):
             return {index: bar}
@@ -511,14 +518,14 @@ class Level:
             self._keep_apart(index, bar, is_live)
             return {}
         if not kin:
-            self._waiting[index] = Kept(bar, is_live, is_in=True)  # the next bar there makes a level of it
+            self._waiting[index] = Kept(bar, is_live, is_in=True)  # the next bar near it starts a level
             return {index: bar}
         self._starts.add(min(index, *kin))
         found = {second: self._waiting.pop(second) for second in kin}
         return {index: bar, **{second: kept.bar for second, kept in found.items() if not kept.is_in}}
 
     def _is_near(self, index: int, close: float) -> bool:
-        """Whether a close lies where those before it lie, that of the same second, or the next one after it."""
+        """Whether a close lies near those before it, that of the same second, or the next one after it."""
         known, after = self.closes.close[index], self._after(index)
         base = self._before(index) or after
         if not base:
@@ -531,11 +538,11 @@ class Level:
         )
 
     def _is_second_source(self, twin: Bar, bar: Bar) -> bool:
-        """Whether two bars of one second agree that came from the socket and from REST."""
+        """Whether two bars of one second agree, one from the socket and one from REST."""
         return twin.backfilled is not bar.backfilled and self._agree(twin.close, bar.close)
 
     def _needed(self, index: int) -> int:
-        """How many bars must speak for an impossible jump besides the one that makes it."""
+        """How many other bars must agree with an impossible jump before it is believed."""
         known = len(self._before(index, across=True) or self._after(index))
         return known if known < self._count else LEVEL_BARS - 1
 
@@ -548,9 +555,9 @@ class Level:
         self.newest_apart = bar, self._move(index, bar.close)
 
     def _refute_before(self, index: int, bar: Bar) -> None:
-        """What waits from before a bar that came in is refuted by it, when both came the same way.
+        """Refute the bars that wait at earlier seconds and came from the same source as this one.
 
-        A live bar says nothing of a gap that REST is filling behind it, unless that lies long back.
+        A live bar says nothing about a gap that REST is filling, unless that lies more than `LONE_SECONDS` back.
         """
         for second in [each for each in self._waiting if each < index]:
             kept = self._waiting[second]
@@ -560,7 +567,7 @@ class Level:
                     self.refuted[second] = kept.bar
 
     def _review_lone(self, index: int, close: float) -> None:
-        """A close speaks for a first print that it agrees with; two that are near in time and do not outvote it."""
+        """Confirm a first print that agrees with this close; drop one that two closes near it in time contradict."""
         for lone in self._lone - {index}:
             first = self.closes.close[lone]
             if first is None or self._agree(close, first):
@@ -577,7 +584,7 @@ class Level:
         self.refuted[second] = None
 
     def _drop_impossible(self, close: float) -> None:
-        """The feed goes on at another level: what lies impossibly far from it shares no window with it."""
+        """The feed continues at another level: drop the closes that lie impossibly far from it."""
         for second, value in enumerate(self.closes.close):
             if value is not None and abs(value / close - 1) * PERCENT > IMPOSSIBLE_PERCENT:
                 self._drop(second)
@@ -586,7 +593,7 @@ class Level:
     # --- The closes around a second ---
 
     def _before(self, index: int, *, across: bool = False) -> list[float]:
-        """The last closes before a second, the newest first; of its level only unless ``across`` levels."""
+        """The last closes before a second, the newest first; only those of its level unless ``across``."""
         found: list[float] = []
         for second in range(min(index - 1, self.closes.newest), -1, -1):
             close = self.closes.close[second]
@@ -643,7 +650,7 @@ class Signals:
         self._tape = tape = Tape(seconds, reach)
         self._benchmark = Closes(seconds)
         self.level = Level(rules, tape)
-        """Where the symbol's closes lie, and what is kept apart from them."""
+        """The symbol's price level, and the bars kept apart from it."""
         self.benchmark_level = Level(rules, self._benchmark)
         """The same of the benchmark."""
         self._volumes = VolumeDistribution(tape, rules.volume_window_seconds, rules.volume_percentile)
@@ -666,9 +673,12 @@ class Signals:
         self._rising_since = -1
 
     def learn(self, bar: Bar) -> tuple[bool, bool]:
-        """Store a bar, or keep it apart. Returns whether its second is seen for the first time, and whether it is the
-        newest of its symbol inside the session that is in the windows. A bar outside the session is in no window; it
-        is new when none later was seen. A bar whose numbers no window could hold is as if it had not come."""
+        """Store a bar, or keep it apart.
+
+        Returns whether its second is seen for the first time, and whether it is now the newest of its symbol in the
+        windows. A bar outside the session enters no window; it is new if none later was seen. A bar whose numbers no
+        window could hold is ignored.
+        """
         index, symbol, close = (bar.start - self.open) // SECOND, bar.symbol, bar.close
         if not 0 <= index < self._seconds:
             return self._is_new_outside(bar), False
@@ -678,19 +688,21 @@ class Signals:
             level = self.benchmark_level
         else:
             return False, False
-        # Nearly every bar goes this short way: two comparisons instead of a median.
+        # Nearly every bar takes this short way: a few comparisons instead of a median.
         floor, ceiling = level.floor, level.ceiling
-        if not (floor <= close <= ceiling and floor <= bar.vwap <= ceiling and 0 <= bar.volume < VOLUME_END):
+        if not (
+            floor <= close <= ceiling and floor <= bar.vwap <= ceiling and 0 <= bar.volume < VOLUME_LIMIT
+        ):
             return self._weigh(level, index, bar)
         if not level.low <= close <= level.high:
             level.widen(close)
         if index in level.refuted:
-            return False, level.put(index, bar)[1]  # what comes now is a repeat
+            return False, level.put(index, bar)[1]  # its second was seen before
         return level.put(index, bar)
 
     def _weigh(self, level: Level, index: int, bar: Bar) -> tuple[bool, bool]:
-        """The long way of a bar that is not plainly where the last ones were."""
-        if not (PRICE_MIN <= bar.close <= PRICE_MAX and 0 <= bar.volume < VOLUME_END):
+        """Handle a bar that is not plainly near the last ones."""
+        if not (PRICE_MIN <= bar.close <= PRICE_MAX and 0 <= bar.volume < VOLUME_LIMIT):
             return False, False
         other = self.benchmark_level if level is self.level else self.level
         found = level.store(index, bar, other if self._benchmark_symbol else None)
@@ -709,12 +721,12 @@ class Signals:
 
     @property
     def price(self) -> float | None:
-        """The symbol's newest close of the session; none that is kept apart, nor a first print alone."""
+        """The symbol's newest close of the session, never one kept apart; None while only an unconfirmed first print is known."""
         return self.level.price
 
     @property
     def price_start(self) -> int | None:
-        """Start of the second that `price` is of, µs; None without one."""
+        """Start (µs) of the second of `price`; None without one."""
         return self.open + self._tape.newest * SECOND if self._tape.newest >= 0 else None
 
     @property
@@ -740,8 +752,8 @@ class Signals:
     ) -> Evaluation:
         """All conditions at the second of ``bar``, the newest of the symbol, already learned.
 
-        ``was_blind``: there was a blind spell since the evaluation before. Gate and hold are passed through.
-        ``gaps``: spans (µs, end exclusive) of which it is not known what was traded.
+        ``was_blind``: there was a blind spell since the last evaluation. Gate and hold are passed through.
+        ``gaps``: spans (µs, end exclusive) in which trades are unknown.
         """
         tape, close = self._tape, bar.close
         second = self.follow(was_blind)
@@ -756,7 +768,7 @@ class Signals:
         relative_volume, is_busy = self._relative_volume(second, gaps)
         roc5, benchmark_roc5, keeps_up, has_benchmark = self._rates_of_change(second, close)
         return Evaluation(
-            # Six by their place: Python gathers more than fifteen keywords in a dictionary first, at a tenth of all this.
+            # Six positional arguments: beyond 15 keywords CPython builds a dict first (10 % of this function).
             bar.start,
             bar.symbol,
             close,
@@ -788,9 +800,9 @@ class Signals:
         )
 
     def follow(self, was_blind: bool) -> int:
-        """What an evaluation of the newest second leaves behind: the short VWAP, and when it last fell. Returns the second.
+        """Update the short VWAP at the newest second, and since when it has not fallen. Returns that second.
 
-        Between consecutive evaluations, both windows from the bars as now known; or since the first evaluation.
+        A fall is between consecutive evaluations, both windows from the bars as now known.
         """
         tape, width, before = self._tape, self._short_s, self._short_vwap
         second = tape.newest
@@ -817,9 +829,8 @@ class Signals:
     def _relative_volume(
         self, second: int, gaps: Sequence[tuple[int, int]]
     ) -> tuple[float | None, bool | None]:
-        """Volume per second of the last minute against that of the base window, or of the session when younger.
-
-        And whether that is enough. Lost seconds are not quiet ones: a second without a bar in a gap counts nowhere.
+        """Returns the last minute's volume per second against that of the base window (or of the session so far), and
+        whether that is enough. A second without a bar inside a gap is not a quiet one: it is not counted at all.
         """
         recent_s, base_s, least = self._recent_s, self._base_s, self._relative_volume_min
         sums, place = self._tape.shares_before, second + self._tape.after
@@ -846,9 +857,8 @@ class Signals:
     def _rates_of_change(
         self, second: int, close: float
     ) -> tuple[float | None, float | None, bool | None, bool]:
-        """ROC5 of the symbol and of the benchmark, percentage points; None where a close is missing or too old.
-
-        And whether the benchmark has not run away, and whether its newest close is young enough.
+        """Returns both rates of change (percent; None where a close is missing or too old), whether the symbol keeps up
+        with the benchmark, and whether the benchmark's newest close is recent enough.
         """
         base = second - self._roc_s
         oldest = base - self._roc_tolerance_s
@@ -874,7 +884,7 @@ EPISODE_GAP_S = 5
 """Seconds without a trade between two misses of one kind that still make them one miss."""
 
 BUY_FOLLOWS_S = 60
-"""A near miss that a BUY follows within so many seconds cost nothing, and is left out."""
+"""A near miss that a BUY follows within this many seconds cost nothing and is not listed."""
 
 
 def near_miss(rules: Rules, evaluation: Evaluation) -> Shortfall | None:
@@ -914,7 +924,7 @@ def _measured(
         case Condition.ABOVE_VWAP:
             return price, evaluation.vwap_1m, far
         case Condition.VWAP_RISING:
-            # Two demands in one, too: as long as it falls now and then, how far it has come is not asked for.
+            # Two demands in one here, too: until it has not fallen for long enough, the size of the rise is not asked for.
             least = rules.vwap_rising_seconds
             if evaluation.vwap_rising_s < least:
                 return evaluation.vwap_rising_s, least, least
@@ -929,3 +939,5 @@ def _measured(
             own, benchmark = evaluation.roc5, evaluation.benchmark_roc5
             lag = None if own is None or benchmark is None else benchmark - own
             return lag, rules.spy_iwm_lag_threshold, FAR_PERCENT
+        case _:
+            assert_never(condition)

@@ -38,56 +38,56 @@ MINUTE, DAY = 60 * SECOND, 86_400 * SECOND
 # --- The clock ---------------------------------------------------------------------------------------
 
 SLOWING = 10
-"""`now` loses one µs in so many while it is ahead: it runs at 0.9 of its rate until the right time has caught up."""
+"""While `now` is ahead it loses one µs in 10: it runs at 0.9 of its rate until the right time has caught up."""
 
 SAME_US = 50_000
-"""A smaller difference between the wall clock and ours is no step: reading two clocks takes a moment, too."""
+"""A smaller difference between the wall clock and ours is not a step: reading two clocks takes a moment."""
 
 READS_MAX, READ_WITHIN_US = 5, 1_000
-"""Two clocks are read within this time, or again: a process that is stopped in between would see a step."""
+"""Two clocks must be read within this time, or they are read again: a pause in between would look like a step."""
 
 FRESH_US = 600 * SECOND
-"""How long the vendor's time, once measured, says something about ours. Ordinary oscillators part by 0.06 s in it."""
+"""How long a measurement of the vendor's time is used. Ordinary oscillators drift by 0.06 s in that time."""
 
 DATE_FIRST_US = 120 * SECOND
-"""With a ``Date`` this young, bars that come late are late: a delayed plan or a slow network, not our clock."""
+"""With a ``Date`` this recent, late bars mean a delayed plan or a slow network, not a wrong clock."""
 
 EXACT_US = 1_200_000
-"""A measurement is good to so much at least: an answer's ``Date`` is cut to the second, and it may be 1.4 s on the way."""
+"""The uncertainty that a measurement may have: an answer's ``Date`` has whole seconds, and may be 1.4 s under way."""
 
 NEAR_US = 600_000
-"""A small step that takes the time this near to the vendor's is followed, even if ours seems a little nearer."""
+"""A step to within this distance of the vendor's time is followed even if our time seems slightly nearer."""
 
 BAR_HOLD_US = (1 * SECOND, 3 * SECOND)
 """How long after its second a bar arrives: the vendor holds it about 2 s for late prints; 1 s to 3 s were seen."""
 
 MEASUREMENTS_IN_A_ROW = 2
-"""So many measurements must say the same before the vendor's time makes the clock doubted, or trusted again."""
+"""This many measurements must agree before the vendor's time makes the clock doubted, or trusted again."""
 
 RELEASE_SHARE = 0.75
-"""Doubt ends at this share of the limit, so that a clock that is off by just the limit does not flap."""
+"""Doubt ends at this share of the limit, so that a clock that is off by about the limit does not flap."""
 
 NAP_REAL_S = 1.0
-"""The longest real wait at a time: whoever sleeps notices a step of the clock within it."""
+"""The longest single wait, in real seconds: a sleeper notices a step of the clock within it."""
 
 
 def utc_now() -> int:
-    """Now, in µs of UTC, as the machine's wall clock has it. The one place that reads it."""
+    """Now, in µs of UTC, by the machine's wall clock. Nothing else reads it."""
     return time.time_ns() // 1000
 
 
 def steady_now() -> int:
     """µs since some moment in the past, by a clock that nobody can set.
 
-    ``CLOCK_BOOTTIME`` goes on while the machine is suspended; Linux's ``CLOCK_MONOTONIC`` stands still. With that one,
-    a position's time stop would be late by the sleep until the vendor could be asked for the time. Where there is no
-    such clock, or a virtual machine is paused as a whole, the wall clock shows the sleep as a step forward.
+    ``CLOCK_BOOTTIME`` runs on while the machine is suspended; Linux's ``CLOCK_MONOTONIC`` stops, and a position's time
+    stop would then be late by the sleep until the vendor had told the time. Where there is no ``CLOCK_BOOTTIME``, or a
+    virtual machine is paused as a whole, the wall clock shows the sleep as a step forward.
     """
     return _steady_ns() // 1000
 
 
 def _steady_source() -> Callable[[], int]:
-    """Reads the steady clock, in ns. Some kernels' emulations do not have the one that their headers name."""
+    """Returns the function that reads the steady clock, in ns. Some emulated kernels lack the clock that their headers name."""
     try:
         read = functools.partial(time.clock_gettime_ns, time.CLOCK_BOOTTIME)
         read()
@@ -103,9 +103,9 @@ class DoubtCause(StrEnum):
     """Why the time is doubted."""
 
     STEP = "step"
-    """The wall clock and the program's time differ, and the vendor's time does not agree with the wall clock."""
+    """The wall clock differs from the program's time, and the vendor's time does not confirm the wall clock."""
     SLOWED = "slowed"
-    """The program's time is ahead of the right time and runs slower until that has caught up."""
+    """The program's time is ahead of the right time, and runs slower until that has caught up."""
     DATE = "date"
     """The vendor's ``Date`` says another time."""
     BARS = "bars"
@@ -159,22 +159,22 @@ class VendorTime(NamedTuple):
 
 
 class _Evidence:
-    """What one source says of the vendor's time, against a time that only the steady clock carries on."""
+    """One source's measurements of the vendor's time, relative to a time that only the steady clock advances."""
 
     def __init__(self) -> None:
         self.low = self.high = 0
-        """How far the vendor's time is ahead, µs: from … to."""
+        """Bounds (µs) of how far the vendor's time is ahead."""
         self.measured_at: int | None = None
         """When it was last measured, by the steady clock, µs; None: never."""
         self.is_off = False
-        """Whether by this source the clock is off by more than the limit."""
+        """Whether, by this source, the clock is off by more than the limit."""
         self._is_news = False
         self._judged = 0
         self._in_a_row = 0
 
     @property
     def is_settled(self) -> bool:
-        """Whether enough measurements have been judged, the last said what was thought before, and it is not too vague."""
+        """Whether enough measurements have been judged, the last one confirmed the verdict, and it is precise enough."""
         is_exact = (self.high - self.low) // 2 <= EXACT_US
         return self._judged >= MEASUREMENTS_IN_A_ROW and not self._in_a_row and is_exact
 
@@ -184,26 +184,26 @@ class _Evidence:
         return (self.low + self.high) // 2
 
     def is_fresh(self, steady: int, within: int = FRESH_US) -> bool:
-        """Whether it was measured that short a time ago."""
+        """Whether it was measured at most ``within`` µs ago."""
         return self.measured_at is not None and steady - self.measured_at <= within
 
     def learn(self, low: int, high: int, steady: int, *, narrows: bool) -> None:
-        """Take a measurement in. With ``narrows``, what it shares with the ones before is kept: they agree in that."""
+        """Record a measurement. With ``narrows``, keep only the range that it shares with those before, if there is one."""
         if narrows and self.is_fresh(steady) and max(low, self.low) <= min(high, self.high):
             low, high = max(low, self.low), min(high, self.high)
         self.low, self.high, self.measured_at = low, high, steady
         self._is_news = True
 
     def move(self, by: int) -> None:
-        """What it is measured against moves by ``by`` µs."""
+        """Shift the measurements: the time that they are relative to has moved by ``by`` µs."""
         self.low -= by
         self.high -= by
 
     def judge(self, lead: int, limit: int, *, ahead_counts: bool = True) -> None:
-        """Judge a measurement that is new, of a time that is ``lead`` µs ahead of what was measured against.
+        """Judge a new measurement for a clock that is ``lead`` µs ahead of the time it was taken against.
 
-        A measurement that leaves more open than half the limit proves so much less. Without ``ahead_counts`` only a
-        clock that is behind is off.
+        What a measurement leaves open beyond half the limit is given to the clock's favour. Without ``ahead_counts``,
+        only a clock that is behind counts as off.
         """
         if not self._is_news:
             return
@@ -221,16 +221,16 @@ class _Evidence:
             self._in_a_row = 0
 
     def clear(self) -> None:
-        """The clock has been set by it: it is not off."""
+        """The clock now follows this source, so it is not off."""
         self.is_off = False
         self._in_a_row = 0
 
 
 class Timekeeper:
-    """What time it is, from the wall clock, a steady clock and the vendor's. Pure: every reading (µs) is passed in.
+    """Computes `now` from the wall clock, a steady clock and the vendor's time. Pure: every reading (µs) is passed in.
 
-    The right time is thought to be ``line`` + the steady clock: at the start the wall clock's time. A step of the wall
-    clock moves the line only once the vendor's time agrees with it. Forward, `now` goes along at once. Backward, it
+    The right time is taken to be ``line`` + the steady clock; at the start that is the wall clock's time. A step of the
+    wall clock moves the line only once the vendor's time agrees with it. Forward, `now` follows at once. Backward, it
     runs at 0.9 of its rate until the right time has caught up: it never stands still and never goes back.
     """
 
@@ -241,7 +241,7 @@ class Timekeeper:
         self._step = 0
         """How far the wall clock is ahead of the right time."""
         self._moved_at = wall
-        """`now` when the line last moved: what was measured before tells nothing any more."""
+        """`now` when the line last moved; earlier measurements no longer count."""
         self._date, self._bars = _Evidence(), _Evidence()
         self._is_slowed = False
 
@@ -252,7 +252,7 @@ class Timekeeper:
 
     @property
     def is_compared(self) -> bool:
-        """Whether the vendor's time is known well enough to say that there is no doubt."""
+        """Whether the vendor's time is known well enough to rule doubt out."""
         return self._date.is_settled or (self._date.measured_at is None and self._bars.is_settled)
 
     def _lead_at(self, steady: int) -> int:
@@ -260,20 +260,20 @@ class Timekeeper:
         return max(0, self._lead - (steady - self._lead_since) // SLOWING)
 
     def hear_date(self, vendor: VendorTime, steady: int) -> None:
-        """Take in what a ``Date`` tells. It has whole seconds; several, taken together, tell fractions of them."""
+        """Record what a ``Date`` says. Each has whole seconds; several together narrow it to fractions."""
         if vendor.at >= self._moved_at:
             lead = self._lead_at(steady)
             self._date.learn(vendor.low + lead, vendor.high + lead, steady, narrows=True)
 
     def hear_bars(self, lag: int, since: int, steady: int) -> None:
-        """Take in the median ``lag`` of bars that arrived from ``since`` on; it is negative before their seconds' ends."""
+        """Record the median ``lag`` of bars that arrived from ``since`` on; negative if they arrived before their seconds ended."""
         if since >= self._moved_at:
             soonest, latest = BAR_HOLD_US
             lead = self._lead_at(steady)
             self._bars.learn(soonest - lag + lead, latest - lag + lead, steady, narrows=False)
 
     def go_on_from(self, latest: int, steady: int) -> None:
-        """Let `now` be ``latest`` at least, where a record ends. If the wall clock is behind that, it has stepped back."""
+        """Make `now` at least ``latest``, where a record ends. A wall clock behind that has stepped back."""
         ahead = latest - self.at(steady)
         if ahead > 0:
             self._move(ahead)
@@ -289,14 +289,14 @@ class Timekeeper:
         known = next((found for found in (self._date, self._bars) if found.is_fresh(steady)), None)
         if self._step and known is not None:
             off = abs(known.middle - self._step)
-            # Within the limit, and no step away from the vendor's time: a wall clock that drifts is not run after.
+            # Within the limit and not a step away from the vendor's time: a drifting wall clock is not followed.
             if off <= limit and off <= max(abs(known.middle), NEAR_US):
                 self._follow(steady)
         self._judge_vendor(steady, limit)
         return self._doubt(steady, limit)
 
     def _follow(self, steady: int) -> None:
-        """Take the wall clock's time for the right one."""
+        """Adopt the wall clock's time as the right one."""
         now = self.at(steady)
         self._move(self._step)
         self._lead, self._lead_since = max(0, now - self._line - steady), steady
@@ -311,15 +311,15 @@ class Timekeeper:
         self._bars.move(by)
 
     def _judge_vendor(self, steady: int, limit: int) -> None:
-        """Whether the vendor's time differs from ours, by either source.
+        """Judge by each source whether the vendor's time differs from ours.
 
-        Bars that come too early prove that our clock is behind. Bars that come late prove nothing where a ``Date`` is
-        known: the plan is delayed, or the network slow.
+        Bars that come too early prove that our clock is behind. Late bars prove nothing while a ``Date`` is known: the
+        plan may be delayed, or the network slow.
         """
         date, bars, lead = self._date, self._bars, self._lead_at(steady)
         date.judge(lead, limit)
         bars.judge(lead, limit, ahead_counts=not date.is_fresh(steady, DATE_FIRST_US))
-        if self._is_slowed:  # how far that is off is known, and no news
+        if self._is_slowed:  # that difference is known and already reported
             date.clear()
             bars.clear()
 
@@ -330,7 +330,7 @@ class Timekeeper:
         self._is_slowed = lead > (limit * RELEASE_SHARE if self._is_slowed else limit)
         if self._is_slowed:
             return Doubt(DoubtCause.SLOWED, lead)
-        # A source that has fallen silent is overruled by the other.
+        # A source that has gone quiet yields to the other.
         has_date, has_bars = self._date.is_fresh(steady), self._bars.is_fresh(steady)
         if self._date.is_off and (has_date or not has_bars):
             return Doubt(DoubtCause.DATE, lead - self._date.middle)
@@ -388,7 +388,7 @@ class SteadyClock:
         return self._keeper.at(self._steady())
 
     async def sleep(self, seconds: float) -> None:
-        """Wait for that many seconds; less when the clock steps forward meanwhile, a ninth more while it is slowed."""
+        """Wait for that many seconds: fewer if the clock steps forward meanwhile, up to a ninth more while it is slowed."""
         end = self.now() + round(seconds * SECOND)
         latest = self._steady() + round(seconds * SECOND * SLOWING / (SLOWING - 1))
         while True:

@@ -1,4 +1,4 @@
-"""Is the exchange open, and is our clock right? Both hold entries; neither is taken on trust."""
+"""Checks that the exchange is open and that our clock is right. Entries are held while either is in doubt."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ STATUS_REST_MAX_S = 600.0
 OPEN = "open"
 
 CLOSED_IN_A_ROW = {"closed": 1, "extended-hours": 2}
-"""How often in a row the exchange must say so before it is believed: the vendor may be late at the open."""
+"""How many answers in a row must say so before it is believed: the vendor may be late at the open."""
 
 LOOK_EVERY_S = 1.0
 """How often the wall clock is compared."""
 
 ASK_AFTER_S = 60.0
-"""The vendor is asked for its time when no other answer has told it for that long, as before the open."""
+"""The vendor is asked for its time when no other answer has told it for this long, as before the open."""
 
 STATUS_SHOWN = 40
 """Characters of an unknown status that are shown."""
 
 
 class ExchangeWatch:
-    """Asks at the session's beginning whether the exchange is open, and holds entries while it says no.
+    """Asks at the start of a session whether the exchange is open, and holds entries while it says no.
 
-    A question that fails, or a status that is not known, is no answer: it changes nothing and is asked again.
+    A failed question or an unknown status is no answer: it changes nothing and is asked again.
     """
 
     def __init__(self, *, vendor: Vendor, clock: Clock, session: Session) -> None:
@@ -54,7 +54,7 @@ class ExchangeWatch:
         self._told = ""
 
     async def events(self) -> AsyncGenerator[Sequence[Hold], None]:
-        """Holds as the answers change. Once the exchange is open it stays silent."""
+        """Yields holds as the answers change, and nothing more once the exchange is open."""
         await self._sleep_until(self._session.open + round(STATUS_DELAY_S * SECOND))
         while self._clock.now() < self._session.close:
             pause = STATUS_EVERY_S
@@ -76,7 +76,7 @@ class ExchangeWatch:
             await self._clock.sleep(left / SECOND)
 
     def _learn(self, status: str) -> Hold | None:
-        """Take an answer in. Returns the hold that begins or ends with it."""
+        """Record an answer. Returns the hold that begins or ends with it."""
         self._in_a_row = self._in_a_row + 1 if status == self._status else 1
         self._status = status
         if status == OPEN:
@@ -101,7 +101,7 @@ class ExchangeWatch:
         return Hold(reason=HoldReason.MARKET_CLOSED, on=True)
 
     def _fail(self, reason: str) -> None:
-        """There was no answer: said when the reason changes."""
+        """There was no answer. Logged when the reason changes."""
         self._in_a_row = 0
         if reason != self._told:
             self._told = reason
@@ -113,7 +113,7 @@ class ExchangeWatch:
 
 
 class BarLags:
-    """How late the last live bars came, by our clock: first prints of all symbols, as they are handed to the engine."""
+    """How late the last live bars came, by our clock: first prints of all symbols."""
 
     def __init__(self, count: int) -> None:
         self._lags: deque[tuple[int, int]] = deque(maxlen=count)
@@ -121,13 +121,13 @@ class BarLags:
         self._newest: dict[str, int] = {}
 
     def learn(self, now: int, bar: Bar) -> None:
-        """Take a bar in, unless it is a repeat or was asked for."""
+        """Record a bar, unless it is a repeat or was backfilled."""
         if not bar.backfilled and bar.start > self._newest.get(bar.symbol, 0):
             self._newest[bar.symbol] = bar.start
             self._lags.append((now, now - bar.end))
 
     def take(self) -> tuple[int, int] | None:
-        """The median lag and when the first of its bars arrived, µs; None until so many have come since the last."""
+        """Returns the median lag and when the first of its bars arrived (µs), then starts over; None until enough have come."""
         if len(self._lags) < (self._lags.maxlen or 0):
             return None
         lags = sorted(lag for _, lag in self._lags)
@@ -137,16 +137,16 @@ class BarLags:
 
 
 class ClockJudge:
-    """Whether the time is doubted; logs that as it changes. One for the life of a worker."""
+    """Knows whether the time is doubted, and logs each change. One for the life of a worker."""
 
     def __init__(self, clock: KeptClock, limit_s: float) -> None:
         self.doubt: Doubt | None = None
-        """Why the time is doubted, by the last comparison; None when it is not."""
+        """Why the time was doubted at the last comparison; None if it was not."""
         self._clock = clock
         self._limit_s = limit_s
 
     def look(self) -> bool:
-        """Compare the wall clock. Returns whether doubt begins with it."""
+        """Compare the wall clock. Returns whether doubt begins now."""
         before, doubt = self.doubt, self._clock.check(self._limit_s)
         self.doubt = doubt
         if doubt is None:
@@ -163,7 +163,7 @@ class ClockJudge:
 
 
 class ClockWatch:
-    """Has the clock compared every second of a session, tells it the vendor's time, and holds entries while it is doubted."""
+    """Compares the clock every second of a session, tells it the vendor's time, and holds entries while it is doubted."""
 
     def __init__(self, *, vendor: Vendor, clock: KeptClock, judge: ClockJudge, lags: BarLags) -> None:
         self._vendor = vendor
@@ -176,7 +176,7 @@ class ClockWatch:
         self._asking: asyncio.Task[None] | None = None
 
     async def events(self) -> AsyncGenerator[Sequence[Hold], None]:
-        """A hold when doubt begins and when it ends, for ever."""
+        """Yields a hold when doubt begins and when it ends, for ever."""
         try:
             while True:
                 hold = self.look()
@@ -216,7 +216,7 @@ class ClockWatch:
             self._asking = asyncio.create_task(self._ask(), name="clock question")
 
     async def _ask(self) -> None:
-        """Ask anything: the answer's date is what is wanted."""
+        """Ask any question: only the answer's ``Date`` is wanted."""
         try:
             await self._vendor.market_status()
         except NoAnswer as error:

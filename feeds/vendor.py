@@ -1,4 +1,4 @@
-"""What a vendor of market data must offer, whoever it is."""
+"""What any vendor of market data must offer."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from utils import VendorTime
 
 
 class NoAnswer(Exception):
-    """The vendor was asked and gave no answer that can be used. ``retry_after`` is seconds, where it named them."""
+    """The vendor gave no usable answer. ``retry_after`` is in seconds, if it named a time."""
 
     retry_after: float | None = None
 
@@ -17,7 +17,7 @@ class Vendor(Protocol):
     """The questions about the exchange and the time."""
 
     vendor_time: VendorTime | None
-    """The vendor's time by its last quick answer, whatever that was about."""
+    """The vendor's time by its last quick answer to any question."""
     skews_measured: int
     """How often that was measured."""
 

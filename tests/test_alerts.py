@@ -254,9 +254,10 @@ def test_sell_lines(changes: dict[str, Any], line: str) -> None:
     assert line in sell_text(**changes).splitlines()
 
 
-def test_price_of_twenty_seconds_is_not_called_old() -> None:
-    assert "old" not in sell_text(mark_at=CLOSED_AT - RULES.mark_lost_seconds * SECOND)
-    assert "Price 21 s old" in sell_text(mark_at=CLOSED_AT - (RULES.mark_lost_seconds + 1) * SECOND)
+def test_a_price_is_called_old_from_the_second_at_which_the_mark_is_lost() -> None:
+    lost_at = CLOSED_AT - RULES.mark_lost_seconds * SECOND
+    assert "old" not in sell_text(mark_at=lost_at + 1)
+    assert "Price 20 s old: check the quote" in sell_text(mark_at=lost_at)
     assert "old" not in sell_text(mark=None, mark_at=None)
 
 

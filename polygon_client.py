@@ -2064,6 +2064,9 @@ def _is_vendors(body: bytes | bytearray | None) -> bool:
 REFUSAL_LASTS_US = 300 * SECOND
 """A refusal that does not look like the vendor's counts as one when it lasts this long."""
 
+AWAY_S = 5.0
+"""What takes so many seconds of the clock longer than it can was interrupted: the process was stopped, the machine slept."""
+
 WAITING_MAX = 5_000
 """Frames' worth of events that may wait for a feed's reader before the feed is taken for overrun."""
 
@@ -2183,6 +2186,26 @@ class _Feed:
         """Since when every handshake was refused by something that does not look like the vendor, µs."""
         self._acknowledged_at = 0
         """When the subscriptions were last acknowledged, µs."""
+        self._woke_at = 0
+        """When the program last went on after it had not run, or its clock had stepped forward, µs."""
+
+    async def _nap(self, seconds: float) -> None:
+        """Sleep for so long by the clock, and note when it was much longer: see `_was_away`."""
+        asked_at = self._clock.now()
+        await self._clock.sleep(seconds)
+        self._was_away(asked_at, seconds)
+
+    def _was_away(self, since: int, at_most: float) -> bool:
+        """Whether what began at ``since`` (µs) and takes ``at_most`` seconds of the clock took so much longer that the
+        program did not run meanwhile, or its clock stepped forward.
+
+        What has come in that time may still lie unread: from now on silence is counted anew.
+        """
+        now = self._clock.now()
+        if now - since < (at_most + AWAY_S) * SECOND:
+            return False
+        self._woke_at = now
+        return True
 
     async def _serve(self, socket: Socket) -> None:
         """Use an open connection until it is lost. Raises Lost, maybe in a group."""
@@ -2244,8 +2267,11 @@ class _Feed:
         Where data goes on coming while a ping is unanswered, this server does not answer pings: from then on only
         silence and REST judge it, until a ping is answered again.
         """
-        data_at = self._data_at
-        if await socket.alive():
+        data_at, asked_at = self._data_at, self._clock.now()
+        is_answered = await socket.alive()
+        if self._was_away(asked_at, PING_TIMEOUT_S * self._clock.speed):
+            return True  # the answer may lie unread
+        if is_answered:
             self._pings_tell = True
         elif self._data_at != data_at:
             self._pings_tell = False
@@ -2269,7 +2295,7 @@ class _Feed:
 
     def _quiet_since(self) -> int:
         """Since when nothing new has come that should have, µs."""
-        return max(self._data_at, self._session.open, self._acknowledged_at)
+        return max(self._data_at, self._session.open, self._acknowledged_at, self._woke_at)
 
 
 def _leaves(group: BaseExceptionGroup[Lost]) -> list[Lost]:
@@ -2295,6 +2321,9 @@ LAG_CHECK_S = 1.0
 
 PUT_MAX = 500
 """Facts that are handed on in one turn of the loop: a day's bars at once would hold it for a second."""
+
+STALL_QUESTION_REAL_S = LIST_DEADLINES * EXCHANGE_DEADLINE_S
+"""Real time that REST has for a question about withheld bars, all pages together."""
 
 TRANSIT_REAL_S = 0.25
 """Real time that a bar may need from the vendor to us."""
@@ -2536,21 +2565,21 @@ class StocksFeed(_Feed):
         while True:
             wait = self._until_quiet_for(self._rules.stall_seconds)
             if wait > 0:
-                await self._clock.sleep(wait)
+                await self._nap(wait)
                 continue
             proof = await self._proof_of_stall(socket)
             if proof is not None:
                 raise Lost(FeedCause.STALL, proof)
-            await self._clock.sleep(STALL_CHECK_S)
+            await self._nap(STALL_CHECK_S)
 
     async def _watch_for_silence(self) -> None:
         """Reopen once for silence that nothing explains; not again until a bar has come: it may be a halt."""
         while True:
             wait = self._until_quiet_for(self._rules.silence_alarm_seconds)
             if wait > 0:
-                await self._clock.sleep(wait)
+                await self._nap(wait)
             elif self._silence_told:
-                await self._clock.sleep(1.0)
+                await self._nap(1.0)
             else:
                 self._silence_told = True
                 raise Lost(FeedCause.SILENCE, f"no bar for {self._rules.silence_alarm_seconds} s")
@@ -2586,21 +2615,26 @@ class StocksFeed(_Feed):
         since = max(self._progress_at[symbol], self._session.open, self._acknowledged_at)
         return now - since >= self._rules.symbol_silence_seconds * SECOND
 
+    def _is_missed(self, symbol: str, now: int) -> bool:
+        """Whether a symbol was silent for so long while the program was there to hear it."""
+        is_awake = now - self._woke_at >= self._rules.symbol_silence_seconds * SECOND
+        return is_awake and self._is_silent(symbol, now)
+
     async def _watch_symbols(self) -> None:
         """Ask REST about a symbol that is silent while the other goes on. Raises Lost when REST has newer seconds."""
         while True:
-            await self._clock.sleep(1.0)
+            await self._nap(1.0)
             asked = False
             for symbol in self._rules.symbols:
                 if self._must_ask_about(symbol):
                     asked = True
                     await self._ask_about(symbol)
             if asked:
-                await self._clock.sleep(STALL_CHECK_S - 1.0)
+                await self._nap(STALL_CHECK_S - 1.0)
 
     def _must_ask_about(self, symbol: str) -> bool:
         now = self._clock.now()
-        if not self._is_up or not self._in_session(now) or not self._is_silent(symbol, now):
+        if not self._is_up or not self._in_session(now) or not self._is_missed(symbol, now):
             return False
         if self._until_quiet_for(self._rules.stall_seconds) == 0:
             return False  # a silence of all is the other watchers'
@@ -2621,14 +2655,14 @@ class StocksFeed(_Feed):
     async def _watch_for_lag(self) -> None:
         """Reopen once for lag that lasts: a new connection often cures it. Not again before bars came in time."""
         while True:
-            await self._clock.sleep(LAG_CHECK_S)
+            await self._nap(LAG_CHECK_S)
             now = self._clock.now()
             if not (self._lags.is_late or self._own_lags.is_late):
                 self._late_since = None
                 if self._lags.is_full and self._own_lags.is_full:
                     self._lag_told = False
-            elif self._late_since is None:
-                self._late_since = now
+            elif self._late_since is None or self._late_since < self._woke_at:
+                self._late_since = now  # what lay unread while the program did not run is late by no fault of the feed
             elif (
                 self._in_session(now)
                 and not self._lag_told
@@ -2653,6 +2687,8 @@ class StocksFeed(_Feed):
         except RestError as error:
             log.debug("stall_check_failed", text=f"Stall check without REST: {error}", reason=str(error))
             return 0
+        if self._was_away(asked_at, STALL_QUESTION_REAL_S * self._clock.speed):
+            return 0  # they may lie unread
         return sum(bar.end <= last for bar in bars)
 
     # Backfill
@@ -2977,7 +3013,7 @@ class OptionsFeed(_Feed):
         """A socket that is dead, or silent for long, is reopened; for silence once, until a quote has come."""
         await self._is_alive(socket)  # while quotes flow, to learn whether pings are answered at all
         while True:
-            await self._clock.sleep(STALL_CHECK_S)
+            await self._nap(STALL_CHECK_S)
             now = self._clock.now()
             quiet_since = self._quiet_since()
             quiet = (now - quiet_since) / SECOND

@@ -238,9 +238,9 @@ class Engine:
             position.learn_time(now)
         return bar
 
-    def _wake(self, now: int) -> None:
-        """Go on after a span in which the program did not run, or which its clock stepped over: nothing was seen in it."""
-        self.feed.wake(now)
+    def _wake(self, now: int, away: int) -> None:
+        """Go on after ``away`` µs in which the program did not run, or which its clock stepped over: nothing was seen in it."""
+        self.feed.wake(now, away)
         if self.book.position is not None:
             self.book.position.marks.wake(now)
 
@@ -249,7 +249,7 @@ class Engine:
         match event:
             case Tick(away=away):
                 if away:
-                    self._wake(now)
+                    self._wake(now, away)
             case Bar() | Quote():
                 pass
             case AlertOutcome():

@@ -929,6 +929,7 @@ class Worker:
             key_has_worked=self._key_has_worked,
             backfill_from=self.engine.feed.unknown_from if self.engine is not None else None,
             offer=self._inbox.offer,
+            early=self._lags.learn_early,
         )
         options = OptionsFeed(
             rest=rest,

@@ -394,11 +394,15 @@ OPTION_PREFIX = "O:"
 class FrameDecoder:
     """Frames into checked events. What it is given ``asked`` for, it lets through; ``bad`` counts the rest.
 
-    ``ahead_us`` is how far ahead of now a bar may end, or a quote be stamped (`Rules.clock_doubt_seconds`).
+    ``ahead_us`` is how far ahead of now a bar may end, or a quote be stamped (`Rules.clock_doubt_seconds`). ``early`` is
+    told of each bar that is left out for ending later (now, its symbol, its start): if all do, it is our clock.
     """
 
-    def __init__(self, bad: BadInput, ahead_us: int = AHEAD_US) -> None:
+    def __init__(
+        self, bad: BadInput, ahead_us: int = AHEAD_US, early: Callable[[int, str, int], None] | None = None
+    ) -> None:
         self.bad = bad
+        self._early = early
         self.asked: set[str] = set()
         """Symbols and contracts that were ever subscribed to. Bounded by what the caller asks for."""
         self._ahead_us = ahead_us
@@ -471,7 +475,12 @@ class FrameDecoder:
                 if not math.isnan(end_ms):
                     raise BadValue(BadReason.TIME)
                 self.bad.add(BadReason.NUMBER, event, is_used=True)
-            return _make_bar(symbol, start_ms, event, latest, self.bad)
+            try:
+                return _make_bar(symbol, start_ms, event, latest, self.bad)
+            except BadValue as error:
+                if error.reason is BadReason.FUTURE and self._early is not None and start_ms is not None:
+                    self._early(latest - self._ahead_us, symbol, int(start_ms) * MILLISECOND)
+                raise
         if isinstance(event, OptionQuote):
             return self._quote(event, latest)
         return event
@@ -2163,6 +2172,7 @@ class _Feed:
         session: Session,
         rng: random.Random,
         step_s: float,
+        early: Callable[[int, str, int], None] | None = None,
     ) -> None:
         self.bad = BadInput(f"the {market} socket", clock, scrubber(api_key))
         self._market = market
@@ -2173,7 +2183,7 @@ class _Feed:
         self._rules = rules
         self._session = session
         self._step_s = step_s
-        self._decoder = FrameDecoder(self.bad, ahead_us(rules))
+        self._decoder = FrameDecoder(self.bad, ahead_us(rules), early)
         self._pacing = Pacing(rng)
         self._forced: asyncio.Future[FeedCause] | None = None
         self._data_at = 0
@@ -2351,7 +2361,7 @@ class StocksFeed(_Feed):
     to be missing at the start (None: at its open). ``key_has_worked`` says whether the vendor has taken this key
     earlier in this process: then a refusal is no reason to end. ``step_s`` is real seconds for each step of connecting.
     ``offer`` is asked first to take facts, whole batches: those that it takes do not come out of `events`, and are
-    where they are needed a turn of the loop earlier.
+    where they are needed a turn of the loop earlier. ``early`` is told of bars from ahead of our clock, as `FrameDecoder` does.
     """
 
     def __init__(
@@ -2369,6 +2379,7 @@ class StocksFeed(_Feed):
         key_has_worked: bool = False,
         offer: Callable[[Sequence[StocksEvent]], bool] | None = None,
         step_s: float = STEP_TIMEOUT_S,
+        early: Callable[[int, str, int], None] | None = None,
     ) -> None:
         self.key_has_worked = key_has_worked
         """Whether the vendor has taken this key, in this connection or before."""
@@ -2382,6 +2393,7 @@ class StocksFeed(_Feed):
             session=session,
             rng=rng,
             step_s=step_s,
+            early=early,
         )
         self._position_open = position_open
         self._outlet: Outlet[StocksEvent] = Outlet(offer)
@@ -2662,7 +2674,9 @@ class StocksFeed(_Feed):
                 if self._lags.is_full and self._own_lags.is_full:
                     self._lag_told = False
             elif self._late_since is None or self._late_since < self._woke_at:
-                self._late_since = now  # what lay unread while the program did not run is late by no fault of the feed
+                self._late_since = (
+                    now  # what lay unread while the program stood is late by no fault of the feed
+                )
             elif (
                 self._in_session(now)
                 and not self._lag_told

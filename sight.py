@@ -196,14 +196,15 @@ class Sight:
 
     def __init__(self, rules: Rules, session: Session) -> None:
         self._rules = rules
-        self._session = session
         self._open, self._close = session.open, session.close
         self._symbol = rules.symbol
         self._benchmark = rules.benchmark
-        self._stall = rules.stall_seconds * SECOND
+        self._stall, self._long_silence = (
+            rules.stall_seconds * SECOND,
+            rules.silence_alarm_seconds * SECOND,
+        )
         self._unseen = rules.symbol_unseen_seconds * SECOND
         self._lag_limit = rules.max_lag_seconds * SECOND
-        self._long_silence = rules.silence_alarm_seconds * SECOND
         # The link
         self._link = Link.NEVER
         self._lost = FeedLost(cause=FeedCause.NOT_CONNECTED)
@@ -228,7 +229,8 @@ class Sight:
         """Why the feed is blind; None while it sees."""
         self.symbol = ""
         """The symbol that the cause concerns; empty when it concerns the whole feed."""
-        self.blind_since = 0
+        self.blind_since = self._slept = 0
+        """When the feed went blind, and for how much of the time since then the program did not run, µs."""
         self.spells = 0
         self.well_until = 0
         """Until then (µs) nothing but a bar or a fact about the feed can make it blind: no need to `judge`.
@@ -239,11 +241,9 @@ class Sight:
         """
         self._unseen_at = 0
         """A lower bound of when a symbol counts as unseen, as of the last `judge`; later progress only puts it off."""
-        self._woke_at = 0
-        """When the program last went on after it had not run, µs. See `wake`."""
-        self._flows_since = 0
-        """Since when one symbol's silence tells something beside the other's bars, µs: the end of the last long silence
-        of all (a halt, after which one comes first), or `_woke_at`."""
+        self._woke_at = self._flows_since = 0
+        """When the program last went on after it had not run (see `wake`); and since when one symbol's silence tells
+        something beside the other's bars: then, or the end of the last long silence of all (a halt). µs."""
         # What the owner was told
         self._telling = Telling.QUIET
         self._told: set[FeedCause] = set()
@@ -289,13 +289,14 @@ class Sight:
 
     # --- Facts about the feed ---
 
-    def wake(self, now: int) -> None:
-        """Go on after a span in which the program did not run, or which its clock stepped over.
+    def wake(self, now: int, away: int) -> None:
+        """Go on after ``away`` µs in which the program did not run, or which its clock stepped over.
 
         The span is silence, so nothing is acted on before a bar has come in time. But it says nothing about the feed,
         whose bars may still lie unread: it is given its time anew before it is called unseen or late, or an alarm is due.
         """
         self._woke_at = self._flows_since = now
+        self._slept += away
         self.judge(now)
         self.well_until = 0
 
@@ -463,7 +464,7 @@ class Sight:
         found = self._find_cause(now)
         if found is not None:
             if self.cause is None:
-                self.blind_since = now
+                self.blind_since, self._slept = now, 0
                 self.spells += 1
             self.cause, self.symbol = found
         if self.cause is not None:
@@ -529,7 +530,7 @@ class Sight:
     # --- What the owner is told ---
 
     def _must_be_told(self, now: int, cause: FeedCause) -> bool:
-        if now - self.blind_since >= self._long_silence:
+        if now - self.blind_since - self._slept >= self._long_silence:
             return True  # whatever comes and goes meanwhile: there was no bar to act on
         if self._link is not Link.UP:
             since = max(self._lost_at or now, self._open)

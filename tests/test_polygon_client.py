@@ -186,6 +186,18 @@ def test_a_bar_just_ahead_of_now_is_good_and_further_ahead_is_bad() -> None:
     assert decoder.bad.counts == {BadReason.FUTURE: 1}
 
 
+def test_a_bar_from_ahead_is_left_out_and_said_to_whoever_judges_the_clock() -> None:
+    early: list[tuple[int, str, int]] = []
+    decoder = FrameDecoder(make_decoder().bad, ahead_us=2 * SECOND, early=lambda *bar_: early.append(bar_))
+    decoder.asked.add("IWM")
+    end = GOOD_BAR.end
+    assert decoder.decode(frame(aggregate()), end - 2 * SECOND) == [GOOD_BAR]
+    assert early == []
+    now = end - 2 * SECOND - 1
+    assert decoder.decode(frame(aggregate(), aggregate(sym="ZZZZ"), aggregate(s=None)), now) == []
+    assert early == [(now, "IWM", GOOD_BAR.start)]
+
+
 BAD_NUMBERS: tuple[Any, ...] = ("dear", "241.78", True, [241.78], {})
 BAD_PRICES: tuple[Any, ...] = (None, ABSENT, 0, -1.0, 1e9)
 BAD_EVENTS: list[tuple[Any, BadReason]] = [

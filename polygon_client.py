@@ -44,7 +44,7 @@ import httpx
 import msgspec
 import structlog
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
+from websockets.exceptions import ConnectionClosed, InvalidProxyStatus, InvalidStatus, WebSocketException
 
 from config import LOOPBACK_HOSTS, Rules
 from events import (
@@ -1040,6 +1040,8 @@ HTTP_OK = 200
 HTTP_REDIRECTS = range(300, 400)
 HTTP_REFUSALS = range(400, 500)
 HTTP_UNAUTHORIZED, HTTP_FORBIDDEN, HTTP_NOT_FOUND, HTTP_TOO_MANY = 401, 403, 404, 429
+HTTP_WAITS = frozenset({HTTP_TOO_MANY, 503})
+"""Refusals of a handshake that may say how long to wait."""
 
 EXCHANGE_DEADLINE_S = 9.0
 """Real seconds for one exchange, retry included: an inactivity timeout never ends a slow drip."""
@@ -1941,6 +1943,9 @@ class Socket:
             )
         except InvalidStatus as error:
             raise self._refused_handshake(error) from None
+        except InvalidProxyStatus as error:
+            status = error.response.status_code
+            raise Lost(FeedCause.DROPPED, f"no connection (this machine's proxy answers HTTP {status})") from None
         except CONNECTION_FAULTS as error:
             fault = certificate_fault(error)
             if fault is None:
@@ -1973,7 +1978,7 @@ class Socket:
                 advice=f"The vendor refuses the connection to its {self._market} socket (HTTP {status}). "
                 "Check POLYGON_API_KEY, POLYGON_WS_URL and the account's plan.",
             )
-        wait = error.response.headers.get("Retry-After") if status == HTTP_TOO_MANY else None
+        wait = error.response.headers.get("Retry-After") if status in HTTP_WAITS else None
         return Lost(FeedCause.DROPPED, text, retry_after=retry_after_s(wait, self._clock.now()))
 
     async def _send(self, action: str, params: str) -> None:

@@ -1945,7 +1945,9 @@ class Socket:
             raise self._refused_handshake(error) from None
         except InvalidProxyStatus as error:
             status = error.response.status_code
-            raise Lost(FeedCause.DROPPED, f"no connection (this machine's proxy answers HTTP {status})") from None
+            raise Lost(
+                FeedCause.DROPPED, f"no connection (this machine's proxy answers HTTP {status})"
+            ) from None
         except CONNECTION_FAULTS as error:
             fault = certificate_fault(error)
             if fault is None:
@@ -2398,8 +2400,13 @@ class StocksFeed(_Feed):
             session=session,
             rng=rng,
             step_s=step_s,
-            early=early,
+            early=self._learn_early,
         )
+        self._tell_early = early
+        self._early_newest: dict[str, int] = {}
+        """Start of each symbol's newest second that was left out for coming early, µs."""
+        self._early_at = dict.fromkeys(rules.symbols, 0)
+        """When such a second last came that was newer than any before, µs."""
         self._position_open = position_open
         self._outlet: Outlet[StocksEvent] = Outlet(offer)
         self._tasks: asyncio.TaskGroup | None = None
@@ -2549,6 +2556,17 @@ class StocksFeed(_Feed):
             self._own_lags.add(lag)
         return was_silent
 
+    def _learn_early(self, now: int, symbol: str, start: int) -> None:
+        """A bar was left out for ending too far ahead of our clock: the connection lives, and no other would help."""
+        if start > self._early_newest.get(symbol, 0):
+            self._early_newest[symbol] = start
+            self._early_at[symbol] = now
+        if self._tell_early is not None:
+            self._tell_early(now, symbol, start)
+
+    def _quiet_since(self) -> int:
+        return max(super()._quiet_since(), *self._early_at.values())
+
     def _lose(self, lost: Lost, delay: float) -> None:
         was_up, self._is_up = self._is_up, False
         cause = lost.cause
@@ -2634,8 +2652,9 @@ class StocksFeed(_Feed):
 
     def _is_missed(self, symbol: str, now: int) -> bool:
         """Whether a symbol was silent for so long while the program was there to hear it."""
-        is_awake = now - self._woke_at >= self._rules.symbol_silence_seconds * SECOND
-        return is_awake and self._is_silent(symbol, now)
+        heard_at = max(self._woke_at, self._early_at[symbol])
+        is_unheard = now - heard_at >= self._rules.symbol_silence_seconds * SECOND
+        return is_unheard and self._is_silent(symbol, now)
 
     async def _watch_symbols(self) -> None:
         """Ask REST about a symbol that is silent while the other goes on. Raises Lost when REST has newer seconds."""

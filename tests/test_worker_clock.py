@@ -117,6 +117,7 @@ async def test_where_no_answer_has_a_date_the_bars_name_the_clock(
     async with stage(tmp_path, speed=20, wall_off_s=off_s, prepare=prepare) as play:
         await play.until(lambda: told(play), 150, "told")
         assert f"{text}, as its bars tell" in told(play)[0]
+        assert len(play.vendor.connects["stocks"]) == 1  # no new connection would set the clock
 
 
 @pytest.mark.parametrize("days", [3, -3])

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -61,7 +62,7 @@ async def test_a_clock_600_s_ahead_for_five_seconds_costs_no_exit(tmp_path: Path
 
 async def test_a_record_that_is_ahead_of_the_clock_is_gone_on_with(tmp_path: Path) -> None:
     """Bought, started again on a clock 600 s ahead, stopped, and started again on the right clock."""
-    changes = {"on_shutdown": "keep", "no_entry_after": "10:54", "hard_time_stop": "10:54"}
+    changes: dict[str, Any] = {"on_shutdown": "keep", "no_entry_after": "10:54", "hard_time_stop": "10:54"}
     async with stage(tmp_path, **changes) as play:
         await play.until(lambda: play.titles("BUY"), 240, "BUY")
         await play.stop()

@@ -2941,7 +2941,8 @@ class OptionsFeed(_Feed):
         now = self._clock.now()
         if not self._is_up or not self._in_session(now):
             return self._is_up
-        return now - max(self._data_at, self._session.open) < self._rules.stream_silence_seconds * SECOND
+        since = max(self._data_at, self._session.open, self._woke_at)
+        return now - since < self._rules.stream_silence_seconds * SECOND
 
     def events(self) -> AsyncGenerator[list[Quote], None]:
         """The quotes, for ever, all that wait at once. Closing it closes the socket."""
@@ -3136,7 +3137,7 @@ class OptionsFeed(_Feed):
         is_told = False
         fine_at = self._clock.now()
         while True:
-            await self._clock.sleep(CONSULT_S)
+            await self._nap(CONSULT_S)
             now = self._clock.now()
             if not self._in_session(now) or not self._wanted.pairs:
                 fine_at = now

@@ -1201,14 +1201,15 @@ class Sender:
         Returns what is left, the most important first, as soon as no attempt for it falls into that time, or `run` has
         ended.
         """
-        end = self._clock.now() + int(seconds * self._clock.speed * SECOND)
+        loop = asyncio.get_running_loop()
+        end_real = loop.time() + seconds
         for entry in tuple(self._outbox.entries):
             if entry.attempts:
                 self._tell_elsewhere(entry)  # it has failed before: no time to wait for more of that
-        soon = asyncio.get_running_loop().call_later(seconds * DRAIN_SHARE, self._tell_rest_elsewhere)
+        soon = loop.call_later(seconds * DRAIN_SHARE, self._tell_rest_elsewhere)
         try:
             async with asyncio.timeout(seconds):
-                while self._works_before(end) or self._tell_rest_elsewhere():
+                while self._works_within(end_real - loop.time()) or self._tell_rest_elsewhere():
                     self._changed.clear()
                     await self._changed.wait()
         except TimeoutError:
@@ -1226,8 +1227,9 @@ class Sender:
                 log.error("alert_left_unsent", text=text, kind=alert.kind.value, id=alert.id)
         return left
 
-    def _works_before(self, end: int) -> bool:
-        """Whether something is being sent, or will be before ``end`` (µs)."""
+    def _works_within(self, real_seconds: float) -> bool:
+        """Whether something is being sent, or will be in so long. Real time: a step of the clock ends no patience."""
+        end = self._clock.now() + int(real_seconds * self._clock.speed * SECOND)
         coming = (e.in_flight or e.due < end for e in self._outbox.entries)
         return not self._ended and (bool(self._side_tasks) or any(coming))
 

@@ -105,6 +105,13 @@ class Journalist:
     def fact(self, now: int, event: Event) -> None:
         """A fact has been handled."""
         match event:
+            case Tick(away=away) if away:
+                log.warning(
+                    "was_away",
+                    text=f"⏸️ Nothing was read for {span_text(away)}: this process was stopped, the machine slept or its "
+                    "clock stepped. The feeds are given their time anew",
+                    away_s=away // SECOND,
+                )
             case Tick():
                 self._report(now)
                 self._gates(now)
@@ -792,7 +799,9 @@ class Desk:
         return syncing
 
     def _count(self, now: int, event: Event, decisions: Sequence[Decision]) -> None:
-        if isinstance(event, Tick):
+        if isinstance(event, Tick) and event.away:
+            self.tally.away(now - event.away, now)
+        elif isinstance(event, Tick):
             self.tally.tick(now, self.engine.feed.is_blind)
         for decision in decisions:
             reason = alerts.reason_text(decision, self._rules) if isinstance(decision, Closed) else ""

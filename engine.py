@@ -238,10 +238,19 @@ class Engine:
             position.learn_time(now)
         return bar
 
+    def _wake(self, now: int, away: int) -> None:
+        """Go on after ``away`` µs in which the program did not run, or which its clock stepped over: nothing was seen in it."""
+        self.feed.wake(now, away)
+        if self.book.position is not None:
+            self.book.position.marks.wake(now)
+
     def _take(self, now: int, event: Event) -> None:
         """Record a fact that is neither a bar nor a quote."""
         match event:
-            case Tick() | Bar() | Quote():
+            case Tick(away=away):
+                if away:
+                    self._wake(now, away)
+            case Bar() | Quote():
                 pass
             case AlertOutcome():
                 self.feed.learn_outcome(event)
@@ -421,7 +430,7 @@ class Engine:
     def _decide_mark(self, now: int, position: Position) -> Decision | None:
         marks, opened = position.marks, position.opened
         value = marks.usable.mid
-        if not marks.lost and marks.is_lost(now):
+        if not marks.lost and marks.is_missed(now):
             return MarkLost(id=opened.id, contract=opened.contract, since=marks.usable_at, mark=value)
         if marks.lost and not marks.is_lost(now):
             return MarkBack(id=opened.id, contract=opened.contract, since=marks.lost_since, mark=value)

@@ -281,7 +281,13 @@ class Quote(
 
 
 class Tick(Fact, frozen=True, kw_only=True):
-    """A second has passed. Silence is a fact, too."""
+    """A second has passed. Silence is a fact, too.
+
+    ``away`` is how long (µs) the program did not run before it (stopped, or the machine asleep), or how far its clock
+    stepped forward; 0 when the last fact was taken in its time.
+    """
+
+    away: int = 0
 
 
 class FeedLost(Fact, frozen=True, kw_only=True):

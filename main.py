@@ -131,6 +131,9 @@ TIME_ASK_S, TIME_DOUBTED_ASK_S = 3600, 300
 INBOX_MAX = 10_000
 """Facts that may wait for the engine: about ten seconds of the busiest feed. More is an overflow."""
 
+AWAY_S = 5
+"""No fact for so long, though a tick comes each second: the process was stopped, the machine slept, the clock stepped."""
+
 BREATH = 100
 """Facts handled before other tasks get a turn."""
 
@@ -926,6 +929,7 @@ class Worker:
             key_has_worked=self._key_has_worked,
             backfill_from=self.engine.feed.unknown_from if self.engine is not None else None,
             offer=self._inbox.offer,
+            early=self._lags.learn_early,
         )
         options = OptionsFeed(
             rest=rest,
@@ -1007,10 +1011,14 @@ class Worker:
     async def _consume(self, desk: Desk) -> None:
         """The one consumer: each fact to the desk, until the session is over or the worker is asked to stop."""
         end = desk.engine.session.close + LEAVE_LATE_S * SECOND
-        handled = 0
+        handled, taken_at = 0, self._clock.now()
         while True:
             event = await self._inbox.get()
             now = self._clock.now()
+            if now - taken_at >= AWAY_S * SECOND:
+                # There is a tick each second. Said first: silence is not the feed's fault, nor is what now comes late.
+                desk.take(now, Tick(away=now - taken_at))
+            taken_at = now
             desk.take(now, event)
             if type(event) is Bar:
                 self._lags.learn(now, event)

@@ -44,7 +44,7 @@ import httpx
 import msgspec
 import structlog
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
+from websockets.exceptions import ConnectionClosed, InvalidProxyStatus, InvalidStatus, WebSocketException
 
 from config import LOOPBACK_HOSTS, Rules
 from events import (
@@ -394,11 +394,15 @@ OPTION_PREFIX = "O:"
 class FrameDecoder:
     """Frames into checked events. What it is given ``asked`` for, it lets through; ``bad`` counts the rest.
 
-    ``ahead_us`` is how far ahead of now a bar may end, or a quote be stamped (`Rules.clock_doubt_seconds`).
+    ``ahead_us`` is how far ahead of now a bar may end, or a quote be stamped (`Rules.clock_doubt_seconds`). ``early`` is
+    told of each bar that is left out for ending later (now, its symbol, its start): if all do, it is our clock.
     """
 
-    def __init__(self, bad: BadInput, ahead_us: int = AHEAD_US) -> None:
+    def __init__(
+        self, bad: BadInput, ahead_us: int = AHEAD_US, early: Callable[[int, str, int], None] | None = None
+    ) -> None:
         self.bad = bad
+        self._early = early
         self.asked: set[str] = set()
         """Symbols and contracts that were ever subscribed to. Bounded by what the caller asks for."""
         self._ahead_us = ahead_us
@@ -471,7 +475,12 @@ class FrameDecoder:
                 if not math.isnan(end_ms):
                     raise BadValue(BadReason.TIME)
                 self.bad.add(BadReason.NUMBER, event, is_used=True)
-            return _make_bar(symbol, start_ms, event, latest, self.bad)
+            try:
+                return _make_bar(symbol, start_ms, event, latest, self.bad)
+            except BadValue as error:
+                if error.reason is BadReason.FUTURE and self._early is not None and start_ms is not None:
+                    self._early(latest - self._ahead_us, symbol, int(start_ms) * MILLISECOND)
+                raise
         if isinstance(event, OptionQuote):
             return self._quote(event, latest)
         return event
@@ -1031,6 +1040,8 @@ HTTP_OK = 200
 HTTP_REDIRECTS = range(300, 400)
 HTTP_REFUSALS = range(400, 500)
 HTTP_UNAUTHORIZED, HTTP_FORBIDDEN, HTTP_NOT_FOUND, HTTP_TOO_MANY = 401, 403, 404, 429
+HTTP_WAITS = frozenset({HTTP_TOO_MANY, 503})
+"""Refusals of a handshake that may say how long to wait."""
 
 EXCHANGE_DEADLINE_S = 9.0
 """Real seconds for one exchange, retry included: an inactivity timeout never ends a slow drip."""
@@ -1932,6 +1943,11 @@ class Socket:
             )
         except InvalidStatus as error:
             raise self._refused_handshake(error) from None
+        except InvalidProxyStatus as error:
+            status = error.response.status_code
+            raise Lost(
+                FeedCause.DROPPED, f"no connection (this machine's proxy answers HTTP {status})"
+            ) from None
         except CONNECTION_FAULTS as error:
             fault = certificate_fault(error)
             if fault is None:
@@ -1964,7 +1980,7 @@ class Socket:
                 advice=f"The vendor refuses the connection to its {self._market} socket (HTTP {status}). "
                 "Check POLYGON_API_KEY, POLYGON_WS_URL and the account's plan.",
             )
-        wait = error.response.headers.get("Retry-After") if status == HTTP_TOO_MANY else None
+        wait = error.response.headers.get("Retry-After") if status in HTTP_WAITS else None
         return Lost(FeedCause.DROPPED, text, retry_after=retry_after_s(wait, self._clock.now()))
 
     async def _send(self, action: str, params: str) -> None:
@@ -2064,6 +2080,9 @@ def _is_vendors(body: bytes | bytearray | None) -> bool:
 REFUSAL_LASTS_US = 300 * SECOND
 """A refusal that does not look like the vendor's counts as one when it lasts this long."""
 
+AWAY_S = 5.0
+"""What takes so many seconds of the clock longer than it can was interrupted: the process was stopped, the machine slept."""
+
 WAITING_MAX = 5_000
 """Frames' worth of events that may wait for a feed's reader before the feed is taken for overrun."""
 
@@ -2160,6 +2179,7 @@ class _Feed:
         session: Session,
         rng: random.Random,
         step_s: float,
+        early: Callable[[int, str, int], None] | None = None,
     ) -> None:
         self.bad = BadInput(f"the {market} socket", clock, scrubber(api_key))
         self._market = market
@@ -2170,7 +2190,7 @@ class _Feed:
         self._rules = rules
         self._session = session
         self._step_s = step_s
-        self._decoder = FrameDecoder(self.bad, ahead_us(rules))
+        self._decoder = FrameDecoder(self.bad, ahead_us(rules), early)
         self._pacing = Pacing(rng)
         self._forced: asyncio.Future[FeedCause] | None = None
         self._data_at = 0
@@ -2183,6 +2203,26 @@ class _Feed:
         """Since when every handshake was refused by something that does not look like the vendor, µs."""
         self._acknowledged_at = 0
         """When the subscriptions were last acknowledged, µs."""
+        self._woke_at = 0
+        """When the program last went on after it had not run, or its clock had stepped forward, µs."""
+
+    async def _nap(self, seconds: float) -> None:
+        """Sleep for so long by the clock, and note when it was much longer: see `_was_away`."""
+        asked_at = self._clock.now()
+        await self._clock.sleep(seconds)
+        self._was_away(asked_at, seconds)
+
+    def _was_away(self, since: int, at_most: float) -> bool:
+        """Whether what began at ``since`` (µs) and takes ``at_most`` seconds of the clock took so much longer that the
+        program did not run meanwhile, or its clock stepped forward.
+
+        What has come in that time may still lie unread: from now on silence is counted anew.
+        """
+        now = self._clock.now()
+        if now - since < (at_most + AWAY_S) * SECOND:
+            return False
+        self._woke_at = now
+        return True
 
     async def _serve(self, socket: Socket) -> None:
         """Use an open connection until it is lost. Raises Lost, maybe in a group."""
@@ -2244,8 +2284,11 @@ class _Feed:
         Where data goes on coming while a ping is unanswered, this server does not answer pings: from then on only
         silence and REST judge it, until a ping is answered again.
         """
-        data_at = self._data_at
-        if await socket.alive():
+        data_at, asked_at = self._data_at, self._clock.now()
+        is_answered = await socket.alive()
+        if self._was_away(asked_at, PING_TIMEOUT_S * self._clock.speed):
+            return True  # the answer may lie unread
+        if is_answered:
             self._pings_tell = True
         elif self._data_at != data_at:
             self._pings_tell = False
@@ -2269,7 +2312,7 @@ class _Feed:
 
     def _quiet_since(self) -> int:
         """Since when nothing new has come that should have, µs."""
-        return max(self._data_at, self._session.open, self._acknowledged_at)
+        return max(self._data_at, self._session.open, self._acknowledged_at, self._woke_at)
 
 
 def _leaves(group: BaseExceptionGroup[Lost]) -> list[Lost]:
@@ -2295,6 +2338,9 @@ LAG_CHECK_S = 1.0
 
 PUT_MAX = 500
 """Facts that are handed on in one turn of the loop: a day's bars at once would hold it for a second."""
+
+STALL_QUESTION_REAL_S = LIST_DEADLINES * EXCHANGE_DEADLINE_S
+"""Real time that REST has for a question about withheld bars, all pages together."""
 
 TRANSIT_REAL_S = 0.25
 """Real time that a bar may need from the vendor to us."""
@@ -2322,7 +2368,7 @@ class StocksFeed(_Feed):
     to be missing at the start (None: at its open). ``key_has_worked`` says whether the vendor has taken this key
     earlier in this process: then a refusal is no reason to end. ``step_s`` is real seconds for each step of connecting.
     ``offer`` is asked first to take facts, whole batches: those that it takes do not come out of `events`, and are
-    where they are needed a turn of the loop earlier.
+    where they are needed a turn of the loop earlier. ``early`` is told of bars from ahead of our clock, as `FrameDecoder` does.
     """
 
     def __init__(
@@ -2340,6 +2386,7 @@ class StocksFeed(_Feed):
         key_has_worked: bool = False,
         offer: Callable[[Sequence[StocksEvent]], bool] | None = None,
         step_s: float = STEP_TIMEOUT_S,
+        early: Callable[[int, str, int], None] | None = None,
     ) -> None:
         self.key_has_worked = key_has_worked
         """Whether the vendor has taken this key, in this connection or before."""
@@ -2353,7 +2400,13 @@ class StocksFeed(_Feed):
             session=session,
             rng=rng,
             step_s=step_s,
+            early=self._learn_early,
         )
+        self._tell_early = early
+        self._early_newest: dict[str, int] = {}
+        """Start of each symbol's newest second that was left out for coming early, µs."""
+        self._early_at = dict.fromkeys(rules.symbols, 0)
+        """When such a second last came that was newer than any before, µs."""
         self._position_open = position_open
         self._outlet: Outlet[StocksEvent] = Outlet(offer)
         self._tasks: asyncio.TaskGroup | None = None
@@ -2503,6 +2556,17 @@ class StocksFeed(_Feed):
             self._own_lags.add(lag)
         return was_silent
 
+    def _learn_early(self, now: int, symbol: str, start: int) -> None:
+        """A bar was left out for ending too far ahead of our clock: the connection lives, and no other would help."""
+        if start > self._early_newest.get(symbol, 0):
+            self._early_newest[symbol] = start
+            self._early_at[symbol] = now
+        if self._tell_early is not None:
+            self._tell_early(now, symbol, start)
+
+    def _quiet_since(self) -> int:
+        return max(super()._quiet_since(), *self._early_at.values())
+
     def _lose(self, lost: Lost, delay: float) -> None:
         was_up, self._is_up = self._is_up, False
         cause = lost.cause
@@ -2536,21 +2600,21 @@ class StocksFeed(_Feed):
         while True:
             wait = self._until_quiet_for(self._rules.stall_seconds)
             if wait > 0:
-                await self._clock.sleep(wait)
+                await self._nap(wait)
                 continue
             proof = await self._proof_of_stall(socket)
             if proof is not None:
                 raise Lost(FeedCause.STALL, proof)
-            await self._clock.sleep(STALL_CHECK_S)
+            await self._nap(STALL_CHECK_S)
 
     async def _watch_for_silence(self) -> None:
         """Reopen once for silence that nothing explains; not again until a bar has come: it may be a halt."""
         while True:
             wait = self._until_quiet_for(self._rules.silence_alarm_seconds)
             if wait > 0:
-                await self._clock.sleep(wait)
+                await self._nap(wait)
             elif self._silence_told:
-                await self._clock.sleep(1.0)
+                await self._nap(1.0)
             else:
                 self._silence_told = True
                 raise Lost(FeedCause.SILENCE, f"no bar for {self._rules.silence_alarm_seconds} s")
@@ -2586,21 +2650,27 @@ class StocksFeed(_Feed):
         since = max(self._progress_at[symbol], self._session.open, self._acknowledged_at)
         return now - since >= self._rules.symbol_silence_seconds * SECOND
 
+    def _is_missed(self, symbol: str, now: int) -> bool:
+        """Whether a symbol was silent for so long while the program was there to hear it."""
+        heard_at = max(self._woke_at, self._early_at[symbol])
+        is_unheard = now - heard_at >= self._rules.symbol_silence_seconds * SECOND
+        return is_unheard and self._is_silent(symbol, now)
+
     async def _watch_symbols(self) -> None:
         """Ask REST about a symbol that is silent while the other goes on. Raises Lost when REST has newer seconds."""
         while True:
-            await self._clock.sleep(1.0)
+            await self._nap(1.0)
             asked = False
             for symbol in self._rules.symbols:
                 if self._must_ask_about(symbol):
                     asked = True
                     await self._ask_about(symbol)
             if asked:
-                await self._clock.sleep(STALL_CHECK_S - 1.0)
+                await self._nap(STALL_CHECK_S - 1.0)
 
     def _must_ask_about(self, symbol: str) -> bool:
         now = self._clock.now()
-        if not self._is_up or not self._in_session(now) or not self._is_silent(symbol, now):
+        if not self._is_up or not self._in_session(now) or not self._is_missed(symbol, now):
             return False
         if self._until_quiet_for(self._rules.stall_seconds) == 0:
             return False  # a silence of all is the other watchers'
@@ -2621,14 +2691,16 @@ class StocksFeed(_Feed):
     async def _watch_for_lag(self) -> None:
         """Reopen once for lag that lasts: a new connection often cures it. Not again before bars came in time."""
         while True:
-            await self._clock.sleep(LAG_CHECK_S)
+            await self._nap(LAG_CHECK_S)
             now = self._clock.now()
             if not (self._lags.is_late or self._own_lags.is_late):
                 self._late_since = None
                 if self._lags.is_full and self._own_lags.is_full:
                     self._lag_told = False
-            elif self._late_since is None:
-                self._late_since = now
+            elif self._late_since is None or self._late_since < self._woke_at:
+                self._late_since = (
+                    now  # what lay unread while the program stood is late by no fault of the feed
+                )
             elif (
                 self._in_session(now)
                 and not self._lag_told
@@ -2653,6 +2725,8 @@ class StocksFeed(_Feed):
         except RestError as error:
             log.debug("stall_check_failed", text=f"Stall check without REST: {error}", reason=str(error))
             return 0
+        if self._was_away(asked_at, STALL_QUESTION_REAL_S * self._clock.speed):
+            return 0  # they may lie unread
         return sum(bar.end <= last for bar in bars)
 
     # Backfill
@@ -2867,7 +2941,8 @@ class OptionsFeed(_Feed):
         now = self._clock.now()
         if not self._is_up or not self._in_session(now):
             return self._is_up
-        return now - max(self._data_at, self._session.open) < self._rules.stream_silence_seconds * SECOND
+        since = max(self._data_at, self._session.open, self._woke_at)
+        return now - since < self._rules.stream_silence_seconds * SECOND
 
     def events(self) -> AsyncGenerator[list[Quote], None]:
         """The quotes, for ever, all that wait at once. Closing it closes the socket."""
@@ -2977,7 +3052,7 @@ class OptionsFeed(_Feed):
         """A socket that is dead, or silent for long, is reopened; for silence once, until a quote has come."""
         await self._is_alive(socket)  # while quotes flow, to learn whether pings are answered at all
         while True:
-            await self._clock.sleep(STALL_CHECK_S)
+            await self._nap(STALL_CHECK_S)
             now = self._clock.now()
             quiet_since = self._quiet_since()
             quiet = (now - quiet_since) / SECOND
@@ -3062,7 +3137,7 @@ class OptionsFeed(_Feed):
         is_told = False
         fine_at = self._clock.now()
         while True:
-            await self._clock.sleep(CONSULT_S)
+            await self._nap(CONSULT_S)
             now = self._clock.now()
             if not self._in_session(now) or not self._wanted.pairs:
                 fine_at = now

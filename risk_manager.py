@@ -97,6 +97,7 @@ class Marks:
         """When it was last known to stand."""
         self.lost_since = now
         self.lost = False
+        self._woke_at = 0
 
     def learn(self, now: int, mark: Mark) -> None:
         """Take the newest quote in."""
@@ -151,6 +152,16 @@ class Marks:
     def is_lost(self, now: int) -> bool:
         """Whether there was no usable mark for too long."""
         return now - self.usable_at >= self._lost_after
+
+    def wake(self, now: int) -> None:
+        """Go on after a span in which the program did not run: nobody knows what the quote did meanwhile."""
+        self._woke_at = now
+        if self._wide_since is not None:
+            self._wide_since = now
+
+    def is_missed(self, now: int) -> bool:
+        """Whether there was no usable mark for too long while the program was there to see one: the owner is told."""
+        return self.is_lost(now) and now - self._woke_at >= self._lost_after
 
 
 class Persistence:

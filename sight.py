@@ -197,11 +197,13 @@ class Sight:
 
     def __init__(self, rules: Rules, session: Session) -> None:
         self._rules = rules
-        self._session = session
         self._open, self._close = session.open, session.close
         self._symbol = rules.symbol
         self._benchmark = rules.benchmark
-        self._stall = rules.stall_seconds * SECOND
+        self._stall, self._long_silence = (
+            rules.stall_seconds * SECOND,
+            rules.silence_alarm_seconds * SECOND,
+        )
         self._unseen = rules.symbol_unseen_seconds * SECOND
         self._lag_limit = rules.max_lag_seconds * SECOND
         # The link
@@ -228,7 +230,8 @@ class Sight:
         """Why the feed is blind; None while it sees."""
         self.symbol = ""
         """The symbol that the cause concerns; empty when it concerns the whole feed."""
-        self.blind_since = 0
+        self.blind_since = self._slept = 0
+        """When the feed went blind, and for how much of the time since then the program did not run, µs."""
         self.spells = 0
         self.well_until = 0
         """Until then (µs) nothing but a bar or a fact about the feed can make it blind: no need to `judge`.
@@ -239,6 +242,9 @@ class Sight:
         """
         self._unseen_at = 0
         """A lower bound of when a symbol counts as unseen, as of the last `judge`; later progress only puts it off."""
+        self._woke_at = self._flows_since = 0
+        """When the program last went on after it had not run (see `wake`); and since when one symbol's silence tells
+        something beside the other's bars: then, or the end of the last long silence of all (a halt). µs."""
         # What the owner was told
         self._telling = Telling.QUIET
         self._told: set[FeedCause] = set()
@@ -283,6 +289,17 @@ class Sight:
         return max(self._open, min(gaps + ends))
 
     # --- Facts about the feed ---
+
+    def wake(self, now: int, away: int) -> None:
+        """Go on after ``away`` µs in which the program did not run, or which its clock stepped over.
+
+        The span is silence, so nothing is acted on before a bar has come in time. But it says nothing about the feed,
+        whose bars may still lie unread: it is given its time anew before it is called unseen or late, or an alarm is due.
+        """
+        self._woke_at = self._flows_since = now
+        self._slept += away
+        self.judge(now)
+        self.well_until = 0
 
     def learn(self, now: int, event: Covered | FeedLost | FeedRestored) -> None:
         """Record a fact about the feed."""
@@ -373,8 +390,10 @@ class Sight:
         lag = lag if lag > 0 else 0  # it may end a little ahead of our clock
         lags, own = self._lags, self._lags_of[symbol]
         if lag > self._lag_limit or lags.late or own.late:
-            lags.add(lag)
-            own.add(lag)
+            # What came while nobody read is late by no fault of the feed.
+            counted = min(lag, now - self._woke_at)
+            lags.add(counted)
+            own.add(counted)
             if lags.may_be_late or own.may_be_late:
                 self.well_until = 0
         else:
@@ -382,9 +401,11 @@ class Sight:
             own.values.append(lag)
         if start > self._newest[symbol]:
             progress_at = self._progress_at
-            if now - progress_at[symbol] >= self._unseen and self._is_overdue(now, symbol):
+            if now - progress_at[symbol] >= self._unseen and self._was_unseen(now, symbol):
                 # Whatever it did meanwhile was not sent, or not traded: REST must say which.
                 self._open_gap(symbol, max(self._newest[symbol] + SECOND, self._restored_at), start)
+            if now - self._progressed_at >= self._long_silence <= self._silence(now):
+                self._flows_since = now
             self._progressed_at = progress_at[symbol] = now
             self._newest[symbol] = start
             if self._is_stalled and symbol == self._symbol:
@@ -446,7 +467,7 @@ class Sight:
         found = self._find_cause(now)
         if found is not None:
             if self.cause is None:
-                self.blind_since = now
+                self.blind_since, self._slept = now, 0
                 self.spells += 1
             self.cause, self.symbol = found
         if self.cause is not None:
@@ -462,18 +483,22 @@ class Sight:
         """Time since the latest of: last progress, the open, subscriptions acknowledged. µs."""
         return now - max(self._progressed_at, self._open, self._restored_at)
 
-    def _is_overdue(self, now: int, symbol: str) -> bool:
-        """Whether a symbol has been silent for so long on a connection that stands that it counts as unseen."""
+    def _was_unseen(self, now: int, symbol: str) -> bool:
+        """Whether a symbol has been silent for so long on a connection that stands that seconds of it may be missing."""
         if not self._gaps_tell or self._link is not Link.UP or not self._open <= now < self._close:
             return False
         return now - max(self._progress_at[symbol], self._open, self._restored_at) >= self._unseen
+
+    def _is_overdue(self, now: int, symbol: str) -> bool:
+        """Whether a symbol counts as unseen: silent for so long while the other could be seen."""
+        return now - self._flows_since >= self._unseen and self._was_unseen(now, symbol)
 
     def _next_unseen(self, now: int) -> int:
         """When, at the earliest, another symbol counts as unseen, µs; at the close there is nothing left to judge."""
         if not self._gaps_tell:
             return self._close
         ends = [
-            max(at, self._open, self._restored_at) + self._unseen
+            max(at, self._open, self._restored_at, self._flows_since) + self._unseen
             for symbol, at in self._progress_at.items()
             if symbol == self._symbol or self.absence is None
         ]
@@ -508,7 +533,7 @@ class Sight:
     # --- What the owner is told ---
 
     def _must_be_told(self, now: int, cause: FeedCause) -> bool:
-        if now - self.blind_since >= self._rules.silence_alarm_seconds * SECOND:
+        if now - self.blind_since - self._slept >= self._long_silence:
             return True  # whatever comes and goes meanwhile: there was no bar to act on
         if self._link is not Link.UP:
             since = max(self._lost_at or now, self._open)
@@ -516,7 +541,7 @@ class Sight:
             is_certain = cause in TOLD_AT_ONCE and (not self._lost.symbol or self.symbol != "")
             return is_certain or now - since >= self._rules.socket_alarm_seconds * SECOND
         if cause is FeedCause.SILENCE:
-            return self._silence(now) >= self._rules.silence_alarm_seconds * SECOND
+            return min(self._silence(now), now - self._woke_at) >= self._long_silence
         return cause in TOLD_AT_ONCE
 
     def decide(self, now: int, position: str | None) -> FeedAlarmed | FeedRecovered | None:

@@ -34,6 +34,9 @@ LOOK_EVERY_S = 1.0
 ASK_AFTER_S = 60.0
 """The vendor is asked for its time when no other answer has told it for this long, as before the open."""
 
+EARLY_MAX_US = 400 * 86_400 * SECOND
+"""A bar from further ahead is a vendor's mistake (another unit), not a clock that is wrong by more than a year."""
+
 STATUS_SHOWN = 40
 """Characters of an unknown status that are shown."""
 
@@ -119,12 +122,21 @@ class BarLags:
         self._lags: deque[tuple[int, int]] = deque(maxlen=count)
         """When each arrived, and how long after its second's end, µs. Negative: before it."""
         self._newest: dict[str, int] = {}
+        self._early: deque[tuple[str, int]] = deque(maxlen=count)
+        """The last bars that were left out, so that a repeat is not counted."""
 
     def learn(self, now: int, bar: Bar) -> None:
         """Record a bar, unless it is a repeat or was backfilled."""
         if not bar.backfilled and bar.start > self._newest.get(bar.symbol, 0):
             self._newest[bar.symbol] = bar.start
             self._lags.append((now, now - bar.end))
+
+    def learn_early(self, now: int, symbol: str, start: int) -> None:
+        """Take in that a bar was left out because it ends too far ahead of ``now``: then no other tells of the clock."""
+        if (symbol, start) in self._early or start - now > EARLY_MAX_US:
+            return
+        self._early.append((symbol, start))
+        self._lags.append((now, now - start - SECOND))
 
     def take(self) -> tuple[int, int] | None:
         """Returns the median lag and when the first of its bars arrived (µs), then starts over; None until enough have come."""

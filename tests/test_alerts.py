@@ -41,7 +41,7 @@ from events import (
 )
 from sim.pushover import LoopbackPushover
 from tests.patience import PatientClock
-from utils import ScaledClock
+from utils import ScaledClock, VendorTime
 
 TOKEN = "t0kenCANARYt0kenCANARYt0kenCAN"
 USER = "us3rCANARYus3rCANARYus3rCANARY"
@@ -1303,6 +1303,22 @@ async def test_drain_does_not_wait_for_an_attempt_beyond_its_time() -> None:
         await s.until(lambda: len(s.logged("alert_attempt_failed")) >= 4)
         assert [alert.kind for alert in await s.sender.drain(0.05)] == [AlertKind.SELL]
         assert not s.logged("drain_timed_out")
+
+
+async def test_a_step_of_the_clock_ends_nobodys_patience() -> None:
+    async with story("500", "500", speed=20) as s:
+        s.sender.submit(sell(s.now()))
+        await s.until(lambda: s.attempts == 1)
+        draining = asyncio.create_task(s.sender.drain(5))
+        await asyncio.sleep(0)
+        ahead = 600 * SECOND
+        s.clock.wall_off = ahead
+        s.clock.hear_date(VendorTime(ahead, ahead, s.now()))  # as after a sleep: the vendor agrees
+        before = s.now()
+        assert s.clock.check(2.0) is None
+        assert s.now() - before >= ahead
+        assert await draining == []
+        assert s.attempts == 3
 
 
 async def test_second_channel_is_for_sells_and_safety_only() -> None:

@@ -451,3 +451,19 @@ async def test_what_a_restart_forgets_is_said(tmp_path: Path) -> None:
     second.resume(at(60), past)
     assert second.summary[2].startswith("No near miss since the restart at 09:31:00: ")
     await second.end()
+
+
+async def test_time_in_which_the_program_stood_is_neither_seen_nor_blind(tmp_path: Path) -> None:
+    one = desk(tmp_path, [])
+    one.begin(SESSION.open, None)
+    with capture_logs() as logs:
+        one.take(SESSION.open + SECOND, Tick())
+        one.take(SESSION.open + 37 * SECOND, Tick(away=36 * SECOND))
+        one.take(SESSION.open + 37 * SECOND, Tick())
+        assert [line["text"] for line in logs if line["event"] == "was_away"] == [
+            "⏸️ Nothing was read for 36s: this process was stopped, the machine slept or its clock stepped. "
+            "The feeds are given their time anew"
+        ]
+    assert one.tally.away_us == 36 * SECOND
+    assert one.tally.seen_s + one.tally.blind_s == 2
+    await one.end()

@@ -245,6 +245,19 @@ def test_lags_are_of_first_prints_of_all_symbols_and_told_once_there_are_enough(
     assert lags.take() is None
 
 
+def test_bars_that_are_left_out_for_coming_early_tell_of_the_clock_too() -> None:
+    lags = BarLags(3)
+    now = OPEN + 10 * SECOND
+    lags.learn_early(now, "IWM", OPEN + 14 * SECOND)
+    for _ in range(5):
+        lags.learn_early(now, "IWM", OPEN + 14 * SECOND)  # the same again, as from a stuck socket
+    lags.learn_early(now, "IWM", OPEN * 1000)  # in another unit
+    assert lags.take() is None
+    lags.learn_early(now, "SPY", OPEN + 14 * SECOND)
+    lags.learn(now + SECOND, bar(12))  # just near enough
+    assert lags.take() == (-5 * SECOND, now)
+
+
 async def test_bars_alone_name_a_clock_that_is_behind() -> None:
     async with vendor() as (_, rest, clock):
         lags = BarLags(3)

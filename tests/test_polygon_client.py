@@ -47,12 +47,14 @@ from polygon_client import (
     BadReason,
     ChainPoller,
     FrameDecoder,
+    Lost,
     OptionsFeed,
     Outlet,
     Pacing,
     Rest,
     RestError,
     RestErrorKind,
+    Socket,
     Status,
     StocksFeed,
     StreamEvent,
@@ -184,6 +186,18 @@ def test_a_bar_just_ahead_of_now_is_good_and_further_ahead_is_bad() -> None:
     assert decoder.decode(frame(aggregate()), end - 2 * SECOND) == [GOOD_BAR]
     assert decoder.decode(frame(aggregate()), end - 2 * SECOND - 1) == []
     assert decoder.bad.counts == {BadReason.FUTURE: 1}
+
+
+def test_a_bar_from_ahead_is_left_out_and_said_to_whoever_judges_the_clock() -> None:
+    early: list[tuple[int, str, int]] = []
+    decoder = FrameDecoder(make_decoder().bad, ahead_us=2 * SECOND, early=lambda *bar_: early.append(bar_))
+    decoder.asked.add("IWM")
+    end = GOOD_BAR.end
+    assert decoder.decode(frame(aggregate()), end - 2 * SECOND) == [GOOD_BAR]
+    assert early == []
+    now = end - 2 * SECOND - 1
+    assert decoder.decode(frame(aggregate(), aggregate(sym="ZZZZ"), aggregate(s=None)), now) == []
+    assert early == [(now, "IWM", GOOD_BAR.start)]
 
 
 BAD_NUMBERS: tuple[Any, ...] = ("dear", "241.78", True, [241.78], {})
@@ -1708,6 +1722,53 @@ async def test_a_frame_beyond_every_bound_costs_the_connection_only() -> None:
     async with scripted_stocks(huge, good) as watch:
         await watch.until(watch.live)
     assert watch.facts() == [FeedRestored(), FeedLost(cause=FeedCause.DROPPED), FeedRestored()]
+
+
+def socket_to(ws_url: str) -> Socket:
+    return Socket(
+        "stocks", ws_url=ws_url, api_key=KEY, clock=StillClock(), decoder=make_decoder(), step_s=5.0
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("status", "header", "wait"),
+    [
+        (429, "7", 7.0),
+        (503, "7", 7.0),
+        (503, None, None),
+        (503, "soon", None),
+        (426, "7", None),
+        (500, "7", None),
+    ],
+)
+async def test_a_handshake_put_off_says_for_how_long(
+    status: int, header: str | None, wait: float | None
+) -> None:
+    async def put_off(writer: asyncio.StreamWriter) -> None:
+        more = "" if header is None else f"Retry-After: {header}\r\n"
+        writer.write(f"HTTP/1.1 {status} No\r\n{more}Content-Length: 0\r\n\r\n".encode())
+        await writer.drain()
+
+    server, url, _ = await serve_once(put_off)
+    async with server:
+        with pytest.raises(Lost, match=f"HTTP {status}") as refused:
+            await socket_to(url.replace("http", "ws")).open()
+    assert (refused.value.cause, refused.value.retry_after) == (FeedCause.DROPPED, wait)
+
+
+async def test_a_proxy_that_refuses_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def refuse(writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
+        await writer.drain()
+
+    server, url, _ = await serve_once(refuse)
+    monkeypatch.setenv("https_proxy", url.replace("//", f"//user:{KEY}@"))
+    monkeypatch.delenv("no_proxy", raising=False)
+    async with server:
+        with pytest.raises(Lost, match="this machine's proxy answers HTTP 407") as refused:
+            await socket_to("wss://feed.test").open()
+    assert refused.value.cause is FeedCause.DROPPED
+    assert KEY not in str(refused.value)
 
 
 async def test_a_redirect_is_not_followed_to_where_the_key_would_go() -> None:

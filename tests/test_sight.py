@@ -326,6 +326,7 @@ class Slow:
         self.known: set[tuple[str, int]] = set()
         self.is_stalled = False
         self.blind: tuple[FeedCause, str] | None = None
+        self.woke = self.flows = -(10.0**9)
 
     def take(self, now: float, event: Event) -> None:
         if isinstance(event, FeedLost):
@@ -335,6 +336,8 @@ class Slow:
             self.lost, self.restored = None, now
         elif isinstance(event, Bar):
             self.take_bar(now, event)
+        elif isinstance(event, Tick) and event.away:
+            self.woke = self.flows = now
         found = self.cause(now)
         if found is not None:
             self.blind = found
@@ -353,10 +356,12 @@ class Slow:
         if not (is_first or is_progress):
             return
         lag = max(0.0, now - second - 1)
-        self.lags[symbol].append(lag)
-        self.lags[""].append(lag)
+        self.lags[symbol].append(min(lag, now - self.woke))
+        self.lags[""].append(min(lag, now - self.woke))
         if not is_progress:
             return
+        if self.silence(now, "IWM", "SPY") >= self.rules.silence_alarm_seconds:
+            self.flows = now
         self.seen[symbol].append((now, second))
         if symbol == "IWM":
             self.is_stalled = False
@@ -386,7 +391,7 @@ class Slow:
             return FeedCause.SILENCE, ""
         if self.is_stalled:
             return FeedCause.STALL, "IWM"
-        if self.silence(now, "IWM") >= self.rules.symbol_unseen_seconds:
+        if min(self.silence(now, "IWM"), now - self.flows) >= self.rules.symbol_unseen_seconds:
             return FeedCause.UNSEEN, "IWM"
         if self.is_late("") or self.is_late("IWM"):
             return FeedCause.LAG, "IWM" if self.leans("IWM") and not self.leans("SPY") else ""
@@ -416,6 +421,9 @@ def made_facts(dice: random.Random, count: int) -> list[tuple[float, Event]]:
                 symbol = dice.choice(["", "", "IWM", "SPY"])
                 cause = FeedCause.STALL if symbol else dice.choice(list(FeedCause))
                 facts.append((now, FeedLost(cause=cause, symbol=symbol)))
+            case chance if chance < 0.015:
+                now += dice.choice([5.0, 36.0, 90.0])
+                facts.append((now, Tick(away=SECOND)))
             case chance if chance < 0.04:
                 facts.append((now, FeedRestored()))
             case _:

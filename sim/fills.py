@@ -76,7 +76,7 @@ class Quotes:
     def _is_known(self, contract: str, sighting: Sighting) -> bool:
         """Whether a quote says the same as the last one seen: then it confirms that one, however old its own time is."""
         seen = self._seen.get(contract)
-        return bool(seen) and (sighting.bid, sighting.ask) == (seen[-1].bid, seen[-1].ask)
+        return seen is not None and (sighting.bid, sighting.ask) == (seen[-1].bid, seen[-1].ask)
 
     def _put(self, contract: str, sighting: Sighting, is_poll: bool) -> None:
         """Keep the newest by the quote's own time; a poll that says the same of an older time confirms it."""

@@ -808,9 +808,21 @@ ROWS_SLACK = 2
 
 
 def _decode_snapshot(raw: bytes | msgspec.Raw) -> _SnapshotRow:
-    """One contract's row. Raises BadValue."""
+    """One contract's row. Raises BadValue.
+
+    A delta or volatility that is no number costs itself only: `_snapshot_row` counts it and leaves it out.
+    """
     try:
         return msgspec.json.decode(raw, type=_SnapshotRow)
+    except _UNDECODABLE:
+        pass
+    try:
+        fields = _FIELDS.decode(raw)
+        greeks = fields.get("greeks")
+        if greeks is not None:
+            fields["greeks"] = {"delta": _loose(greeks.get("delta") if isinstance(greeks, dict) else greeks)}
+        fields["implied_volatility"] = _loose(fields.get("implied_volatility"))
+        return msgspec.convert(fields, _SnapshotRow)
     except _UNDECODABLE:
         raise BadValue(BadReason.EVENT) from None
 
@@ -1211,7 +1223,7 @@ class Rest:
             if is_delayed and row.real_time:
                 row = msgspec.structs.replace(row, real_time=False)
             known = rows.get(row.contract)
-            if known is None or row.quoted_at >= known.quoted_at:
+            if known is None or _replaces(row, known):
                 rows[row.contract] = row
         if found and not rows:
             # Not an empty market: an answer that cannot be used.
@@ -1475,6 +1487,13 @@ class Rest:
         self.vendor_time = VendorTime(low, high, now)
         self._skew = (low + high) / 2 / SECOND
         self.skews_measured += 1
+
+
+def _replaces(row: ChainRow, known: ChainRow) -> bool:
+    """Whether a row that a page repeats is the newer one; of two alike, one that has lost its delta is not."""
+    if row.quoted_at == known.quoted_at:
+        return row.delta is not None or known.delta is None
+    return row.quoted_at > known.quoted_at
 
 
 UNUSABLE_ROWS, UNUSABLE_PART = 20, 0.1

@@ -298,6 +298,35 @@ async def test_the_middle_price_of_the_rows_is_spot_where_none_is_known() -> Non
     assert [row.strike for row in await chain_of(ok(rows), spot=None)] == [214_000, 215_000, 216_000, 217_000]
 
 
+@pytest.mark.parametrize("value", ["0.46", "NaN", float("nan"), float("inf"), [], {}, True, 2, -7, 10**400])
+@pytest.mark.parametrize("place", ["delta", "greeks", "iv"])
+async def test_a_greek_that_is_none_costs_itself_and_not_its_call(place: str, value: Any) -> None:
+    """The price says what it would have been: a day of such greeks is not a day without calls."""
+    changes = {
+        "delta": {"greeks": {"delta": value}},
+        "greeks": {"greeks": value},
+        "iv": {"implied_volatility": value},
+    }
+    rows = await chain_of(ok([chain_row(214), chain_row(**changes[place]), chain_row(216)]))
+    assert [row.strike for row in rows] == [214_000, 215_000, 216_000]
+    wrong = rows[1]
+    if place == "iv":
+        assert wrong.iv is None or value == 2
+        wrong = msgspec.structs.replace(wrong, iv=GOOD_ROW.iv)
+    else:
+        assert wrong.delta is None
+        wrong = msgspec.structs.replace(wrong, delta=GOOD_ROW.delta)
+    assert wrong == GOOD_ROW
+
+
+async def test_of_a_row_told_twice_the_newer_stays_and_of_two_alike_the_one_with_a_delta() -> None:
+    bare = chain_row(greeks=None)
+    newer = chain_row(greeks=None, last_quote={**QUOTE, "last_updated": QUOTE["last_updated"] + 1000})
+    assert (await chain_of(ok([chain_row(), bare])))[0] == GOOD_ROW
+    assert (await chain_of(ok([bare, chain_row()])))[0] == GOOD_ROW
+    assert (await chain_of(ok([newer, chain_row()])))[0].delta is None
+
+
 BROKEN_SECONDS: list[Any] = [{"t": "soon"}, 7, second_row(c=-1), second_row(v=None), second_row(c="\ud800")]
 
 

@@ -6,7 +6,7 @@ import functools
 import math
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 
 import msgspec
@@ -310,6 +310,21 @@ def is_live(rules: Rules, now: int, spot: float | None, rows: Iterable[ChainRow]
     ahead = now + round(rules.clock_doubt_seconds * SECOND)
     newest = max((row.quoted_at for row in rows if row.quoted_at <= ahead), default=0)
     return newest > 0 and now - newest <= rules.quote_frozen_seconds * SECOND
+
+
+def polled_prices(rules: Rules, now: int, spot: float | None, rows: Sequence[ChainRow]) -> dict[str, Price]:
+    """What a poll's answer prices by itself: nothing when it stands still, else its real-time rows of now.
+
+    A strike may be quiet for a while beside others that move; beyond `CHAIN_MAX_SECONDS` its quote is of another market.
+    """
+    if not is_live(rules, now, spot, rows):
+        return {}
+    oldest = now - rules.chain_max_seconds * SECOND
+    return {
+        row.contract: price_of(row, row.quoted_at, now)
+        for row in rows
+        if row.real_time and row.quoted_at >= oldest
+    }
 
 
 def select(

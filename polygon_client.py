@@ -148,10 +148,6 @@ class BadInput:
 
     SPACING_US = 60 * SECOND
     SAMPLE_CHARACTERS = 160
-    WINDOW_BYTES = 2_048
-    """How much of a sample is looked at, whatever its length."""
-    KEY_CHARACTERS = 512
-    """No key is longer. So much is left off at the end of a window that was cut: a part of the key may stand there."""
 
     def __init__(self, source: str, clock: Clock, scrub: Callable[[str], str]) -> None:
         self.counts: collections.Counter[BadReason] = collections.Counter()
@@ -187,11 +183,25 @@ class BadInput:
         )
 
     def _text(self, sample: bytes) -> str:
-        """The beginning of a sample in one line. The key is blacked out before anything is cut."""
-        text = self._scrub(sample[: self.WINDOW_BYTES].decode(errors="replace"))
-        if len(sample) > self.WINDOW_BYTES:
-            text = text[: -self.KEY_CHARACTERS]
-        return printable(text)[: self.SAMPLE_CHARACTERS]
+        """The beginning of a sample in one line."""
+        # No character has more than four bytes: that many are enough to fill the window.
+        text = sample[: 4 * SHOWN_WINDOW + 4].decode(errors="replace")
+        return beginning(text, self._scrub, self.SAMPLE_CHARACTERS)
+
+
+SHOWN_WINDOW = 2_048
+"""Characters of a foreign text that are looked at, whatever its length: 8 MB of one would hold the loop for 1.4 s."""
+
+KEY_CHARACTERS = 512
+"""No key is longer. So much is left off at the end of a window that was cut: a part of the key may stand there."""
+
+
+def beginning(text: str, scrub: Callable[[str], str], characters: int) -> str:
+    """The beginning of a foreign text in one line. The key is blacked out before anything is cut."""
+    scrubbed = scrub(text[:SHOWN_WINDOW])
+    if len(text) > SHOWN_WINDOW:
+        scrubbed = scrubbed[:-KEY_CHARACTERS]
+    return printable(scrubbed)[:characters]
 
 
 def printable(text: str) -> str:
@@ -807,9 +817,21 @@ ROWS_SLACK = 2
 
 
 def _decode_snapshot(raw: bytes | msgspec.Raw) -> _SnapshotRow:
-    """One contract's row. Raises BadValue."""
+    """One contract's row. Raises BadValue.
+
+    A delta or volatility that is no number costs itself only: `_snapshot_row` counts it and leaves it out.
+    """
     try:
         return msgspec.json.decode(raw, type=_SnapshotRow)
+    except _UNDECODABLE:
+        pass
+    try:
+        fields = _FIELDS.decode(raw)
+        greeks = fields.get("greeks")
+        if greeks is not None:
+            fields["greeks"] = {"delta": _loose(greeks.get("delta") if isinstance(greeks, dict) else greeks)}
+        fields["implied_volatility"] = _loose(fields.get("implied_volatility"))
+        return msgspec.convert(fields, _SnapshotRow)
     except _UNDECODABLE:
         raise BadValue(BadReason.EVENT) from None
 
@@ -1058,8 +1080,8 @@ SECONDS_BODY_BYTES = 8 * 1024 * 1024
 CHAIN_BODY_BYTES = 2 * 1024 * 1024
 """A page of 250 contracts has 250 kB."""
 
-SINGLE_BODY_BYTES = 256 * 1024
-"""One contract or the market's status has 1 kB."""
+SINGLE_BODY_BYTES = 64 * 1024
+"""One contract or the market's status has 1 kB. The worst so many bytes can be mended in 50 ms."""
 
 ERROR_BODY_BYTES = 64 * 1024
 """So much is read of an answer that is an error; what it says stands at its beginning."""
@@ -1195,7 +1217,7 @@ class Rest:
             low, high = _band(spot, percent)
             params += [("strike_price.gte", f"{low:.2f}"), ("strike_price.lte", f"{high:.2f}")]
         path = f"/v3/snapshot/options/{quote(underlying)}"
-        found, is_delayed = await self._rows(path, params, _CHAIN_ROWS, CHAIN_BODY_BYTES)
+        found, is_delayed, _ = await self._rows(path, params, _CHAIN_ROWS, CHAIN_BODY_BYTES)
         if spot is None:
             spot = _underlying_price(found)
         band = EVERY_STRIKE if spot is None else _band(spot, percent)
@@ -1212,7 +1234,7 @@ class Rest:
             if is_delayed and row.real_time:
                 row = msgspec.structs.replace(row, real_time=False)
             known = rows.get(row.contract)
-            if known is None or row.quoted_at >= known.quoted_at:
+            if known is None or _replaces(row, known):
                 rows[row.contract] = row
         if found and not rows:
             # Not an empty market: an answer that cannot be used.
@@ -1255,9 +1277,9 @@ class Rest:
         path = f"/v2/aggs/ticker/{quote(symbol)}/range/1/second/{first}/{last}"
         params: dict[str, str | int] = {"adjusted": "false", "sort": "asc", "limit": SECONDS_PAGE_ROWS}
         bars: dict[int, Bar] = {}
-        found, _ = await self._rows(path, params, _SECOND_ROWS, SECONDS_BODY_BYTES, symbol)
+        found, _, unusable = await self._rows(path, params, _SECOND_ROWS, SECONDS_BODY_BYTES, symbol)
         latest = self._clock.now() + self._ahead_us
-        is_usable = not found
+        usable = outside = 0
         for number, wire in enumerate(found, start=1):
             if number % ROWS_AT_ONCE == 0:
                 await asyncio.sleep(0)
@@ -1265,13 +1287,21 @@ class Rest:
                 bar = _make_bar(symbol, wire.t, wire, latest, self.bad, backfilled=True)
             except BadValue as error:
                 self.bad.add(error.reason, wire)
+                unusable += 1
                 continue
-            is_usable = True
+            usable += 1
             if start_us <= bar.start < end_us:
                 bars[bar.start] = bar
-        if not is_usable:
+            outside += not start_us - SECOND < bar.start <= end_us
+        if found and not usable:
             # Not a quiet span: an answer that cannot be used.
             raise RestError(RestErrorKind.BAD_BODY, f"none of its {len(found)} rows is usable")
+        if outside and outside == usable:
+            raise RestError(RestErrorKind.BAD_BODY, "seconds of another time than was asked for")
+        if unusable > max(UNUSABLE_ROWS, UNUSABLE_PART * (usable + unusable)):
+            raise RestError(
+                RestErrorKind.BAD_BODY, f"{unusable} of its {usable + unusable} rows are unusable"
+            )
         return [bars[start] for start in sorted(bars)]
 
     async def market_status(self) -> str:
@@ -1289,8 +1319,8 @@ class Rest:
 
     async def _rows(
         self, path: str, params: _Params, decoder: _RowDecoder[T], limit: int, ticker: str | None = None
-    ) -> tuple[list[T], bool]:
-        """The rows of every page, and whether they are delayed. A page that fails fails the whole.
+    ) -> tuple[list[T], bool, int]:
+        """The rows of every page, whether they are delayed, and how many more were broken. A page that fails fails all.
 
         ``limit`` is bytes of a page; ``ticker`` whose rows they are, where the vendor says so. A chain with a hole is
         none, and neither is one of which every row is broken.
@@ -1303,7 +1333,7 @@ class Rest:
 
     async def _pages(
         self, url: httpx.URL, decoder: _RowDecoder[T], limit: int, ticker: str | None
-    ) -> tuple[list[T], bool]:
+    ) -> tuple[list[T], bool, int]:
         rows: list[T] = []
         broken: list[bytes] = []
         is_delayed = False
@@ -1321,7 +1351,7 @@ class Rest:
                 self._count_broken(broken)
                 if broken and not rows:
                     raise RestError(RestErrorKind.BAD_BODY, f"none of its {len(broken)} rows is usable")
-                return rows, is_delayed
+                return rows, is_delayed, len(broken)
             url = self._next(page.next_url)
             if str(url) in seen:
                 raise RestError(RestErrorKind.BAD_BODY, "the next page is one already seen")
@@ -1364,7 +1394,7 @@ class Rest:
 
     def _shown(self, text: str) -> str:
         """A word of the vendor's that is not known, for the log."""
-        return printable(self._scrub(text))[:40] or "(none)"
+        return beginning(text, self._scrub, 40) or "(none)"
 
     def _address(self, path: str, params: _Params) -> httpx.URL:
         try:
@@ -1454,7 +1484,7 @@ class Rest:
             refusal = msgspec.json.decode(body, type=_Refusal)
         except _UNDECODABLE:
             return ""
-        return printable(self._scrub(refusal.error or refusal.message or ""))[:160]
+        return beginning(refusal.error or refusal.message or "", self._scrub, 160)
 
     def _measure_skew(self, headers: httpx.Headers, asked_at: int) -> None:
         """Measure the vendor's time by an answer's ``Date``, to which a cache's ``Age`` is added (both whole seconds)."""
@@ -1468,6 +1498,18 @@ class Rest:
         self.vendor_time = VendorTime(low, high, now)
         self._skew = (low + high) / 2 / SECOND
         self.skews_measured += 1
+
+
+def _replaces(row: ChainRow, known: ChainRow) -> bool:
+    """Whether a row that a page repeats is the newer one; of two alike, one that has lost its delta is not."""
+    if row.quoted_at == known.quoted_at:
+        return row.delta is not None or known.delta is None
+    return row.quoted_at > known.quoted_at
+
+
+UNUSABLE_ROWS, UNUSABLE_PART = 20, 0.1
+"""Up to so many, or such a part, of the seconds of an answer may be unusable: each costs itself, as a bad event does.
+With more of them the answer has failed, and is asked for again: lost seconds are not quiet ones."""
 
 
 def _band(spot: float, percent: float) -> tuple[float, float]:
@@ -2006,7 +2048,7 @@ class Socket:
             raise Lost(FeedCause.DROPPED, f"no {status} within {self._step_s:g} s") from None
 
     def _take_status(self, event: Status) -> None:
-        status, message = event.status or "", printable(self._scrub(event.message or ""))[:200]
+        status, message = event.status or "", beginning(event.message or "", self._scrub, 200)
         match status:
             case "connected" | "auth_success":
                 self._seen.add(status)
@@ -2021,7 +2063,7 @@ class Socket:
             case "auth_timeout" | "slow_consumer" | "force_disconnect":
                 self._end = Lost(FeedCause.DROPPED, f"{status}: {message}")
             case _:
-                self._warn_unknown(printable(self._scrub(status))[:40], message)
+                self._warn_unknown(beginning(status, self._scrub, 40), message)
 
     def _take_acknowledgement(self, message: str) -> None:
         match = ACKNOWLEDGEMENT.search(message)
@@ -2062,7 +2104,7 @@ class Socket:
     def _closed_text(self, closed: ConnectionClosed) -> str:
         if closed.rcvd is None:
             return "connection lost without a close frame"
-        reason = printable(self._scrub(closed.rcvd.reason))[:80]
+        reason = beginning(closed.rcvd.reason, self._scrub, 80)
         return f"closed by the vendor ({closed.rcvd.code}{' ' if reason else ''}{reason})"
 
 

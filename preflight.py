@@ -27,7 +27,7 @@ try:
     import utils
     from alerts import HIGH, QUOTA_LOW, Alert, Pushover, Sender
     from config import Rules, Settings
-    from contract_selector import Refused, price_of, select
+    from contract_selector import Refused, polled_prices, select
     from delivery.exchange import Caller, Failed, Reply, failure_words, failures
     from delivery.pushover import TOO_MANY, Answer, Result
     from delivery.second_channel import SecondChannel
@@ -76,8 +76,11 @@ SOCKET_STEPS = 3
 STOCKS_LAG_SECONDS = 120
 """Age of the newest second, during a session, from which a plan must be a delayed one: those are 900 s late."""
 
-QUOTE_AGE_SECONDS = 120
-"""Age of the newest quote of a whole chain, during a session, from which something is wrong."""
+FIRST_QUOTES_SECONDS = 120
+"""So long after the open, yesterday's quotes may still be what there is."""
+
+QUOTE_AGE_SECONDS = 15
+"""Age of the newest quote of a whole chain, during a session, beyond which it prices nothing: `QUOTE_FROZEN_SECONDS`."""
 
 CONNECTED_BEFORE_SECONDS, CONNECTED_AFTER_SECONDS = 600, 60
 """A worker may be connected from so long before the open (it needs 300 s) until so long after the close (30 s)."""
@@ -588,8 +591,8 @@ def judge_chain(chain: Chain, session: Session, symbol: str, now: int) -> Check:
         return Check(MARKET, Mark.OK, f"{found}; that quotes are fresh shows only after the open")
     age = now - max(row.quoted_at for row in quoted)
     found += f", the newest {utils.span_text(age)} old"
-    if age > QUOTE_AGE_SECONDS * SECOND and now - session.open > QUOTE_AGE_SECONDS * SECOND:
-        return Check(MARKET, Mark.WARNING, found, "halted, or the vendor has trouble")
+    if age > QUOTE_AGE_SECONDS * SECOND and now - session.open > FIRST_QUOTES_SECONDS * SECOND:
+        return Check(MARKET, Mark.WARNING, found, "they stand still: a halt, or the vendor has trouble")
     return Check(MARKET, Mark.OK, found)
 
 
@@ -616,7 +619,7 @@ def judge_contracts(chain: Chain, rules: Rules, session: Session, spot: float, n
         close=session.close,
         spot=spot,
         rows=chain.rows,
-        prices={row.contract: price_of(row, row.quoted_at, now) for row in chain.rows},
+        prices=polled_prices(rules, now, spot, chain.rows),
         chain_age=0,
     )
     told = f"of {result.considered} call{'' if result.considered == 1 else 's'}"

@@ -55,6 +55,10 @@ IMPOSSIBLE_PERCENT = 20.0
 """A jump over this is treated as bad data: at 20 % the exchanges stop trading for the day, and a fund's price bands (LULD,
 5 to 10 %) halt it long before. Neither a second bar nor REST nor the benchmark confirms it."""
 
+UNPROVEN_PERCENT = 7.0
+"""Two symbols' first prints at another level speak for each other up to this jump: at 7 % the whole market is halted.
+Beyond it both may come from one fault of the vendor's, and the second bar of either says so a second later."""
+
 LEVEL_BARS = 60
 """This many bars in a row at the new level make even an impossible jump the price."""
 
@@ -482,7 +486,8 @@ class Level:
         for second, kept in self._waiting.items():
             if abs(second - index) <= self._age_s and not kept.is_in:
                 own = self._move(second, kept.bar.close)
-                if abs(own) <= IMPOSSIBLE_PERCENT and _is_alike(move, own) and _is_alike(own, move):
+                is_possible = max(abs(own), abs(move)) <= UNPROVEN_PERCENT
+                if is_possible and _is_alike(move, own) and _is_alike(own, move):
                     return True
         end = min(index + self._age_s, self.closes.newest)
         for second in range(end, max(index - self._age_s, 0) - 1, -1):

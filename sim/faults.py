@@ -111,6 +111,24 @@ FAULTS: dict[str, Spec] = {
     "no_date": Spec("a proxy takes the Date header away", True, {}),
     "no_quotes": Spec("rows of the chain without `last_quote`: the plan has none", True, {}),
     "delayed_quotes": Spec("rows of the chain that say DELAYED", True, {}),
+    "rest_null": Spec("status OK with `results: null`", False, _REST),
+    # What arrives well formed and cannot be true.
+    "absurd_print": Spec(
+        "bars of `symbol` with prices times `factor` and `volume` times the shares",
+        False,
+        {"symbol": "IWM", "factor": 1.1, "volume": 100.0},
+    ),
+    "absurd_quotes": Spec("option quotes, streamed and polled, times `factor`", True, {"factor": 100.0}),
+    "frozen_quotes": Spec(
+        "rows of the chain marked REAL-TIME whose quotes are `by` seconds old", True, {"by": 72_000.0}
+    ),
+    "zero_greeks": Spec("rows of the chain whose greeks are all 0", True, {}),
+    "absurd_delta": Spec("rows of the chain that all have the same `delta`", True, {"delta": 0.4}),
+    "adjusted_root": Spec(
+        "each row of the chain twice: first as that of the adjusted contract of `root`",
+        True,
+        {"root": "IWM1"},
+    ),
     "bad_page": Spec(
         "broken rows among the good ones; `nan` includes NaN, which is not JSON",
         False,

@@ -30,7 +30,8 @@ DELAYS_S = (0, 5, 15, 30, 60)
 """Seconds from a push's decision to the order of a trader who follows it."""
 
 OLDEST_S = 15
-"""A quote that was neither seen nor confirmed for longer is missing. An unchanged one is confirmed by the chain."""
+"""A quote that was neither seen nor confirmed for longer is missing. An unchanged one is confirmed by the chain.
+A quote, or a chain's newest, that is older by its own time when it comes is of another time, and prices nothing."""
 
 SHARES = 100
 CELL = 19
@@ -57,13 +58,25 @@ class Quotes:
         match event:
             case Quote():
                 is_poll = event.source is QuoteSource.POLL
-                self._put(event.contract, Sighting(now, event.at, event.bid, event.ask), is_poll)
+                sighting = Sighting(now, event.at, event.bid, event.ask)
+                if now - event.at <= OLDEST_S * SECOND or (
+                    is_poll and self._is_known(event.contract, sighting)
+                ):
+                    self._put(event.contract, sighting, is_poll)
             case Chain():
-                for row in event.rows:
-                    if row.quoted_at:
-                        self._put(row.contract, Sighting(now, row.quoted_at, row.bid, row.ask), True)
+                rows = [row for row in event.rows if row.real_time and row.quoted_at]
+                newest = max((row.quoted_at for row in rows), default=0)
+                if now - newest > OLDEST_S * SECOND:
+                    return  # the answer is of another time, whenever it came
+                for row in rows:
+                    self._put(row.contract, Sighting(now, row.quoted_at, row.bid, row.ask), True)
             case _:
                 pass
+
+    def _is_known(self, contract: str, sighting: Sighting) -> bool:
+        """Whether a quote says the same as the last one seen: then it confirms that one, however old its own time is."""
+        seen = self._seen.get(contract)
+        return seen is not None and (sighting.bid, sighting.ask) == (seen[-1].bid, seen[-1].ask)
 
     def _put(self, contract: str, sighting: Sighting, is_poll: bool) -> None:
         """Keep the newest by the quote's own time; a poll that says the same of an older time confirms it."""

@@ -19,7 +19,7 @@ import utils
 from events import SECOND
 from sim.faults import bad_bars, bad_rows
 from sim.market import HOLD_US, MILLI, PRE_MARKET_S, SimBar
-from sim.options import Contract
+from sim.options import NANO, Contract
 
 if TYPE_CHECKING:
     from sim.server import LoopbackMarket
@@ -142,6 +142,8 @@ class Rest:
             return self._json({})
         if take("rest_no_rows", path=path):
             return self._json({"results": []})
+        if take("rest_null", path=path):
+            return self._json({"results": None})
         return None
 
     async def _spoil(self, request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
@@ -195,6 +197,10 @@ class Rest:
         at = self._server.clock.now()
         chosen = found[offset : offset + limit]
         page: list[Any] = [self._entitle(self._market.row_of(contract, at)) for contract in chosen]
+        if fault := self._faults.take("adjusted_root"):
+            page = [
+                each for row in page for each in (_adjusted(row, self._market.symbol, fault["root"]), row)
+            ]
         if page and (fault := self._faults.take("bad_page", path=request.path)):
             broken = bad_rows(page[0], nan=fault["nan"])
             page = [*broken, page[0], *broken, *page[1:]]
@@ -221,7 +227,20 @@ class Rest:
         elif self._faults.take("delayed_quotes"):
             row["last_quote"]["timeframe"] = "DELAYED"
             row["underlying_asset"]["timeframe"] = "DELAYED"
+        self._twist(row)
         return row
+
+    def _twist(self, row: dict[str, Any]) -> None:
+        """Let what the row says be untrue, as the faults ask for it."""
+        take, quote = self._faults.take, row.get("last_quote")
+        if quote is not None and (fault := take("frozen_quotes")):
+            quote["last_updated"] -= int(fault["by"] * SECOND) * NANO
+        if quote is not None and (fault := take("absurd_quotes")):
+            quote |= {side: round(quote[side] * fault["factor"], 4) for side in ("bid", "ask")}
+        if "greeks" in row and take("zero_greeks"):
+            row["greeks"] = dict.fromkeys(("delta", "gamma", "theta", "vega"), 0)
+        if "greeks" in row and (fault := take("absurd_delta")):
+            row["greeks"] = {**row["greeks"], "delta": fault["delta"]}
 
     def _next_url(self, request: web.Request, path: str) -> str:
         if fault := self._faults.take("next_url_offhost", path=request.path):
@@ -300,6 +319,12 @@ class Rest:
 
 EARLIEST_HOUR, LATEST_HOUR = 4, 20
 """Shares trade outside the regular session between these hours of New York."""
+
+
+def _adjusted(row: dict[str, Any], symbol: str, root: str) -> dict[str, Any]:
+    """The row of the adjusted contract beside a plain one: it looks the same, and delivers something else."""
+    ticker = row["details"]["ticker"].replace(f"O:{symbol}", f"O:{root}", 1)
+    return {**row, "details": {**row["details"], "ticker": ticker}}
 
 
 def _reset(request: web.Request) -> web.Response:

@@ -450,7 +450,18 @@ class LoopbackMarket:
         for connection in tuple(self._open["stocks"]):
             wanted = [bar for bar, is_held in due if self._is_sent(connection, bar, is_held)]
             for frame in _frames(wanted):
-                await self._send_events(connection, [bar_event(bar) for bar in frame])
+                await self._send_events(connection, [self._bar_event(bar) for bar in frame])
+
+    def _bar_event(self, bar: SimBar) -> Event:
+        """A bar as it is sent: as it was, unless a fault makes it absurd."""
+        event = bar_event(bar)
+        fault = self.faults.find("absurd_print", symbol=bar.symbol)
+        if fault is None:
+            return event
+        self.faults.use(fault)
+        volume = bar.volume * fault["volume"]
+        prices = {key: round(event[key] * fault["factor"], 4) for key in ("o", "h", "l", "c", "vw")}
+        return {**event, **prices, "v": int(volume), "dv": f"{volume:.3f}"}
 
     def _is_sent(self, connection: _Connection, bar: SimBar, is_held: bool) -> bool:
         """Whether a bar goes over a connection now: ``is_held`` when it was held back for a time."""
@@ -517,7 +528,10 @@ class LoopbackMarket:
             shown = (quote.bid, quote.ask, quote.bid_size, quote.ask_size)
             if connection.quotes.get(contract) != shown:
                 connection.quotes[contract] = shown
-                yield quote_event(quote)
+                event = quote_event(quote)
+                if fault := self.faults.take("absurd_quotes"):
+                    event |= {side: round(event[side] * fault["factor"], 4) for side in ("bp", "ap")}
+                yield event
 
 
 def _frames(bars: list[SimBar]) -> Iterator[list[SimBar]]:

@@ -672,6 +672,8 @@ def row(**changes: object) -> ChainRow:
         ((row(bid=0, ask=0),), IN_SESSION, Mark.FAIL, "no last_quote"),
         ((row(real_time=False), row()), IN_SESSION, Mark.FAIL, "not REAL-TIME"),
         ((row(quoted_at=IN_SESSION - 5 * MINUTE),), IN_SESSION, Mark.WARNING, "the newest 5m00s old"),
+        ((row(quoted_at=IN_SESSION - 15 * SECOND),), IN_SESSION, Mark.OK, "the newest 15s old"),
+        ((row(quoted_at=IN_SESSION - 16 * SECOND),), IN_SESSION, Mark.WARNING, "the newest 16s old"),
         ((row(quoted_at=BEFORE - 17 * 60 * MINUTE),), BEFORE, Mark.OK, "shows only after the open"),
         # In the first minutes, yesterday's quotes are still what there is.
         ((row(quoted_at=BEFORE - 17 * 60 * MINUTE),), SESSION.open + MINUTE, Mark.OK, "REAL-TIME"),
@@ -704,6 +706,21 @@ def test_how_many_calls_fall_to_each_rule() -> None:
     assert check.found == "contracts: none passes now; of 2 calls, fell to each rule: unquoted 1, spread 1"
     check = preflight.judge_contracts(Chain(rows=rows[2:3]), rules, SESSION, 214.6, IN_SESSION)
     assert check.found.endswith("would be taken now; of 1 call")
+
+
+def test_a_chain_is_said_to_stand_still_from_when_the_worker_takes_it_so() -> None:
+    assert settings_of().rules.quote_frozen_seconds == preflight.QUOTE_AGE_SECONDS
+
+
+@pytest.mark.parametrize(
+    ("age_s", "told"),
+    [(15, "would be taken now"), (16, "none passes now; of 1 call, fell to each rule: delayed 1")],
+)
+def test_a_chain_that_stands_still_passes_no_call(age_s: int, told: str) -> None:
+    """Though it has just come, and says REAL-TIME."""
+    frozen = row(quoted_at=IN_SESSION - age_s * SECOND)
+    check = preflight.judge_contracts(Chain(rows=(frozen,)), settings_of().rules, SESSION, 214.6, IN_SESSION)
+    assert told in check.found
 
 
 def test_the_nearest_calls_with_and_without_a_price() -> None:

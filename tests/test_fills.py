@@ -76,6 +76,34 @@ def test_a_poll_that_says_the_same_confirms_it(source: QuoteSource) -> None:
     assert standing(quotes, 30) == expected
 
 
+@pytest.mark.parametrize(
+    ("age", "stands"), [(OLDEST_S, True), (OLDEST_S + 1, False), (900, False), (72_000, False)]
+)
+@pytest.mark.parametrize("source", list(QuoteSource))
+def test_a_quote_of_another_time_is_no_price_whenever_it_came(
+    source: QuoteSource, age: float, stands: bool
+) -> None:
+    quotes = Quotes()
+    quotes.learn(at(1000), quote(1000 - age, 0.40, 0.45, source=source))
+    assert (standing(quotes, 1000) is not None) is stands
+
+
+@pytest.mark.parametrize(("age", "stands"), [(OLDEST_S, True), (OLDEST_S + 1, False), (72_000, False)])
+def test_a_chain_that_stands_still_prices_nothing(age: float, stands: bool) -> None:
+    quotes = Quotes()
+    quotes.learn(at(1000), chain(1000 - age, row(bid=0.40, ask=0.45), row(216.0, 0.20, 0.22)))
+    assert (standing(quotes, 1000) is not None) is stands
+
+
+def test_a_quiet_strike_of_a_chain_that_moves_has_a_price_and_a_delayed_row_has_none() -> None:
+    quotes, delayed = Quotes(), Quotes()
+    mine = row(bid=0.40, ask=0.45, quoted_at=at(940))
+    quotes.learn(at(1000), chain(1000, mine, row(216.0, 0.20, 0.22)))
+    delayed.learn(at(1000), chain(1000, replace(mine, real_time=False, quoted_at=at(1000)), row(216.0)))
+    assert standing(quotes, 1000) == (price(0.40), price(0.45))
+    assert standing(delayed, 1000) is None
+
+
 # --- A trade -----------------------------------------------------------------------------------------
 
 

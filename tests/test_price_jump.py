@@ -196,6 +196,22 @@ def test_two_symbols_that_jump_alike_confirm_each_other(spy: float, confirmed: b
     assert signals.benchmark_level.price == (645.0 * spy if confirmed else 645.0)
 
 
+@pytest.mark.parametrize(
+    ("factor", "confirmed"), [(1.069, True), (1.071, False), (0.931, True), (0.9, False)]
+)
+def test_a_fault_of_both_symbols_at_once_is_not_its_own_proof(factor: float, confirmed: bool) -> None:
+    """As two prints 10 % off in one frame: beyond what halts the market, a second bar must come first."""
+    signals = fed(*calm_bars(), bar(20, 645.0 * factor, symbol="SPY"))
+    assert signals.learn(bar(20, 215.0 * factor, 50_000.0)) == (True, confirmed)
+    assert signals.price == (215.0 * factor if confirmed else 215.0)
+    assert signals.learn(bar(21, 215.0 * factor)) == (True, True)
+    refuted = fed(*calm_bars(), bar(20, 645.0 * factor, symbol="SPY"), bar(20, 215.0 * factor))
+    refuted.learn(bar(21, 645.0, symbol="SPY"))
+    refuted.learn(bar(21, 215.0))
+    if not confirmed:
+        assert state(refuted) == state(fed(*calm_bars(), bar(21, 645.0, symbol="SPY"), bar(21, 215.0)))
+
+
 def test_a_bad_print_of_the_benchmark_does_not_swing_the_lag() -> None:
     signals, plain = fed(*calm_bars(310)), fed(*calm_bars(310))
     signals.learn(bar(310, 580.0, symbol="SPY"))

@@ -1050,6 +1050,7 @@ async def test_a_missing_acknowledgement() -> None:
         ("rest_403", 403, "NOT_AUTHORIZED"),
         ("rest_empty", 200, '"status":"OK"'),
         ("rest_no_rows", 200, '"results":[]'),
+        ("rest_null", 200, '"results":null'),
         ("rest_bad_json", 200, '"results":['),
     ],
 )
@@ -1109,6 +1110,57 @@ async def test_what_the_plan_shows_of_quotes() -> None:
         server.faults.clear()
         rows = (await client.get(CHAIN)).json()["results"]
         assert {row["last_quote"]["timeframe"] for row in rows} == {"REAL-TIME"}
+
+
+async def test_rows_that_are_well_formed_and_cannot_be_true() -> None:
+    async def rows(name: str, **options: Any) -> list[dict[str, Any]]:
+        server.faults.clear()
+        server.faults.add(name, **options)
+        found: list[dict[str, Any]] = (await client.get(CHAIN)).json()["results"]
+        assert server.faults.fired[name]
+        return found
+
+    async with serving() as server, rest(server) as client:
+        good = (await client.get(CHAIN)).json()["results"]
+        frozen = await rows("frozen_quotes", by=900)
+        age = server.clock.now() * 1000 - max(row["last_quote"]["last_updated"] for row in frozen)
+        assert 900 <= age / 1e9 < 1000
+        assert {row["last_quote"]["timeframe"] for row in frozen} == {"REAL-TIME"}
+        zero = await rows("zero_greeks")
+        assert {value for row in zero for value in row.get("greeks", {}).values()} == {0}
+        equal = await rows("absurd_delta", delta=0.4)
+        assert {row["greeks"]["delta"] for row in equal if "greeks" in row} == {0.4}
+        dear = await rows("absurd_quotes", factor=100.0)
+        asks = [each[-1]["last_quote"]["ask"] for each in (good, dear)]
+        assert asks[1] > 50 * asks[0]
+        twice = await rows("adjusted_root", root="IWM1")
+        names = [row["details"]["ticker"] for row in twice]
+        assert names[0] == names[1].replace("O:IWM", "O:IWM1")
+        assert len(twice) == 2 * len(good)
+
+
+async def test_prints_and_streamed_quotes_that_cannot_be_true() -> None:
+    async with serving() as server:
+        async with Raw(server) as client:
+            await client.subscribed("A.IWM", "A.SPY")
+            server.faults.add("absurd_print", symbol="IWM", factor=1.1, volume=100.0)
+            prints = [event for event in await client.data(12) if event["sym"] == "IWM"]
+            absurd = [event for event in prints if event["c"] > 1.05 * prints[-1]["c"]]
+            known = [server.market.known("IWM", each["s"] * 1000, server.clock.now()) for each in absurd]
+            assert len(absurd) == 1 and known[0] is not None
+            assert absurd[0]["c"] == pytest.approx(known[0].close * 1.1, abs=0.001)
+            assert float(absurd[0]["dv"]) > 50 * known[0].volume
+        async with Raw(server, "options") as client:
+            call = calls(server.market)[0]
+            await client.subscribed(f"Q.{call}")
+            server.faults.add("absurd_quotes", factor=100.0)
+            client._waiting.clear()
+            dear = (await client.data(2))[-1]
+            real = server.market.quote(call, dear["t"] * 1000)
+            assert real is not None
+            assert dear["ap"] == pytest.approx(real.ask * 100)
+    assert server.faults.fired["absurd_print"] == 1
+    assert server.faults.fired["absurd_quotes"] >= 1
 
 
 async def test_bad_pages_still_hold_the_good_rows() -> None:

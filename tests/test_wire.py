@@ -16,6 +16,7 @@ from polygon_client import (
     FRAME_MAX_BYTES,
     OTHERS_MAX,
     PIECES_MAX,
+    SHOWN_WINDOW,
     BadInput,
     BadReason,
     FrameDecoder,
@@ -338,7 +339,7 @@ def test_a_sample_s_cost_does_not_grow_with_it() -> None:
     bad = BadInput("stocks", StillClock(), scrub)
     bad.add(BadReason.FRAME, b"x" * 1_000_000)
     bad.add(BadReason.FRAME, b"x" * 1_000_000)
-    assert seen == [BadInput.WINDOW_BYTES]
+    assert seen == [SHOWN_WINDOW]
 
 
 @pytest.mark.parametrize(

@@ -20,9 +20,12 @@ from polygon_client import (
     CHAIN_PAGE_ROWS,
     ERROR_BODY_BYTES,
     PAGES_MAX,
+    SHOWN_WINDOW,
     BadReason,
     Rest,
     RestErrorKind,
+    beginning,
+    scrubber,
 )
 from tests.wire import (
     ABSENT,
@@ -295,7 +298,88 @@ async def test_the_middle_price_of_the_rows_is_spot_where_none_is_known() -> Non
     assert [row.strike for row in await chain_of(ok(rows), spot=None)] == [214_000, 215_000, 216_000, 217_000]
 
 
+@pytest.mark.parametrize("value", ["0.46", "NaN", float("nan"), float("inf"), [], {}, True, 2, -7, 10**400])
+@pytest.mark.parametrize("place", ["delta", "greeks", "iv"])
+async def test_a_greek_that_is_none_costs_itself_and_not_its_call(place: str, value: Any) -> None:
+    """The price says what it would have been: a day of such greeks is not a day without calls."""
+    changes = {
+        "delta": {"greeks": {"delta": value}},
+        "greeks": {"greeks": value},
+        "iv": {"implied_volatility": value},
+    }
+    rows = await chain_of(ok([chain_row(214), chain_row(**changes[place]), chain_row(216)]))
+    assert [row.strike for row in rows] == [214_000, 215_000, 216_000]
+    wrong = rows[1]
+    if place == "iv":
+        assert wrong.iv is None or value == 2
+        wrong = msgspec.structs.replace(wrong, iv=GOOD_ROW.iv)
+    else:
+        assert wrong.delta is None
+        wrong = msgspec.structs.replace(wrong, delta=GOOD_ROW.delta)
+    assert wrong == GOOD_ROW
+
+
+async def test_of_a_row_told_twice_the_newer_stays_and_of_two_alike_the_one_with_a_delta() -> None:
+    bare = chain_row(greeks=None)
+    newer = chain_row(greeks=None, last_quote={**QUOTE, "last_updated": QUOTE["last_updated"] + 1000})
+    assert (await chain_of(ok([chain_row(), bare])))[0] == GOOD_ROW
+    assert (await chain_of(ok([bare, chain_row()])))[0] == GOOD_ROW
+    assert (await chain_of(ok([newer, chain_row()])))[0].delta is None
+
+
+BROKEN_SECONDS: list[Any] = [{"t": "soon"}, 7, second_row(c=-1), second_row(v=None), second_row(c="\ud800")]
+
+
+@pytest.mark.parametrize(
+    ("good", "bad", "is_failed"),
+    [(1, 20, False), (1, 21, True), (225, 25, False), (225, 26, True), (0, 1, True)],
+)
+async def test_an_answer_of_which_too_much_is_unusable_has_failed(
+    good: int, bad: int, is_failed: bool
+) -> None:
+    """Else its lost seconds would be covered, and count as quiet ones."""
+    rows = [second_row(-number) for number in range(1, good + 1)]
+    rows += [BROKEN_SECONDS[number % len(BROKEN_SECONDS)] for number in range(bad)]
+    if is_failed:
+        assert (await failure(seconds_of(ok(rows)))).kind is RestErrorKind.BAD_BODY
+    else:
+        assert len(await seconds_of(ok(rows))) == good
+
+
+@pytest.mark.parametrize(("offset_s", "is_failed"), [(-86_400, True), (-310, True), (-280, False)])
+async def test_seconds_of_another_time_are_a_failed_answer_and_not_a_quiet_span(
+    offset_s: int, is_failed: bool
+) -> None:
+    """Yesterday's rows, answered now: beside a benchmark's good answer they would cover the span."""
+    rows = [second_row(offset_s - number) for number in range(50)]
+    if is_failed:
+        assert "of another time" in str(await failure(seconds_of(ok(rows))))
+        rows.append(second_row(-10))
+    assert len(await seconds_of(ok(rows))) >= 1
+
+
 # --- Bounds ------------------------------------------------------------------------------------------
+
+
+async def test_a_word_of_megabytes_is_looked_at_no_further_than_its_beginning() -> None:
+    error = await failure(chain_of(ok([], status="x" * 1_900_000)))
+    assert str(error) == f"unusable answer: status {'x' * 40}"
+    seen: list[int] = []
+
+    def count(text: str) -> str:
+        seen.append(len(text))
+        return text
+
+    assert beginning("y" * 1_000_000, count, 40) == "y" * 40
+    assert seen == [SHOWN_WINDOW]
+
+
+@pytest.mark.parametrize("before", [0, 30, 2_000, 2_047])
+def test_no_part_of_a_key_is_left_where_a_text_is_cut(before: int) -> None:
+    keys = KEY * (SHOWN_WINDOW // len(KEY) + 1)
+    for text in ("z" * before + KEY + "z" * 3_000, keys + "z" * before):
+        shown = beginning(text, scrubber(KEY), 5_000)
+        assert not any(KEY[start : start + 6] in shown for start in range(len(KEY) - 5))
 
 
 async def test_a_page_with_more_than_was_asked_for_is_refused() -> None:

@@ -445,13 +445,11 @@ class Worker:
         )
         try:
             self._take_lease()
-        except (LeaseHeld, OSError) as error:
-            return self._failed(error)
-        try:
             await self._run()
         except Exception as error:  # noqa: BLE001 - the border: whatever crashed ends the process, with its reason
             status = self._failed(error)
-            await self._heart.fail(f"exit {status}: {self._why_failed(error)}")
+            if status != EXIT_LEASE:  # another copy is at work, and the outside watch may be its own
+                await self._heart.fail(f"exit {status}: {self._why_failed(error)}")
             return status
         else:
             if self._left_untold:

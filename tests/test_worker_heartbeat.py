@@ -19,7 +19,7 @@ from structlog.testing import capture_logs
 
 from delivery.exchange import Reply
 from events import SECOND, HoldReason
-from main import EXIT_CRASHED, EXIT_LEASE, EXIT_OK, EXIT_REFUSED, Worker
+from main import EXIT_CONFIG, EXIT_CRASHED, EXIT_LEASE, EXIT_OK, EXIT_REFUSED, Worker
 from record.folder import record_path
 from sim.demo import SEED
 from sim.pushover import LoopbackPushover
@@ -283,6 +283,15 @@ async def test_a_refused_key_again_and_again_never_beats(tmp_path: Path) -> None
         assert server.asked == [FAIL] * 5
         assert server.bodies[0].startswith("exit 3: VendorRefused: The vendor refuses the key")
         assert KEY not in "".join(server.bodies)
+
+
+async def test_a_place_that_cannot_be_used_is_told_to_the_outside_watch(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "lease").write_text("somebody's own\n")
+    async with outside() as server:
+        assert await run_once(tmp_path, server.secret) == EXIT_CONFIG
+        assert server.asked == [FAIL]
+        assert server.bodies[0].startswith("exit 2: Misplaced: [Errno 22] It holds something else: ")
 
 
 async def test_one_flipped_bit_in_the_record_never_beats(tmp_path: Path) -> None:

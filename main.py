@@ -47,7 +47,7 @@ import structlog
 import alerts
 import logger
 from checks import machine
-from config import VERSION, ConfigError, Rules, Settings, doubts, load, load_rules
+from config import VERSION, ConfigError, Rules, Settings, doubts, heartbeat_address, load, load_rules
 from desk import CLOCK_SPACING_S, Desk
 from engine import Engine
 from events import (
@@ -1211,6 +1211,26 @@ def _settings() -> Settings:
     return settings
 
 
+def _tell_outside(faults: Sequence[str]) -> None:
+    """Tell the outside watch of a start that bad settings have ended. What is wrong with the watch is on the console."""
+    url, clock = heartbeat_address(), SystemClock()
+    if not url.get_secret_value():
+        return
+
+    async def tell() -> None:
+        asyncio.get_running_loop().set_default_executor(entry.threads())
+        heart = Heartbeat(url, clock, lambda _: "")
+        await heart.fail(f"exit {EXIT_CONFIG}: bad configuration: {'; '.join(faults)}")
+        await heart.close()
+
+    secrets = (url.get_secret_value(),)
+    logger.setup(level="INFO", log_format="console", log_file=None, secrets=secrets, clock=clock.now)
+    try:
+        asyncio.run(tell())
+    finally:
+        logger.close()
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run; returns the exit status."""
     described = parser()
@@ -1226,6 +1246,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = _settings()
     except ConfigError as error:
         print("Bad configuration:", *error.faults, sep="\n  ", file=sys.stderr)
+        if not asked.version:
+            _tell_outside(error.faults)
         return EXIT_CONFIG
     clock = SystemClock()  # one for all: the log tells the time by which is decided
     logger.setup(

@@ -92,6 +92,17 @@ async def test_a_symbol_that_rest_has_and_the_socket_does_not_send_is_a_stall_of
     assert lacking == set(), "what was not sent was filled"
 
 
+@pytest.mark.parametrize(("silence_s", "is_asked"), [(19.9, False), (20.0, True)])
+async def test_a_symbol_is_asked_about_from_twenty_seconds_of_its_silence_on(
+    silence_s: float, is_asked: bool
+) -> None:
+    async with open_place(rules=RULES) as place:
+        feed, watch = place.stocks()
+        await seen(place, watch)
+        newest = feed._progress_at["IWM"]
+        assert feed._is_silent("IWM", newest + round(silence_s * SECOND)) is is_asked
+
+
 async def test_a_symbol_that_rest_has_not_either_is_left_alone_and_its_gap_filled_when_it_comes() -> None:
     async with open_place(rules=PATIENT) as place:
         _, watch = place.stocks()

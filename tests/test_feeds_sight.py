@@ -29,12 +29,10 @@ from polygon_client import (
 )
 from tests.test_polygon_client import (
     BEGIN,
-    KEY,
     RULES,
     Place,
     Watch,
     first_prints,
-    frame,
     log_in,
     open_place,
     read_on,
@@ -43,6 +41,7 @@ from tests.test_polygon_client import (
     session,
     status,
 )
+from tests.wire import KEY, frame
 from utils import SystemClock
 
 PATIENT = RULES.model_copy(update={"stall_seconds": 20, "symbol_silence_seconds": 25})

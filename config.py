@@ -31,6 +31,7 @@ from pydantic import (
     ConfigDict,
     Field,
     SecretStr,
+    TypeAdapter,
     ValidationError,
     ValidationInfo,
     field_validator,
@@ -626,6 +627,18 @@ def load_rules(environment: Mapping[str, str] | None = None, env_file: Path | No
     found = _read(environment, env_file)
     rules = {name: value for name, value in found.values.items() if name.lower() in Rules.model_fields}
     return _validated(Rules, rules, found)
+
+
+def heartbeat_address(
+    environment: Mapping[str, str] | None = None, env_file: Path | None = Path(".env")
+) -> SecretStr:
+    """`HEARTBEAT_URL` alone, for a start that fails over other settings; empty when it cannot be used itself."""
+    value = _read(environment, env_file).values.get("HEARTBEAT_URL", "")
+    try:
+        made: SecretStr = TypeAdapter(SecretUrl).validate_python(value)
+    except ValidationError:
+        return SecretStr("")
+    return made
 
 
 def doubts(environment: Mapping[str, str] | None = None, env_file: Path | None = Path(".env")) -> list[str]:

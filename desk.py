@@ -451,8 +451,9 @@ def readiness(
     else:
         late = "" if feed.lag is None else f", {feed.lag / SECOND:.1f} s late"
         well.append(f"bars of {' and '.join(rules.symbols)} arrive{late}")
+    calls = engine.live_calls(now)
     (lacking if (fault := _chain_fault(now, engine)) else well).append(
-        fault or f"{engine.live_calls(now)} calls with real-time quotes"
+        fault or f"{calls} call{_s(calls)} with real-time quotes"
     )
     if engine.holds:
         more = details or {}

@@ -47,7 +47,7 @@ import structlog
 import alerts
 import logger
 from checks import machine
-from config import VERSION, ConfigError, Rules, Settings, doubts, load, load_rules
+from config import VERSION, ConfigError, Rules, Settings, doubts, heartbeat_address, load, load_rules
 from desk import CLOCK_SPACING_S, Desk
 from engine import Engine
 from events import (
@@ -448,13 +448,11 @@ class Worker:
         )
         try:
             self._take_lease()
-        except (LeaseHeld, OSError) as error:
-            return self._failed(error)
-        try:
             await self._run()
         except Exception as error:  # noqa: BLE001 - the border: whatever crashed ends the process, with its reason
             status = self._failed(error)
-            await self._heart.fail(f"exit {status}: {self._why_failed(error)}")
+            if status != EXIT_LEASE:  # another copy is at work, and the outside watch may be its own
+                await self._heart.fail(f"exit {status}: {self._why_failed(error)}")
             return status
         else:
             if self._left_untold:
@@ -1221,6 +1219,26 @@ def _settings() -> Settings:
     return settings
 
 
+def _tell_outside(faults: Sequence[str]) -> None:
+    """Tell the outside watch of a start that bad settings have ended. What is wrong with the watch is on the console."""
+    url, clock = heartbeat_address(), SystemClock()
+    if not url.get_secret_value():
+        return
+
+    async def tell() -> None:
+        asyncio.get_running_loop().set_default_executor(entry.threads())
+        heart = Heartbeat(url, clock, lambda _: "")
+        await heart.fail(f"exit {EXIT_CONFIG}: bad configuration: {'; '.join(faults)}")
+        await heart.close()
+
+    secrets = (url.get_secret_value(),)
+    logger.setup(level="INFO", log_format="console", log_file=None, secrets=secrets, clock=clock.now)
+    try:
+        asyncio.run(tell())
+    finally:
+        logger.close()
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run; returns the exit status."""
     described = parser()
@@ -1236,6 +1254,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = _settings()
     except ConfigError as error:
         print("Bad configuration:", *error.faults, sep="\n  ", file=sys.stderr)
+        if not asked.version:
+            _tell_outside(error.faults)
         return EXIT_CONFIG
     clock = SystemClock()  # one for all: the log tells the time by which is decided
     logger.setup(

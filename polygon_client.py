@@ -72,7 +72,7 @@ from events import (
 )
 from feeds.vendor import NoAnswer
 from sight import Lags
-from utils import Clock, VendorTime, clock_text, trust
+from utils import Clock, VendorTime, clock_text, connection_faults, trust
 
 log = structlog.get_logger("polygon_client")
 
@@ -1600,39 +1600,9 @@ ANSWER_FAULTS = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, zlib.erro
 cannot be written or encoded (``idna`` and the resolver say UnicodeError)."""
 
 
-@functools.cache
 def _connection_faults() -> tuple[type[Exception], ...]:
-    """Everything that making, using or ending a connection can raise, as httpx, httpcore, anyio, h11 and ssl do.
-
-    httpx translates the faults of httpcore, which translates those of anyio that it knows. What it does not know
-    comes through as it is: `ssl.SSLError` (an OSError) for a bad record after the handshake, OSError for certificates
-    or proxies that cannot be read, anyio's and h11's own when a connection ends while it is used, OverflowError for a
-    port, ImportError for a proxy of a kind that needs another package. Loaded when it is first needed, as httpx's
-    transport is.
-    """
-    import anyio  # noqa: PLC0415
-    import h11  # noqa: PLC0415
-    import httpcore  # noqa: PLC0415
-
-    return (
-        *ANSWER_FAULTS,
-        OSError,
-        OverflowError,
-        ImportError,
-        EOFError,
-        h11.ProtocolError,
-        httpcore.NetworkError,
-        httpcore.ProtocolError,
-        httpcore.ProxyError,
-        httpcore.TimeoutException,
-        httpcore.UnsupportedProtocol,
-        httpcore.ConnectionNotAvailable,
-        anyio.BrokenResourceError,
-        anyio.ClosedResourceError,
-        anyio.BusyResourceError,
-        anyio.EndOfStream,
-        anyio.IncompleteRead,
-    )
+    """Everything that asking for an answer and unpacking it can raise, whatever the network and the other side do."""
+    return (*connection_faults(), zlib.error)
 
 
 def certificate_fault(error: BaseException) -> str | None:

@@ -579,6 +579,31 @@ def trust() -> ssl.SSLContext:
     return httpx.create_ssl_context()
 
 
+@functools.cache
+def connection_faults() -> tuple[type[Exception], ...]:
+    """Everything that making, using or ending an HTTP connection raises for what is outside of us. One list for all.
+
+    httpx translates the faults of httpcore, which translates those of anyio that it knows. What they do not know comes
+    through as it is: `ssl.SSLError` (an OSError) for a bad record after the handshake, OSError for certificates or
+    proxies that cannot be read, anyio's and h11's own when a connection ends while it is used, ValueError for an address
+    or a proxy that cannot be written or encoded (UnicodeError is one), OverflowError for a port, ImportError for a proxy
+    of a kind that needs another package. Loaded when first needed: httpcore takes 40 ms to import.
+    """
+    import anyio  # noqa: PLC0415
+    import h11  # noqa: PLC0415
+    import httpcore  # noqa: PLC0415
+    import httpx  # noqa: PLC0415
+
+    return (
+        *(OSError, EOFError, ValueError, OverflowError, ImportError),
+        *(httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, httpx.CookieConflict),
+        *(httpcore.NetworkError, httpcore.ProtocolError, httpcore.ProxyError, httpcore.TimeoutException),
+        *(httpcore.UnsupportedProtocol, httpcore.ConnectionNotAvailable, h11.ProtocolError),
+        *(anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.BusyResourceError),
+        *(anyio.EndOfStream, anyio.IncompleteRead),
+    )
+
+
 # --- Money -------------------------------------------------------------------------------------------
 
 

@@ -15,7 +15,7 @@ import httpx
 import msgspec
 
 from config import LOOPBACK_HOSTS
-from utils import trust
+from utils import connection_faults, trust
 
 CONNECT_S = 3.0
 """Real seconds for a connection: a request that failed within them has definitely not arrived."""
@@ -53,26 +53,9 @@ FAILURE_WORDS: Mapping[type[Exception], str] = {
 }
 
 
-@functools.cache
 def failures() -> tuple[type[Exception], ...]:
-    """Every exception that setting up, holding or tearing down an exchange raises for what is outside of us.
-
-    `httpx.HTTPError` alone is not enough: closing a TLS connection raises `ssl.SSLError` (an OSError) and anyio's own
-    errors unmapped, an internationalised host raises UnicodeError, a proxy of an unknown kind ValueError or
-    ImportError. Only evaluated once something was raised: httpcore takes 40 ms to import.
-    """
-    import anyio  # noqa: PLC0415
-    import h11  # noqa: PLC0415
-    import httpcore  # noqa: PLC0415
-
-    return (
-        *(httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, httpx.CookieConflict),
-        *(httpcore.ConnectionNotAvailable, httpcore.ProxyError, httpcore.UnsupportedProtocol),
-        *(httpcore.ProtocolError, httpcore.TimeoutException, httpcore.NetworkError),
-        *(h11.RemoteProtocolError, h11.LocalProtocolError),
-        *(anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.BusyResourceError, anyio.EndOfStream),
-        *(OSError, EOFError, ValueError, OverflowError, ImportError),
-    )
+    """Every exception of an exchange that is no fault of ours. Only asked for once something was raised."""
+    return connection_faults()
 
 
 def failure_words(error: Exception) -> str:

@@ -31,7 +31,7 @@ LABELS = {
     Condition.RELATIVE_VOLUME: "RelVol",
     Condition.SPY_LAG: "lag",
 }
-"""Names short enough for a phone's margin; the log's lines use the same."""
+"""Labels short enough for a phone's margin. The page gives the name and the full label beside them."""
 
 
 def label(condition: Condition, benchmark: str) -> str:

@@ -12,11 +12,15 @@ import utils
 from events import SECOND
 from sim import funnel, what_if
 from sim.funnel import Kind
+from sim.page_tables import condition_name
 from sim.study import Study
 from utils import clock_text, span_text
 
 WIDTH = 100
 """Columns of the report."""
+
+NAME_WIDTH = 34
+"""Columns of a condition's name with its label."""
 
 GAPS_SHOWN = 20
 
@@ -105,15 +109,16 @@ def _failing_lines(study: Study) -> list[str]:
         return []
     lines = [
         f"How often each condition failed in the {rows[0].of:,} evaluated seconds after warm-up and not blind",
-        f"  {'':<26}{'failed':>8}{'':>10}{'alone':>8}{'alone, every gate open':>25}",
+        f"  {'':<{NAME_WIDTH}}{'failed':>8}{'':>10}{'alone':>8}{'alone, every gate open':>25}",
     ]
     for row in rows:
+        name = f"{row.condition:<18}{condition_name(row.condition, study.rules.benchmark)}"
         if row.is_left_out:
-            lines.append(f"  {row.condition:<26}left out by the rules")
+            lines.append(f"  {name:<{NAME_WIDTH}}left out by the rules")
             continue
         percent = f"{funnel.share(row.failed, row.of):.1f} %"
         lines.append(
-            f"  {row.condition:<26}{row.failed:>8,}{percent:>10}{row.alone:>8,}{row.alone_open:>25,}"
+            f"  {name:<{NAME_WIDTH}}{row.failed:>8,}{percent:>10}{row.alone:>8,}{row.alone_open:>25,}"
         )
     return lines
 

@@ -133,10 +133,14 @@ async def stage(
     transport: httpx.AsyncBaseTransport | None = None,
     prepare: Callable[[LoopbackMarket, LoopbackPushover], None] | None = None,
     wall_off_s: float = 0.0,
+    made: Market | None = None,
     **changes: Any,
 ) -> AsyncIterator[Stage]:
-    """A worker that starts ``start_s`` seconds after the open, on a wall clock that is off. Ends it in any case."""
-    made = market(episodes)
+    """A worker that starts ``start_s`` seconds after the open, on a wall clock that is off. Ends it in any case.
+
+    ``made`` is another market than the one of ``episodes``.
+    """
+    made = market(episodes) if made is None else made
     clock = PatientClock(session().open + round(start_s * SECOND), speed)
     own = PatientClock(clock.start, speed, clock.origin_ns, round(wall_off_s * SECOND))
     async with (

@@ -27,7 +27,11 @@ from tests.test_polygon_client import SELF_SIGNED
 from utils import ScaledClock
 from worker.heartbeat import Heartbeat
 
-BOMB = reply("200 OK", gzip.compress(gzip.compress(bytes(10_000_000))), "Content-Encoding: gzip, gzip")
+BOMB = reply(
+    "200 OK",
+    gzip.compress(gzip.compress(bytes(10_000_000), mtime=0), mtime=0),
+    "Content-Encoding: gzip, gzip",
+)
 
 
 async def test_a_body_without_end_is_cut() -> None:

@@ -29,12 +29,10 @@ from polygon_client import (
 )
 from tests.test_polygon_client import (
     BEGIN,
-    KEY,
     RULES,
     Place,
     Watch,
     first_prints,
-    frame,
     log_in,
     open_place,
     read_on,
@@ -43,6 +41,7 @@ from tests.test_polygon_client import (
     session,
     status,
 )
+from tests.wire import KEY, frame
 from utils import SystemClock
 
 PATIENT = RULES.model_copy(update={"stall_seconds": 20, "symbol_silence_seconds": 25})
@@ -90,6 +89,17 @@ async def test_a_symbol_that_rest_has_and_the_socket_does_not_send_is_a_stall_of
     end = max(covered.end for covered in watch.all(Covered) if covered.symbol == symbol)
     lacking = {start for start in first_prints(symbol) if began <= start < end} - known
     assert lacking == set(), "what was not sent was filled"
+
+
+@pytest.mark.parametrize(("silence_s", "is_asked"), [(19.9, False), (20.0, True)])
+async def test_a_symbol_is_asked_about_from_twenty_seconds_of_its_silence_on(
+    silence_s: float, is_asked: bool
+) -> None:
+    async with open_place(rules=RULES) as place:
+        feed, watch = place.stocks()
+        await seen(place, watch)
+        newest = feed._progress_at["IWM"]
+        assert feed._is_silent("IWM", newest + round(silence_s * SECOND)) is is_asked
 
 
 async def test_a_symbol_that_rest_has_not_either_is_left_alone_and_its_gap_filled_when_it_comes() -> None:

@@ -11,14 +11,16 @@ import shutil
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
 import main
 from events import Tick
-from record.disk import Taken
+from record.disk import DiskFile, Taken
 from record.folder import record_path
 from record.journal import Journal
 from record.lines import Entry, Header
@@ -132,6 +134,28 @@ def test_a_record_that_waits_too_long_ends_whole_and_stays_off(path: Path) -> No
     assert read(path).torn == 0
 
 
+class Watched(DiskFile):
+    """A file that notes which thread waits for the disk, and whether its folder's names were still to be put there."""
+
+    waits: ClassVar[list[tuple[bool, bool]]] = []
+
+    def sync(self) -> None:
+        is_loops = threading.current_thread() is threading.main_thread()
+        self.waits.append((is_loops, self._folder is not None))
+        super().sync()
+        assert self._folder is None
+
+
+async def test_neither_the_record_nor_its_folder_is_waited_for_on_the_loop(path: Path) -> None:
+    record = Journal(path, Watched)
+    record.begin(RULES, SESSION, at(0))
+    record.append(at(1), Tick(), [])
+    assert Watched.waits == []
+    assert await record.sync() and await record.sync()
+    assert Watched.waits == [(False, True), (False, False)]
+    record.close()
+
+
 async def test_a_sync_that_fails_is_a_fault(path: Path) -> None:
     disk = Disk()
     record = Journal(path, disk)
@@ -147,8 +171,10 @@ async def test_a_sync_that_fails_is_a_fault(path: Path) -> None:
 
 FULL_DISK = """
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import ClassVar
 from config import Rules
 from events import Tick
 from record.journal import Journal

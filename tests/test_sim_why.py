@@ -597,6 +597,8 @@ def test_the_report_of_a_day(folder: Path, capsys: pytest.CaptureFixture[str]) -
         "  fired                            1 ",
         "Stopped none: session closed, held, ",
         "How often each condition failed in the ",
+        "\n  five_minute_vwap  5-minute VWAP ",
+        "\n  spy_lag           SPY lag ",
         "alone, every gate open",
         "(every gate open, and every condition but one holds)",
         "Gaps (",

@@ -1,17 +1,24 @@
-"""The whole worker while REST answers wrongly in every way that once ended it or emptied its chain."""
+"""The whole worker while the vendor says what cannot be believed: answers of REST that once ended it or emptied its
+chain, quotes of yesterday, and a print that never was."""
 
 from __future__ import annotations
 
+import functools
 import json
 import ssl
 from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import structlog
 
+from events import SECOND
 from main import EXIT_OK
-from tests.stage import stage
+from sim.demo import EPISODES, SEED
+from sim.market import Market, SimBar
+from sim.server import Plan
+from tests.stage import BEGIN_S, Stage, session, stage
 
 
 class Spoiling(httpx.AsyncBaseTransport):
@@ -81,3 +88,87 @@ async def test_a_rest_that_answers_wrongly_ends_nothing_and_empties_no_chain(tmp
     found = {entry["event"] for entry in entries}
     assert {"chain_poll_failed", "chain_polled_again", "rest_close_failed"} <= found
     assert not {"chain_empty", "crashed"} & found
+
+
+SURGE_OVER_S = 110
+"""Market seconds after `BEGIN_S` by which the surge has made every condition hold for a minute."""
+
+
+class Yesterday(httpx.AsyncBaseTransport):
+    """The network, but every option quote is stamped so many hours ago, and still marked as real-time."""
+
+    def __init__(self, hours: int) -> None:
+        self._network = httpx.AsyncHTTPTransport()
+        self._ago_ns = hours * 3600 * 1_000_000_000
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Ask the network, and stamp the quotes anew."""
+        response = await self._network.handle_async_request(request)
+        if "/v3/snapshot/options/" not in request.url.path:
+            return response
+        body = json.loads(await response.aread())
+        await response.aclose()
+        for row in body["results"]:
+            row["last_quote"]["last_updated"] -= self._ago_ns
+        return httpx.Response(200, json=body)
+
+    async def aclose(self) -> None:
+        """Close the network."""
+        await self._network.aclose()
+
+
+async def test_quotes_of_yesterday_that_are_marked_real_time_buy_nothing_and_arm_nothing(
+    tmp_path: Path,
+) -> None:
+    """The other side of the limit, polled quotes of now that buy, is `test_main`'s plan without quotes."""
+    plan = Plan(option_channels=())
+    async with stage(tmp_path, transport=Yesterday(20), plan=plan, daily_summary=True) as play:
+        await play.until(lambda: play.market_s > SURGE_OVER_S, SURGE_OVER_S + 10, "the surge is over")
+        engine = play.worker.engine
+        assert engine is not None and engine.chain, "polls go well"
+        assert play.titles("BUY") == []
+        (armed,) = [message for message in play.pushover.messages if "armed" in message.title]
+        assert armed.title == "⚠️ IWM: armed, not all well"
+        assert "quotes" in armed.text.partition("Not well: ")[2].partition("\n")[0]
+        assert await play.stop() == EXIT_OK
+
+
+class OnePrint(Market):
+    """The made day, with one print of IWM on the socket that is 10 % off and has 100 times its volume."""
+
+    @functools.cached_property
+    def schedule(self) -> list[tuple[int, int, SimBar]]:
+        """What the socket sends. REST has the good bar."""
+        made = list(super().schedule)
+        since = self.session.open + (BEGIN_S + 20) * SECOND
+        place = next(
+            place
+            for place, (at, _, bar) in enumerate(made)
+            if at > since and bar.symbol == "IWM" and bar.end + 3 * SECOND > at
+        )
+        at, order, bar = made[place]
+        off = {name: round(getattr(bar, name) * 1.1, 2) for name in ("close", "high")}
+        made[place] = at, order, msgspec.structs.replace(bar, **off, volume=bar.volume * 100)
+        return made
+
+
+async def test_a_print_that_never_was_is_nobodys_spot_and_costs_no_later_signal(tmp_path: Path) -> None:
+    made = OnePrint(SEED, session(), episodes=EPISODES)
+    usual = made.spot(session().open + BEGIN_S * SECOND)
+    spots: set[float] = set()
+
+    def is_bought(play: Stage) -> bool:
+        engine = play.worker.engine
+        if engine is not None and engine.signals.price is not None:
+            spots.add(engine.signals.price)
+        return bool(play.titles("BUY"))
+
+    with structlog.testing.capture_logs() as logged:
+        async with stage(tmp_path, made=made) as play:
+            await play.until(lambda: is_bought(play), 120, "the BUY of the surge")
+            assert await play.stop() == EXIT_OK
+    assert [entry["text"][:7] for entry in logged if entry["event"] == "price_doubted"] == ["🤨 IWM $"]
+    assert spots and all(abs(spot / usual - 1) < 0.01 for spot in spots)
+    (buy,) = [message for message in play.pushover.messages if "BUY" in message.title]
+    assert float(buy.text.partition("IWM $")[2].partition(" ")[0]) in {round(spot, 2) for spot in spots}
+    assert "chain_empty" not in [entry["event"] for entry in logged]

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import ssl
+import subprocess
+import sys
 import time
 from collections import deque
 from collections.abc import AsyncIterator
@@ -17,9 +20,10 @@ import pytest
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
+import main
 from delivery.exchange import Reply
 from events import SECOND, HoldReason
-from main import EXIT_CRASHED, EXIT_LEASE, EXIT_OK, EXIT_REFUSED, Worker
+from main import EXIT_CONFIG, EXIT_CRASHED, EXIT_LEASE, EXIT_OK, EXIT_REFUSED, Worker
 from record.folder import record_path
 from sim.demo import SEED
 from sim.pushover import LoopbackPushover
@@ -30,6 +34,7 @@ from tests.virtual import VirtualClock
 from utils import ScaledClock
 from worker.heartbeat import Heartbeat, Pace, fault_of, signal_url
 
+ROOT = Path(main.__file__).parent
 NOW = session().open
 BEAT, START, FAIL = "GET /CanaryPath", "GET /CanaryPath/start", "POST /CanaryPath/fail"
 
@@ -283,6 +288,39 @@ async def test_a_refused_key_again_and_again_never_beats(tmp_path: Path) -> None
         assert server.asked == [FAIL] * 5
         assert server.bodies[0].startswith("exit 3: VendorRefused: The vendor refuses the key")
         assert KEY not in "".join(server.bodies)
+
+
+async def test_a_place_that_cannot_be_used_is_told_to_the_outside_watch(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "lease").write_text("somebody's own\n")
+    async with outside() as server:
+        assert await run_once(tmp_path, server.secret) == EXIT_CONFIG
+        assert server.asked == [FAIL]
+        assert server.bodies[0].startswith("exit 2: Misplaced: [Errno 22] It holds something else: ")
+
+
+@pytest.mark.parametrize(("name", "asked"), [("STOP_LOSS_PERCENT", [FAIL]), ("HEARTBEAT_URL", [])])
+async def test_a_bad_setting_is_told_to_the_outside_watch(
+    tmp_path: Path, name: str, asked: list[str]
+) -> None:
+    async with outside() as server:
+        address = server.secret.get_secret_value()
+        kept = {key: value for key, value in os.environ.items() if key in ("PATH", "TZ")}
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, str(ROOT / "main.py")),
+            cwd=tmp_path,
+            env={**kept, "HEARTBEAT_URL": address, name: "lots"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        out, err = await asyncio.wait_for(process.communicate(), 30)
+        assert (process.returncode, out) == (EXIT_CONFIG, b"")
+        assert err.startswith(b"Bad configuration:\n") and name.encode() in err
+        assert address.encode() not in err
+        assert server.asked == asked
+        assert [body[:44] for body in server.bodies] == [
+            "exit 2: bad configuration: POLYGON_API_KEY: "
+        ] * len(asked)
 
 
 async def test_one_flipped_bit_in_the_record_never_beats(tmp_path: Path) -> None:

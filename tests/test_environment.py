@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
+import resource
+import shutil
+import signal
 import ssl
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
+from datetime import date
 from pathlib import Path
 
 import httpx
@@ -22,6 +29,7 @@ import preflight
 import utils
 from checks import machine
 from events import SECOND
+from sim.places import Unusable, find
 from tests.test_config import KEYS
 
 ROOT = Path(__file__).parent.parent
@@ -277,6 +285,91 @@ def test_outputs_that_are_closed_full_or_gone_end_without_a_traceback(tmp_path: 
         assert done.returncode in (entry.EXIT_PIPE, entry.EXIT_CONFIGURATION)
 
 
+def test_a_console_that_has_gone_leaves_the_worker_its_status(tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    with subprocess.Popen(
+        [sys.executable, MAIN],
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], **KEYS, **LOOPBACK},
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+    ) as process:
+        os.close(writer)
+        os.read(reader, 1)
+        os.close(reader)
+        log = tmp_path / "iwm_momentum.log"
+        for _ in range(200):
+            if "No session now" in (said := log.read_text(encoding="utf-8")) or "Session 2" in said:
+                break
+            time.sleep(0.1)
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=30)
+    assert (process.returncode, errors) == (entry.EXIT_OK, "")
+    assert "👋 Stopped" in log.read_text(encoding="utf-8")
+
+
+def test_a_pipe_that_does_not_wait_is_waited_for(tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    if hasattr(fcntl, "F_SETPIPE_SZ"):
+        fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
+    with subprocess.Popen(
+        [sys.executable, DIAGNOSE, "--offline", "--json"],
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], **KEYS, **LOOPBACK},
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+    ) as process:
+        os.close(writer)
+        time.sleep(1.0)
+        with open(reader, "rb") as stream:
+            said = stream.read()
+        _, errors = process.communicate(timeout=30)
+    assert (process.returncode, errors) == (entry.EXIT_OK, "")
+    assert len(said) > 4096
+    assert said.endswith(b"}\n")
+
+
+def test_a_machine_that_gives_too_little_is_told_in_a_line(tmp_path: Path) -> None:
+    few, enough = entry.FILES_LEAST - 1, entry.FILES_LEAST
+
+    def limited(number: int, soft: int, hard: int) -> subprocess.CompletedProcess[str]:
+        return run(tmp_path, MAIN, "--version", preexec_fn=lambda: resource.setrlimit(number, (soft, hard)))
+
+    refused = limited(resource.RLIMIT_NOFILE, few, few)
+    assert (refused.returncode, refused.stdout) == (entry.EXIT_CONFIGURATION, "")
+    assert refused.stderr == (
+        "main.py: it may open only 63 files at once, and needs 64: raise the limit (ulimit -n)\n"
+    )
+    for soft, hard in ((enough, enough), (few, enough)):
+        assert limited(resource.RLIMIT_NOFILE, soft, hard).returncode == entry.EXIT_OK
+    starved = limited(resource.RLIMIT_AS, 30_000_000, 30_000_000)
+    assert starved.returncode != entry.EXIT_OK
+    assert "Traceback" not in starved.stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (MemoryError(), "memory"),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), "memory"),
+        (RuntimeError("can't start new thread"), "threads"),
+        (OSError(errno.EMFILE, "Too many open files"), "open no more files"),
+        (OSError(errno.ENFILE, "Too many open files in system"), "open no more files"),
+        (OSError(errno.ENOENT, "No such file or directory"), None),
+        (RuntimeError("a source of facts has ended"), None),
+        (ValueError("x"), None),
+    ],
+)
+def test_what_the_machine_refuses_is_told_from_a_fault_of_the_program(
+    error: Exception, words: str | None
+) -> None:
+    told = entry.shortage_text(error)
+    assert (told is None) if words is None else (told is not None and words in told and ": " in told)
+
+
 def test_what_a_file_or_a_variable_says_steers_no_terminal(tmp_path: Path) -> None:
     name = "2025-10-02\x1b[2J\u202e.jsonl"
     (tmp_path / name).write_text("no record\n")
@@ -432,6 +525,72 @@ def test_a_folder_that_may_not_be_searched_is_a_failing_line(tmp_path: Path, nob
         closed.chmod(0o700)
         (closed / "log").unlink()
         closed.rmdir()
+
+
+@pytest.mark.parametrize("locked", ["data", "data/sessions"])
+def test_a_folder_of_records_that_cannot_be_read_is_not_one_without_records(
+    locked: str, nobody: None
+) -> None:
+    home = Path(f"/tmp/iwm-unread-{os.getpid()}-{os.geteuid()}")
+    (home / "data" / "sessions").mkdir(parents=True)
+    try:
+        (home / locked).chmod(0)
+        for day in (None, date(2026, 11, 27)):
+            with pytest.raises(Unusable) as told:
+                find(home / "data", day, 0)
+            assert str(told.value) == (
+                f"{home}/data/sessions: cannot be looked through (Permission denied); let this user read it, "
+                "or name another folder"
+            )
+        (home / locked).chmod(0o700)
+        with pytest.raises(Unusable, match="no record in"):
+            find(home / "data", None, 0)
+    finally:
+        (home / locked).chmod(0o700)
+        shutil.rmtree(home)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can start another user's process")
+def test_another_users_record_and_log_are_told_by_the_checks() -> None:
+    home = Path(f"/tmp/iwm-foreign-{os.getpid()}")
+    record = home / "data" / "sessions" / "2026-11-27.jsonl"
+    record.parent.mkdir(parents=True)
+    try:
+        record.write_text("x", encoding="utf-8")
+        record.chmod(0)
+        (home / "iwm_momentum.log").touch()
+        (home / "iwm_momentum.log").chmod(0o666)
+        said = run(home, DIAGNOSE, "--offline", env={**KEYS, **LOOPBACK}, user=65534, group=65534)
+        assert said.returncode == entry.EXIT_FAILED
+        assert "✗ DATA_DIR: 2026-11-27.jsonl is damaged, or cannot be read (Permission denied)" in said.stdout
+        assert "⚠ LOG_FILE: " in said.stdout
+        assert (
+            f"not renamed when it is full: it would grow on — give this user the right to write {home}"
+            in said.stdout
+        )
+        said = run(home, DIAGNOSE, "--offline", env={**KEYS, **LOOPBACK})
+        assert "✓ LOG_FILE: " in said.stdout
+    finally:
+        shutil.rmtree(home)
+
+
+@pytest.mark.parametrize("kind", ["loop", "dangling", "file"])
+def test_what_stands_where_a_folder_should_be_is_a_failing_line(kind: str, tmp_path: Path) -> None:
+    place = tmp_path / "data"
+    if kind == "file":
+        place.touch()
+    else:
+        place.symlink_to("data" if kind == "loop" else "gone")
+    for command, status in (
+        ((DIAGNOSE, "--offline"), entry.EXIT_FAILED),
+        ((MAIN,), entry.EXIT_CONFIGURATION),
+    ):
+        done = run(tmp_path, *command, env={**KEYS, **LOOPBACK})
+        assert done.returncode == status
+        assert str(place) in done.stdout
+        assert "Traceback" not in done.stdout + done.stderr
+    if kind != "dangling":
+        assert run(tmp_path, DIAGNOSE, "why").stderr.count("cannot be looked through") == 1
 
 
 def test_a_clock_beyond_every_calendar_is_a_failing_line(

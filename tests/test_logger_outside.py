@@ -256,3 +256,11 @@ def test_a_console_that_takes_nothing_costs_lines_and_no_time(tmp_path: Path) ->
     assert whole[-1] == "INFO  the last\n"
     missing = re.findall(r"The console takes lines again, (\d+) are missing here\n", read.decode())
     assert missing == [str(2001 - len(whole))]
+
+
+@pytest.mark.parametrize(("key", "hidden"), [("k", 1), ("kEy12", 1), ("kEy123", 2)])
+def test_a_short_key_is_hidden_where_it_stands_alone(key: str, hidden: int) -> None:
+    said = logger.redactor([key])(f"key {key}: like back{key}ed")
+    assert said.count(logger.MASK) == hidden
+    assert said.startswith("key ***: like ")
+    assert logger.redactor([key])(f"https://a.com/?apiKey={key}&x=1") == "https://a.com/?apiKey=***&x=1"

@@ -355,9 +355,15 @@ class _RotatedFile(logging.handlers.RotatingFileHandler):
     def write(self, line: str) -> None:
         """Append a line, rotating first when it would not fit. Raises OSError."""
         if self.stream is not None and self._has_lost_its_name(self.stream):
+            left = self.stream
+            try:
+                self.stream = self._open()
+            except OSError:
+                # No new one can be made: the file that was moved away still takes the line.
+                self.emit(logging.makeLogRecord({"msg": line}))
+                raise
             with contextlib.suppress(OSError):  # what a full disk did not take was reported when it happened
-                self.stream.close()
-            self.stream = None
+                left.close()
         self.emit(logging.makeLogRecord({"msg": line}))
 
     def _has_lost_its_name(self, stream: IO[str]) -> bool:

@@ -506,9 +506,12 @@ class Worker:
             log.critical("vendor_refused", text=f"🛑 {refusal}")
             return EXIT_REFUSED
         if isinstance(first, Damage):
+            cure = "move the file out of the folder (a position in it is then forgotten)"
+            if not os.access(first.path, os.R_OK):
+                cure = "let this user read the file"
             text = (
-                f"🛑 {first}. It is kept as it is, and nothing is watched: look whether you hold a position, move the "
-                "file out of the folder (a position in it is then forgotten) and start again."
+                f"🛑 {first}. It is kept as it is, and nothing is watched: look whether you hold a position, {cure} "
+                "and start again."
             )
             log.critical("record_damaged", text=text)
             return EXIT_CRASHED

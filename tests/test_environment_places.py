@@ -105,6 +105,13 @@ def test_another_users_record_and_log_are_told_by_the_checks() -> None:
         )
         said = run(home, DIAGNOSE, "--offline", env={**KEYS, **LOOPBACK})
         assert "✓ LOG_FILE: " in said.stdout
+        (home / "data").chmod(0o777)
+        record.parent.chmod(0o777)
+        said = run(home, MAIN, env={**KEYS, **LOOPBACK}, user=65534, group=65534)
+        assert said.returncode == entry.EXIT_FAILED
+        assert "let this user read the file and start again" in said.stdout
+        assert "Traceback" not in said.stdout + said.stderr
+        assert record.read_bytes() == b"x"
     finally:
         shutil.rmtree(home)
 

@@ -56,11 +56,20 @@ _NAME_NEAR = 0.8
 NAME_BYTES, PATH_BYTES = 255, 4000
 """The longest name of a file, and the longest path, less what is appended to it: what Linux and macOS take."""
 
+ADDRESS_LENGTH = 2000
+"""The longest address. Browsers and servers take about that, and ours only 65,536 with what is appended."""
+
+SHARED_LENGTH = 8
+"""So many characters of a secret in a row make a value one that is not shown."""
+
 HOST_LENGTH = 253
 """The longest name of a host that can be asked for."""
 
 _LABEL = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 """A part of a host's name. The underscore is not for the public, but private networks use it."""
+
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[/\\]")
+"""How an address begins (``file:///``), or a drive of Windows. As a path, it would make a folder of that name here."""
 
 _WHOLE = re.compile(r"[+-]?[0-9]+(?:\.0+)?")
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
@@ -110,18 +119,19 @@ def _session_time(text: str) -> str:
 
 
 def _ticker(text: str) -> str:
-    text = text.strip().upper()
+    text = text.strip()
+    # Asked before upper case is made: "ß" would become "SS".
     if not (text.isascii() and text.replace(".", "").isalnum()) or len(text) > 10:
         raise ValueError("takes a ticker such as IWM")
-    return text
+    return text.upper()
 
 
 def _upper(value: object) -> object:
-    return value.strip().upper() if isinstance(value, str) else value
+    return value.strip().upper() if isinstance(value, str) and value.isascii() else value
 
 
 def _lower(value: object) -> object:
-    return value.strip().lower() if isinstance(value, str) else value
+    return value.strip().lower() if isinstance(value, str) and value.isascii() else value
 
 
 def _place(value: Path) -> Path:
@@ -129,10 +139,12 @@ def _place(value: Path) -> Path:
     if any(mark in text for mark in ("'", '"', "$", " #")) or not all(map(str.isprintable, _shown(text))):
         # What a shell or an editor would have taken off or filled in has come here as it stands.
         raise ValueError("takes a path without quotes, $, # behind a space, or control characters")
+    if _SCHEME.match(text):
+        raise ValueError("takes a path of this machine, not an address or a drive")
     try:
         place = value.expanduser()
     except RuntimeError:
-        raise ValueError("takes a place; whose home ~ is cannot be told on this machine") from None
+        raise ValueError("takes a path; this machine knows no home folder for its ~") from None
     encoded = os.fsencode(place)
     if len(encoded) > PATH_BYTES or any(len(part) > NAME_BYTES for part in encoded.split(b"/")):
         raise ValueError(f"takes a path whose names have at most {NAME_BYTES} bytes each")
@@ -428,6 +440,8 @@ def _split(text: str, example: str) -> SplitResult:
     # The parser drops line breaks and tabs without a word; nobody means them.
     if not text.isprintable() or " " in text or "\\" in text:
         raise ValueError(f"{wrong}, without blanks")
+    if len(text) > ADDRESS_LENGTH:
+        raise ValueError(f"{wrong}, of at most {ADDRESS_LENGTH} characters")
     try:
         parts = urlsplit(text)
         host, port = parts.hostname, parts.port
@@ -477,13 +491,8 @@ def _secret_url(value: SecretStr) -> SecretStr:
 
 def _polygon_key(value: SecretStr) -> SecretStr:
     text = value.get_secret_value()
-    if (
-        not text
-        or not text.isprintable()
-        or any(character.isspace() for character in text)
-        or not text.isascii()
-    ):
-        raise ValueError("takes your Massive (Polygon.io) API key, without spaces")
+    if not (text and text.isascii() and text.isprintable()) or " " in text:
+        raise ValueError("takes your Massive (Polygon.io) API key, in ASCII and without spaces")
     if any(mark in text for mark in "'\"$"):  # what a shell takes off, and `docker --env-file` leaves
         raise ValueError("takes your Massive (Polygon.io) API key, without quotes or $")
     return value
@@ -575,6 +584,19 @@ class Settings(Rules, BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Only what `load` passes counts, so that a test or the demo cannot be touched by the machine it runs on."""
         return (init_settings,)
+
+    @model_validator(mode="after")
+    def _log_apart(self) -> Self:
+        log, data = Path(os.path.abspath(self.log_file)), Path(os.path.abspath(self.data_dir))
+        if log in (data / "lease", Path(".env").absolute()) or (data / "sessions") in (
+            log,
+            *log.parents,
+        ):
+            raise ValueError(
+                f"LOG_FILE ({self.log_file}) must not be .env, the lease in DATA_DIR or a file of its sessions: "
+                "name a file of its own"
+            )
+        return self
 
     @property
     def rules(self) -> Rules:
@@ -847,11 +869,17 @@ def _got(variable: str, values: Mapping[str, str]) -> str:
     is_address = variable.endswith("_URL")
     if variable in SECRET_NAMES or (is_address and any(mark in value for mark in "@?#")):
         return "a value that is not shown"
-    if _KEY.search(value) or any(secret in value for secret in secrets if len(secret) >= 8):
+    if _KEY.search(value) or any(_shares(value, secret) for secret in secrets):
         return "a value that is not shown (it looks like a key)"
     if "://" in value and not is_address:
         return "a value that is not shown (it looks like an address)"
     return repr(value)
+
+
+def _shares(value: str, secret: str) -> bool:
+    """Whether a value holds a part of a secret: somebody has pasted it into the wrong line, or not all of it."""
+    starts = range(len(secret) - SHARED_LENGTH + 1)
+    return any(secret[start : start + SHARED_LENGTH] in value for start in starts)
 
 
 def _takes(variable: str) -> str:

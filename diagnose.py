@@ -42,7 +42,7 @@ if import_error is None:
     from config import Settings
     from events import SECOND
     from record.disk import DiskFile, Opener
-    from record.folder import record_path, records
+    from record.folder import Kind, look_through, record_path, records, shown
     from record.lease import Lease, LeaseHeld
     from utils import Clock
 
@@ -171,6 +171,8 @@ def check_modules(names: Sequence[str] = MODULES) -> list[Check]:
         try:
             importlib.import_module(name)
         except Exception as error:  # noqa: BLE001  (a module can fail in any way; it is named, and that is the check)
+            if shortage := entry.shortage_text(error):
+                return [Check("Modules", Mark.FAIL, *shortage.split(": ", 1))]
             text = f"{name}: {type(error).__name__}: {error}"
             failures.append(Check("Modules", Mark.FAIL, text, "the installation is incomplete: get it anew"))
     return failures or [Check("Modules", Mark.OK, f"all {len(names)} can be imported")]
@@ -350,9 +352,10 @@ def _check_data(
     if found[0].mark is not Mark.FAIL:
         fault = _write_fault(folder, DiskFile if opener is None else opener)
         if fault is not None:
-            text = f"DATA_DIR: {folder.absolute()} cannot be written ({fault})"
-            found = [Check("Places", Mark.FAIL, text, "make room, or repair the disk: no entries until then")]
+            found = [fault]
         found.append(_check_room(settings, free))
+    if folder.is_dir():
+        found += _record_faults(folder)
     if environment.get("RENDER"):
         found.append(_check_disk(folder, is_mount))
     return found
@@ -361,34 +364,76 @@ def _check_data(
 def _check_log(path: Path) -> Check:
     """The log. Raises OSError where its folder cannot even be looked at."""
     fault = _log_file_fault(path)
+    if fault is None and os.path.lexists(path):
+        return _check_rotation(path)
     if fault is None:
         return _check_folder("LOG_FILE", path, path.parent)
     text = f"LOG_FILE: {path.absolute()} {fault}"
     return Check("Places", Mark.FAIL, text, "name a plain file that this user may write")
 
 
+def _check_rotation(path: Path) -> Check:
+    """A log that is there and can be written: whether it can be renamed, too, when it is full."""
+    can_be = f"LOG_FILE: {path.absolute()} can be written"
+    if path.is_file() and not os.access(path.absolute().parent, os.W_OK | os.X_OK):
+        do = f"give this user the right to write {path.absolute().parent}"
+        return Check(
+            "Places", Mark.WARNING, f"{can_be}, but not renamed when it is full: it would grow on", do
+        )
+    return Check("Places", Mark.OK, can_be)
+
+
 def _nearest(folder: Path) -> Path:
-    """The folder itself, or the nearest one above it that exists."""
-    return next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    """The folder itself, or the nearest one above it that exists. A link that leads nowhere stands in the way, too."""
+    return next(path for path in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(path))
 
 
 def _check_folder(name: str, place: Path, folder: Path) -> Check:
     """Whether ``folder``, which ``place`` needs, is there or can be made, and may be written."""
-    shown = place.absolute()
+    absolute = place.absolute()
     nearest = _nearest(folder)
     if not nearest.is_dir():
-        text = f"{name}: {shown} cannot be used: {nearest} is a file, not a folder"
+        what = "a link that leads to no folder" if nearest.is_symlink() else "a file, not a folder"
+        text = f"{name}: {absolute} cannot be used: {nearest} is {what}"
         return Check("Places", Mark.FAIL, text, "name a folder that is one, or can be made")
     if not os.access(nearest, os.W_OK | os.X_OK):
-        text = f"{name}: {shown} cannot be written"
+        text = f"{name}: {absolute} cannot be written"
         return Check("Places", Mark.FAIL, text, f"give this user the right to write {nearest}")
     if nearest == folder.absolute():
-        return Check("Places", Mark.OK, f"{name}: {shown} can be written")
-    return Check("Places", Mark.OK, f"{name}: {shown} can be made")
+        return Check("Places", Mark.OK, f"{name}: {absolute} can be written")
+    return Check("Places", Mark.OK, f"{name}: {absolute} can be made")
 
 
-def _write_fault(folder: Path, opener: Opener) -> str | None:
+def _record_faults(folder: Path) -> list[Check]:
+    """Records that this user may not read, and a folder of them that cannot be looked through: each ends a start."""
+    try:
+        found = look_through(folder)
+    except OSError as error:
+        text = f"DATA_DIR: {error.filename or folder} cannot be looked through ({error.strerror})"
+        return [
+            Check("Places", Mark.FAIL, text, "give this user the right to read it: the worker does not start")
+        ]
+    do = "the worker may not start: a position may be recorded there"
+    return [
+        Check(
+            "Places",
+            Mark.FAIL,
+            f"DATA_DIR: {shown(item.path)} is damaged, or cannot be read ({item.reason})",
+            do,
+        )
+        for item in found
+        if item.kind is Kind.DAMAGED
+    ]
+
+
+def _write_fault(folder: Path, opener: Opener) -> Check | None:
     """Why a file cannot be written where records go; None when it can. The file is removed; no folder is made."""
+
+    def fault(place: Path, reason: str, do: str) -> Check:
+        text = f"DATA_DIR: {place.absolute()} cannot be written ({reason})"
+        return Check("Places", Mark.FAIL, text, do)
+
+    repair = "make room, or repair the disk: no entries until then"
     for place in (folder, record_path(folder, "").parent):
         if not place.is_dir():
             continue
@@ -403,10 +448,12 @@ def _write_fault(folder: Path, opener: Opener) -> str | None:
                     file.close()
             finally:
                 path.unlink(missing_ok=True)
+        except PermissionError:
+            return fault(place, "Permission denied", f"give this user the right to write {place.absolute()}")
         except OSError as error:
-            return error.strerror or type(error).__name__
+            return fault(place, error.strerror or type(error).__name__, repair)
         if taken < PROBE_BYTES:
-            return "No space left on device"
+            return fault(place, "No space left on device", repair)
     return None
 
 
@@ -479,11 +526,13 @@ def check_lease(folder: Path) -> tuple[Check, bool]:
     except LeaseHeld as held:
         text = f"lease: a copy is running on DATA_DIR ({held})"
         return Check(
-            "Places", Mark.WARNING, text, "well if it is the one you mean: a second ends with 4"
+            "Places", Mark.WARNING, text, "fine if you started it: a second copy ends with status 4"
         ), True
     except OSError as error:
         text = f"lease: cannot be taken ({error.strerror})"
-        do = f"give this user the right to write {folder.absolute()}/lease"
+        do = f"move away what stands at {folder.absolute()}/lease: the program makes its own"
+        if isinstance(error, PermissionError):
+            do = f"give this user the right to write {folder.absolute()}/lease"
         return Check("Places", Mark.FAIL, text, do), False
     lease.release()
     return Check("Places", Mark.OK, "lease: free, no copy runs on DATA_DIR"), False
@@ -730,6 +779,8 @@ def _check_program(
                 print(SOCKETS_WARNING, file=sys.stderr)
             checks += asyncio.run(_ask(settings, clock, asked))
     except Exception as error:
+        if shortage := entry.shortage_text(error):
+            return [*checks, Check("Machine", Mark.FAIL, *shortage.split(": ", 1))]
         name = type(error).__name__
         log.critical("crashed", text=f"🛑 The checks were ended by {name}: {error}", exc_info=error)
         checks.append(

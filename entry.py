@@ -7,8 +7,10 @@ It is loaded before anything that may be missing, so it knows the standard libra
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
+import select
 import signal
 import sys
 import threading
@@ -28,6 +30,9 @@ EXIT_OK, EXIT_FAILED, EXIT_CONFIGURATION = 0, 1, 2
 EXIT_INTERRUPTED, EXIT_PIPE = 130, 141
 """What a shell expects of a program that Ctrl-C ended, and of one whose reader has gone."""
 
+FILES_LEAST, FILES_ENOUGH = 64, 1024
+"""How many files the worker must be able to open (sockets count), and how many it asks for where it may."""
+
 FOLDER = os.path.dirname(os.path.realpath(__file__))
 
 
@@ -44,6 +49,8 @@ def begin(command: str, *, stops: bool = False, locks: bool = False, reports: bo
     """
 
     def at_import(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if shortage := shortage_text(error):
+            _refuse(command, shortage)
         if issubclass(kind, (ImportError, OSError, SyntaxError, EOFError, ValueError, KeyError)):
             # What an installation does that lacks a part, or has a damaged one.
             _refuse(command, missing_text(error))
@@ -78,7 +85,34 @@ def _refusal(locks: bool, *, any_python: bool) -> str | None:
         os.getcwd()
     except OSError as error:
         return f"the folder it was started in cannot be used ({error.strerror}): change to one that exists"
-    return platform_text() if locks else None
+    return platform_text() or _files_text() if locks else None
+
+
+def _files_text() -> str | None:
+    """Why too few files may be opened; None when there are enough. A limit that may be raised is raised."""
+    import resource  # noqa: PLC0415 - Windows has none, and has been refused by now
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if resource.RLIM_INFINITY != soft < FILES_ENOUGH:
+        wanted = FILES_ENOUGH if hard == resource.RLIM_INFINITY else min(hard, FILES_ENOUGH)
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+            soft = wanted
+    if resource.RLIM_INFINITY != soft < FILES_LEAST:
+        return f"it may open only {soft} files at once, and needs {FILES_LEAST}: raise the limit (ulimit -n)"
+    return None
+
+
+def shortage_text(error: BaseException) -> str | None:
+    """What this machine refuses the process, and where its limit is set; None for any other error."""
+    no_memory = isinstance(error, OSError) and error.errno == errno.ENOMEM
+    if no_memory or isinstance(error, MemoryError) or "failed to map segment" in str(error):
+        return "there is no memory left for it: give it more (ulimit -v, or the container's limit)"
+    if isinstance(error, RuntimeError) and "start new thread" in str(error):
+        return "it may start no more threads: raise the limit (ulimit -u, ulimit -v, or the container's)"
+    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+        return "it may open no more files: raise the limit (ulimit -n)"
+    return None
 
 
 def python_text() -> str:
@@ -132,6 +166,16 @@ class Unwritable(OSError):
     """Standard output or error takes nothing more: its disk is full, or its device is gone."""
 
 
+class _Patient(io.FileIO):
+    """A descriptor that is waited for where whoever started the process has made it one that does not wait."""
+
+    def write(self, data: Any) -> int:
+        """Write some of ``data``; returns how many bytes were taken."""
+        while (taken := super().write(data)) is None:
+            select.select((), (self,), ())
+        return taken
+
+
 class _Careful(io.TextIOWrapper):
     """Standard output that shows what a terminal would obey, and prints every character whatever the language is."""
 
@@ -175,8 +219,9 @@ def _prepare_streams() -> None:
         if stream is not None:
             stream.flush()
         at_once = bool(getattr(stream, "write_through", False))  # PYTHONUNBUFFERED
+        raw: Any = _Patient(number, "wb", closefd=False)
         careful = _Careful(
-            open(number, "wb", buffering=0 if at_once else -1, closefd=False),  # noqa: SIM115 - to the process's end
+            raw if at_once else io.BufferedWriter(raw),
             encoding="utf-8",
             errors="backslashreplace",
             line_buffering=getattr(stream, "line_buffering", True),
@@ -222,6 +267,12 @@ def run(main: Callable[[], int]) -> NoReturn:
         status = EXIT_FAILED
         with contextlib.suppress(OSError):  # it may be the one that takes nothing
             print(f"The output cannot be written: {error.strerror}", file=sys.stderr)
+    except (MemoryError, RuntimeError, OSError) as error:
+        shortage = shortage_text(error)
+        if shortage is None:
+            raise
+        status = EXIT_FAILED
+        print(f"It cannot go on: {shortage}", file=sys.stderr)
     except KeyboardInterrupt:
         status = EXIT_INTERRUPTED
     except SystemExit as ended:
@@ -243,6 +294,15 @@ def end(status: int) -> NoReturn:
     ):
         os._exit(status)
     sys.exit(status)
+
+
+def let_go() -> None:
+    """Drop what standard output and error no longer take: a console that has gone is no fault of the worker's."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            _silence(stream)
 
 
 def _silence(stream: Any) -> None:

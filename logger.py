@@ -71,6 +71,9 @@ SECRET_PART_LENGTH = 12
 BASE64_LENGTH = 8
 """Shortest run of base64 that is looked for: shorter ones occur by chance."""
 
+WORD_LENGTH = 6
+"""A shorter secret, which only a test or a slip has, is hidden where it stands alone: ``k`` stands in every word."""
+
 RUN_LENGTH = 10
 """Characters of a secret in a row that are hidden: what a cut or a line break leaves of a key is a part of it."""
 
@@ -210,7 +213,7 @@ def redactor(secrets: Sequence[str]) -> Callable[[str], str]:
     """
     parts = {part for secret in secrets for part in _parts(secret)}
     spellings = {form for part in parts for form in _spellings(part)}
-    known = re.compile("|".join(map(re.escape, sorted(spellings, key=len, reverse=True))) or r"(?!)")
+    known = re.compile("|".join(map(_pattern, sorted(spellings, key=len, reverse=True))) or r"(?!)")
     runs = frozenset(run for part in parts if "://" not in part for run in _runs(part))
 
     def redact(text: str) -> str:
@@ -222,6 +225,12 @@ def redactor(secrets: Sequence[str]) -> Callable[[str], str]:
         return _without_runs(text, runs)
 
     return redact
+
+
+def _pattern(spelling: str) -> str:
+    """A pattern that finds a spelling of a secret; a short one as a word of its own."""
+    found = re.escape(spelling)
+    return found if len(spelling) >= WORD_LENGTH else rf"(?<![A-Za-z0-9]){found}(?![A-Za-z0-9])"
 
 
 def _runs(text: str) -> Iterator[str]:
@@ -346,9 +355,15 @@ class _RotatedFile(logging.handlers.RotatingFileHandler):
     def write(self, line: str) -> None:
         """Append a line, rotating first when it would not fit. Raises OSError."""
         if self.stream is not None and self._has_lost_its_name(self.stream):
+            left = self.stream
+            try:
+                self.stream = self._open()
+            except OSError:
+                # No new one can be made: the file that was moved away still takes the line.
+                self.emit(logging.makeLogRecord({"msg": line}))
+                raise
             with contextlib.suppress(OSError):  # what a full disk did not take was reported when it happened
-                self.stream.close()
-            self.stream = None
+                left.close()
         self.emit(logging.makeLogRecord({"msg": line}))
 
     def _has_lost_its_name(self, stream: IO[str]) -> bool:

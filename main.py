@@ -507,9 +507,12 @@ class Worker:
             log.critical("vendor_refused", text=f"🛑 {refusal}")
             return EXIT_REFUSED
         if isinstance(first, Damage):
+            cure = "move the file out of the folder (a position in it is then forgotten)"
+            if not os.access(first.path, os.R_OK):
+                cure = "let this user read the file"
             text = (
-                f"🛑 {first}. It is kept as it is, and nothing is watched: look whether you hold a position, move the "
-                "file out of the folder (a position in it is then forgotten) and start again."
+                f"🛑 {first}. It is kept as it is, and nothing is watched: look whether you hold a position, {cure} "
+                "and start again."
             )
             log.critical("record_damaged", text=text)
             return EXIT_CRASHED
@@ -527,7 +530,7 @@ class Worker:
             )
             log.critical("place_unusable", text=text)
             return EXIT_CONFIG
-        log.critical("crashed", text=f"🛑 Crashed: {type(first).__name__}: {first}", exc_info=error)
+        _say_crashed(first, error)
         return EXIT_CRASHED
 
     # --- From session to session ---
@@ -1062,6 +1065,14 @@ class Worker:
         return logger.redactor(self.settings.secrets())(f"{type(first).__name__}: {first}")
 
 
+def _say_crashed(first: BaseException, error: Exception) -> None:
+    """Log what has ended the worker: ``first`` of what is in ``error``. What the machine refuses needs no traceback."""
+    if shortage := entry.shortage_text(first):
+        log.critical("machine_short", text=f"🛑 The machine has too little for this program: {shortage}")
+        return
+    log.critical("crashed", text=f"🛑 Crashed: {type(first).__name__}: {first}", exc_info=error)
+
+
 def _refusal(error: BaseException) -> VendorRefused | None:
     """A vendor's refusal among what has ended the worker."""
     refused = error.subgroup(VendorRefused) if isinstance(error, BaseExceptionGroup) else error
@@ -1269,11 +1280,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         log.warning("setting_doubtful", text=f"⚠️ {doubt}")
     try:
         return asyncio.run(work(settings, clock))
-    except Exception as error:
-        log.critical("crashed", text=f"🛑 Crashed: {type(error).__name__}: {error}", exc_info=error)
+    except Exception as error:  # noqa: BLE001 - the border: whatever crashed ends the process, with its reason
+        _say_crashed(error, error)
         return EXIT_CRASHED
     finally:
         logger.close()
+        entry.let_go()
 
 
 if __name__ == "__main__":

@@ -288,6 +288,8 @@ def run(arguments: argparse.Namespace) -> int:
         return verify(arguments.records, utils.utc_now())
     try:
         return asyncio.run(serve(arguments))
+    except BrokenPipeError:
+        raise  # whoever read it (`| head`) has seen enough
     except OSError as error:
         print(f"python -m sim serve: {error.strerror or error}", file=sys.stderr)
         return EXIT_FAILED

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import config
 import utils
-from record.folder import PACKED_SUFFIX, SUFFIX, date_of, misnamed, records
+from record.folder import PACKED_SUFFIX, SUFFIX, chosen, date_of, look_through, misnamed
 
 DATES_NAMED = 8
 DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
@@ -97,7 +97,7 @@ def find(place: Path | None, day: date | None, now: int) -> Found:
     folder = data_dir() if place is None else place
     if folder.name == "sessions" and not (folder / "sessions").is_dir():
         folder = folder.parent
-    by_date = {date_of(path): path for path in records(folder)}
+    by_date = {date_of(path): path for path in _records(folder)}
     if day is not None:
         if day.isoformat() in by_date:
             return Found(by_date[day.isoformat()], day.isoformat())
@@ -119,6 +119,17 @@ def find(place: Path | None, day: date | None, now: int) -> Found:
         newest,
         f"Today ({today}) has no record: this is the newest. {_today_text(now)}".strip(),
     )
+
+
+def _records(folder: Path) -> list[Path]:
+    """The records of a folder; none where it is not there yet. Raises Unusable for one that cannot be looked through."""
+    try:
+        return chosen(look_through(folder))
+    except OSError as error:
+        place = error.filename or folder / "sessions"
+        raise Unusable(
+            f"{place}: cannot be looked through ({_words(error)}); let this user read it, or name another folder"
+        ) from None
 
 
 def data_dir() -> Path:

@@ -58,7 +58,7 @@ def test_all_faults_are_reported_at_once() -> None:
         "DAILY_SUMMARY: got 'perhaps'; takes on or off (on/off): A quiet push at the open and one in the evening",
         "HARD_TIME_STOP: got '16:01'; takes a New York time after 09:30 and not after 16:00",
         "LOG_LEVEL: got 'loud'; takes one of DEBUG, INFO, WARNING, ERROR (level): Least level that is logged",
-        "POLYGON_API_KEY: got a value that is not shown; takes your Massive (Polygon.io) API key, without spaces",
+        "POLYGON_API_KEY: got a value that is not shown; takes your Massive (Polygon.io) API key, in ASCII and without spaces",
         "POLYGON_WS_URL: got 'ws://example.com'; takes wss://; plain ws:// is for loopback only",
         "PUSHOVER_TOKEN: got a value that is not shown; takes the 30 letters or digits that pushover.net shows",
         "PUSHOVER_USER_KEY: missing; takes your Pushover user or group key",
@@ -313,7 +313,7 @@ def test_home_stands_for_itself_in_places(monkeypatch: pytest.MonkeyPatch) -> No
     assert settings.log_file == Path("/made/home/logs/iwm.log")
     (fault,) = faults(DATA_DIR="~nobody_has_this_name/x")
     assert fault.startswith("DATA_DIR: got ")
-    assert "whose home ~ is cannot be told" in fault
+    assert "this machine knows no home folder for its ~" in fault
 
 
 def test_choices_are_taken_in_any_case() -> None:

@@ -271,3 +271,60 @@ def test_a_name_that_stands_twice_in_the_file_is_told(tmp_path: Path) -> None:
     assert config.doubts({}, path) == [f"STALL_SECONDS stands twice in {path}: line 4 counts, not line 1"]
     assert config.load(KEYS, path)[0].stall_seconds == 6
     assert config.doubts({}, write(tmp_path, "STALL_SECONDS=5\nSYMBOL=IWM\n")) == []
+
+
+# --- What others of the kind did ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SYMBOL", "ß"),
+        ("BENCHMARK", "ß"),
+        ("LOG_LEVEL", "ınfo"),
+        ("LOG_LEVEL", "ＩＮＦＯ"),
+        ("ON_SHUTDOWN", "Keep"),
+    ],
+)
+def test_upper_and_lower_case_make_no_other_word_of_a_value(name: str, value: str) -> None:
+    (fault,) = faults(**{name: value})
+    assert fault.startswith(f"{name}: got {value!r}; takes ")
+
+
+@pytest.mark.parametrize("value", ["file:///data", "C:\\data", "s3://bucket/data", "https://a.com/x"])
+def test_an_address_or_a_drive_is_no_place(value: str) -> None:
+    for name in ("DATA_DIR", "LOG_FILE"):
+        (fault,) = faults(**{name: value})
+        assert fault.startswith(f"{name}: got ")
+        assert fault.endswith("; takes a path of this machine, not an address or a drive")
+    assert load(DATA_DIR="da:ta", LOG_FILE="data:").data_dir == Path("da:ta")
+
+
+@pytest.mark.parametrize(
+    "log", ["data/lease", "data/sessions", "data/sessions/2026-11-30.jsonl", "./data/../data/lease", ".env"]
+)
+def test_the_log_is_not_written_over_what_the_program_keeps(log: str) -> None:
+    (fault,) = faults(LOG_FILE=log)
+    assert fault.startswith("LOG_FILE (")
+    assert fault.endswith(
+        "must not be .env, the lease in DATA_DIR or a file of its sessions: name a file of its own"
+    )
+    for other in ("data/iwm.log", "data/sessions.log", "data/lease.log"):
+        assert load(LOG_FILE=other).log_file == Path(other)
+
+
+def test_an_address_that_no_request_can_hold_is_refused() -> None:
+    begins = "https://hc.example.com/"
+    for name in ("HEARTBEAT_URL", "SECOND_CHANNEL_URL", "POLYGON_REST_URL"):
+        load(**{name: begins + "a" * (config.ADDRESS_LENGTH - len(begins))})
+        (fault,) = faults(**{name: begins + "a" * (config.ADDRESS_LENGTH - len(begins) + 1)})
+        assert fault.endswith("of at most 2000 characters")
+        assert "aaaa" not in fault
+
+
+@pytest.mark.parametrize("length", [7, 8, 15, 30])
+def test_a_part_of_a_key_in_another_line_is_not_shown(length: int) -> None:
+    for key in KEYS.values():
+        for start in (0, len(key) - length):
+            (fault,) = faults(STOP_LOSS_PERCENT=f"x{key[start : start + length]}")
+            assert (key[start : start + length] in fault) is (length < config.SHARED_LENGTH)

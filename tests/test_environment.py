@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
+import resource
+import signal
 import ssl
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -15,13 +20,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import config
-import diagnose
 import entry
 import main
 import preflight
 import utils
 from checks import machine
-from events import SECOND
 from tests.test_config import KEYS
 
 ROOT = Path(__file__).parent.parent
@@ -277,6 +280,91 @@ def test_outputs_that_are_closed_full_or_gone_end_without_a_traceback(tmp_path: 
         assert done.returncode in (entry.EXIT_PIPE, entry.EXIT_CONFIGURATION)
 
 
+def test_a_console_that_has_gone_leaves_the_worker_its_status(tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    with subprocess.Popen(
+        [sys.executable, MAIN],
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], **KEYS, **LOOPBACK},
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+    ) as process:
+        os.close(writer)
+        os.read(reader, 1)
+        os.close(reader)
+        log = tmp_path / "iwm_momentum.log"
+        for _ in range(200):
+            if "No session now" in (said := log.read_text(encoding="utf-8")) or "Session 2" in said:
+                break
+            time.sleep(0.1)
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=30)
+    assert (process.returncode, errors) == (entry.EXIT_OK, "")
+    assert "👋 Stopped" in log.read_text(encoding="utf-8")
+
+
+def test_a_pipe_that_does_not_wait_is_waited_for(tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    if hasattr(fcntl, "F_SETPIPE_SZ"):
+        fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
+    with subprocess.Popen(
+        [sys.executable, DIAGNOSE, "--offline", "--json"],
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], **KEYS, **LOOPBACK},
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+    ) as process:
+        os.close(writer)
+        time.sleep(1.0)
+        with open(reader, "rb") as stream:
+            said = stream.read()
+        _, errors = process.communicate(timeout=30)
+    assert (process.returncode, errors) == (entry.EXIT_OK, "")
+    assert len(said) > 4096
+    assert said.endswith(b"}\n")
+
+
+def test_a_machine_that_gives_too_little_is_told_in_a_line(tmp_path: Path) -> None:
+    few, enough = entry.FILES_LEAST - 1, entry.FILES_LEAST
+
+    def limited(number: int, soft: int, hard: int) -> subprocess.CompletedProcess[str]:
+        return run(tmp_path, MAIN, "--version", preexec_fn=lambda: resource.setrlimit(number, (soft, hard)))
+
+    refused = limited(resource.RLIMIT_NOFILE, few, few)
+    assert (refused.returncode, refused.stdout) == (entry.EXIT_CONFIGURATION, "")
+    assert refused.stderr == (
+        "main.py: it may open only 63 files at once, and needs 64: raise the limit (ulimit -n)\n"
+    )
+    for soft, hard in ((enough, enough), (few, enough)):
+        assert limited(resource.RLIMIT_NOFILE, soft, hard).returncode == entry.EXIT_OK
+    starved = limited(resource.RLIMIT_AS, 30_000_000, 30_000_000)
+    assert starved.returncode != entry.EXIT_OK
+    assert "Traceback" not in starved.stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (MemoryError(), "memory"),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), "memory"),
+        (RuntimeError("can't start new thread"), "threads"),
+        (OSError(errno.EMFILE, "Too many open files"), "open no more files"),
+        (OSError(errno.ENFILE, "Too many open files in system"), "open no more files"),
+        (OSError(errno.ENOENT, "No such file or directory"), None),
+        (RuntimeError("a source of facts has ended"), None),
+        (ValueError("x"), None),
+    ],
+)
+def test_what_the_machine_refuses_is_told_from_a_fault_of_the_program(
+    error: Exception, words: str | None
+) -> None:
+    told = entry.shortage_text(error)
+    assert (told is None) if words is None else (told is not None and words in told and ": " in told)
+
+
 def test_what_a_file_or_a_variable_says_steers_no_terminal(tmp_path: Path) -> None:
     name = "2025-10-02\x1b[2J\u202e.jsonl"
     (tmp_path / name).write_text("no record\n")
@@ -390,57 +478,3 @@ def test_a_folder_that_is_gone_is_told_by_every_command(tmp_path: Path) -> None:
         assert done.returncode == entry.EXIT_CONFIGURATION
         assert "the folder it was started in cannot be used (No such file or directory)" in done.stderr
         assert done.stderr.count("\n") == 1
-
-
-# --- Places ------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def nobody() -> Iterator[None]:
-    """Another user than root, whom nothing is forbidden."""
-    if os.geteuid() != 0:
-        yield
-        return
-    os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
-
-
-def test_a_folder_that_may_not_be_searched_is_a_failing_line(tmp_path: Path, nobody: None) -> None:
-    closed = Path(f"/tmp/iwm-closed-{os.getpid()}-{os.geteuid()}")
-    closed.mkdir()
-    try:
-        (closed / "log").touch()
-        closed.chmod(0)
-        settings_, _ = config.load(
-            {**KEYS, "DATA_DIR": str(closed / "data"), "LOG_FILE": str(closed / "log")}, None
-        )
-        checks = diagnose.check_places(settings_, {})
-        lease, is_running = diagnose.check_lease(settings_.data_dir)
-        assert [check.mark for check in (*checks, lease)] == [preflight.Mark.FAIL] * 3
-        assert checks[0].found == f"DATA_DIR: {closed}/data cannot be used (Permission denied)"
-        assert checks[1].found == f"LOG_FILE: {closed}/log cannot be used (Permission denied)"
-        assert not is_running
-        with pytest.raises(config.ConfigError) as caught:
-            config.load(KEYS, closed / ".env")
-        assert caught.value.faults == [
-            f"{closed}/.env: cannot be read (Permission denied); it takes a file that this user may read"
-        ]
-    finally:
-        closed.chmod(0o700)
-        (closed / "log").unlink()
-        closed.rmdir()
-
-
-def test_a_clock_beyond_every_calendar_is_a_failing_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    for name, value in {**KEYS, **LOOPBACK}.items():
-        monkeypatch.setenv(name, value)
-    beyond = 253_402_300_800 * SECOND  # the year 10,000
-    assert diagnose.main(["--offline"], utils.ScaledClock(beyond, 1.0)) == entry.EXIT_FAILED
-    shown = capsys.readouterr().out
-    assert "set this machine's clock (NTP)" in shown

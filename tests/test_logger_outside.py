@@ -211,11 +211,13 @@ def test_a_file_that_cannot_be_renamed_loses_no_line(start: Start, tmp_path: Pat
     (tmp_path / "iwm.log.5").rmdir()
     log.info("line", text="not tried yet")
     assert not (tmp_path / "iwm.log.1").exists()
-    os.truncate(path, logger.FILE_BYTES + logger.ROTATE_AGAIN_BYTES)
-    log.info("line", text="rotated")
-    assert path.read_text(encoding="utf-8").endswith("rotated\n")
-    assert path.stat().st_size < 100
-    assert (tmp_path / "iwm.log.1").exists()
+    written_on = 0
+    while not (tmp_path / "iwm.log.1").exists():
+        log.info("line", text="x" * 100_000)
+        written_on += 100_000
+        assert written_on < logger.ROTATE_AGAIN_BYTES + 200_000
+    assert written_on >= logger.ROTATE_AGAIN_BYTES
+    assert path.stat().st_size < 200_000
 
 
 def test_a_file_that_was_moved_away_is_begun_anew(start: Start, tmp_path: Path) -> None:
@@ -256,3 +258,35 @@ def test_a_console_that_takes_nothing_costs_lines_and_no_time(tmp_path: Path) ->
     assert whole[-1] == "INFO  the last\n"
     missing = re.findall(r"The console takes lines again, (\d+) are missing here\n", read.decode())
     assert missing == [str(2001 - len(whole))]
+
+
+@pytest.mark.parametrize(("key", "hidden"), [("k", 1), ("kEy12", 1), ("kEy123", 2)])
+def test_a_short_key_is_hidden_where_it_stands_alone(key: str, hidden: int) -> None:
+    said = logger.redactor([key])(f"key {key}: like back{key}ed")
+    assert said.count(logger.MASK) == hidden
+    assert said.startswith("key ***: like ")
+    assert logger.redactor([key])(f"https://a.com/?apiKey={key}&x=1") == "https://a.com/?apiKey=***&x=1"
+
+
+def test_a_file_that_was_moved_away_takes_the_lines_until_a_new_one_can_be_made(
+    start: Start, tmp_path: Path
+) -> None:
+    path = tmp_path / "logs" / "iwm.log"
+    stream = start(log_file=path)
+    log = structlog.get_logger("main")
+    log.info("line", text="one")
+    path.rename(tmp_path / "moved.log")
+    path.parent.rmdir()
+    path.parent.touch()  # so that no folder can be made
+    log.info("line", text="two")
+    log.info("line", text="three")
+    assert stream.getvalue().count("cannot be written") == 1
+    assert re.findall(r"one|two|three", (tmp_path / "moved.log").read_text(encoding="utf-8")) == [
+        "one",
+        "two",
+        "three",
+    ]
+    path.parent.unlink()
+    log.info("line", text="four")
+    assert path.read_text(encoding="utf-8").endswith("four\n")
+    assert "Log file is written again" in stream.getvalue()

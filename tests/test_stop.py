@@ -22,13 +22,13 @@ ROOT = Path(__file__).parent.parent
 
 
 @contextlib.contextmanager
-def worker(folder: Path, *, before: str = "") -> Iterator[subprocess.Popen[str]]:
+def worker(folder: Path, *, before: str = "", **more: str) -> Iterator[subprocess.Popen[str]]:
     """The worker's process, once it has said that it runs; ``before`` is run in it first."""
     program = f"{before}\nimport runpy, sys; sys.argv = ['main.py']; runpy.run_path({str(ROOT / 'main.py')!r}, run_name='__main__')"
     with subprocess.Popen(
         [sys.executable, "-c", program],
         cwd=folder,
-        env=environment(PYTHONPATH=str(ROOT)),
+        env=environment(PYTHONPATH=str(ROOT), **more),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

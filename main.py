@@ -95,6 +95,7 @@ from utils import (
     span_text,
     utc_iso,
 )
+from worker import heartbeat
 from worker.heartbeat import Heartbeat
 
 if _COLLECTS:
@@ -396,8 +397,9 @@ class Worker:
         """Clear while the feed is to be connected first: whatever else is asked keeps the loop from it."""
         self._sender = alerts.Sender(settings, clock, self._inbox.put_now, self._ask_of, transport)
         self._heart = Heartbeat(settings.heartbeat_url, clock, self._why_no_beat, transport)
-        self._left_untold = False
-        """Whether a stop has left a SELL or a safety push unsent."""
+        self._sender.gave_up = self._heart.tell
+        self._left_untold: list[str] = []
+        """The SELLs and safety pushes that a stop has left unsent."""
         self._has_started = False
         """Whether the start is over: what was left has been settled, and sessions follow one another."""
         self._stocks: StocksFeed | None = None
@@ -445,22 +447,33 @@ class Worker:
         )
         try:
             self._take_lease()
-        except (LeaseHeld, OSError) as error:
-            return self._failed(error)
+        except LeaseHeld as error:
+            return self._failed(error)  # the outside watch is the other copy's
+        except OSError as error:
+            return await self._fail(error)
         try:
             await self._run()
         except Exception as error:  # noqa: BLE001 - the border: whatever crashed ends the process, with its reason
-            status = self._failed(error)
-            await self._heart.fail(f"exit {status}: {self._why_failed(error)}")
-            return status
+            return await self._fail(error)
         else:
             if self._left_untold:
-                await self._heart.fail("stopped with a SELL or a safety push untold")
+                await self._heart.fail(
+                    f"stopped with a SELL or a safety push untold: {'; '.join(self._left_untold)}"
+                )
         finally:
             self._lease.release()
             await self._heart.close()
         log.info("stopped", text="👋 Stopped")
         return EXIT_OK
+
+    async def _fail(self, error: Exception) -> int:
+        """End by a fault: say so in the log and to the outside watch. Returns the exit status."""
+        status = self._failed(error)
+        if status != EXIT_LEASE:  # else another copy works, and tells the watch that it does
+            untold = "".join(f"; untold: {each}" for each in self._left_untold)
+            await self._heart.fail(f"exit {status}: {self._why_failed(error)}{untold}")
+        await self._heart.close()
+        return status
 
     async def _run(self) -> None:
         """The sessions, and beside them what outlives each: the sender and the heartbeat."""
@@ -492,7 +505,7 @@ class Worker:
                 try:
                     left = await self._sender.drain(patience)
                     self._take_rest()
-                    self._left_untold = any(alert.urgent for alert in left)
+                    self._left_untold = [alerts.named(alert) for alert in left if alert.urgent]
                 finally:
                     await self._close_desk()
                     for helper in helpers:
@@ -687,8 +700,14 @@ class Worker:
             self.desk.sum_up(self._clock.now())
         # Outcomes of the day's last alerts belong into its record: it stays open until nobody tries any more.
         await self._sleep_until(session.close + RECORD_OPEN_S * SECOND)
+        await self._await_acknowledgement(session_at(self._clock.now()).open - CONNECT_EARLY_S * SECOND)
         await self._close_desk()
         await self._tidy(TIDY_REAL_S)
+
+    async def _await_acknowledgement(self, end: int) -> None:
+        """Keep the record open while an emergency push may be acknowledged: at most 26 minutes, and until ``end`` (µs)."""
+        while self._sender.awaits_acknowledgement and self._clock.now() < end and not self._stopping.is_set():
+            await self._sleep_until(min(end, self._clock.now() + SECOND))
 
     # --- The record ---
 
@@ -723,6 +742,8 @@ class Worker:
         end = min(now + RECORD_OPEN_S * SECOND, session_at(now).open - CONNECT_EARLY_S * SECOND)
         while self._sender.pending and self._clock.now() < end and not self._stopping.is_set():
             await self._sleep_until(min(end, self._clock.now() + SECOND))
+        self._has_started = True  # what was left is told, and what is waited for now is no fault
+        await self._await_acknowledgement(session_at(self._clock.now()).open - CONNECT_EARLY_S * SECOND)
         self._take_rest()
         await self._close_desk()
 
@@ -1207,10 +1228,17 @@ def _settings() -> Settings:
     except ConfigError as error:
         faults = error.faults
     faults = faults + machine.faults(settings)
+    if settings is not None and faults:
+        _say_failed(settings, f"exit {EXIT_CONFIG}: {faults[0]}")
     if settings is None or faults:
         raise ConfigError(faults)
     machine.unify()
     return settings
+
+
+def _say_failed(settings: Settings, why: str) -> None:
+    """Tell the outside watch why no worker could be started, as far as that can be told."""
+    asyncio.run(heartbeat.say_failed(settings.heartbeat_url, logger.redactor(settings.secrets())(why)))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -1243,6 +1271,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return asyncio.run(work(settings, clock))
     except Exception as error:
         log.critical("crashed", text=f"🛑 Crashed: {type(error).__name__}: {error}", exc_info=error)
+        _say_failed(settings, f"exit {EXIT_CRASHED}: {type(error).__name__}: {error}")
         return EXIT_CRASHED
     finally:
         logger.close()

@@ -52,11 +52,11 @@ PAGES: Mapping[str, tuple[int, str, str, dict[str, str]]] = {
 """Answers of somebody in between, by name: status, body, type, headers. Nothing is accepted."""
 
 FAULTS = (
-    *("ok", "400", "429", "429 2100", "lost", "cut", "html", "endless", "gzip", "absurd receipt"),
+    *("ok", "400", "429", "429 2100", "lost", "cut", "html", "504", "endless", "gzip", "absurd receipt"),
     *PAGES,
 )
 """What ``answers`` may ask for: ``lost`` accepts and cuts the connection, ``cut`` cuts it without accepting, ``html``
-accepts and answers with a page, ``endless`` never ends its body, ``gzip`` sends 64 MB in 300 kB, ``absurd
+accepts and answers with a page, ``504`` accepts and a gateway says that it knows nothing of that, ``endless`` never ends its body, ``gzip`` sends 64 MB in 300 kB, ``absurd
 receipt`` accepts and gives one that fits no address, ``429 2100`` names a reset in that year. ``slow`` alone, or before
 another (``slow 500``), waits first."""
 
@@ -284,6 +284,9 @@ class LoopbackPushover:
         if fault == "html":
             self._note(request, fields, 200)
             return web.Response(text="<html>Welcome to the hotel</html>", content_type="text/html")
+        if fault == "504":
+            self._note(request, fields, 504)
+            return web.Response(status=504, text="<html>Gateway Time-out</html>", content_type="text/html")
         if fault == "absurd receipt":
             receipt = "r" * 40_000
         return self._answer(request, fields, 200, {"status": 1} | ({"receipt": receipt} if receipt else {}))

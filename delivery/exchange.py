@@ -32,6 +32,12 @@ KEEP_ALIVE_S = 120.0
 BODY_MAX = 65_536
 """Bytes of a body that are read. Pushover's longest known answer has 1 kB."""
 
+PARTS_MAX = 2_000
+"""Pieces in which a body may come: one of single bytes would cost 100 µs of the loop for each."""
+
+BREATH = 50
+"""Pieces read before other tasks get a turn."""
+
 SUCCESS = range(200, 300)
 """Statuses that say "done": a redirect does not."""
 
@@ -145,11 +151,14 @@ async def _body(response: httpx.Response, most: int) -> tuple[bytes, bool]:
         return b"", False
     if response.is_stream_consumed:  # a transport of a test's own brings its body along
         return response.content[:most], len(response.content) <= most
-    body = bytearray()
+    body, parts = bytearray(), 0
     async for part in response.aiter_raw():
         body += part
-        if len(body) > most:
+        parts += 1
+        if len(body) > most or parts > PARTS_MAX:
             return bytes(body[:most]), False
+        if parts % BREATH == 0:
+            await asyncio.sleep(0)
     return bytes(body), True
 
 

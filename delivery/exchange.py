@@ -7,8 +7,9 @@ encoded although `Accept-Encoding: identity` was sent is not read, so 5 kB canno
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
 import httpx
@@ -81,6 +82,20 @@ def failures() -> tuple[type[Exception], ...]:
     )
 
 
+@contextlib.contextmanager
+def out_of_groups() -> Iterator[None]:
+    """Raise one of `failures` by itself. anyio tries a name's addresses in a group, and all but OSError leave it as one."""
+    try:
+        yield
+    except ExceptionGroup as group:
+        if group.split(failures())[1] is not None:
+            raise
+        first: Exception = group
+        while isinstance(first, ExceptionGroup):
+            first = first.exceptions[0]
+        raise first from None
+
+
 def failure_words(error: Exception) -> str:
     """What went wrong with an exchange, in words. Never the error's own text, which may hold an address."""
     return f"{FAILURE_WORDS.get(type(error), 'the exchange failed')} ({type(error).__name__})"
@@ -137,11 +152,12 @@ async def _forget_location(response: httpx.Response) -> None:
 
 async def exchange(client: httpx.AsyncClient, request: httpx.Request, body_max: int = BODY_MAX) -> Reply:
     """Send a request and read its answer, at most ``body_max`` bytes. Raises one of `failures`; sets no time limit."""
-    response = await client.send(request, stream=True, follow_redirects=False)
-    try:
-        body, is_whole = await _body(response, body_max)
-    finally:
-        await response.aclose()
+    with out_of_groups():
+        response = await client.send(request, stream=True, follow_redirects=False)
+        try:
+            body, is_whole = await _body(response, body_max)
+        finally:
+            await response.aclose()
     return Reply(response.status_code, response.headers, body, is_whole)
 
 
@@ -166,7 +182,8 @@ async def close_client(client: httpx.AsyncClient) -> None:
     """Close a client's connections, for at most `CLOSE_S` real seconds. What that raises changes nothing any more."""
     try:
         async with asyncio.timeout(CLOSE_S):
-            await client.aclose()
+            with out_of_groups():
+                await client.aclose()
     except failures():
         return
 

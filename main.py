@@ -817,7 +817,12 @@ class Worker:
             self.desk = None
 
     async def _tidy(self, patience_s: float) -> None:
-        """Pack finished records and remove the oldest, in a thread; wait for that at most so long (real seconds)."""
+        """Pack finished records and remove the oldest, in a thread; wait for that at most so long (real seconds).
+
+        Not while stopping: an acknowledgement may be owed to the newest one, and the next start goes on with it.
+        """
+        if self._stopping.is_set():
+            return
         today = session_at(self._clock.now()).date
         action = partial(tidy, self.settings.data_dir, self.settings.keep_sessions, today)
         task = asyncio.create_task(in_thread("tidy", action))

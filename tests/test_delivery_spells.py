@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from itertools import pairwise
 
 import httpx
@@ -16,7 +17,7 @@ from alerts import Alert, alert_for
 from delivery.pushover import GATEWAY_STATUSES, Result
 from delivery.second_channel import CHANNEL
 from events import SECOND, AlertKind, AlertOutcome, FeedCause, FeedRecovered, MarkBack, MarkLost, Outcome
-from tests.test_alerts import CALL, ID, RULES, buy, sell, story, system
+from tests.test_alerts import CALL, ID, RULES, Story, buy, sell, story, system
 from tests.test_delivery_answers import NO, PAGE, answer
 from tests.test_delivery_any import World, world_of
 
@@ -130,12 +131,17 @@ def test_errors_of_an_answer_have_a_bound() -> None:
 # --- Time --------------------------------------------------------------------------------------------
 
 
+def has_tried(s: Story, attempts: int) -> bool:
+    """Whether so many attempts have been made."""
+    return s.attempts >= attempts
+
+
 async def test_a_step_of_the_clock_does_not_shorten_the_vendors_pause() -> None:
     async with story("500", "500", "500", speed=20) as s:
         s.sender.submit(sell(s.now()))
         steady: list[int] = []
         for attempts in (1, 2, 3, 4):
-            await s.until(lambda attempts=attempts: s.attempts >= attempts)
+            await s.until(partial(has_tried, s, attempts))
             steady.append(s.clock.steady())
             s.clock.go_on_from(s.now() + 120 * SECOND)
         assert all(later - earlier >= 4.5 * SECOND for earlier, later in pairwise(steady)), steady

@@ -1264,8 +1264,7 @@ class Sender:
             for task in tuple(self._side_tasks):
                 task.cancel()
             await asyncio.gather(*self._side_tasks, return_exceptions=True)
-            await self._pushover.close()
-            await self._second.close()
+            await asyncio.gather(self._pushover.close(), self._second.close())
 
     async def drain(self, seconds: float) -> list[Alert]:
         """Wait until all is told, at most ``seconds`` (real: the host's patience is), while `run` still runs.

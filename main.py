@@ -1127,11 +1127,20 @@ async def work(settings: Settings, clock: KeptClock) -> int:
     )
     status = EXIT_CRASHED
     try:
-        with Watchdog(loop):
+        with Watchdog(loop, partial(_end_by_watchdog, settings)):
             status = await worker.run()
     finally:
         deadline.start(END_REAL_S, status)
     return status
+
+
+def _end_by_watchdog(settings: Settings, status: int) -> None:
+    """End the process from the watchdog's thread, once the outside watch knows why, or cannot be told in time."""
+    why = f"exit {status}: the event loop has not turned for {WATCHDOG_REAL_S:.0f} s"
+    telling = threading.Thread(target=_say_failed, args=(settings, why), name="last words", daemon=True)
+    telling.start()
+    telling.join(heartbeat.FAIL_REAL_S)
+    os._exit(status)
 
 
 def _heed_signals(*actions: Callable[[], object]) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import random
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from main import EXIT_CONFIG, EXIT_OK, EXIT_REFUSED, Worker
 from record.folder import record_path, records
 from record.reader import read
 from sim.demo import SEED
-from tests.outside import outside
+from tests.outside import DRIP, outside, reply
 from tests.stage import KEY, TOKEN, USER, session, stage
 from tests.test_record_start import AFTER_S, DATE, bought, settings
 from tests.test_worker_heartbeat import FAIL, run_once
@@ -119,8 +120,7 @@ async def test_an_acknowledgement_is_recorded_though_the_session_is_over(
     with capture_logs() as logs:
         async with stage(tmp_path, start_s=86_400 - 3_600, speed=200) as play:
             await play.until(lambda: play.titles("SELL"), 60, "SELL")
-            receipt = play.pushover.messages[-1].receipt
-            assert receipt
+            (receipt,) = [push.receipt for push in play.pushover.messages if "SELL" in push.title]
             if is_restarted:
                 assert await play.stop() == EXIT_OK
                 assert outcomes(path) == [Outcome.ACCEPTED]
@@ -138,3 +138,35 @@ async def test_an_acknowledgement_is_recorded_though_the_session_is_over(
                 await play.stop()
     assert outcomes(path) == [Outcome.ACCEPTED, Outcome.ACKNOWLEDGED]
     assert [line["event"] for line in logs].count("sell_acknowledged") == 1
+
+
+# --- The watchdog ------------------------------------------------------------------------------------
+
+IMPORTS_REAL_S = 10.0
+"""How long a busy machine may take to import the worker."""
+
+HANGS = """
+import sys
+import time
+from pathlib import Path
+from pydantic import SecretStr
+import main
+from tests.test_record_start import settings
+
+main._end_by_watchdog(settings(Path(sys.argv[1]), heartbeat_url=SecretStr(sys.argv[2])), 1)
+"""
+
+
+@pytest.mark.parametrize(("answer", "at_most_s"), [(reply(), 5), (DRIP, 9)])
+async def test_the_watchdog_tells_the_outside_watch_before_it_ends_the_process(
+    tmp_path: Path, answer: bytes, at_most_s: float
+) -> None:
+    async with outside(answer) as server:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", HANGS, str(tmp_path), server.url), cwd=HERE
+        )
+        begun = time.monotonic()
+        assert await asyncio.wait_for(process.wait(), 60) == 1
+        assert time.monotonic() - begun < at_most_s + IMPORTS_REAL_S
+        assert server.asked == [FAIL]
+        assert server.bodies == ["exit 1: the event loop has not turned for 30 s"]

@@ -1170,6 +1170,9 @@ class Sender:
         self._in_session = False
         self._remaining: int | None = None
         self._limits_due = 0
+        self._is_stopping = False
+        self._last_ask_at: int | None = None
+        """When a stop asks, once, whether a refused SELL may be tried again, µs."""
         self._is_quota_untold = False
         """Whether the last question for the quota was not answered well: that is said once."""
         self._steady = steady_of(clock)
@@ -1278,6 +1281,8 @@ class Sender:
             if entry.attempts:
                 self._tell_elsewhere(entry)  # it has failed before: no time to wait for more of that
                 self._hurry(entry, seconds)
+        self._is_stopping = True
+        self._ask_once_more()
         soon = loop.call_later(seconds * DRAIN_SHARE, self._tell_rest_elsewhere)
         try:
             async with asyncio.timeout_at(end):
@@ -1313,7 +1318,20 @@ class Sender:
         """Whether something is being sent, or will be within so many real seconds, however the clock steps meanwhile."""
         end = self._clock.now() + int(seconds * self._clock.speed * SECOND)
         coming = (e.in_flight or e.due < end for e in self._outbox.entries)
-        return not self._ended and (bool(self._side_tasks) or any(coming))
+        last = self._last_ask_at
+        is_asked = last is not None and last == self._standing.ask_at and last < end
+        return not self._ended and (bool(self._side_tasks) or is_asked or any(coming))
+
+    def _ask_once_more(self) -> None:
+        """At a stop, ask in 5 s whether pushes are taken again, once: there are no 60 s for a SELL that was refused."""
+        is_owed = any(e.life.waits and e.alert.persistent for e in self._outbox.entries)
+        if not self._is_stopping or self._last_ask_at is not None or not is_owed:
+            return
+        stand = self._standing
+        if stand.mood is Mood.REFUSED and stand.ask_at is not None:
+            soon = max(self._clock.now(), stand.refused_at + outbox.RETRY_LEAST_S * SECOND)
+            self._last_ask_at = min(stand.ask_at, soon)
+            self._standing = msgspec.structs.replace(stand, ask_at=self._last_ask_at)
 
     def _tell_rest_elsewhere(self) -> bool:
         """Hand every SELL and safety push that is still untold to the second channel. Returns whether there was one."""
@@ -1609,6 +1627,7 @@ class Sender:
             self._outbox.postpone(entry, what.due)
             self._judge_hold()
             self._tell_elsewhere(entry)
+            self._ask_once_more()
         elif what.move is Move.WAIT:
             self._give_up(entry, answer.reason)
         else:
@@ -1820,6 +1839,7 @@ class Sender:
                 reason=answer.reason,
             )
         self._stand(new, answer.reason)
+        self._changed.set()
 
     async def _ask_quota(self, now: int) -> None:
         """Ask for the quota, which keeps the connection warm."""

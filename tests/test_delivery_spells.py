@@ -170,6 +170,21 @@ async def test_a_stop_tries_a_failed_sell_once_more() -> None:
         assert s.outcomes == [(AlertKind.SELL, Outcome.ACCEPTED, 4)]
 
 
+@pytest.mark.parametrize("when", ["before", "meanwhile"])
+@pytest.mark.parametrize("refusals", [1, 9])
+async def test_a_stop_asks_once_whether_a_refused_sell_may_be_tried_again(when: str, refusals: int) -> None:
+    async with story(*["400"] * refusals, speed=20) as s:
+        s.sender.submit(sell(s.now()))
+        if when == "before":
+            await s.until(lambda: s.logged("sell_refused"))
+        began = s.now()
+        left = await s.sender.drain(12)
+        assert bool(left) is (refusals > 1)
+        assert s.attempts == 2
+        assert s.now() - began < 20 * SECOND
+        assert not s.logged("drain_timed_out")
+
+
 # --- What was never told -----------------------------------------------------------------------------
 
 

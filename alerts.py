@@ -65,6 +65,7 @@ from utils import (
     share_price,
     signed_percent,
     span_text,
+    steady_of,
     strike_text,
 )
 
@@ -123,7 +124,8 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
 
     ``id`` is the position's for BUY and SELL, else the cause. ``position`` is the position it concerns, or empty.
     Times are µs of UTC, ``pay_limit`` is an option price; each is 0 where it has no meaning. ``repeat`` marks an alert
-    of which an earlier copy may have arrived.
+    of which an earlier copy may have arrived. ``spell`` names what an alarm warns of, such as the feed's blindness, and
+    ``ends`` is the spell that is over.
     """
 
     kind: AlertKind
@@ -139,6 +141,8 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     time_stop: int = 0
     give_up_at: int = 0
     repeat: bool = False
+    spell: str = ""
+    ends: str = ""
 
     @property
     def rank(self) -> Rank:
@@ -499,8 +503,19 @@ def _feed_alarmed(now: int, alarm: FeedAlarmed, rules: Rules) -> Alert:
     if symbol:
         title += f" ({named_cause(alarm.cause, symbol)})"
     return _system(
-        kind, now, named_cause(alarm.cause, symbol), title=title, lines=lines, position=alarm.position
+        kind,
+        now,
+        named_cause(alarm.cause, symbol),
+        title=title,
+        lines=lines,
+        position=alarm.position,
+        spell=_sight_spell(symbol, rules),
     )
+
+
+def _sight_spell(symbol: str, rules: Rules) -> str:
+    """What an alarm about ``symbol`` and the recovery from it have in common, while causes come and go."""
+    return "benchmark" if symbol and symbol == rules.benchmark else "feed"
 
 
 def _feed_recovered(now: int, recovered: FeedRecovered, rules: Rules) -> Alert:
@@ -525,6 +540,7 @@ def _feed_recovered(now: int, recovered: FeedRecovered, rules: Rules) -> Alert:
         title=title,
         lines=lines,
         position=recovered.position,
+        ends=_sight_spell(symbol, rules),
     )
 
 
@@ -537,7 +553,14 @@ def _mark_lost(now: int, lost: MarkLost, rules: Rules) -> Alert:
     )
     title = f"⚠️ {rules.symbol}: no price for the open position"
     return _system(
-        AlertKind.MARK_LOST, now, lost.id, title=title, lines=lines, position=lost.id, contract=lost.contract
+        AlertKind.MARK_LOST,
+        now,
+        lost.id,
+        title=title,
+        lines=lines,
+        position=lost.id,
+        contract=lost.contract,
+        spell=f"price {lost.id}",
     )
 
 
@@ -550,7 +573,14 @@ def _mark_back(now: int, back: MarkBack, rules: Rules) -> Alert:
     )
     title = f"✅ {rules.symbol}: price of the open position is back"
     return _system(
-        AlertKind.MARK_BACK, now, back.id, title=title, lines=lines, position=back.id, contract=back.contract
+        AlertKind.MARK_BACK,
+        now,
+        back.id,
+        title=title,
+        lines=lines,
+        position=back.id,
+        contract=back.contract,
+        ends=f"price {back.id}",
     )
 
 
@@ -708,6 +738,12 @@ def evening(now: int, rules: Rules, *, date: str, summary: Iterable[str]) -> Ale
     """The day's ``summary``, one line each; what does not fit is counted, and stands in the log."""
     title = f"🌙 {rules.symbol}: {date}"
     return _system(AlertKind.EVENING, now, date, title=title, lines=summary, position=None, priority=QUIET)
+
+
+def named(alert: Alert) -> str:
+    """The alert's title, and the position that it concerns."""
+    is_named = not alert.position or f"#{alert.position}" in alert.title
+    return alert.title if is_named else f"{alert.title} #{alert.position}"
 
 
 def repeated(alert: Alert) -> Alert:
@@ -933,6 +969,10 @@ class Entry:
         )
         self.is_told_elsewhere = False
         """Whether it was handed to the second channel."""
+        self.begun_at: int | None = None
+        """When the last attempt began, by a clock that nobody can set, µs."""
+        self.follows: Entry | None = None
+        """The alarm, still to be told, of which this is the end: it goes out after it, or not at all."""
         self.is_held_up = False
         """Whether the disk is so slow that an attempt has given its connection up."""
         self.under_way = False
@@ -1037,6 +1077,15 @@ class Outbox:
         """Entries of one lane that are not in flight."""
         return [e for e in self.entries if e.alert.urgent is urgent and not e.in_flight]
 
+    def alarm_of(self, alert: Alert) -> Entry | None:
+        """The newest alarm still to be told that ``alert`` says is over."""
+        alarms = [entry for entry in self.entries if alert.ends and entry.alert.spell == alert.ends]
+        return alarms[-1] if alarms else None
+
+    def followers(self, alarm: Entry) -> list[Entry]:
+        """What waits until an alarm is told."""
+        return [entry for entry in self.entries if entry.follows is alarm]
+
     def next(self, urgent: bool, now: int) -> Entry | None:
         """The most important entry of a lane that is due, the oldest of equals."""
         due = [e for e in self.waiting(urgent) if e.due <= now]
@@ -1058,6 +1107,9 @@ HELD_REAL_S = 0.1
 
 DUPLICATE_S = 60
 """An alert that says the same as one submitted this recently is dropped."""
+
+FOLLOWS_MOST_S = 3600
+"""How long the end of a spell waits for its alarm: far longer than the three attempts of one that is not persistent."""
 
 KEEP_WARM_S = 45
 """Pause between two questions for the quota in a session: they keep the connection open."""
@@ -1118,6 +1170,14 @@ class Sender:
         self._in_session = False
         self._remaining: int | None = None
         self._limits_due = 0
+        self._is_stopping = False
+        self._last_ask_at: int | None = None
+        """When a stop asks, once, whether a refused SELL may be tried again, µs."""
+        self._is_quota_untold = False
+        """Whether the last question for the quota was not answered well: that is said once."""
+        self._steady = steady_of(clock)
+        self.gave_up: Callable[[str], None] = lambda _: None
+        """Called with a line when a SELL or safety push is given up for good."""
 
     @property
     def healthy(self) -> bool:
@@ -1141,6 +1201,11 @@ class Sender:
     def pending(self) -> list[Alert]:
         """What is still to be told, the most important first."""
         return [entry.alert for entry in sorted(self._outbox.entries, key=lambda e: e.alert.rank)]
+
+    @property
+    def awaits_acknowledgement(self) -> bool:
+        """Whether an emergency push may still be acknowledged."""
+        return bool(self._receipts.open)
 
     def in_session(self, on: bool) -> None:
         """Keep the connection warm (``on``) or not."""
@@ -1170,9 +1235,19 @@ class Sender:
         entry = self._outbox.add(alert, now, written, tried)
         if alert.kind is AlertKind.SELL:
             self._settle_buy_of(entry)
+        self._line_up(entry)
         self._shed()
         self._judge_hold()
         self._wakes[alert.urgent].set()
+
+    def leave(self, alert: Alert) -> None:
+        """Name a SELL whose time is over before this start could tell it: an earlier one may have."""
+        log.critical("alert_left", text=f"🛑 Alert never delivered: {alert.title}", id=alert.id)
+        self.gave_up(f"never told: {named(alert)}")
+        outcome = AlertOutcome(
+            kind=alert.kind, id=alert.id, outcome=Outcome.UNSENT, attempts=0, channel=CHANNEL
+        )
+        self._post_beside(outcome, alert.title, text_at(alert, self._clock.now(), repeat=True))
 
     def ask_for(self, receipt: Receipt) -> None:
         """Go on asking for a receipt that an earlier start has left."""
@@ -1192,8 +1267,7 @@ class Sender:
             for task in tuple(self._side_tasks):
                 task.cancel()
             await asyncio.gather(*self._side_tasks, return_exceptions=True)
-            await self._pushover.close()
-            await self._second.close()
+            await asyncio.gather(self._pushover.close(), self._second.close())
 
     async def drain(self, seconds: float) -> list[Alert]:
         """Wait until all is told, at most ``seconds`` (real: the host's patience is), while `run` still runs.
@@ -1202,14 +1276,17 @@ class Sender:
         ended.
         """
         loop = asyncio.get_running_loop()
-        end_real = loop.time() + seconds
+        end = loop.time() + seconds
         for entry in tuple(self._outbox.entries):
             if entry.attempts:
                 self._tell_elsewhere(entry)  # it has failed before: no time to wait for more of that
+                self._hurry(entry, seconds)
+        self._is_stopping = True
+        self._ask_once_more()
         soon = loop.call_later(seconds * DRAIN_SHARE, self._tell_rest_elsewhere)
         try:
-            async with asyncio.timeout(seconds):
-                while self._works_within(end_real - loop.time()) or self._tell_rest_elsewhere():
+            async with asyncio.timeout_at(end):
+                while self._works_within(end - loop.time()) or self._tell_rest_elsewhere():
                     self._changed.clear()
                     await self._changed.wait()
         except TimeoutError:
@@ -1227,11 +1304,34 @@ class Sender:
                 log.error("alert_left_unsent", text=text, kind=alert.kind.value, id=alert.id)
         return left
 
-    def _works_within(self, real_seconds: float) -> bool:
-        """Whether something is being sent, or will be in so long. Real time: a step of the clock ends no patience."""
-        end = self._clock.now() + int(real_seconds * self._clock.speed * SECOND)
+    def _hurry(self, entry: Entry, seconds: float) -> None:
+        """Try a SELL that has failed once more within half of ``seconds`` (real): its usual pause of 30 s is too long."""
+        if not entry.alert.persistent or entry.life.waits or entry.in_flight:
+            return
+        now = self._clock.now()
+        due = outbox.due_once_taken(entry.life, now)
+        if due <= now + int(seconds / 2 * self._clock.speed * SECOND):
+            self._outbox.postpone(entry, min(entry.due, due))
+            self._wakes[True].set()
+
+    def _works_within(self, seconds: float) -> bool:
+        """Whether something is being sent, or will be within so many real seconds, however the clock steps meanwhile."""
+        end = self._clock.now() + int(seconds * self._clock.speed * SECOND)
         coming = (e.in_flight or e.due < end for e in self._outbox.entries)
-        return not self._ended and (bool(self._side_tasks) or any(coming))
+        last = self._last_ask_at
+        is_asked = last is not None and last == self._standing.ask_at and last < end
+        return not self._ended and (bool(self._side_tasks) or is_asked or any(coming))
+
+    def _ask_once_more(self) -> None:
+        """At a stop, ask in 5 s whether pushes are taken again, once: there are no 60 s for a SELL that was refused."""
+        is_owed = any(e.life.waits and e.alert.persistent for e in self._outbox.entries)
+        if not self._is_stopping or self._last_ask_at is not None or not is_owed:
+            return
+        stand = self._standing
+        if stand.mood is Mood.REFUSED and stand.ask_at is not None:
+            soon = max(self._clock.now(), stand.refused_at + outbox.RETRY_LEAST_S * SECOND)
+            self._last_ask_at = min(stand.ask_at, soon)
+            self._standing = msgspec.structs.replace(stand, ask_at=self._last_ask_at)
 
     def _tell_rest_elsewhere(self) -> bool:
         """Hand every SELL and safety push that is still untold to the second channel. Returns whether there was one."""
@@ -1247,6 +1347,29 @@ class Sender:
             return True
         self._seen[alert.fingerprint] = now
         return False
+
+    def _line_up(self, entry: Entry) -> None:
+        """Have the end of a spell wait while its alarm is still to be told: else the phone would hear it first.
+
+        Where the alarm was told elsewhere, its end is, too.
+        """
+        alarm = self._outbox.alarm_of(entry.alert)
+        if alarm is None:
+            return
+        entry.follows = alarm
+        entry.due = max(alarm.life.give_up_at, entry.due + FOLLOWS_MOST_S * SECOND)
+        if alarm.is_told_elsewhere:
+            self._tell_elsewhere(entry)
+
+    def _release(self, alarm: Entry, outcome: Outcome) -> None:
+        """An alarm is settled: what says that it is over goes out now, unless nobody was told of it."""
+        for entry in self._outbox.followers(alarm):
+            entry.follows = None
+            if outcome in (Outcome.ACCEPTED, Outcome.LOST):
+                self._outbox.postpone(entry, self._clock.now())
+                self._wakes[entry.alert.urgent].set()
+            else:
+                self._withdraw(entry, "nobody was told what it ends")
 
     def _settle_buy_of(self, sell: Entry) -> None:
         """A BUY that has not arrived is withdrawn by its SELL, and the SELL by that."""
@@ -1282,12 +1405,21 @@ class Sender:
         while True:
             wake.clear()
             entry = self._outbox.next(urgent, self._clock.now())
+            if entry is not None and (left := self._pause_left(entry)) > 0:
+                self._outbox.postpone(entry, self._clock.now() + left)
+                continue
             if entry is not None:
                 await self._attempt(entry)
                 self._changed.set()
                 continue
             waiting = self._outbox.waiting(urgent)
             await self._rest(wake, min((e.due for e in waiting), default=None))
+
+    def _pause_left(self, entry: Entry) -> int:
+        """What is left of the vendor's least pause since the last attempt, µs. A step of the clock does not shorten it."""
+        if entry.begun_at is None:
+            return 0
+        return entry.begun_at + outbox.RETRY_LEAST_S * SECOND - self._steady()
 
     async def _rest(self, wake: asyncio.Event, until: int | None) -> None:
         """Wait for ``wake``, or for the time ``until`` (µs) if there is one."""
@@ -1334,7 +1466,7 @@ class Sender:
             return  # settled while it could not be connected
         now = self._clock.now()
         if not entry.in_flight:
-            self._outbox.begin(entry, now)  # it was an attempt although it never got as far as the first byte
+            self._begin(entry, now)  # it was an attempt although it never got as far as the first byte
         self._follow(entry, answer, outbox.step(entry.life, answer.result, now))
 
     def _follow(self, entry: Entry, answer: Answer, what: Step) -> None:
@@ -1364,7 +1496,7 @@ class Sender:
     async def _clear(self, entry: Entry) -> None:
         """Return when an attempt may go out; raise Withheld when it may not.
 
-        From the obstacles to `Outbox.begin` nothing is awaited, so that nothing changes in between.
+        From the obstacles to `_begin` nothing is awaited, so that nothing changes in between.
         """
         if not await entry.written_within(HELD_REAL_S):
             entry.is_held_up = True
@@ -1374,7 +1506,11 @@ class Sender:
         now = self._clock.now()
         if obstacle := self._obstacle(entry, now):
             raise Withheld(obstacle)
+        self._begin(entry, now)
+
+    def _begin(self, entry: Entry, now: int) -> None:
         self._outbox.begin(entry, now)
+        entry.begun_at = self._steady()
 
     async def _await_disk(self, entry: Entry) -> None:
         """Wait on until it is known whether the decision is on the disk, but not for long."""
@@ -1491,6 +1627,7 @@ class Sender:
             self._outbox.postpone(entry, what.due)
             self._judge_hold()
             self._tell_elsewhere(entry)
+            self._ask_once_more()
         elif what.move is Move.WAIT:
             self._give_up(entry, answer.reason)
         else:
@@ -1533,6 +1670,7 @@ class Sender:
         text = f"🛑 Could not deliver after {entry.attempts} attempts: {alert.title} ({reason})"
         if alert.urgent:
             log.critical("could_not_deliver", text=text, kind=alert.kind.value, id=alert.id)
+            self.gave_up(f"never told: {named(alert)}")
         else:
             log.error("alert_given_up", text=text, kind=alert.kind.value, id=alert.id)
         self._tell_elsewhere(entry)
@@ -1565,6 +1703,7 @@ class Sender:
                 receipt=receipt,
             )
         )
+        self._release(entry, outcome)
         self._judge_hold()
 
     # What holds entries
@@ -1687,19 +1826,20 @@ class Sender:
         answer = await (self._pushover.validate() if question is Question.USER else self._pushover.limits())
         self._learn(answer)
         new = standing.answered(self._standing, answer, now, self._clock.now())
-        if new.mood is Mood.TAKEN:
+        if new.mood is Mood.TAKEN and self._standing.mood is not Mood.TAKEN:
             log.info(
                 "push_ready",
                 text=f"✓ Pushover takes our pushes (devices: {len(answer.devices)})",
                 devices=len(answer.devices),
             )
-        elif answer.result in (Result.FAILED, Result.LOST):
+        elif answer.result not in (Result.OK, Result.REFUSED):
             log.warning(
                 "push_question_failed",
                 text=f"⚠️ Pushover did not answer: {answer.reason}",
                 reason=answer.reason,
             )
         self._stand(new, answer.reason)
+        self._changed.set()
 
     async def _ask_quota(self, now: int) -> None:
         """Ask for the quota, which keeps the connection warm."""
@@ -1707,14 +1847,16 @@ class Sender:
         was_healthy = self._healthy
         answer = await self._pushover.limits()
         self._learn(answer)
-        if answer.result is Result.REFUSED:
+        if answer.result is not Result.OK:
+            # The quota is only a number. Whether pushes are taken is asked in its stead: an alert may be next.
             self._standing = standing.doubted(self._standing, now)
-        if answer.result is not Result.OK and was_healthy:
+        if answer.result is not Result.OK and was_healthy and not self._is_quota_untold:
             log.warning(
                 "push_question_failed",
                 text=f"⚠️ Pushover did not answer: {answer.reason}",
                 reason=answer.reason,
             )
+        self._is_quota_untold = answer.result is not Result.OK
 
     async def _ask_receipt(self, receipt: Receipt, now: int) -> None:
         self._receipts.asked(receipt, now)
@@ -1793,20 +1935,23 @@ class Sender:
         while True:
             now = self._clock.now()
             for entry in self._outbox.entries:
-                if now - entry.taken_at >= UNANSWERED_S * SECOND:
+                if now - entry.taken_at >= UNANSWERED_S * SECOND and entry.alert.urgent:
                     self._tell_elsewhere(entry)
             await self._clock.sleep(HOUSEKEEPING_S)
 
     def _tell_elsewhere(self, entry: Entry) -> bool:
         """Post a SELL or safety push that Pushover does not take to the second channel, once. Returns whether it is."""
         alert = entry.alert
-        if not alert.urgent or entry.is_told_elsewhere:
+        if not (alert.urgent or entry.follows is not None) or entry.is_told_elsewhere:
             return False
         entry.is_told_elsewhere = True
         outcome = AlertOutcome(
             kind=alert.kind, id=alert.id, outcome=Outcome.UNSENT, attempts=0, channel=CHANNEL
         )
-        return self._post_beside(outcome, alert.title, text_at(alert, self._clock.now(), alert.repeat))
+        is_posted = self._post_beside(outcome, alert.title, text_at(alert, self._clock.now(), alert.repeat))
+        for follower in self._outbox.followers(entry):
+            self._tell_elsewhere(follower)
+        return is_posted
 
     def _post_beside(self, outcome: AlertOutcome, title: str, text: str) -> bool:
         """Post a text to the second channel beside everything else; ``outcome`` is reported with what came of it."""

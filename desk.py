@@ -729,7 +729,7 @@ class Desk:
                 # Too old to act on, and it may have arrived: it counts as told, and the position stays.
                 self.take(now, _lost(alert, "older than its limit at the start"))
             else:
-                log.critical("alert_left", text=f"🛑 Alert never delivered: {alert.title}", id=alert.id)
+                self._sender.leave(alert)
                 self.take(now, _lost(alert, "its time was over at the start"))
 
     @property

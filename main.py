@@ -43,6 +43,7 @@ from typing import Any, TypeVar
 
 import httpx
 import structlog
+from pydantic import SecretStr
 
 import alerts
 import logger
@@ -95,6 +96,7 @@ from utils import (
     span_text,
     utc_iso,
 )
+from worker import heartbeat
 from worker.heartbeat import Heartbeat
 
 if _COLLECTS:
@@ -399,8 +401,9 @@ class Worker:
         """Clear while the feed is to be connected first: whatever else is asked keeps the loop from it."""
         self._sender = alerts.Sender(settings, clock, self._inbox.put_now, self._ask_of, transport)
         self._heart = Heartbeat(settings.heartbeat_url, clock, self._why_no_beat, transport)
-        self._left_untold = False
-        """Whether a stop has left a SELL or a safety push unsent."""
+        self._sender.gave_up = self._heart.tell
+        self._left_untold: list[str] = []
+        """The SELLs and safety pushes that a stop has left unsent."""
         self._has_started = False
         """Whether the start is over: what was left has been settled, and sessions follow one another."""
         self._stocks: StocksFeed | None = None
@@ -448,20 +451,33 @@ class Worker:
         )
         try:
             self._take_lease()
+        except LeaseHeld as error:
+            return self._failed(error)  # the outside watch is the other copy's
+        except OSError as error:
+            return await self._fail(error)
+        try:
             await self._run()
         except Exception as error:  # noqa: BLE001 - the border: whatever crashed ends the process, with its reason
-            status = self._failed(error)
-            if status != EXIT_LEASE:  # another copy is at work, and the outside watch may be its own
-                await self._heart.fail(f"exit {status}: {self._why_failed(error)}")
-            return status
+            return await self._fail(error)
         else:
             if self._left_untold:
-                await self._heart.fail("stopped with a SELL or a safety push untold")
+                await self._heart.fail(
+                    f"stopped with a SELL or a safety push untold: {'; '.join(self._left_untold)}"
+                )
         finally:
             self._lease.release()
             await self._heart.close()
         log.info("stopped", text="👋 Stopped")
         return EXIT_OK
+
+    async def _fail(self, error: Exception) -> int:
+        """End by a fault: say so in the log and to the outside watch. Returns the exit status."""
+        status = self._failed(error)
+        if status != EXIT_LEASE:  # else another copy works, and tells the watch that it does
+            untold = "".join(f"; untold: {each}" for each in self._left_untold)
+            await self._heart.fail(f"exit {status}: {self._why_failed(error)}{untold}")
+        await self._heart.close()
+        return status
 
     async def _run(self) -> None:
         """The sessions, and beside them what outlives each: the sender and the heartbeat."""
@@ -493,7 +509,7 @@ class Worker:
                 try:
                     left = await self._sender.drain(patience)
                     self._take_rest()
-                    self._left_untold = any(alert.urgent for alert in left)
+                    self._left_untold = [alerts.named(alert) for alert in left if alert.urgent]
                 finally:
                     await self._close_desk()
                     for helper in helpers:
@@ -691,8 +707,14 @@ class Worker:
             self.desk.sum_up(self._clock.now())
         # Outcomes of the day's last alerts belong into its record: it stays open until nobody tries any more.
         await self._sleep_until(session.close + RECORD_OPEN_S * SECOND)
+        await self._await_acknowledgement(session_at(self._clock.now()).open - CONNECT_EARLY_S * SECOND)
         await self._close_desk()
         await self._tidy(TIDY_REAL_S)
+
+    async def _await_acknowledgement(self, end: int) -> None:
+        """Keep the record open while an emergency push may be acknowledged: at most 26 minutes, and until ``end`` (µs)."""
+        while self._sender.awaits_acknowledgement and self._clock.now() < end and not self._stopping.is_set():
+            await self._sleep_until(min(end, self._clock.now() + SECOND))
 
     # --- The record ---
 
@@ -727,6 +749,8 @@ class Worker:
         end = min(now + RECORD_OPEN_S * SECOND, session_at(now).open - CONNECT_EARLY_S * SECOND)
         while self._sender.pending and self._clock.now() < end and not self._stopping.is_set():
             await self._sleep_until(min(end, self._clock.now() + SECOND))
+        self._has_started = True  # what was left is told, and what is waited for now is no fault
+        await self._await_acknowledgement(session_at(self._clock.now()).open - CONNECT_EARLY_S * SECOND)
         self._take_rest()
         await self._close_desk()
 
@@ -800,7 +824,12 @@ class Worker:
             self.desk = None
 
     async def _tidy(self, patience_s: float) -> None:
-        """Pack finished records and remove the oldest, in a thread; wait for that at most so long (real seconds)."""
+        """Pack finished records and remove the oldest, in a thread; wait for that at most so long (real seconds).
+
+        Not while stopping: an acknowledgement may be owed to the newest one, and the next start goes on with it.
+        """
+        if self._stopping.is_set():
+            return
         today = session_at(self._clock.now()).date
         action = partial(tidy, self.settings.data_dir, self.settings.keep_sessions, today)
         task = asyncio.create_task(in_thread("tidy", action))
@@ -1118,11 +1147,20 @@ async def work(settings: Settings, clock: KeptClock) -> int:
     )
     status = EXIT_CRASHED
     try:
-        with Watchdog(loop):
+        with Watchdog(loop, partial(_end_by_watchdog, settings)):
             status = await worker.run()
     finally:
         deadline.start(END_REAL_S, status)
     return status
+
+
+def _end_by_watchdog(settings: Settings, status: int) -> None:
+    """End the process from the watchdog's thread, once the outside watch knows why, or cannot be told in time."""
+    why = f"exit {status}: the event loop has not turned for {WATCHDOG_REAL_S:.0f} s"
+    telling = threading.Thread(target=_say_failed, args=(settings, why), name="last words", daemon=True)
+    telling.start()
+    telling.join(heartbeat.FAIL_REAL_S)
+    os._exit(status)
 
 
 def _heed_signals(*actions: Callable[[], object]) -> None:
@@ -1232,22 +1270,22 @@ def _settings() -> Settings:
 
 def _tell_outside(faults: Sequence[str]) -> None:
     """Tell the outside watch of a start that bad settings have ended. What is wrong with the watch is on the console."""
-    url, clock = heartbeat_address(), SystemClock()
-    if not url.get_secret_value():
-        return
+    _post_failure(heartbeat_address(), f"exit {EXIT_CONFIG}: bad configuration: {'; '.join(faults)}")
 
-    async def tell() -> None:
+
+def _say_failed(settings: Settings, why: str) -> None:
+    """Tell the outside watch why no worker could be started, as far as that can be told."""
+    _post_failure(settings.heartbeat_url, logger.redactor(settings.secrets())(why))
+
+
+def _post_failure(url: SecretStr, why: str) -> None:
+    """Post ``why`` to the outside watch, on a loop of its own whose resolver is not waited for."""
+
+    async def post() -> None:
         asyncio.get_running_loop().set_default_executor(entry.threads())
-        heart = Heartbeat(url, clock, lambda _: "")
-        await heart.fail(f"exit {EXIT_CONFIG}: bad configuration: {'; '.join(faults)}")
-        await heart.close()
+        await heartbeat.say_failed(url, why)
 
-    secrets = (url.get_secret_value(),)
-    logger.setup(level="INFO", log_format="console", log_file=None, secrets=secrets, clock=clock.now)
-    try:
-        asyncio.run(tell())
-    finally:
-        logger.close()
+    asyncio.run(post())
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -1282,6 +1320,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return asyncio.run(work(settings, clock))
     except Exception as error:  # noqa: BLE001 - the border: whatever crashed ends the process, with its reason
         _say_crashed(error, error)
+        _say_failed(settings, f"exit {EXIT_CRASHED}: {type(error).__name__}: {error}")
         return EXIT_CRASHED
     finally:
         logger.close()

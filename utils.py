@@ -397,6 +397,10 @@ class SteadyClock:
             if end <= self.now() or latest <= self._steady():
                 return
 
+    def steady(self) -> int:
+        """µs of this clock since some moment in the past: no step moves it."""
+        return self._steady()
+
     @property
     def is_compared(self) -> bool:
         """Whether the vendor's time is known well enough to say that there is no doubt."""
@@ -429,6 +433,11 @@ class SteadyClock:
             if after - before <= READ_WITHIN_US * self.speed:
                 break
         return wall, (before + after) // 2
+
+
+def steady_of(clock: Clock) -> Callable[[], int]:
+    """What measures a pause by this clock although its time may step; of a clock that never does, its time."""
+    return clock.steady if isinstance(clock, SteadyClock) else clock.now
 
 
 class SystemClock(SteadyClock):

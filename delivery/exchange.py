@@ -7,8 +7,9 @@ encoded although `Accept-Encoding: identity` was sent is not read, so 5 kB canno
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
 import httpx
@@ -31,6 +32,12 @@ KEEP_ALIVE_S = 120.0
 
 BODY_MAX = 65_536
 """Bytes of a body that are read. Pushover's longest known answer has 1 kB."""
+
+PARTS_MAX = 2_000
+"""Pieces in which a body may come: one of single bytes would cost 100 µs of the loop for each."""
+
+BREATH = 50
+"""Pieces read before other tasks get a turn."""
 
 SUCCESS = range(200, 300)
 """Statuses that say "done": a redirect does not."""
@@ -56,6 +63,20 @@ FAILURE_WORDS: Mapping[type[Exception], str] = {
 def failures() -> tuple[type[Exception], ...]:
     """Every exception of an exchange that is no fault of ours. Only asked for once something was raised."""
     return connection_faults()
+
+
+@contextlib.contextmanager
+def out_of_groups() -> Iterator[None]:
+    """Raise one of `failures` by itself. anyio tries a name's addresses in a group, and all but OSError leave it as one."""
+    try:
+        yield
+    except ExceptionGroup as group:
+        if group.split(failures())[1] is not None:
+            raise
+        first: Exception = group
+        while isinstance(first, ExceptionGroup):
+            first = first.exceptions[0]
+        raise first from None
 
 
 def failure_words(error: Exception) -> str:
@@ -114,11 +135,12 @@ async def _forget_location(response: httpx.Response) -> None:
 
 async def exchange(client: httpx.AsyncClient, request: httpx.Request, body_max: int = BODY_MAX) -> Reply:
     """Send a request and read its answer, at most ``body_max`` bytes. Raises one of `failures`; sets no time limit."""
-    response = await client.send(request, stream=True, follow_redirects=False)
-    try:
-        body, is_whole = await _body(response, body_max)
-    finally:
-        await response.aclose()
+    with out_of_groups():
+        response = await client.send(request, stream=True, follow_redirects=False)
+        try:
+            body, is_whole = await _body(response, body_max)
+        finally:
+            await response.aclose()
     return Reply(response.status_code, response.headers, body, is_whole)
 
 
@@ -128,11 +150,14 @@ async def _body(response: httpx.Response, most: int) -> tuple[bytes, bool]:
         return b"", False
     if response.is_stream_consumed:  # a transport of a test's own brings its body along
         return response.content[:most], len(response.content) <= most
-    body = bytearray()
+    body, parts = bytearray(), 0
     async for part in response.aiter_raw():
         body += part
-        if len(body) > most:
+        parts += 1
+        if len(body) > most or parts > PARTS_MAX:
             return bytes(body[:most]), False
+        if parts % BREATH == 0:
+            await asyncio.sleep(0)
     return bytes(body), True
 
 
@@ -140,7 +165,8 @@ async def close_client(client: httpx.AsyncClient) -> None:
     """Close a client's connections, for at most `CLOSE_S` real seconds. What that raises changes nothing any more."""
     try:
         async with asyncio.timeout(CLOSE_S):
-            await client.aclose()
+            with out_of_groups():
+                await client.aclose()
     except failures():
         return
 

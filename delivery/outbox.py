@@ -58,6 +58,10 @@ MOVES: Mapping[tuple[Result, Care], Move] = {
     (Result.FAILED, Care.ONCE): Move.RETRY,
     (Result.FAILED, Care.SAFETY): Move.RETRY,
     (Result.FAILED, Care.PERSISTENT): Move.RETRY_ON,
+    # Tried again as after any 5xx, but marked: the one before may have arrived.
+    (Result.UNCLEAR, Care.ONCE): Move.RETRY,
+    (Result.UNCLEAR, Care.SAFETY): Move.RETRY,
+    (Result.UNCLEAR, Care.PERSISTENT): Move.RETRY_ON,
     # A lost answer may have been an acceptance: a BUY is then not repeated, a SELL is, and says so.
     (Result.LOST, Care.ONCE): Move.LOST,
     (Result.LOST, Care.SAFETY): Move.LOST,
@@ -106,7 +110,7 @@ def step(attempts: Attempts, result: Result, now: int) -> Step:
     after = msgspec.structs.replace(
         attempts,
         care=Care.PERSISTENT if move is Move.WAIT else attempts.care,
-        may_have_arrived=attempts.may_have_arrived or result is Result.LOST,
+        may_have_arrived=attempts.may_have_arrived or result in (Result.LOST, Result.UNCLEAR),
         was_refused=attempts.was_refused or result is Result.REFUSED,
         waits=move is Move.WAIT,
     )

@@ -26,6 +26,12 @@ RECEIPT_LENGTH = 30
 OK_STATUSES = range(200, 300)
 REFUSED_STATUSES = range(400, 500)
 TOO_MANY = 429
+GATEWAY_STATUSES = frozenset({502, 504, 520, 524})
+"""What a gateway says once it has passed a request on: the service may have taken it. With 503, 521, 522 and 523 it
+did not get that far."""
+
+ERRORS_MAX = 8
+"""Errors of the vendor that are kept: each has its own cause, and more than two were never seen."""
 
 
 class Result(StrEnum):
@@ -36,6 +42,8 @@ class Result(StrEnum):
     """The service itself answered 4xx, or that its quota is used up."""
     FAILED = "failed"
     """It definitely was not accepted, and may be the next time: no connection, 5xx, a proxy's 403, a passing 429."""
+    UNCLEAR = "unclear"
+    """A gateway's word that the service gave it no good answer: it may have been accepted, and is tried again."""
     LOST = "lost"
     """It may have been accepted: the answer did not come, or could not be read."""
 
@@ -70,7 +78,9 @@ def read_answer(
     """What an answer says. ``content`` is empty when it was too much to read; ``scrubbed`` takes our keys out of a text."""
     body = _json_object(content)
     raw_errors = body.get("errors")
-    errors = tuple(scrubbed(error) for error in raw_errors) if isinstance(raw_errors, list) else ()
+    errors = (
+        tuple(scrubbed(error) for error in raw_errors[:ERRORS_MAX]) if isinstance(raw_errors, list) else ()
+    )
     remaining = whole(body.get("remaining"), headers.get("X-Limit-App-Remaining"))
     limit = whole(body.get("limit"), headers.get("X-Limit-App-Limit"))
     reset = whole(body.get("reset"), headers.get("X-Limit-App-Reset"))
@@ -114,6 +124,8 @@ def _judge(status: int, body: dict[str, Any], errors: str, *, is_spent: bool) ->
         return Result.FAILED, f"{status}, a passing limit"
     if status in REFUSED_STATUSES:
         return Result.FAILED, f"{status}, not in Pushover's words: a proxy or a network's page"
+    if status in GATEWAY_STATUSES and not _is_pushovers(body):
+        return Result.UNCLEAR, f"status {status} from a gateway: Pushover may have taken it"
     return Result.FAILED, f"status {status}"
 
 

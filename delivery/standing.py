@@ -100,9 +100,14 @@ def _told_quota(standing: Standing, answer: Answer, now: int) -> Standing:
     if answer.result is Result.REFUSED:
         fresh = msgspec.structs.replace(standing, mood=Mood.UNKNOWN, reset=None)
         return refused(standing if answer.is_spent else fresh, answer, now)
-    if answer.result is not Result.OK:
-        return msgspec.structs.replace(standing, ask_at=now + PROBE_S * SECOND)
     is_past = standing.reset is None or now >= standing.reset * SECOND
+    if answer.result is not Result.OK:
+        # A question that nobody answers must not hold pushes for longer than the reset says, or 10 minutes without one.
+        is_known = standing.reset is not None
+        later = msgspec.structs.replace(standing, ask_at=now + PROBE_S * SECOND)
+        if not is_past or not (is_known or now >= standing.refused_at + QUOTA_PROBE_S * SECOND):
+            return later
+        return msgspec.structs.replace(later, mood=Mood.REFUSED, question=Question.USER, reset=None)
     if answer.remaining or (answer.remaining is None and is_past):  # untold, only a push itself tells
         return msgspec.structs.replace(
             standing, mood=Mood.REFUSED, question=Question.USER, ask_at=now, reset=None

@@ -51,12 +51,18 @@ PAGES: Mapping[str, tuple[int, str, str, dict[str, str]]] = {
 }
 """Answers of somebody in between, by name: status, body, type, headers. Nothing is accepted."""
 
+AFTERWARDS: Mapping[str, tuple[int, str]] = {
+    "html": (200, "<html>Welcome to the hotel</html>"),
+    "504": (504, "<html>Gateway Time-out</html>"),
+}
+"""Answers of somebody in between to what has been accepted, by name: status and page."""
+
 FAULTS = (
-    *("ok", "400", "429", "429 2100", "lost", "cut", "html", "endless", "gzip", "absurd receipt"),
-    *PAGES,
+    *("ok", "400", "429", "429 2100", "lost", "cut", "endless", "gzip", "absurd receipt"),
+    *(*PAGES, *AFTERWARDS),
 )
 """What ``answers`` may ask for: ``lost`` accepts and cuts the connection, ``cut`` cuts it without accepting, ``html``
-accepts and answers with a page, ``endless`` never ends its body, ``gzip`` sends 64 MB in 300 kB, ``absurd
+accepts and answers with a page, ``504`` accepts and a gateway says that it knows nothing of that, ``endless`` never ends its body, ``gzip`` sends 64 MB in 300 kB, ``absurd
 receipt`` accepts and gives one that fits no address, ``429 2100`` names a reset in that year. ``slow`` alone, or before
 another (``slow 500``), waits first."""
 
@@ -281,9 +287,10 @@ class LoopbackPushover:
         receipt = self._accept(fields)
         if fault == "lost":
             return self._hang_up(request, fields)
-        if fault == "html":
-            self._note(request, fields, 200)
-            return web.Response(text="<html>Welcome to the hotel</html>", content_type="text/html")
+        if fault in AFTERWARDS:
+            status, text = AFTERWARDS[fault]
+            self._note(request, fields, status)
+            return web.Response(status=status, text=text, content_type="text/html")
         if fault == "absurd receipt":
             receipt = "r" * 40_000
         return self._answer(request, fields, 200, {"status": 1} | ({"receipt": receipt} if receipt else {}))

@@ -44,6 +44,8 @@ ANSWERS: dict[str, tuple[int, dict[str, Any]]] = {
     "quota": (429, {"json": NO, "headers": QUOTA}),
     "2100": (429, {"json": NO, "headers": {"X-Limit-App-Reset": "4102444800"}}),
     "500": (500, {"text": PAGE}),
+    "502": (502, {"text": PAGE}),
+    "504": (504, {"text": PAGE}),
 }
 LOSSES: dict[str, type[httpx.TransportError]] = {"no connection": httpx.ConnectError, "lost": httpx.ReadError}
 KINDS = st.sampled_from([*ANSWERS, *LOSSES, "slow ok", "slow 500", "slow lost"])

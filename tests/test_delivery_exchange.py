@@ -19,7 +19,7 @@ from structlog.testing import capture_logs
 
 import utils
 from alerts import Pushover
-from delivery.exchange import BODY_MAX, Caller, Failed, failure_words, failures
+from delivery.exchange import BODY_MAX, PARTS_MAX, Caller, Failed, failure_words, failures
 from delivery.pushover import Result
 from delivery.second_channel import SecondChannel
 from tests.outside import BAD_RECORD, DRIP, ENDLESS, outside, reply
@@ -110,15 +110,49 @@ async def test_an_odd_address_is_a_failure_and_no_crash(url: str) -> None:
         assert (await service.receipt("r" * 70_000)).result is Result.FAILED
 
 
-@pytest.mark.parametrize("proxy", ["socks://127.0.0.1:9", "socks5://127.0.0.1:9", "nonsense://x"])
+@pytest.mark.parametrize(
+    "proxy",
+    [
+        "socks://127.0.0.1:9",
+        "socks5://127.0.0.1:9",
+        "nonsense://x",
+        "http://user:CanaryWord@127.0.0.1:99999",  # refused by the socket, in a group of exceptions
+    ],
+)
 async def test_a_proxy_that_cannot_be_used_is_a_failure_and_no_crash(
     proxy: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ALL_PROXY", proxy)
     caller = Caller("http://192.0.2.1/")
-    with pytest.raises(Failed):
+    with pytest.raises(Failed) as failed:
+        await caller.ask("GET")
+    assert "Canary" not in str(failed.value)
+    await caller.close()
+    async with Pushover("http://192.0.2.1", SecretStr("t"), SecretStr("u"), exchange_s=2.0) as service:
+        assert (await service.post({"message": "m"})).result is Result.FAILED
+
+
+@pytest.mark.parametrize(("error", "is_outside"), [(OverflowError("x"), True), (AttributeError("x"), False)])
+async def test_a_group_of_failures_is_one_and_a_fault_of_our_own_is_not_hidden(
+    error: Exception, is_outside: bool
+) -> None:
+    def fail(request: httpx.Request) -> httpx.Response:
+        raise ExceptionGroup("in a task", [ExceptionGroup("in another", [error])])
+
+    caller = Caller("https://example.com/", httpx.MockTransport(fail))
+    with pytest.raises(Failed if is_outside else ExceptionGroup):
         await caller.ask("GET")
     await caller.close()
+
+
+async def test_a_body_of_single_bytes_is_cut_and_lets_others_run() -> None:
+    pieces = b"1\r\nx\r\n" * 20_000
+    async with outside(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + pieces) as server:
+        caller = Caller(server.url)
+        got = await caller.ask("GET")
+        assert PARTS_MAX <= len(got.body) <= PARTS_MAX + 1
+        assert not got.is_whole
+        await caller.close()
 
 
 async def test_a_proxy_that_refuses_the_tunnel_has_passed_nothing_on(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -91,6 +91,25 @@ def test_quota_that_is_not_told_counts_once_its_reset_is_past() -> None:
     assert answered(now, quota(None), at(700), at(700)).question is Question.USER
 
 
+@pytest.mark.parametrize(
+    ("reset_s", "asked_s", "question"),
+    [
+        (700, 699, Question.QUOTA),
+        (700, 700, Question.USER),
+        (None, 599, Question.QUOTA),
+        (None, 600, Question.USER),
+    ],
+)
+def test_a_quota_that_nobody_tells_holds_no_longer_than_its_reset(
+    reset_s: int | None, asked_s: int, question: Question
+) -> None:
+    now = refused(TAKEN, spent(None if reset_s is None else NOW // SECOND + reset_s), NOW)
+    for result in (NOTHING, Answer(result=Result.FAILED), Answer(result=Result.UNCLEAR)):
+        after = answered(now, result, at(asked_s), at(asked_s))
+        assert (after.question, after.ask_at) == (question, at(asked_s + 60))
+        assert after.takes_nothing
+
+
 def test_another_refusal_does_not_shorten_a_used_up_quota() -> None:
     now = refused(refused(TAKEN, spent(NOW // SECOND + 500), NOW), NO, at(100))
     assert (now.mood, now.ask_at) == (Mood.SPENT, at(500))

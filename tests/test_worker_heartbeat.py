@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import re
 import ssl
 import subprocess
 import sys
@@ -365,7 +366,8 @@ async def test_a_stop_that_leaves_a_sell_untold_names_it_and_says_fail(tmp_path:
                 play.pushover.answers.extend(["400"] * 9)
                 assert await play.stop() == EXIT_OK
         assert server.asked[-1] == FAIL
-        assert server.bodies[-1] == "stopped with a SELL or a safety push untold"
+        said = "stopped with a SELL or a safety push untold: 🚪 IWM 0DTE CALL — SELL #"
+        assert re.fullmatch(said + "[0-9a-f]{6}", server.bodies[-1])
     names = [line["event"] for line in logs]
     assert names.index("sell_refused") < names.index("sell_left_unsent") < names.index("stopped")
     assert [line["text"] for line in logs if line["event"] == "sell_left_unsent"] == [

@@ -1,11 +1,12 @@
 """The sign of life for an outside watch, which rings when it stops. It must never be fed by the fault it is there for.
 
 A beat comes only from a process that has been well for a minute: in a crash loop no start lives long enough. The
-first one is preceded by ``/start``; a worker that ends by a fault says ``/fail`` and why.
+first one is preceded by ``/start``; a worker that ends by a fault, or has given a SELL up, says ``/fail`` and why.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from urllib.parse import urlsplit, urlunsplit
 
@@ -15,7 +16,7 @@ from pydantic import SecretStr
 
 from delivery.exchange import Caller, Failed, Reply
 from events import SECOND
-from utils import Clock
+from utils import Clock, steady_of
 
 log = structlog.get_logger("heartbeat")
 
@@ -33,6 +34,9 @@ BODY_MAX = 4096
 
 WHY_MAX = 200
 """Characters of the line that says why."""
+
+OWED_MAX = 8
+"""Lines for ``/fail`` that may wait: a watch needs no more to ring."""
 
 SHOWN_MAX = 60
 """Characters of an answer that are shown."""
@@ -57,13 +61,17 @@ class Heartbeat:
         self._caller = Caller(url.get_secret_value(), transport, body_max=BODY_MAX)
         self._clock = clock
         self._judge = judge
-        self._pace = Pace(clock.now())
+        self._steady = steady_of(clock)
+        self._pace = Pace(self._steady())
+        self._owed: deque[str] = deque(maxlen=OWED_MAX)
+        """Lines that ``/fail`` is still to say."""
 
     async def run(self) -> None:
         """Beat until cancelled."""
         while self._caller.url:
-            now = self._clock.now()
-            why = self._judge(now)
+            while self._owed:
+                await self.fail(self._owed.popleft())
+            now, why = self._steady(), self._judge(self._clock.now())
             if self._pace.is_due(now, is_well=not why):
                 if not self._pace.has_begun:
                     await self._signal("GET", "start")
@@ -73,10 +81,14 @@ class Heartbeat:
                 log.warning("heartbeat_withheld", text=f"💔 No heartbeat: {why}", why=why)
             await self._clock.sleep(LOOK_S)
 
+    def tell(self, why: str) -> None:
+        """Have ``/fail`` say ``why`` at the next look, though the worker goes on. It holds no secret."""
+        self._owed.append(why)
+
     async def fail(self, why: str) -> None:
         """Say that the worker ends by a fault, within `FAIL_REAL_S`. ``why`` holds no secret."""
         if self._caller.url:
-            await self._signal("POST", "fail", " ".join(why.split())[:WHY_MAX], FAIL_REAL_S)
+            await self._signal("POST", "fail", one_line(why), FAIL_REAL_S)
 
     async def close(self) -> None:
         """Close its connection."""
@@ -95,8 +107,26 @@ class Heartbeat:
             log.warning("heartbeat_failed", text=f"💔 {name} {fault}: not counted")
 
 
+async def say_failed(url: SecretStr, why: str) -> None:
+    """Say ``why`` at ``/fail`` for a worker that could not be made. Where that fails, the watch rings by itself."""
+    if not url.get_secret_value():
+        return
+    caller = Caller(url.get_secret_value(), limit_s=FAIL_REAL_S - 1, body_max=BODY_MAX)
+    try:
+        await caller.ask("POST", signal_url(caller.url, "fail"), content=one_line(why))
+    except Failed:
+        return
+    finally:
+        await caller.close()
+
+
+def one_line(why: str) -> str:
+    """The reason as it is sent."""
+    return " ".join(why.split())[:WHY_MAX]
+
+
 class Pace:
-    """When a beat is due. All times are µs."""
+    """When a beat is due. All times are µs of a clock that no step moves: a step is no minute of work."""
 
     def __init__(self, now: int) -> None:
         self._looked_at = now

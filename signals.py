@@ -9,7 +9,7 @@ window of a minute and in one of a day.
 from __future__ import annotations
 
 import math
-from bisect import bisect_left, insort
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
 from typing import assert_never
@@ -75,14 +75,19 @@ class Closes:
     def __init__(self, seconds: int) -> None:
         self.newest = -1
         self.close: list[float | None] = [None] * seconds
+        self.seconds: list[int] = []
+        """The seconds that have a close, in order."""
 
     def put(self, index: int, bar: Bar) -> tuple[bool, bool]:
         """Store a bar. Returns whether its second is new, and whether it is the newest so far."""
         is_new = self.close[index] is None
         self.close[index] = bar.close
         if index <= self.newest:
+            if is_new:
+                insort(self.seconds, index)
             return is_new, False
         self.newest = index
+        self.seconds.append(index)
         return True, True
 
     def last(self, index: int, oldest: int) -> float | None:
@@ -97,6 +102,8 @@ class Closes:
 
     def drop(self, index: int) -> None:
         """Remove a second whose bar was refuted. ``newest`` does not go back."""
+        if self.close[index] is not None:
+            del self.seconds[bisect_left(self.seconds, index)]
         self.close[index] = None
 
 
@@ -144,8 +151,11 @@ class Tape(Closes):
             all_shares[after] = all_shares[after - 1] + shares
             all_notional[after] = all_notional[after - 1] + notional
             self.newest = index
+            self.seconds.append(index)
         else:
             is_new = self.close[index] is None
+            if is_new:
+                insort(self.seconds, index)
             holders = self._release(index, is_new)
         self.close[index] = bar.close
         self.price[index] = int(bar.close * PRICE_SCALE + 0.5)
@@ -409,7 +419,8 @@ class Level:
         self.refuted: dict[int, Bar | None] = {}
         """Seconds whose only bar so far was refuted, with that bar; None for a first print that was dropped."""
         self._lone: set[int] = set()
-        self._starts: set[int] = set()
+        self._starts: list[int] = []
+        """The seconds at which another level began, in order."""
         self.kept_apart = 0
         """How many bars were kept apart so far, including those confirmed later."""
         self.newest_apart: tuple[Bar, float] | None = None
@@ -425,11 +436,8 @@ class Level:
     @property
     def price(self) -> float | None:
         """The newest close; None if that is a first print which no other bar has confirmed."""
-        close = self.closes.close
-        for index in range(self.closes.newest, -1, -1):
-            if close[index] is not None:
-                return None if index in self._lone else close[index]
-        return None
+        seconds = self.closes.seconds
+        return None if not seconds or seconds[-1] in self._lone else self.closes.close[seconds[-1]]
 
     def is_known(self, index: int) -> bool:
         """Whether a bar of this second was seen before, even if no window holds it."""
@@ -525,7 +533,9 @@ class Level:
         if not kin:
             self._waiting[index] = Kept(bar, is_live, is_in=True)  # the next bar near it starts a level
             return {index: bar}
-        self._starts.add(min(index, *kin))
+        start = min(index, *kin)
+        if start not in self._starts:
+            insort(self._starts, start)
         found = {second: self._waiting.pop(second) for second in kin}
         return {index: bar, **{second: kept.bar for second, kept in found.items() if not kept.is_in}}
 
@@ -598,28 +608,25 @@ class Level:
     # --- The closes around a second ---
 
     def _before(self, index: int, *, across: bool = False) -> list[float]:
-        """The last closes before a second, the newest first; only those of its level unless ``across``."""
-        found: list[float] = []
-        for second in range(min(index - 1, self.closes.newest), -1, -1):
-            close = self.closes.close[second]
-            if close is not None:
-                found.append(close)
-                if len(found) == self._count:
-                    break
-            if second in self._starts and not across:
-                break
-        return found
+        """The last closes before a second, the newest first; of its level only unless ``across`` levels."""
+        seconds, starts = self.closes.seconds, self._starts
+        end = bisect_left(seconds, index)
+        first = max(0, end - self._count)
+        if starts and not across and (level := bisect_left(starts, index)):
+            first = max(first, bisect_left(seconds, starts[level - 1]))
+        return [self._known(second) for second in reversed(seconds[first:end])]
 
     def _after(self, index: int) -> list[float]:
         """The first closes after a second that are near it in time."""
-        found: list[float] = []
-        for second in range(index + 1, min(index + LONE_SECONDS, self.closes.newest) + 1):
-            close = self.closes.close[second]
-            if close is not None:
-                found.append(close)
-                if len(found) == self._count:
-                    break
-        return found
+        seconds = self.closes.seconds
+        first = bisect_right(seconds, index)
+        near = seconds[first : first + self._count]
+        return [self._known(second) for second in near if second <= index + LONE_SECONDS]
+
+    def _known(self, second: int) -> float:
+        close = self.closes.close[second]
+        assert close is not None, "the seconds are those that have one"
+        return close
 
     def _move(self, index: int, close: float) -> float:
         """How far a close lies from those around it, in percent."""

@@ -455,6 +455,41 @@ def test_a_doubted_price_is_logged_at_most_once_a_minute() -> None:
     ]
 
 
+# --- Its cost ---
+
+
+class Counting(list[Any]):
+    """The closes, counting how often one is looked at."""
+
+    looks = 0
+
+    def __getitem__(self, index: Any) -> Any:
+        self.looks += 1
+        return super().__getitem__(index)
+
+
+def test_a_late_start_on_a_day_that_trends_costs_no_more_for_the_hours_that_are_still_missing() -> None:
+    """Three live bars, and behind them a morning 4.6 % away: each of its bars once looked back over the whole hole."""
+    signals = Signals(Rules(), SESSION)
+    signals.level.closes.close = closes = Counting(signals.level.closes.close)
+    for second in range(20_000, 20_003):
+        signals.learn(bar(second, 225.0))
+    for second in range(2_000):
+        signals.learn(bar(second, 215.0 + second / 2_000, backfilled=True))
+    assert signals.price == 225.0
+    assert closes.looks < 100 * 2_003
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 23_399), ABSURD), min_size=20, max_size=60))
+def test_nor_does_a_flood_of_absurd_prints_over_the_whole_session(prints: list[tuple[int, float]]) -> None:
+    signals = Signals(Rules(), SESSION)
+    signals.level.closes.close = closes = Counting(signals.level.closes.close)
+    for second, close in prints:
+        signals.learn(bar(second, close))
+    assert closes.looks < 1_000 * len(prints)
+
+
 # --- Exactness ---
 
 

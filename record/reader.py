@@ -6,6 +6,7 @@ import errno
 import gzip
 import io
 import os
+import re
 import stat
 import zlib
 from collections.abc import Iterator, Sequence
@@ -16,6 +17,7 @@ from typing import IO, cast
 import msgspec
 
 from events import Closed, Decision, Opened, Withdrawn
+from record.disk import words
 from record.lines import (
     ARRAY,
     SCHEMA,
@@ -51,6 +53,13 @@ NAMED = b'"id":"'
 """What stands in each of these, and in few others: one search of a piece instead of three."""
 
 GZIP_MAGIC = b"\x1f\x8b"
+
+UNDECODABLE = (msgspec.MsgspecError, UnicodeError, RecursionError)
+"""What msgspec raises for a line that it cannot decode: text that is not UTF-8, and deep nesting, have errors of their
+own."""
+
+ENTRY_BEGINS = re.compile(rb"\[(?:\d+(?:,(?:\d+(?:,(?:\{.*)?)?)?)?)?", re.DOTALL)
+"""What a fact's line looks like wherever it is cut: ``[now,number,{``, and then the fact."""
 
 
 class Damage(Exception):
@@ -127,12 +136,15 @@ class Blocks:
         with open(open_record(self.path), "rb") as raw:
             found = os.fstat(raw.fileno())
             self.identity = (found.st_dev, found.st_ino)
-            self.is_packed = raw.peek(2)[:2] == GZIP_MAGIC
-            stream: IO[bytes] = cast(IO[bytes], gzip.GzipFile(fileobj=raw)) if self.is_packed else raw
             try:
+                self.is_packed = raw.peek(2)[:2] == GZIP_MAGIC
+                stream: IO[bytes] = cast(IO[bytes], gzip.GzipFile(fileobj=raw)) if self.is_packed else raw
                 yield from self._read(stream)
             except (EOFError, gzip.BadGzipFile, zlib.error) as error:
                 raise self._damage(f"the archive is broken ({error})") from error
+            except OSError as error:
+                # A read that fails does not name its file; whoever reports it must.
+                raise OSError(error.errno, words(error), str(self.path)) from error
 
     def _damage(self, reason: str) -> Damage:
         return Damage(self.path, self._lines + 1, reason)
@@ -204,7 +216,7 @@ class Reader:
                         yield entry
                         continue
                     header = decode_header(text)
-                except msgspec.MsgspecError as error:
+                except UNDECODABLE as error:
                     reason = f"written by another version, or not a record ({error})"
                     raise Damage(self.path, number, reason) from error
                 date = date or header.session.date
@@ -238,13 +250,16 @@ class Reader:
 def is_torn(line: bytes, *, is_first: bool) -> bool:
     """Whether a line that is not good is what a crash leaves of one: its beginning, then nothing or zero bytes.
 
-    A crash leaves no newline, and whatever does not begin as a line of ours was written by somebody else.
+    A crash leaves no newline, and whatever does not begin as a line of ours was written by somebody else. Zero bytes
+    alone do not say whose they are: the first line is on the disk moments after the start.
     """
     text = line.rstrip(b"\0")
     if b"\n" in line or b"\0" in text:
         return False
+    if is_first and not text:
+        return False
     begins_header = text.startswith(HEADER) or HEADER.startswith(text)
-    return begins_header if is_first else begins_header or text.startswith(ARRAY)
+    return begins_header or (not is_first and ENTRY_BEGINS.fullmatch(text) is not None)
 
 
 def read(path: Path) -> Record:
@@ -294,7 +309,7 @@ def glance(path: Path) -> Glance:
                 elif line.endswith(b"\n") and (OPENED in text or CLOSED in text or WITHDRAWN in text):
                     for decision in decode_entry(text).decisions:
                         position = _after(position, decision)
-            except msgspec.MsgspecError as error:
+            except UNDECODABLE as error:
                 if line.endswith(b"\n"):
                     raise Damage(path, number, f"not a line of a record ({error})") from error
     return Glance(header=header, open=position, is_packed=blocks.is_packed)

@@ -720,7 +720,10 @@ class Worker:
         for record in left.unsettled:
             if record.header is not None and not self._stopping.is_set():
                 await self._settle(record.path, record.header)
-        await self._tidy(0.0 if left.own is not None else TIDY_REAL_S)
+        if (
+            not self._sender.pending
+        ):  # else a SELL is still owed to a record: packed, no start would look for it there
+            await self._tidy(0.0 if left.own is not None else TIDY_REAL_S)
 
     async def _settle(self, path: Path, header: Header) -> None:
         """Bring the record of a session that is over to its end, under its own rules. Raises Damage or OSError."""

@@ -169,7 +169,7 @@ def pack(path: Path) -> Path:
     _check_whole(path)
     packed = path.with_name(path.name + ".gz")
     if place_of(packed) is not None:
-        if not _is_beginning(packed, path):
+        if not is_beginning(packed, path):
             raise FileExistsError(errno.EEXIST, f"another file stands at {packed.name}")
         packed.unlink()  # an earlier packing, cut off before it removed the other
     with _published(packed) as raw, gzip.GzipFile(fileobj=raw, mode="wb", filename="", mtime=0) as stream:
@@ -221,7 +221,7 @@ def _check_whole(path: Path) -> None:
         raise Damage(path, lines + 1, "empty" if not lines else f"{reader.torn} bytes at its end are torn")
 
 
-def _is_beginning(packed: Path, path: Path) -> bool:
+def is_beginning(packed: Path, path: Path) -> bool:
     """Whether a packed record holds what an unpacked one begins with, and nothing else."""
     pairs = zip_longest(_lines(packed), _lines(path))
     try:

@@ -16,7 +16,7 @@ from typing import IO, cast
 
 import msgspec
 
-from events import Closed, Decision, Opened, Withdrawn
+from events import AlertKind, AlertOutcome, Closed, Opened, Withdrawn
 from record.disk import words
 from record.lines import (
     ARRAY,
@@ -46,8 +46,8 @@ RECORD_MAX = 512 * 1024 * 1024
 HEADER = b'{"type":"header","schema":'
 """What a header's line begins with."""
 
-OPENED, CLOSED, WITHDRAWN = b'"type":"opened"', b'"type":"closed"', b'"type":"withdrawn"'
-"""What stands in a line with a decision about a position."""
+WEIGHTY = (b'"type":"opened"', b'"type":"closed"', b'"type":"withdrawn"', b'"type":"alertoutcome"')
+"""What stands in a line with a decision about a position, or with what became of an alert."""
 
 NAMED = b'"id":"'
 """What stands in each of these, and in few others: one search of a piece instead of three."""
@@ -280,11 +280,47 @@ def first_header(path: Path) -> Header | None:
 
 
 class Glance(msgspec.Struct, frozen=True, kw_only=True):
-    """What a start must know of a record before it folds it: its newest header and the position that it leaves open."""
+    """What a start must know of a record before it folds it.
+
+    ``header`` is the one under which the position was opened that it leaves ``open``; without one, the newest.
+    """
 
     header: Header | None
     open: Opened | None
     is_packed: bool
+    untold: frozenset[str]
+    """Positions of which nothing says what became of their SELL."""
+    told: frozenset[str]
+    """Positions of which it says that, maybe for another day's record."""
+
+
+class _Looked:
+    """What has been seen of a record so far."""
+
+    def __init__(self) -> None:
+        self.header: Header | None = None
+        self.open: Opened | None = None
+        self.opened_under: Header | None = None
+        self.sold: set[str] = set()
+        self.told: set[str] = set()
+
+    def see(self, entry: Entry) -> None:
+        """Take in a fact and its decisions."""
+        event = entry.event
+        if isinstance(event, AlertOutcome) and event.kind is AlertKind.SELL and not event.channel:
+            self.told.add(event.id)
+        for decision in entry.decisions:
+            match decision:
+                case Opened():
+                    self.open, self.opened_under = decision, self.header
+                case Closed():
+                    self.open = None
+                    self.sold.add(decision.id)
+                case Withdrawn():
+                    self.open = None
+                    self.sold.discard(decision.id)
+                case _:
+                    pass
 
 
 def glance(path: Path) -> Glance:
@@ -293,9 +329,7 @@ def glance(path: Path) -> Glance:
     Checksums are not compared: only a `Reader` says that a record is good. Raises OSError, or Damage for what cannot be
     a record at all.
     """
-    header: Header | None = None
-    position: Opened | None = None
-    blocks, before = Blocks(path), 0
+    blocks, before, seen = Blocks(path), 0, _Looked()
     for piece in blocks.pieces():
         number, before = before, before + piece.count(b"\n")
         if not (HEADER in piece or NAMED in piece):
@@ -305,25 +339,19 @@ def glance(path: Path) -> Glance:
             text = line[:-SEAL_BYTES]
             try:
                 if text.startswith(HEADER):
-                    header = decode_header(text)
-                elif line.endswith(b"\n") and (OPENED in text or CLOSED in text or WITHDRAWN in text):
-                    for decision in decode_entry(text).decisions:
-                        position = _after(position, decision)
+                    seen.header = decode_header(text)
+                elif line.endswith(b"\n") and any(word in text for word in WEIGHTY):
+                    seen.see(decode_entry(text))
             except UNDECODABLE as error:
                 if line.endswith(b"\n"):
                     raise Damage(path, number, f"not a line of a record ({error})") from error
-    return Glance(header=header, open=position, is_packed=blocks.is_packed)
-
-
-def _after(position: Opened | None, decision: Decision) -> Opened | None:
-    """The open position after a decision."""
-    match decision:
-        case Opened():
-            return decision
-        case Closed() | Withdrawn():
-            return None
-        case _:
-            return position
+    return Glance(
+        header=seen.header if seen.open is None else seen.opened_under,
+        open=seen.open,
+        is_packed=blocks.is_packed,
+        untold=frozenset(seen.sold - seen.told),
+        told=frozenset(seen.told),
+    )
 
 
 def is_of(header: Header, symbol: str) -> bool:

@@ -32,6 +32,7 @@ from record.journal import Journal
 from record.lease import Lease
 from record.lines import Entry, Header
 from record.reader import Reader, read
+from sim import verify
 from sim.demo import SEED
 from tests import made_day
 from tests.stage import KEY, TOKEN, USER, Stage, session, stage
@@ -235,6 +236,17 @@ async def test_a_position_of_a_session_that_is_over_is_closed_at_once_whatever_t
     (closed,) = decisions(path, Closed)
     assert closed.reason is ExitReason.TIME_STOP
     assert closed.late > 0
+
+
+@pytest.mark.parametrize("days", [1, 56, 800])
+def test_a_record_that_is_settled_after_a_long_pause_verifies(path: Path, days: int) -> None:
+    made = made_day.Made(path)
+    now = session().open + days * 86_400 * SECOND
+    made.start(now, Rules(), session())
+    made.tell(now, Tick())
+    made.journal.close()
+    assert [type(one) for one in made.decisions].count(Closed) == 1
+    assert "2 starts" in verify.check(path)
 
 
 async def test_a_sell_that_was_owed_when_the_next_session_began_is_told_after_a_crash(

@@ -116,16 +116,21 @@ def records(data_dir: Path) -> list[Path]:
 
 
 def misnamed(data_dir: Path) -> dict[str, str]:
-    """Files that are named as a record and hold another session: by the date in their name, what is wrong, in words."""
+    """What is named as a record and is none: by the date in its name, what is wrong, in words."""
     try:
         found = look_through(data_dir)
     except OSError:
         return {}
-    return {
-        date_of(item.path): f"{item.path}: {item.reason}, not of {date_of(item.path)}"
-        for item in found
-        if item.kind is Kind.FOREIGN and item.reason.startswith(HOLDS)
-    }
+    wrong: dict[str, str] = {}
+    for path, kind, reason in found:
+        if kind is Kind.FOREIGN and path.name.endswith((SUFFIX, PACKED_SUFFIX)) and _is_date(date_of(path)):
+            what = (
+                f"{reason}, not of {date_of(path)}"
+                if reason.startswith(HOLDS)
+                else f"is {reason}, not a record"
+            )
+            wrong[date_of(path)] = f"{path}: {what}"
+    return wrong
 
 
 def chosen(found: list[Found]) -> list[Path]:

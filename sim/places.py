@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import config
 import utils
-from record.folder import PACKED_SUFFIX, SUFFIX, date_of, misnamed, records
+from record.folder import PACKED_SUFFIX, SUFFIX, chosen, date_of, look_through, misnamed
 
 DATES_NAMED = 8
 DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
@@ -97,7 +97,10 @@ def find(place: Path | None, day: date | None, now: int) -> Found:
     folder = data_dir() if place is None else place
     if folder.name == "sessions" and not (folder / "sessions").is_dir():
         folder = folder.parent
-    by_date = {date_of(path): path for path in records(folder)}
+    try:
+        by_date = {date_of(path): path for path in chosen(look_through(folder))}
+    except OSError as error:
+        raise Unusable(f"{folder / 'sessions'} cannot be looked through: {_words(error)}") from None
     if day is not None:
         if day.isoformat() in by_date:
             return Found(by_date[day.isoformat()], day.isoformat())

@@ -173,6 +173,9 @@ UNUSABLE = frozenset({errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP})
 WATCHDOG_REAL_S = 30.0
 """A loop that has not turned for this long will not turn again."""
 
+LAST_WORDS_REAL_S = 1.0
+"""How long the log may take for what is said before the process is ended."""
+
 STOPPED_SHARE = 1 / 3
 """The watchdog's own wait took longer than asked by this share of its limit: the process was stopped, not its loop."""
 
@@ -255,6 +258,13 @@ class Inbox:
         return event
 
 
+def _say_last(words: Callable[[], object]) -> None:
+    """Say what a process says before it is ended, and wait for that a moment only: its log may be on the stuck disk."""
+    telling = threading.Thread(target=words, name="last words", daemon=True)
+    telling.start()
+    telling.join(LAST_WORDS_REAL_S)
+
+
 class Watchdog:
     """A thread that ends the process when the event loop has not turned for too long. In real time.
 
@@ -306,15 +316,16 @@ class Watchdog:
             began, used = woke, uses
             stood = woke - self._turned_at
             if stood > self._limit_s:
-                try:
-                    log.critical(
-                        "watchdog_fired",
-                        text=f"🛑 The event loop has not turned for {stood:.0f} s: ending the process\n{self._stacks()}",
-                        seconds=round(stood),
-                    )
-                finally:
-                    self._end(EXIT_CRASHED)
+                _say_last(partial(self._tell, stood))
+                self._end(EXIT_CRASHED)
                 return
+
+    def _tell(self, stood: float) -> None:
+        log.critical(
+            "watchdog_fired",
+            text=f"🛑 The event loop has not turned for {stood:.0f} s: ending the process\n{self._stacks()}",
+            seconds=round(stood),
+        )
 
     def _stacks(self) -> str:
         out = io.StringIO()
@@ -354,10 +365,7 @@ class Deadline:
         with self._changed:
             while (left := self._at - time.monotonic()) > 0:
                 self._changed.wait(left)
-        # The log may be what everything waits for: it gets a second.
-        telling = threading.Thread(target=self._tell, name="last words", daemon=True)
-        telling.start()
-        telling.join(1.0)
+        _say_last(self._tell)
         self._end(self._status)
 
     def _tell(self) -> None:
@@ -432,6 +440,9 @@ class Worker:
     def unfinished(self) -> list[str]:
         """What a stop that is cut off leaves undone, in words."""
         left = [f"not sent: {alert.title}" for alert in self._sender.pending]
+        if self._position is not None:
+            opened = self._position.opened
+            left.append(f"not sold: {opened.contract} #{opened.id}, which nobody watches now")
         if self.desk is not None:
             left.append(f"not closed: the record of {self.desk.engine.session.date}")
         return left
@@ -735,7 +746,10 @@ class Worker:
         for record in left.unsettled:
             if record.header is not None and not self._stopping.is_set():
                 await self._settle(record.path, record.header)
-        await self._tidy(0.0 if left.own is not None else TIDY_REAL_S)
+        if (
+            not self._sender.pending
+        ):  # else a SELL is still owed to a record: packed, no start would look for it there
+            await self._tidy(0.0 if left.own is not None else TIDY_REAL_S)
 
     async def _settle(self, path: Path, header: Header) -> None:
         """Bring the record of a session that is over to its end, under its own rules. Raises Damage or OSError."""

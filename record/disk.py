@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import itertools
 import os
 import queue
 import stat
@@ -25,6 +26,11 @@ COPY_BYTES = 1024 * 1024
 
 LOCKS_UNSUPPORTED = frozenset({errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOLCK, errno.ENOSYS, errno.EINVAL})
 """What a file system says that has no locks: some network disks."""
+
+FOLDER_SYNC_UNSUPPORTED = frozenset(
+    {errno.EINVAL, errno.EBADF, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS}
+)
+"""What a file system says that does not sync folders: some network and shared ones. PostgreSQL ignores the first two."""
 
 Result = TypeVar("Result")
 
@@ -57,10 +63,13 @@ def words(error: OSError) -> str:
 
 
 def sync_folder(folder: Path) -> None:
-    """Put the names in a folder on the disk. Raises OSError."""
+    """Put the names in a folder on the disk, where the file system does that on request. Raises OSError."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in FOLDER_SYNC_UNSUPPORTED:
+            raise
     finally:
         os.close(descriptor)
 
@@ -179,8 +188,14 @@ def make_folder(folder: Path) -> None:
 
 
 def part_of(path: Path) -> Path:
-    """Where a file is written before it gets its name: a name that no other process uses."""
-    return path.with_name(f"{path.name}.{os.getpid()}.part")
+    """Where a file is written before it gets its name: a name that nothing has.
+
+    The process's number alone is no such name: in a container it is the same at every start, and a crash leaves its file.
+    """
+    numbers = itertools.count()
+    while os.path.lexists(part := path.with_name(f"{path.name}.{os.getpid()}-{next(numbers)}.part")):
+        pass
+    return part
 
 
 def publish(part: Path, path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import gzip
 import os
@@ -11,11 +12,11 @@ from datetime import date
 from enum import Enum
 from itertools import zip_longest
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import structlog
 
-from record.disk import FILE_MODE, part_of, place_of, publish, words
+from record.disk import FILE_MODE, part_of, place_of, publish, sync_folder, words
 from record.reader import Blocks, Damage, Reader, first_header
 
 log = structlog.get_logger("journal")
@@ -115,16 +116,21 @@ def records(data_dir: Path) -> list[Path]:
 
 
 def misnamed(data_dir: Path) -> dict[str, str]:
-    """Files that are named as a record and hold another session: by the date in their name, what is wrong, in words."""
+    """What is named as a record and is none: by the date in its name, what is wrong, in words."""
     try:
         found = look_through(data_dir)
     except OSError:
         return {}
-    return {
-        date_of(item.path): f"{item.path}: {item.reason}, not of {date_of(item.path)}"
-        for item in found
-        if item.kind is Kind.FOREIGN and item.reason.startswith(HOLDS)
-    }
+    wrong: dict[str, str] = {}
+    for path, kind, reason in found:
+        if kind is Kind.FOREIGN and path.name.endswith((SUFFIX, PACKED_SUFFIX)) and _is_date(date_of(path)):
+            what = (
+                f"{reason}, not of {date_of(path)}"
+                if reason.startswith(HOLDS)
+                else f"is {reason}, not a record"
+            )
+            wrong[date_of(path)] = f"{path}: {what}"
+    return wrong
 
 
 def chosen(found: list[Found]) -> list[Path]:
@@ -168,37 +174,47 @@ def pack(path: Path) -> Path:
     _check_whole(path)
     packed = path.with_name(path.name + ".gz")
     if place_of(packed) is not None:
-        if not _is_beginning(packed, path):
+        if not is_beginning(packed, path):
             raise FileExistsError(errno.EEXIST, f"another file stands at {packed.name}")
         packed.unlink()  # an earlier packing, cut off before it removed the other
-    part = part_of(packed)
-    try:
-        with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE), "wb") as raw:
-            with gzip.GzipFile(fileobj=raw, mode="wb", filename="", mtime=0) as stream:
-                for block in Blocks(path):
-                    stream.writelines(block)
-            raw.flush()
-            os.fsync(raw.fileno())
-        publish(part, packed)
-    except OSError as error:
-        if not isinstance(error, FileExistsError):
-            part.unlink(missing_ok=True)
-        raise
+    with _published(packed) as raw, gzip.GzipFile(fileobj=raw, mode="wb", filename="", mtime=0) as stream:
+        for block in Blocks(path):
+            stream.writelines(block)
     path.unlink()
     return packed
+
+
+@contextlib.contextmanager
+def _published(path: Path) -> Iterator[BinaryIO]:
+    """A new file to write, that gets its name when it is whole and on the disk; else nothing of it is left.
+
+    Raises OSError, which names ``path``: FileExistsError when something stands there.
+    """
+    part = part_of(path)
+    try:
+        with open(
+            os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE), "wb"
+        ) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        publish(part, path)
+        sync_folder(path.parent)
+    except OSError as error:
+        if error.filename in (None, str(part)):
+            raise OSError(error.errno, words(error), str(path)) from error
+        raise
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def unpack(packed: Path) -> Path:
     """Write a packed record out again, to go on with it; the packed one stays. Raises OSError, or Damage."""
     _check_whole(packed)
     path = packed.with_name(packed.name.removesuffix(".gz"))
-    part = part_of(path)
-    with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE), "wb") as file:
+    with _published(path) as file:
         for block in Blocks(packed):
             file.writelines(block)
-        file.flush()
-        os.fsync(file.fileno())
-    publish(part, path)
     return path
 
 
@@ -210,7 +226,7 @@ def _check_whole(path: Path) -> None:
         raise Damage(path, lines + 1, "empty" if not lines else f"{reader.torn} bytes at its end are torn")
 
 
-def _is_beginning(packed: Path, path: Path) -> bool:
+def is_beginning(packed: Path, path: Path) -> bool:
     """Whether a packed record holds what an unpacked one begins with, and nothing else."""
     pairs = zip_longest(_lines(packed), _lines(path))
     try:

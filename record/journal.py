@@ -78,6 +78,9 @@ class Journal:
         """The file is being written anew under its name; what comes meanwhile is held back."""
         self._unsynced: list[asyncio.Future[bool]] = []
         """Who waits for the disk until that is done."""
+        self._unsynced_fault: str | None = None
+        """Why the disk has not kept what was written, in words: until it is written anew. Asked again, a kernel that has
+        lost it says that all is well."""
 
     @property
     def is_off(self) -> bool:
@@ -127,7 +130,8 @@ class Journal:
     def look(self) -> None:
         """See whether the name still leads to the file, whether that is as it was left, and write what was held back.
 
-        Never waits: what is found shows in `fault` a little later. A file that has lost its name is written anew.
+        Never waits: what is found shows in `fault` a little later. A file that has lost its name is written anew, and one
+        that the disk has not kept.
         """
         if self._file is None:
             self.retry()
@@ -139,30 +143,43 @@ class Journal:
         self._is_looking = False
         if self._is_closed or self._file is None:
             return
-        match looking.exception():
-            case None:
-                pass
-            case OSError() as error:
-                self.fault = words(error)
-                return
-            case error:
-                raise error
-        found = looking.result()
+        try:
+            found, ours = looking.result(), self._file.place()
+        except OSError as error:
+            self.fault = words(error)
+            return
         if found is None:
-            self._is_moving = True
-            anew = partial(written_anew, self._file, self._size, self.path, self._opener)
-            self._in_thread(anew).add_done_callback(self._moved)
-        elif found[:2] != self._file.place()[:2]:
+            self._write_anew(f"was gone from {self.path}", None)
+        elif found[:2] != ours[:2]:
             self.fault = OTHER_FILE
+        elif self._unsynced_fault is not None:
+            if self._is_as_left(self._file):
+                self._write_anew(f"could not be put on the disk ({self._unsynced_fault})", ours)
         else:
             self.retry()
 
-    def _moved(self, moving: asyncio.Future[File]) -> None:
+    def _is_as_left(self, file: File) -> bool:
+        """Whether nobody else has changed the file, what a write of ours has left unfinished being cut."""
+        try:
+            fault = self._mend(file)
+        except OSError as error:
+            fault = words(error)
+        self.fault = fault or self.fault  # what is wrong already stays so until it is mended
+        return fault is None
+
+    def _write_anew(self, why: str, ours: Place | None) -> None:
+        """Have the file written anew under its name, where nothing stands, or the file ``ours``."""
+        assert self._file is not None
+        self._is_moving = True
+        anew = partial(written_anew, self._file, self._size, self.path, self._opener, ours)
+        self._in_thread(anew).add_done_callback(partial(self._moved, why))
+
+    def _moved(self, why: str, moving: asyncio.Future[File]) -> None:
         self._is_moving = False
         unsynced, self._unsynced = self._unsynced, []
         match moving.exception():
             case None:
-                self._change_to(moving.result())
+                self._change_to(moving.result(), why)
             case OSError() as error:
                 self.fault = _fault_of(error)
             case Taken():
@@ -172,18 +189,18 @@ class Journal:
         for written in unsynced:
             self._sync(written)
 
-    def _change_to(self, file: File) -> None:
+    def _change_to(self, file: File, why: str) -> None:
         """Go on in the file that was written anew."""
         if self._is_closed or self._file is None:
-            file.close()
+            closed_quietly(file)
             return
         old, self._file = self._file, file
         self._in_thread(partial(closed_quietly, old))
-        self.fault = None
+        self.fault = self._unsynced_fault = None
         self._flush()
         log.warning(
             "record_written_anew",
-            text=f"📼 The session's record was gone from {self.path}: written there anew, all of it",
+            text=f"📼 The session's record {why}: written anew, all of it",
             path=str(self.path),
         )
 
@@ -207,6 +224,7 @@ class Journal:
             self.fault = _fault_of(error)
         if self.fault is None:
             self._flush()
+            self.fault = self.fault or self._unsynced_fault
 
     def _open(self) -> File:
         """Make the file, or open the very one that was read. Raises OSError, Taken."""
@@ -220,7 +238,7 @@ class Journal:
                 raise OSError(errno.EBUSY, CHANGED)
             file.truncate(past.size)  # the torn end, which the reader has understood
         except OSError:
-            file.close()
+            closed_quietly(file)
             raise
         return file
 
@@ -290,7 +308,7 @@ class Journal:
             case None:
                 written.set_result(True)
             case OSError() as error:
-                self.fault = words(error)
+                self.fault = self._unsynced_fault = words(error)
                 written.set_result(False)
             case error:
                 written.set_exception(error)
@@ -316,7 +334,7 @@ class Journal:
         file, self._file = self._file, None
         if self._thread is None:
             if file is not None:
-                file.close()
+                closed_quietly(file)
             return None
         closing = None if file is None else self._thread.submit(partial(closed_quietly, file))
         self._thread.last()
@@ -333,10 +351,10 @@ def _fault_of(error: OSError) -> str:
     return OTHER_FILE if isinstance(error, FileExistsError) else words(error)
 
 
-def written_anew(file: File, size: int, path: Path, opener: Opener) -> File:
-    """A record whose file has lost its name, written under it once more: its first ``size`` bytes. It waits for the disk.
+def written_anew(file: File, size: int, path: Path, opener: Opener, ours: Place | None) -> File:
+    """A record's first ``size`` bytes as a new file under its name. It waits for the disk.
 
-    Raises OSError: FileExistsError when something stands there by now, which is left alone.
+    Only the file ``ours`` is replaced. Raises OSError: FileExistsError when another stands there, which is left alone.
     """
     make_folder(path.parent)
     part = part_of(path)
@@ -351,10 +369,20 @@ def written_anew(file: File, size: int, path: Path, opener: Opener) -> File:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             start += len(block)
         new.sync()
-        publish(part, path)
+        if ours is not None and (found := place_of(path)) is not None and found[:2] == ours[:2]:
+            part.replace(path)
+        else:
+            publish(part, path)
     except OSError:
-        new.close()
+        closed_quietly(new)
         part.unlink(missing_ok=True)
         raise
-    sync_folder(path.parent)
+    try:
+        sync_folder(path.parent)
+    except OSError as error:
+        # The file is whole under its name, and ours: to give it up would leave another file in its place.
+        log.warning(
+            "record_name_unsynced",
+            text=f"⚠️ The record's name {path} is not on the disk yet ({words(error)}): lost if the machine goes down now",
+        )
     return new

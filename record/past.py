@@ -14,6 +14,7 @@ from record.folder import (
     Kind,
     chosen,
     date_of,
+    is_beginning,
     is_packed,
     left_alone,
     look_at,
@@ -31,12 +32,17 @@ NAMED = 8
 
 
 class Left(NamedTuple):
-    """A record that an earlier start has left: its newest header (None when that was not written), and the position
-    that is open at its end."""
+    """A record that an earlier start has left, and the position that is open at its end.
+
+    ``header`` is that of the position's entry, or else the newest; None when not even that was written.
+    """
 
     path: Path
     header: Header | None
     open: Opened | None
+    untold: frozenset[str] = frozenset()
+    """Positions of which it does not say what became of their SELL."""
+    told: frozenset[str] = frozenset()
 
 
 class AtStart(NamedTuple):
@@ -54,6 +60,7 @@ def at_start(data_dir: Path, today: str) -> AtStart:
     """
     found = look_through(data_dir)
     _name(data_dir, left_alone(found, today))
+    _warn_of_later([path for path in chosen(found) if date_of(path) > today], today)
     own = own_record(data_dir, today)
     unsettled: list[Left] = []
     before = [path for path in chosen(found) if date_of(path) < today]
@@ -67,7 +74,8 @@ def at_start(data_dir: Path, today: str) -> AtStart:
             if is_newest:
                 raise
             continue  # it has been named as left alone, and newer ones have been opened since
-        if left.open is not None or (is_newest and not is_packed(path) and left.header is not None):
+        is_owed = left.open is not None or bool(left.untold - (frozenset() if own is None else own.told))
+        if is_owed or (is_newest and not is_packed(path) and left.header is not None):
             unsettled.append(_unpacked(left))
     return AtStart(own, unsettled)
 
@@ -102,7 +110,48 @@ def _left(path: Path) -> Left:
     seen = glance(path)
     if seen.is_packed and not is_packed(path):
         raise Damage(path, 1, f"it is packed, and its name does not say so: rename it to {path.name}.gz")
-    return Left(path, seen.header, seen.open)
+    left = Left(path, seen.header, seen.open, seen.untold, seen.told)
+    if not is_packed(path):
+        _check_packed(left, path.with_name(path.name + ".gz"))
+    return left
+
+
+def _check_packed(left: Left, packed: Path) -> None:
+    """Raises Damage when the packed record of the same day holds an open position that the one gone on with lacks.
+
+    Of a record that was unpacked to go on with it, the packed one is the beginning: what it left open is closed since.
+    """
+    if look_at(packed).kind is not Kind.RECORD:
+        return
+    try:
+        other = glance(packed).open
+    except (Damage, OSError):
+        return  # it has been named as left alone, or is the beginning of what is read here
+    if (
+        other is None
+        or (left.open is not None and left.open.id == other.id)
+        or is_beginning(packed, left.path)
+    ):
+        return
+    reason = f"it leaves position #{other.id} open, and {left.path.name} beside it does not hold that"
+    raise Damage(packed, 1, reason)
+
+
+def _warn_of_later(paths: list[Path], today: str) -> None:
+    """Say of a later day's record that a position is open in it: the clock was wrong then, or is now."""
+    for path in paths:
+        try:
+            position = glance(path).open
+        except (Damage, OSError):
+            continue  # it is named as left alone, with its fault
+        if position is not None:
+            log.critical(
+                "later_position",
+                text=f"🛑 {path.name} leaves position #{position.id} ({position.contract}) open, and is of a later day than "
+                f"{today}: nobody watches it. Look whether you hold it, and whether this machine's clock is right",
+                id=position.id,
+                contract=position.contract,
+            )
 
 
 def _unpacked(left: Left) -> Left:

@@ -6,6 +6,7 @@ import errno
 import gzip
 import io
 import os
+import re
 import stat
 import zlib
 from collections.abc import Iterator, Sequence
@@ -15,7 +16,8 @@ from typing import IO, cast
 
 import msgspec
 
-from events import Closed, Decision, Opened, Withdrawn
+from events import AlertKind, AlertOutcome, Closed, Opened, Withdrawn
+from record.disk import words
 from record.lines import (
     ARRAY,
     SCHEMA,
@@ -44,13 +46,20 @@ RECORD_MAX = 512 * 1024 * 1024
 HEADER = b'{"type":"header","schema":'
 """What a header's line begins with."""
 
-OPENED, CLOSED, WITHDRAWN = b'"type":"opened"', b'"type":"closed"', b'"type":"withdrawn"'
-"""What stands in a line with a decision about a position."""
+WEIGHTY = (b'"type":"opened"', b'"type":"closed"', b'"type":"withdrawn"', b'"type":"alertoutcome"')
+"""What stands in a line with a decision about a position, or with what became of an alert."""
 
 NAMED = b'"id":"'
 """What stands in each of these, and in few others: one search of a piece instead of three."""
 
 GZIP_MAGIC = b"\x1f\x8b"
+
+UNDECODABLE = (msgspec.MsgspecError, UnicodeError, RecursionError)
+"""What msgspec raises for a line that it cannot decode: text that is not UTF-8, and deep nesting, have errors of their
+own."""
+
+ENTRY_BEGINS = re.compile(rb"\[(?:\d+(?:,(?:\d+(?:,(?:\{.*)?)?)?)?)?", re.DOTALL)
+"""What a fact's line looks like wherever it is cut: ``[now,number,{``, and then the fact."""
 
 
 class Damage(Exception):
@@ -127,12 +136,15 @@ class Blocks:
         with open(open_record(self.path), "rb") as raw:
             found = os.fstat(raw.fileno())
             self.identity = (found.st_dev, found.st_ino)
-            self.is_packed = raw.peek(2)[:2] == GZIP_MAGIC
-            stream: IO[bytes] = cast(IO[bytes], gzip.GzipFile(fileobj=raw)) if self.is_packed else raw
             try:
+                self.is_packed = raw.peek(2)[:2] == GZIP_MAGIC
+                stream: IO[bytes] = cast(IO[bytes], gzip.GzipFile(fileobj=raw)) if self.is_packed else raw
                 yield from self._read(stream)
             except (EOFError, gzip.BadGzipFile, zlib.error) as error:
                 raise self._damage(f"the archive is broken ({error})") from error
+            except OSError as error:
+                # A read that fails does not name its file; whoever reports it must.
+                raise OSError(error.errno, words(error), str(self.path)) from error
 
     def _damage(self, reason: str) -> Damage:
         return Damage(self.path, self._lines + 1, reason)
@@ -204,7 +216,7 @@ class Reader:
                         yield entry
                         continue
                     header = decode_header(text)
-                except msgspec.MsgspecError as error:
+                except UNDECODABLE as error:
                     reason = f"written by another version, or not a record ({error})"
                     raise Damage(self.path, number, reason) from error
                 date = date or header.session.date
@@ -238,13 +250,16 @@ class Reader:
 def is_torn(line: bytes, *, is_first: bool) -> bool:
     """Whether a line that is not good is what a crash leaves of one: its beginning, then nothing or zero bytes.
 
-    A crash leaves no newline, and whatever does not begin as a line of ours was written by somebody else.
+    A crash leaves no newline, and whatever does not begin as a line of ours was written by somebody else. Zero bytes
+    alone do not say whose they are: the first line is on the disk moments after the start.
     """
     text = line.rstrip(b"\0")
     if b"\n" in line or b"\0" in text:
         return False
+    if is_first and not text:
+        return False
     begins_header = text.startswith(HEADER) or HEADER.startswith(text)
-    return begins_header if is_first else begins_header or text.startswith(ARRAY)
+    return begins_header or (not is_first and ENTRY_BEGINS.fullmatch(text) is not None)
 
 
 def read(path: Path) -> Record:
@@ -265,11 +280,47 @@ def first_header(path: Path) -> Header | None:
 
 
 class Glance(msgspec.Struct, frozen=True, kw_only=True):
-    """What a start must know of a record before it folds it: its newest header and the position that it leaves open."""
+    """What a start must know of a record before it folds it.
+
+    ``header`` is the one under which the position was opened that it leaves ``open``; without one, the newest.
+    """
 
     header: Header | None
     open: Opened | None
     is_packed: bool
+    untold: frozenset[str]
+    """Positions of which nothing says what became of their SELL."""
+    told: frozenset[str]
+    """Positions of which it says that, maybe for another day's record."""
+
+
+class _Looked:
+    """What has been seen of a record so far."""
+
+    def __init__(self) -> None:
+        self.header: Header | None = None
+        self.open: Opened | None = None
+        self.opened_under: Header | None = None
+        self.sold: set[str] = set()
+        self.told: set[str] = set()
+
+    def see(self, entry: Entry) -> None:
+        """Take in a fact and its decisions."""
+        event = entry.event
+        if isinstance(event, AlertOutcome) and event.kind is AlertKind.SELL and not event.channel:
+            self.told.add(event.id)
+        for decision in entry.decisions:
+            match decision:
+                case Opened():
+                    self.open, self.opened_under = decision, self.header
+                case Closed():
+                    self.open = None
+                    self.sold.add(decision.id)
+                case Withdrawn():
+                    self.open = None
+                    self.sold.discard(decision.id)
+                case _:
+                    pass
 
 
 def glance(path: Path) -> Glance:
@@ -278,9 +329,7 @@ def glance(path: Path) -> Glance:
     Checksums are not compared: only a `Reader` says that a record is good. Raises OSError, or Damage for what cannot be
     a record at all.
     """
-    header: Header | None = None
-    position: Opened | None = None
-    blocks, before = Blocks(path), 0
+    blocks, before, seen = Blocks(path), 0, _Looked()
     for piece in blocks.pieces():
         number, before = before, before + piece.count(b"\n")
         if not (HEADER in piece or NAMED in piece):
@@ -290,25 +339,19 @@ def glance(path: Path) -> Glance:
             text = line[:-SEAL_BYTES]
             try:
                 if text.startswith(HEADER):
-                    header = decode_header(text)
-                elif line.endswith(b"\n") and (OPENED in text or CLOSED in text or WITHDRAWN in text):
-                    for decision in decode_entry(text).decisions:
-                        position = _after(position, decision)
-            except msgspec.MsgspecError as error:
+                    seen.header = decode_header(text)
+                elif line.endswith(b"\n") and any(word in text for word in WEIGHTY):
+                    seen.see(decode_entry(text))
+            except UNDECODABLE as error:
                 if line.endswith(b"\n"):
                     raise Damage(path, number, f"not a line of a record ({error})") from error
-    return Glance(header=header, open=position, is_packed=blocks.is_packed)
-
-
-def _after(position: Opened | None, decision: Decision) -> Opened | None:
-    """The open position after a decision."""
-    match decision:
-        case Opened():
-            return decision
-        case Closed() | Withdrawn():
-            return None
-        case _:
-            return position
+    return Glance(
+        header=seen.header if seen.open is None else seen.opened_under,
+        open=seen.open,
+        is_packed=blocks.is_packed,
+        untold=frozenset(seen.sold - seen.told),
+        told=frozenset(seen.told),
+    )
 
 
 def is_of(header: Header, symbol: str) -> bool:

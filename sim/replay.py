@@ -104,8 +104,8 @@ def _check_order(path: Path, number: int, entry: Entry, last: Entry | None, sess
 
 WRITTEN_BY = "written by version"
 DAY_S = 86_400
-NEAR_S = 40 * DAY_S
-"""A record is begun days before its session at most, and gone on with weeks after it: a start after a long pause."""
+NEAR_S = 3_660 * DAY_S
+"""A start after a long pause goes on with the newest record, years later, too: times beyond this are nobody's."""
 
 # --- Rules -------------------------------------------------------------------------------------------
 

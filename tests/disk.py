@@ -12,11 +12,11 @@ from record.disk import DiskFile
 class Disk:
     """Opens real files whose writes fail while ``fault`` (an errno) is set, and from the first that holds ``fails_at``.
 
-    ``short`` lets half of a write through.
+    ``short`` lets half of a write through. ``sync_fault`` fails nothing but putting on the disk.
     """
 
     def __init__(self) -> None:
-        self.fault = 0
+        self.fault = self.sync_fault = 0
         self.short = False
         self.fails_at = b""
 
@@ -46,6 +46,6 @@ class FailingFile(DiskFile):
         return super().write(data)
 
     def sync(self) -> None:
-        if self._disk.fault:
-            raise OSError(self._disk.fault, os.strerror(self._disk.fault))
+        if fault := self._disk.fault or self._disk.sync_fault:
+            raise OSError(fault, os.strerror(fault))
         super().sync()

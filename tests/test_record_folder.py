@@ -7,17 +7,23 @@ import hashlib
 import os
 import shutil
 import stat
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
-from record.folder import Kind, left_alone, look_at, look_through, pack, record_path, records, tidy
+import main
+from record.disk import part_of
+from record.folder import Kind, left_alone, look_at, look_through, pack, record_path, records, tidy, unpack
 from record.journal import Journal
-from record.reader import Reader, read
+from record.reader import Blocks, Reader, read
 from tests.builders import SESSION, at
 from tests.made_record import RULES, written
+
+ROOT = Path(main.__file__).parent
 
 
 @pytest.fixture
@@ -75,6 +81,69 @@ def test_packing_writes_over_nothing(path: Path, content: bytes) -> None:
     assert hashes(path.parent) == before
     (line,) = logs
     assert line["text"] == f"⚠️ Record {path.name} could not be packed: another file stands at {packed.name}"
+
+
+@pytest.mark.parametrize("undo", [False, True])
+def test_what_a_crash_has_left_of_a_packing_is_in_nobodys_way(path: Path, undo: bool) -> None:
+    """In a container the process has the same number at every start."""
+    whole = written(path).read_bytes()
+    made = path.with_name(path.name + ".gz")
+    if undo:
+        made = path
+        packed = pack(path)
+    left = part_of(made)
+    left.write_bytes(b"half")
+    assert (unpack(packed) if undo else pack(path)) == made
+    assert left.read_bytes() == b"half"
+    assert b"".join(line for block in Blocks(made) for line in block) == whole
+
+
+FULL = """
+import sys
+from pathlib import Path
+from record.folder import pack, unpack
+path = Path(sys.argv[1]) / "sessions" / "2025-10-02.jsonl"
+action = {"pack": pack, "unpack": unpack}[sys.argv[2]]
+with open(Path(sys.argv[1]) / "ballast", "wb", buffering=0) as ballast:
+    try:
+        while ballast.write(bytes(4096)):
+            pass
+    except OSError:
+        pass
+before = sorted(found.name for found in path.parent.iterdir())
+try:
+    action(path.with_name(path.name + ".gz") if sys.argv[2] == "unpack" else path)
+except OSError as error:
+    print(error.strerror, Path(error.filename).name, sorted(found.name for found in path.parent.iterdir()) == before)
+"""
+
+
+@pytest.mark.parametrize(("what", "name"), [("pack", "2025-10-02.jsonl.gz"), ("unpack", "2025-10-02.jsonl")])
+def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path, path: Path, what: str, name: str) -> None:
+    """The fault names the file that could not be written: nothing else says where it was."""
+    unshare = shutil.which("unshare")
+    mount = f"mount -t tmpfs -o size=64k tmpfs {tmp_path}"
+    probe = [unshare or "unshare", "-rm", "sh", "-c", mount]
+    if unshare is None or subprocess.run(probe, capture_output=True, check=False).returncode:
+        pytest.skip("needs unshare -rm and tmpfs")
+    kept = tmp_path.with_name(f"{tmp_path.name}-kept")
+    shutil.copytree((pack(written(path)) if what == "unpack" else written(path)).parent, kept)
+    copy = f"mkdir {tmp_path}/sessions && cp {kept}/* {tmp_path}/sessions"
+    done = subprocess.run(
+        [
+            unshare,
+            "-rm",
+            "sh",
+            "-c",
+            f'{mount} && {copy} && exec "{sys.executable}" -c "$SCRIPT" {tmp_path} {what}',
+        ],
+        cwd=ROOT,
+        env={**os.environ, "SCRIPT": FULL},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == f"No space left on device {name} True\n", done.stderr
 
 
 def test_an_empty_folder_has_no_records(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from structlog.testing import capture_logs
 
 from config import Rules
 from engine import Engine
-from events import Decision, Tick
+from events import AlertKind, AlertOutcome, Decision, Outcome, Tick
 from record.folder import record_path, tidy
 from record.journal import Journal
 from record.lines import Entry
@@ -205,6 +205,89 @@ def test_a_position_that_is_open_in_any_days_record_is_found(tmp_path: Path, dat
         assert known == {}
     else:
         assert known == {f"{date}.jsonl": opened() if left == "open" else None}
+
+
+@pytest.mark.parametrize("left", ["flat", "closed"])
+def test_of_two_records_of_a_day_the_open_position_of_neither_is_forgotten(tmp_path: Path, left: str) -> None:
+    """The packed one is no beginning of the other: which of them is the session's is not for the program to say."""
+    path = record_path(tmp_path, TODAY)
+    packed = path.with_name(path.name + ".gz")
+    path.parent.mkdir()
+    path.write_bytes(content(TODAY, "flat"))
+    packed.write_bytes(gzip.compress(content(TODAY, "open"), mtime=0))
+    before = seen(path.parent)
+    with pytest.raises(
+        Damage, match=rf"{packed.name}, line 1: it leaves position #7f3a91 open, and {path.name}"
+    ):
+        at_start(tmp_path, TODAY)
+    assert seen(path.parent) == before
+    packed.write_bytes(gzip.compress(content(TODAY, left), mtime=0))
+    found = at_start(tmp_path, TODAY)
+    assert found.own is not None
+    assert found.own.path == path
+
+
+def test_a_record_that_was_unpacked_and_went_on_to_its_sell_is_gone_on_with(tmp_path: Path) -> None:
+    path = record_path(tmp_path, TODAY)
+    path.parent.mkdir()
+    whole = content(TODAY, "closed")
+    path.write_bytes(whole)
+    opens = whole.index(b"\n", whole.index(b'"type":"opened"')) + 1
+    path.with_name(path.name + ".gz").write_bytes(gzip.compress(whole[:opens], mtime=0))
+    found = at_start(tmp_path, TODAY)
+    assert found.own is not None
+    assert found.own.open is None
+
+
+def test_a_position_in_a_later_days_record_is_said_to_be_watched_by_nobody(tmp_path: Path) -> None:
+    path = record_path(tmp_path, "2025-10-06")
+    path.parent.mkdir()
+    for left, count in (("open", 1), ("closed", 0), ("flat", 0)):
+        path.write_bytes(content("2025-10-06", left))
+        with capture_logs() as logs:
+            assert at_start(tmp_path, TODAY) == (None, [])
+        said = [line["text"] for line in logs if line["event"] == "later_position"]
+        assert len(said) == count
+        assert all("2025-10-06.jsonl leaves position #7f3a91" in text for text in said)
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "is_owed"),
+    [([], [], True), (["7f3a91"], [], False), ([], ["7f3a91"], False), ([], ["other"], True)],
+)
+def test_a_sell_of_an_older_day_of_which_nothing_is_known_is_owed_though_todays_record_has_begun(
+    tmp_path: Path, theirs: list[str], ours: list[str], is_owed: bool
+) -> None:
+    """Its outcome may stand in today's record: it came when that one was written."""
+    (tmp_path / "sessions").mkdir()
+    for date, left, told in (("2025-10-01", "closed", theirs), (TODAY, "flat", ours)):
+        path = record_path(tmp_path, date)
+        path.write_bytes(content(date, left))
+        past = Reader(path)
+        list(past)
+        record = Journal(path)
+        record.begin(Rules(), replace(SESSION, date=date), at(100), past)
+        for id in told:
+            outcome = AlertOutcome(kind=AlertKind.SELL, id=id, outcome=Outcome.ACCEPTED, attempts=1)
+            record.append(at(101), outcome, [])
+        record.close()
+    assert [left.path.name for left in at_start(tmp_path, TODAY).unsettled] == ["2025-10-01.jsonl"] * is_owed
+
+
+def test_a_position_goes_on_under_the_header_of_its_entry(tmp_path: Path) -> None:
+    """Version 1.0.0 began a record anew under another SYMBOL while a position was open."""
+    path = record_path(tmp_path, TODAY)
+    path.parent.mkdir()
+    path.write_bytes(content(TODAY, "open"))
+    past = Reader(path)
+    list(past)
+    record = Journal(path)
+    record.begin(Rules(symbol="QQQ"), SESSION, at(100), past)
+    record.close()
+    found = at_start(tmp_path, TODAY).own
+    assert found is not None
+    assert found.header is not None
+    assert found.header.rules["symbol"] == "IWM"
 
 
 # --- While it is written -----------------------------------------------------------------------------

@@ -20,7 +20,7 @@ import pytest
 
 import main
 from events import Tick
-from record.disk import DiskFile, Taken
+from record.disk import DiskFile, Taken, part_of, sync_folder
 from record.folder import record_path
 from record.journal import Journal
 from record.lines import Entry, Header
@@ -166,6 +166,55 @@ async def test_a_sync_that_fails_is_a_fault(path: Path) -> None:
     assert not await record.sync()
     assert record.is_off
     disk.fault = 0
+    record.close()
+
+
+async def test_what_the_disk_has_not_kept_is_written_anew(path: Path) -> None:
+    """A kernel that could not write a page says so once; asked again, it says that all is well."""
+    disk = Disk()
+    record = Journal(path, disk)
+    record.begin(RULES, SESSION, at(0))
+    record.append(at(1), Tick(), [])
+    old = path.stat().st_ino
+    disk.sync_fault = errno.EIO
+    assert not await record.sync()
+    record.append(at(2), Tick(), [])
+    record.look()
+    await asyncio.sleep(0.05)
+    assert record.fault == os.strerror(errno.EIO), "it cannot be written anew either"
+    assert not record.retry()
+    assert path.stat().st_ino == old
+    disk.sync_fault = 0
+    assert not record.retry(), "that all is well again is not asked, but seen to"
+    record.look()
+    await until(lambda: not record.is_off)
+    assert path.stat().st_ino != old
+    assert [found.name for found in path.parent.iterdir()] == [path.name]
+    assert await record.sync()
+    record.append(at(3), Tick(), [])
+    closing = record.close()
+    assert closing is not None
+    await closing
+    assert [entry.number for entry in read(path).entries] == [1, 2, 3]
+
+
+async def test_what_the_disk_has_not_kept_is_not_written_over_what_others_have_put_there(path: Path) -> None:
+    disk = Disk()
+    record = Journal(path, disk)
+    record.begin(RULES, SESSION, at(0))
+    disk.sync_fault = errno.EIO
+    assert not await record.sync()
+    disk.sync_fault = 0
+    with path.open("ab") as file:
+        file.write(b"mine")
+    record.look()
+    await until(lambda: record.fault == "Its file was changed by another program")
+    assert path.read_bytes().endswith(b"mine")
+    path.unlink()
+    path.write_bytes(b"mine")
+    record.look()
+    await until(lambda: record.fault == "Another file stands in its place")
+    assert path.read_bytes() == b"mine"
     record.close()
 
 
@@ -407,6 +456,30 @@ async def test_a_folder_that_cannot_be_made_again_turns_it_off_until_it_can(path
     await until(lambda: not record.is_off)
     record.close()
     assert len(read(path).lines) == 2
+
+
+async def test_what_a_crash_has_left_of_a_writing_anew_is_in_nobodys_way(path: Path) -> None:
+    """In a container the process has the same number at every start."""
+    record = Journal(path)
+    record.begin(RULES, SESSION, at(0))
+    left = part_of(path)
+    left.write_bytes(b"half")
+    path.unlink()
+    record.look()
+    await until(path.exists)
+    await until(lambda: part_of(path) != left)
+    assert left.read_bytes() == b"half"
+    assert not record.is_off
+    record.close()
+    assert len(read(path).lines) == 1
+
+
+def test_a_file_system_that_syncs_no_folders_is_gone_on_with() -> None:
+    if not Path("/proc/self").exists():
+        pytest.skip("needs /proc, which is one")
+    sync_folder(Path("/proc"))
+    with pytest.raises(OSError, match="No such file"):
+        sync_folder(Path("/proc/nothing"))
 
 
 def test_a_disks_thread_does_not_keep_the_process() -> None:

@@ -112,6 +112,8 @@ NOT_TORN = {
     "two torn lines": b'[1759411800000000,13,{"type"\n[17594118',
     "an empty line": b"\n",
     "a word": b"note to myself",
+    "a bracket and a word": b"[note to myself]",
+    "half a fact and a word": b"[1759411800000000,13 or so",
     "zeros before a word": bytes(7) + b"[17",
     "zeros and a newline": bytes(7) + b"\n",
     "a line longer than any": b"[" + b"1" * (LINE_MAX + 1),
@@ -128,7 +130,7 @@ def test_anything_else_at_the_end_is_damage(path: Path, tail: bytes) -> None:
 
 def test_of_a_file_without_a_whole_line_only_our_own_beginning_is_torn(path: Path) -> None:
     header = written(path, 0).read_bytes()
-    for begun in (b"", b"{", header[:20], header[:-1], bytes(512), header[:40] + bytes(9)):
+    for begun in (b"", b"{", header[:20], header[:-1], header[:40] + bytes(9)):
         path.write_bytes(begun)
         assert first_header(path) is None
         assert read(path).torn == len(begun)
@@ -139,6 +141,9 @@ def test_of_a_file_without_a_whole_line_only_our_own_beginning_is_torn(path: Pat
         b'{"type":"other"',
         b"\n",
         b" ",
+        bytes(1),
+        bytes(512),
+        bytes(9 * 1024 * 1024),
     ):
         path.write_bytes(foreign)
         with pytest.raises(Damage) as found:
@@ -195,6 +200,15 @@ def test_a_small_archive_that_unpacks_to_much_takes_little_memory(
     first, _, is_bounded = done.stdout.splitlines()
     assert first.startswith(reason)
     assert is_bounded == "True"
+
+
+def test_a_read_that_fails_names_the_file() -> None:
+    """The system's own error does not, and whoever reports it must."""
+    place = Path("/proc/self/mem")
+    if not place.exists():
+        pytest.skip("needs a file of which nothing can be read")
+    with pytest.raises(OSError, match="Input/output error: '/proc/self/mem'"):
+        read(place)
 
 
 def test_an_archive_that_claims_more_than_any_session_is_damage(path: Path) -> None:
@@ -275,6 +289,29 @@ def test_the_name_of_a_record_is_not_trusted(path: Path) -> None:
     packed = pack(written(path))
     renamed = packed.rename(path)
     assert len(read(renamed).lines) == 13
+
+
+@pytest.mark.parametrize("is_sealed", [True, False])
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'{"type":"header","schema":1,"x":' + b"[" * 100_000,
+        b'{"type":"header","schema":1,"version":"\xff"}',
+        b'[1,1,{"type":"tick"},[{"type":"opened","id":"\xff"}]]',
+        b'[1,1,{"type":"tick"},[{"type":"opened","id":"1","x":' + b'{"a":' * 100_000,
+    ],
+)
+def test_what_no_decoder_takes_is_damage(path: Path, text: bytes, is_sealed: bool) -> None:
+    """Text that is not UTF-8, or nested beyond what is followed: msgspec raises errors of another kind for these."""
+    header = written(path, 0).read_bytes()
+    if is_sealed:
+        rewritten(path, [header[:-10], text])
+    else:
+        path.write_bytes(header + text + b" 00000000\n")
+    for look in (read, glance):
+        with pytest.raises(Damage) as found:
+            look(path)
+        assert found.value.line == 2
 
 
 @pytest.mark.parametrize("cut", [5, 40, 200])

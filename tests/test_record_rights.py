@@ -1,4 +1,4 @@
-"""What this user may not read, search or write: a clear line, and the right exit status."""
+"""What this user may not read, search or write, or what is no folder: a clear line, and the right exit status."""
 
 from __future__ import annotations
 
@@ -112,3 +112,41 @@ async def test_a_position_is_watched_although_its_record_cannot_be_written(folde
         assert play.titles("SELL")
     assert path.read_bytes() == bought()
     assert len([line for line in read(path).lines if isinstance(line, Header)]) == 1
+
+
+# --- Places that cannot be used ----------------------------------------------------------------------
+
+
+def a_file(place: Path) -> None:
+    place.write_bytes(b"mine")
+
+
+def a_link(place: Path) -> None:
+    place.symlink_to(place.parent / "nowhere")
+
+
+@pytest.mark.parametrize("make", [a_file, a_link, os.mkfifo])
+@pytest.mark.parametrize("where", ["data", "data/sessions"])
+async def test_what_is_no_folder_in_a_folders_place_ends_with_status_2(
+    tmp_path: Path, where: str, make: Callable[[Path], None]
+) -> None:
+    place = tmp_path / where
+    place.parent.mkdir(exist_ok=True)
+    make(place)
+    status, said = await ended(tmp_path)
+    assert status == main.EXIT_CONFIG
+    assert str(place) in said
+    assert "DATA_DIR" in said
+
+
+@pytest.mark.parametrize("make", [a_file, a_link, os.mkfifo, os.mkdir])
+async def test_something_else_in_the_leases_place_ends_with_status_2(
+    tmp_path: Path, make: Callable[[Path], None]
+) -> None:
+    (tmp_path / "data").mkdir()
+    make(tmp_path / "data" / "lease")
+    status, said = await ended(tmp_path)
+    assert status == main.EXIT_CONFIG
+    assert str(tmp_path / "data" / "lease") in said
+    if make is a_file:
+        assert (tmp_path / "data" / "lease").read_bytes() == b"mine"

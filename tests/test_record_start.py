@@ -23,18 +23,21 @@ from structlog.testing import capture_logs
 
 import main
 from config import Rules, Settings
-from events import SECOND, Closed, ExitReason, Opened
+from engine import Engine
+from events import SECOND, Closed, ExitReason, Opened, Tick
 from main import Worker
 from record.disk import DiskFile
 from record.folder import record_path, records
+from record.journal import Journal
 from record.lease import Lease
-from record.lines import Header
-from record.reader import read
+from record.lines import Entry, Header
+from record.reader import Reader, read
+from sim import verify
 from sim.demo import SEED
 from tests import made_day
 from tests.stage import KEY, TOKEN, USER, Stage, session, stage
 from tests.test_record_folder import hashes
-from utils import ScaledClock
+from utils import ScaledClock, session_at
 
 DATE = "2025-10-02"
 KILLED_S = 2_260
@@ -233,6 +236,49 @@ async def test_a_position_of_a_session_that_is_over_is_closed_at_once_whatever_t
     (closed,) = decisions(path, Closed)
     assert closed.reason is ExitReason.TIME_STOP
     assert closed.late > 0
+
+
+@pytest.mark.parametrize("days", [1, 56, 800])
+def test_a_record_that_is_settled_after_a_long_pause_verifies(path: Path, days: int) -> None:
+    made = made_day.Made(path)
+    now = session().open + days * 86_400 * SECOND
+    made.start(now, Rules(), session())
+    made.tell(now, Tick())
+    made.journal.close()
+    assert [type(one) for one in made.decisions].count(Closed) == 1
+    assert "2 starts" in verify.check(path)
+
+
+async def test_a_sell_that_was_owed_when_the_next_session_began_is_told_after_a_crash(
+    tmp_path: Path, path: Path
+) -> None:
+    """The position was found a few minutes before the open, when nobody took pushes; then today's record was begun."""
+    now = session().open + 86_400 * SECOND - 60 * SECOND
+    past = Reader(path)
+    engine = Engine(Rules(), session())
+    for line in past:
+        if isinstance(line, Entry):
+            engine.restore(line.now, line.event, line.decisions)
+    record = Journal(path)
+    record.begin(Rules(), session(), now, past)
+    made = engine.handle(now, Tick())
+    assert [type(one) for one in made].count(Closed) == 1
+    record.append(now, Tick(), made)
+    record.close()
+    today = session_at(now)
+    own = Journal(record_path(tmp_path / "data", today.date))
+    own.begin(Rules(), today, now + SECOND)
+    own.close()
+    async with stage(tmp_path, start_s=86_400 - 30) as play:
+        await play.until(lambda: play.titles("SELL"), 60, "SELL")
+        (push,) = [message for message in play.pushover.messages if "SELL" in message.title]
+        assert "Repeat of #" in push.text
+        await play.stop()
+    async with stage(tmp_path, start_s=86_400 - 5) as play:
+        await play.until(lambda: play.worker.desk is not None, 60, "begun")
+        await play.wait(20)
+        await play.stop()
+        assert not play.titles("SELL"), "its outcome stands in today's record"
 
 
 def decisions(path: Path, kind: type) -> list[Any]:
@@ -444,41 +490,3 @@ async def test_a_stop_does_not_wait_for_a_disk_that_does_not_answer(tmp_path: Pa
             Silent.answers.set()
     assert "record_unsynced" in [line["event"] for line in logs]
     assert len(decisions(path, Closed)) == 1
-
-
-# --- Places that cannot be used ----------------------------------------------------------------------
-
-
-def a_file(place: Path) -> None:
-    place.write_bytes(b"mine")
-
-
-def a_link(place: Path) -> None:
-    place.symlink_to(place.parent / "nowhere")
-
-
-@pytest.mark.parametrize("make", [a_file, a_link, os.mkfifo])
-@pytest.mark.parametrize("where", ["data", "data/sessions"])
-async def test_what_is_no_folder_in_a_folders_place_ends_with_status_2(
-    tmp_path: Path, where: str, make: Callable[[Path], None]
-) -> None:
-    place = tmp_path / where
-    place.parent.mkdir(exist_ok=True)
-    make(place)
-    status, said = await ended(tmp_path)
-    assert status == main.EXIT_CONFIG
-    assert str(place) in said
-    assert "DATA_DIR" in said
-
-
-@pytest.mark.parametrize("make", [a_file, a_link, os.mkfifo, os.mkdir])
-async def test_something_else_in_the_leases_place_ends_with_status_2(
-    tmp_path: Path, make: Callable[[Path], None]
-) -> None:
-    (tmp_path / "data").mkdir()
-    make(tmp_path / "data" / "lease")
-    status, said = await ended(tmp_path)
-    assert status == main.EXIT_CONFIG
-    assert str(tmp_path / "data" / "lease") in said
-    if make is a_file:
-        assert (tmp_path / "data" / "lease").read_bytes() == b"mine"

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -20,11 +21,11 @@ from msgspec.structs import replace
 
 from config import Rules, variable_names
 from events import SECOND, Tick
-from record.folder import pack
+from record.folder import pack, record_path
 from record.lines import SEAL_BYTES, sealed
 from sim import why
 from sim.__main__ import main
-from sim.places import Closed, Unusable, check_own, claim, named
+from sim.places import Closed, Unusable, check_own, claim, find, named
 from sim.trace import COLUMNS, TRACE_BEGINS
 from tests.builders import SESSION, at
 from tests.made_day import Made
@@ -359,3 +360,27 @@ def test_what_no_program_wrote_is_damage_in_a_line(
     assert main(["replay", str(copy)]) in (0, 2)
     assert why.main(["--data-dir", str(copy)], NOW) in (0, 1, 2)
     assert "\x1b" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (os.mkdir, "is a folder"),
+        (os.mkfifo, "is not an ordinary file"),
+        (lambda place: os.symlink("nowhere", place), "is a link"),
+    ],
+)
+def test_what_stands_in_a_records_place_is_named_and_not_taken_for_none(
+    tmp_path: Path, make: Callable[[Path], None], words: str
+) -> None:
+    place = record_path(tmp_path, "2025-10-02")
+    place.parent.mkdir()
+    make(place)
+    with pytest.raises(Unusable, match=rf"2025-10-02\.jsonl: {words}, not a record"):
+        find(tmp_path, date(2025, 10, 2), at(0))
+
+
+def test_a_folder_of_records_that_cannot_be_looked_through_is_not_an_empty_one(tmp_path: Path) -> None:
+    (tmp_path / "sessions").write_bytes(b"mine")
+    with pytest.raises(Unusable, match="sessions cannot be looked through: Not a directory"):
+        find(tmp_path, date(2025, 10, 2), at(0))

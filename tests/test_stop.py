@@ -187,6 +187,26 @@ def test_a_log_that_is_stuck_does_not_put_it_off() -> None:
     release.set()
 
 
+def test_a_log_that_is_stuck_does_not_keep_the_watchdog_from_ending_a_process_that_hangs() -> None:
+    """As when the disk that holds the loop up has the log's file, too."""
+    program = (
+        "import asyncio, logging, main, time\n"
+        "class Stuck(logging.Handler):\n"
+        "    def handle(self, record): time.sleep(600)\n"
+        "import structlog\n"
+        "structlog.configure(logger_factory=structlog.stdlib.LoggerFactory())\n"
+        "logging.getLogger().addHandler(Stuck())\n"
+        "async def work():\n"
+        "    with main.Watchdog(asyncio.get_running_loop(), limit_s=0.3):\n"
+        "        time.sleep(60)\n"
+        "asyncio.run(work())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, timeout=30, check=False
+    )
+    assert done.returncode == EXIT_CRASHED, done.stderr
+
+
 def test_the_worker_ends_though_a_thread_of_its_process_does_not(tmp_path: Path) -> None:
     stuck = "import threading, time; threading.Thread(target=time.sleep, args=(600,)).start()"
     with worker(tmp_path, before=stuck) as process:

@@ -676,7 +676,7 @@ class Desk:
                 if is_own:
                     try:
                         restore(line.now, line.event, line.decisions)
-                    except (ValueError, KeyError) as error:
+                    except (ValueError, KeyError, ArithmeticError) as error:
                         raise Damage(
                             past.path, number, f"it does not follow from what is before ({error})"
                         ) from error

@@ -672,6 +672,8 @@ class Worker:
         clock, asked_at = self._clock, self._clock.now()
         while clock.now() < begin and not self._stopping.is_set():
             await self._sleep_until(min(begin, clock.now() + NAP_S * SECOND))
+            if self.desk is not None:
+                await self._let_go()
             begins = self._compare_clock()
             doubt = self._clock_judge.doubt
             if doubt is not None and doubt.cause is DoubtCause.SLOWED and not self._sender.pending:
@@ -718,14 +720,13 @@ class Worker:
             self.desk.sum_up(self._clock.now())
         # Outcomes of the day's last alerts belong into its record: it stays open until nobody tries any more.
         await self._sleep_until(session.close + RECORD_OPEN_S * SECOND)
-        await self._await_acknowledgement(session_at(self._clock.now()).open - CONNECT_EARLY_S * SECOND)
-        await self._close_desk()
-        await self._tidy(TIDY_REAL_S)
+        await self._let_go()
 
-    async def _await_acknowledgement(self, end: int) -> None:
-        """Keep the record open while an emergency push may be acknowledged: at most 26 minutes, and until ``end`` (µs)."""
-        while self._sender.awaits_acknowledgement and self._clock.now() < end and not self._stopping.is_set():
-            await self._sleep_until(min(end, self._clock.now() + SECOND))
+    async def _let_go(self) -> None:
+        """Close a record that is over, unless a SELL in it may still be acknowledged, and pack what is finished."""
+        if not self._sender.awaits_acknowledgement:
+            await self._close_desk()
+            await self._tidy(TIDY_REAL_S)
 
     # --- The record ---
 
@@ -753,6 +754,7 @@ class Worker:
 
     async def _settle(self, path: Path, header: Header) -> None:
         """Bring the record of a session that is over to its end, under its own rules. Raises Damage or OSError."""
+        await self._close_desk()
         past = Reader(path)
         self.desk = self._desk(header.session, rules_of(path, header))
         self._begin(self.desk, past)
@@ -763,10 +765,9 @@ class Worker:
         end = min(now + RECORD_OPEN_S * SECOND, session_at(now).open - CONNECT_EARLY_S * SECOND)
         while self._sender.pending and self._clock.now() < end and not self._stopping.is_set():
             await self._sleep_until(min(end, self._clock.now() + SECOND))
-        self._has_started = True  # what was left is told, and what is waited for now is no fault
-        await self._await_acknowledgement(session_at(self._clock.now()).open - CONNECT_EARLY_S * SECOND)
         self._take_rest()
-        await self._close_desk()
+        if not self._sender.awaits_acknowledgement:  # else it stays open while the worker sleeps
+            await self._close_desk()
 
     def _desk(self, session: Session, rules: Rules) -> Desk:
         journal = Journal(record_path(self.settings.data_dir, session.date), self._opener)
@@ -840,9 +841,9 @@ class Worker:
     async def _tidy(self, patience_s: float) -> None:
         """Pack finished records and remove the oldest, in a thread; wait for that at most so long (real seconds).
 
-        Not while stopping: an acknowledgement may be owed to the newest one, and the next start goes on with it.
+        Not while stopping, or while one is open: an acknowledgement may be owed to it.
         """
-        if self._stopping.is_set():
+        if self._stopping.is_set() or self.desk is not None:
             return
         today = session_at(self._clock.now()).date
         action = partial(tidy, self.settings.data_dir, self.settings.keep_sessions, today)
@@ -919,6 +920,7 @@ class Worker:
         past = None if left is None else Reader(left.path)
         if self._stopping.is_set():
             return
+        await self._close_desk()
         desk = self.desk = self._desk(session, rules)
         self._begin(desk, past)
         desk.sync()

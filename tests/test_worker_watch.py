@@ -87,7 +87,9 @@ async def test_a_machine_that_lets_nobody_connect_fails_without_a_word_of_its_pr
         said, _ = await asyncio.wait_for(process.communicate(), 30)
         assert process.returncode == EXIT_CONFIG
         assert server.asked == [FAIL]
-        assert server.bodies[0].startswith("exit 2: bad configuration: https_proxy: got a value that is not shown")
+        assert server.bodies[0].startswith(
+            "exit 2: bad configuration: https_proxy: got a value that is not shown"
+        )
         for secret in ("CanaryWord", "CanaryPath", KEY, TOKEN, USER):
             assert secret not in said.decode() + server.bodies[0]
 

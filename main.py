@@ -766,8 +766,8 @@ class Worker:
         while self._sender.pending and self._clock.now() < end and not self._stopping.is_set():
             await self._sleep_until(min(end, self._clock.now() + SECOND))
         self._take_rest()
-        if not self._sender.awaits_acknowledgement:  # else it stays open while the worker sleeps
-            await self._close_desk()
+        if not (self._sender.pending or self._sender.awaits_acknowledgement):
+            await self._close_desk()  # else it stays open for what is still to come, until a session begins
 
     def _desk(self, session: Session, rules: Rules) -> Desk:
         journal = Journal(record_path(self.settings.data_dir, session.date), self._opener)

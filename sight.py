@@ -204,6 +204,7 @@ class Sight:
             rules.stall_seconds * SECOND,
             rules.silence_alarm_seconds * SECOND,
         )
+        self._missed = rules.symbol_silence_seconds * SECOND
         self._unseen = rules.symbol_unseen_seconds * SECOND
         self._lag_limit = rules.max_lag_seconds * SECOND
         # The link
@@ -389,19 +390,19 @@ class Sight:
         lag = now - start - SECOND
         lag = lag if lag > 0 else 0  # it may end a little ahead of our clock
         lags, own = self._lags, self._lags_of[symbol]
-        if lag > self._lag_limit or lags.late or own.late:
-            # What came while nobody read is late by no fault of the feed.
-            counted = min(lag, now - self._woke_at)
+        # What came while nobody read is late by no fault of the feed.
+        counted = lag if lag <= now - self._woke_at else now - self._woke_at
+        if counted > self._lag_limit or lags.late or own.late:
             lags.add(counted)
             own.add(counted)
             if lags.may_be_late or own.may_be_late:
                 self.well_until = 0
         else:
-            lags.values.append(lag)
-            own.values.append(lag)
+            lags.values.append(counted)
+            own.values.append(counted)
         if start > self._newest[symbol]:
             progress_at = self._progress_at
-            if now - progress_at[symbol] >= self._unseen and self._was_unseen(now, symbol):
+            if now - progress_at[symbol] >= self._missed and self._was_silent(now, symbol, self._missed):
                 # Whatever it did meanwhile was not sent, or not traded: REST must say which.
                 self._open_gap(symbol, max(self._newest[symbol] + SECOND, self._restored_at), start)
             if now - self._progressed_at >= self._long_silence <= self._silence(now):
@@ -483,15 +484,15 @@ class Sight:
         """Time since the latest of: last progress, the open, subscriptions acknowledged. µs."""
         return now - max(self._progressed_at, self._open, self._restored_at)
 
-    def _was_unseen(self, now: int, symbol: str) -> bool:
-        """Whether a symbol has been silent for so long on a connection that stands that seconds of it may be missing."""
+    def _was_silent(self, now: int, symbol: str, span: int) -> bool:
+        """Whether a symbol has not progressed for ``span`` (µs) of the session on a connection that stands."""
         if not self._gaps_tell or self._link is not Link.UP or not self._open <= now < self._close:
             return False
-        return now - max(self._progress_at[symbol], self._open, self._restored_at) >= self._unseen
+        return now - max(self._progress_at[symbol], self._open, self._restored_at) >= span
 
     def _is_overdue(self, now: int, symbol: str) -> bool:
         """Whether a symbol counts as unseen: silent for so long while the other could be seen."""
-        return now - self._flows_since >= self._unseen and self._was_unseen(now, symbol)
+        return now - self._flows_since >= self._unseen and self._was_silent(now, symbol, self._unseen)
 
     def _next_unseen(self, now: int) -> int:
         """When, at the earliest, another symbol counts as unseen, µs; at the close there is nothing left to judge."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from config import Rules
@@ -72,6 +72,23 @@ def started(rules: Rules | None = None) -> Story:
 
 
 # --- Silence of one symbol ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("back", "gaps"), [(39, []), (40, [(at(21), at(40))])])
+@pytest.mark.parametrize("symbol", ["IWM", "SPY"])
+def test_what_a_symbol_may_have_lost_in_its_silence_is_uncovered_until_rest_has_answered(
+    symbol: str, back: int, gaps: list[tuple[int, int]]
+) -> None:
+    """From the silence on at which the feed asks REST: 20 s, here between the bars that come at 23 and at ``back`` + 3."""
+    story = play(started(), 0, back + 4, without(symbol, 21, back))
+    sight = story.engine.feed
+    assert not sight.is_blind
+    assert sight.has_gaps is bool(gaps)
+    assert sight.is_covered(at(back)) is not bool(gaps)
+    if symbol == "IWM":
+        assert sight.gaps == gaps
+    story.tell(back + 9, Covered(symbol=symbol, start=at(0), end=at(back)))
+    assert not sight.has_gaps
 
 
 @pytest.mark.parametrize(("end", "is_blind"), [(82, False), (83, True)])
@@ -433,6 +450,7 @@ def made_facts(dice: random.Random, count: int) -> list[tuple[float, Event]]:
 
 @settings(deadline=None, max_examples=40)
 @given(st.integers(0, 2**32))
+@example(13005138)  # a lag of just the limit, from before the return of a program that was away
 def test_what_is_skipped_changes_nothing(seed: int) -> None:
     dice = random.Random(seed)
     rules = Rules(lag_bars=dice.choice([1, 5, 30]), stall_seconds=dice.choice([1, 5]))

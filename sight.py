@@ -204,8 +204,9 @@ class Sight:
             rules.stall_seconds * SECOND,
             rules.silence_alarm_seconds * SECOND,
         )
-        self._missed = rules.symbol_silence_seconds * SECOND
-        self._unseen = rules.symbol_unseen_seconds * SECOND
+        self._missed, self._unseen = (
+            seconds * SECOND for seconds in (rules.symbol_silence_seconds, rules.symbol_unseen_seconds)
+        )
         self._lag_limit = rules.max_lag_seconds * SECOND
         # The link
         self._link = Link.NEVER

@@ -524,7 +524,9 @@ class Worker:
                 finally:
                     await self._close_desk()
                     for helper in helpers:
-                        helper.cancel()
+                        # Cancelled once more, one that the group has cancelled already would not close its connection.
+                        if not helper.cancelling():
+                            helper.cancel()
 
     def _failed(self, error: Exception) -> int:
         """Log why the worker ends. Returns the exit status."""

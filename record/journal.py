@@ -354,7 +354,8 @@ def _fault_of(error: OSError) -> str:
 def written_anew(file: File, size: int, path: Path, opener: Opener, ours: Place | None) -> File:
     """A record's first ``size`` bytes as a new file under its name. It waits for the disk.
 
-    Only the file ``ours`` is replaced. Raises OSError: FileExistsError when another stands there, which is left alone.
+    Only the file ``ours`` is replaced, and only while nobody has added to it. Raises OSError: FileExistsError when another
+    file stands there, which is left alone.
     """
     make_folder(path.parent)
     part = part_of(path)
@@ -370,6 +371,8 @@ def written_anew(file: File, size: int, path: Path, opener: Opener, ours: Place 
             start += len(block)
         new.sync()
         if ours is not None and (found := place_of(path)) is not None and found[:2] == ours[:2]:
+            if found.size != size:  # changed while it was copied: what others have written would be lost
+                raise OSError(errno.EBUSY, CHANGED)
             part.replace(path)
         else:
             publish(part, path)

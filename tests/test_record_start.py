@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import gc
 import gzip
 import os
 import random
@@ -14,7 +13,7 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -458,17 +457,6 @@ async def test_a_lease_that_was_removed_is_taken_again_and_a_second_copy_ends(
         await play.stop()
 
 
-@pytest.fixture
-def collected() -> Iterator[None]:
-    """Whatever a test has left behind is collected within it."""
-    yield
-    gc.collect()
-
-
-@pytest.mark.usefixtures("collected")
-@pytest.mark.filterwarnings(
-    "ignore:unclosed:ResourceWarning"
-)  # anyio loses a connection that is cut off as it is made
 async def test_a_lease_that_another_copy_has_taken_ends_the_one_that_has_no_session(tmp_path: Path) -> None:
     async with stage(tmp_path, start_s=86_400 - 3_600) as play:
         lease = tmp_path / "data" / "lease"

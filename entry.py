@@ -106,7 +106,8 @@ def _files_text() -> str | None:
 def shortage_text(error: BaseException) -> str | None:
     """What this machine refuses the process, and where its limit is set; None for any other error."""
     no_memory = isinstance(error, OSError) and error.errno == errno.ENOMEM
-    if no_memory or isinstance(error, MemoryError) or "failed to map segment" in str(error):
+    # A SystemError is Python's own: it ran out of memory where it was not prepared to.
+    if no_memory or isinstance(error, (MemoryError, SystemError)) or "failed to map segment" in str(error):
         return "there is no memory left for it: give it more (ulimit -v, or the container's limit)"
     if isinstance(error, RuntimeError) and "start new thread" in str(error):
         return "it may start no more threads: raise the limit (ulimit -u, ulimit -v, or the container's)"
@@ -267,7 +268,7 @@ def run(main: Callable[[], int]) -> NoReturn:
         status = EXIT_FAILED
         with contextlib.suppress(OSError):  # it may be the one that takes nothing
             print(f"The output cannot be written: {error.strerror}", file=sys.stderr)
-    except (MemoryError, RuntimeError, OSError) as error:
+    except (MemoryError, SystemError, RuntimeError, OSError) as error:
         shortage = shortage_text(error)
         if shortage is None:
             raise

@@ -22,7 +22,6 @@ import logging
 import math
 import random
 import re
-import ssl
 import zlib
 from collections.abc import (
     AsyncGenerator,
@@ -46,7 +45,7 @@ import structlog
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidProxyStatus, InvalidStatus, WebSocketException
 
-from config import LOOPBACK_HOSTS, Rules
+from config import Rules
 from events import (
     OPTION_PRICE_UNIT,
     PRICE_MAX,
@@ -71,8 +70,9 @@ from events import (
     typical_price,
 )
 from feeds.vendor import NoAnswer
+from network import bound_requests, certificate_fault, connection_faults, is_loopback, trust
 from sight import Lags
-from utils import Clock, VendorTime, clock_text, connection_faults, trust
+from utils import Clock, VendorTime, clock_text
 
 log = structlog.get_logger("polygon_client")
 
@@ -1125,11 +1125,6 @@ STATUS_KINDS = {
 _Params = Mapping[str, str | int] | Sequence[tuple[str, str | int | float | bool | None]] | None
 
 
-def is_loopback(url: str) -> bool:
-    """Whether an address is this machine's own."""
-    return urlsplit(url).hostname in LOOPBACK_HOSTS
-
-
 class Rest:
     """The vendor's REST. Every method raises RestError, and nothing else, for what the vendor or network did.
 
@@ -1177,6 +1172,7 @@ class Rest:
             timeout=httpx.Timeout(half_s, connect=min(CONNECT_TIMEOUT_S, half_s)),
             limits=httpx.Limits(max_connections=8, keepalive_expiry=KEEP_ALIVE_S),
             follow_redirects=False,
+            event_hooks={"request": [bound_requests(SECONDS_BODY_BYTES)]},
             cookies=CookieJar(
                 DefaultCookiePolicy(allowed_domains=())
             ),  # none is kept: they would have no bound
@@ -1603,16 +1599,6 @@ cannot be written or encoded (``idna`` and the resolver say UnicodeError)."""
 def _connection_faults() -> tuple[type[Exception], ...]:
     """Everything that asking for an answer and unpacking it can raise, whatever the network and the other side do."""
     return (*connection_faults(), zlib.error)
-
-
-def certificate_fault(error: BaseException) -> str | None:
-    """What is wrong with the server's certificate, when that is why a connection failed."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return cause.verify_message or "verification failed"
-        cause = cause.__cause__ or cause.__context__
-    return None
 
 
 def _http_date_us(text: str | None) -> int | None:

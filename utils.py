@@ -1,4 +1,4 @@
-"""The clock, New York time, the session calendar, money formatting, whom TLS trusts, what a terminal may be shown.
+"""The clock, New York time, the session calendar, money formatting, what a terminal may be shown.
 
 A closed list: nothing else belongs here.
 
@@ -17,15 +17,12 @@ from datetime import UTC, date, datetime, timedelta
 from datetime import time as time_of_day
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Protocol, assert_never
+from typing import NamedTuple, Protocol, assert_never
 from zoneinfo import ZoneInfo
 
 import holidays
 
 from events import OPTION_PRICE_UNIT, SECOND, STRIKE_UNIT, Session
-
-if TYPE_CHECKING:
-    import ssl
 
 NEW_YORK = ZoneInfo("America/New_York")
 OPEN = time_of_day(9, 30)
@@ -572,45 +569,6 @@ def session_at(now: int) -> Session:
 
 def _moment(day: date, at: time_of_day) -> int:
     return int(datetime.combine(day, at, NEW_YORK).timestamp()) * SECOND
-
-
-# --- TLS ---------------------------------------------------------------------------------------------
-
-
-@functools.cache
-def trust() -> ssl.SSLContext:
-    """The one TLS context of REST, sockets and pushes: verification on, certifi's roots (or ``SSL_CERT_FILE``).
-
-    Made when it is first asked for: reading the certificates takes 40 ms.
-    """
-    import httpx  # noqa: PLC0415 - this module is everybody's, and few of them speak to a network
-
-    return httpx.create_ssl_context()
-
-
-@functools.cache
-def connection_faults() -> tuple[type[Exception], ...]:
-    """Everything that making, using or ending an HTTP connection raises for what is outside of us. One list for all.
-
-    httpx translates the faults of httpcore, which translates those of anyio that it knows. What they do not know comes
-    through as it is: `ssl.SSLError` (an OSError) for a bad record after the handshake, OSError for certificates or
-    proxies that cannot be read, anyio's and h11's own when a connection ends while it is used, ValueError for an address
-    or a proxy that cannot be written or encoded (UnicodeError is one), OverflowError for a port, ImportError for a proxy
-    of a kind that needs another package. Loaded when first needed: httpcore takes 40 ms to import.
-    """
-    import anyio  # noqa: PLC0415
-    import h11  # noqa: PLC0415
-    import httpcore  # noqa: PLC0415
-    import httpx  # noqa: PLC0415
-
-    return (
-        *(OSError, EOFError, ValueError, OverflowError, ImportError),
-        *(httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, httpx.CookieConflict),
-        *(httpcore.NetworkError, httpcore.ProtocolError, httpcore.ProxyError, httpcore.TimeoutException),
-        *(httpcore.UnsupportedProtocol, httpcore.ConnectionNotAvailable, h11.ProtocolError),
-        *(anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.BusyResourceError),
-        *(anyio.EndOfStream, anyio.IncompleteRead),
-    )
 
 
 # --- Money -------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies_environment
 
 from config import LOOPBACK_HOSTS, Settings, host_fault
-from utils import trust
+from network import trust
 
 if TYPE_CHECKING:
     import ssl

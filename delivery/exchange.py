@@ -15,8 +15,7 @@ from urllib.parse import urlsplit
 import httpx
 import msgspec
 
-from config import LOOPBACK_HOSTS
-from utils import connection_faults, trust
+from network import bound_requests, connection_faults, is_loopback, trust
 
 CONNECT_S = 3.0
 """Real seconds for a connection: a request that failed within them has definitely not arrived."""
@@ -118,10 +117,10 @@ def make_client(url: str, connections: int, transport: httpx.AsyncBaseTransport 
             keepalive_expiry=KEEP_ALIVE_S,
         ),
         follow_redirects=False,
-        event_hooks={"response": [_forget_location]},
+        event_hooks={"request": [bound_requests(BODY_MAX)], "response": [_forget_location]},
         # Over plain HTTP, which only this machine's own addresses may be, nothing is verified: no certificates are read.
         verify=trust() if urlsplit(url).scheme == "https" else False,
-        trust_env=urlsplit(url).hostname not in LOOPBACK_HOSTS,
+        trust_env=not is_loopback(url),
     )
 
 

@@ -15,6 +15,9 @@ from pydantic import SecretStr
 ENDLESS = b"ENDLESS"
 """Stands for an answer whose body never ends."""
 
+INTERIM = b"INTERIM"
+"""Stands for interim answers (103) that no final one ever follows."""
+
 DRIP = b"DRIP"
 """Stands for an answer that comes byte by byte and never ends."""
 
@@ -41,7 +44,7 @@ class Outside:
     heads: list[str] = field(default_factory=list)
     bodies: list[str] = field(default_factory=list)
     poured: int = 0
-    """Bytes of endless bodies that were taken off our hands."""
+    """Bytes of endless answers that were taken off our hands."""
 
     @property
     def secret(self) -> SecretStr:
@@ -59,7 +62,10 @@ class Outside:
             self.bodies.append(body.decode())
             answer = self.answers.popleft() if len(self.answers) > 1 else self.answers[0]
             if answer == ENDLESS:
-                await self._pour(writer)
+                await self._pour(writer, b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n", PIECE)
+            elif answer == INTERIM:
+                hint = b"HTTP/1.1 103 Early Hints\r\nLink: " + b"a" * 1_000 + b"\r\n\r\n"
+                await self._pour(writer, b"", hint * 64)
             elif answer == DRIP:
                 writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 60000\r\n\r\n")
                 while True:
@@ -75,12 +81,12 @@ class Outside:
                 writer.close()
                 await writer.wait_closed()
 
-    async def _pour(self, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")
+    async def _pour(self, writer: asyncio.StreamWriter, begin: bytes, piece: bytes) -> None:
+        writer.write(begin)
         while True:
-            writer.write(PIECE)
+            writer.write(piece)
             await writer.drain()
-            self.poured += len(PIECE)
+            self.poured += len(piece)
 
 
 @asynccontextmanager

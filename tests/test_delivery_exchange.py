@@ -17,7 +17,7 @@ import pytest
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
-import utils
+import network
 from alerts import Pushover
 from delivery.exchange import BODY_MAX, PARTS_MAX, Caller, Failed, failure_words, failures
 from delivery.pushover import Result
@@ -170,11 +170,11 @@ def tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ssl.SSLCont
     both = tmp_path / "both.pem"
     both.write_text(SELF_SIGNED)
     monkeypatch.setenv("SSL_CERT_FILE", str(both))
-    utils.trust.cache_clear()
+    network.trust.cache_clear()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(both)
     yield context
-    utils.trust.cache_clear()
+    network.trust.cache_clear()
 
 
 async def test_one_bad_tls_record_ends_nothing(tls: ssl.SSLContext) -> None:

@@ -350,6 +350,7 @@ def test_a_machine_that_gives_too_little_is_told_in_a_line(tmp_path: Path) -> No
     ("error", "words"),
     [
         (MemoryError(), "memory"),
+        (SystemError("error return without exception set"), "memory"),
         (OSError(errno.ENOMEM, "Cannot allocate memory"), "memory"),
         (RuntimeError("can't start new thread"), "threads"),
         (OSError(errno.EMFILE, "Too many open files"), "open no more files"),

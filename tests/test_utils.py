@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import ssl
 import subprocess
 import sys
 import time
@@ -351,14 +350,3 @@ def test_a_scaled_clock_never_goes_back() -> None:
     clock = utils.ScaledClock(0, 1000.0)
     seen = [clock.now() for _ in range(1000)]
     assert seen == sorted(seen)
-
-
-# --- TLS ---
-
-
-def test_one_context_trusts_and_verifies_for_everybody() -> None:
-    context = utils.trust()
-    assert context is utils.trust()
-    assert context.verify_mode is ssl.CERT_REQUIRED
-    assert context.check_hostname
-    assert context.get_ca_certs()

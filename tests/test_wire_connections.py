@@ -18,6 +18,7 @@ import structlog
 import websockets.asyncio.server
 from websockets.asyncio.server import ServerConnection
 
+from network import trust
 from polygon_client import FRAME_MAX_BYTES, OTHERS_MAX, BadReason, Rest, RestErrorKind, Socket
 from tests.test_polygon_client import SELF_SIGNED
 from tests.wire import (
@@ -36,7 +37,7 @@ from tests.wire import (
     rest_of,
     said,
 )
-from utils import ScaledClock, trust
+from utils import ScaledClock
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,123 @@
+"""What every HTTP connection needs: whom TLS trusts, which exceptions mean the network failed, how much may be read.
+
+`delivery` and `polygon_client` share it. httpx and what it is built on are loaded when first needed: they take 40 ms.
+"""
+
+from __future__ import annotations
+
+import functools
+import ssl
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from config import LOOPBACK_HOSTS
+
+if TYPE_CHECKING:
+    import httpx
+
+HEADERS_MAX = 512 * 1024
+"""Bytes that may come in before and around a body: httpcore takes 100 kB of headers, and chunks bring sizes along."""
+
+OPENED = (".connect_tcp.complete", ".start_tls.complete")
+"""How the events end that httpcore traces when a connection is open; each hands over its stream."""
+
+Trace = Callable[[str, Mapping[str, Any]], Awaitable[None]]
+"""What httpcore awaits at each step of a request: https://www.encode.io/httpcore/extensions/#trace."""
+
+
+def is_loopback(url: str) -> bool:
+    """Returns whether an address is this machine's own."""
+    return urlsplit(url).hostname in LOOPBACK_HOSTS
+
+
+@functools.cache
+def trust() -> ssl.SSLContext:
+    """Returns the one TLS context of REST, sockets and pushes: verification on, certifi's roots (or ``SSL_CERT_FILE``).
+
+    Made when it is first asked for: reading the certificates takes 40 ms.
+    """
+    import httpx  # noqa: PLC0415
+
+    return httpx.create_ssl_context()
+
+
+def certificate_fault(error: BaseException) -> str | None:
+    """Returns what is wrong with the server's certificate, if that is why a connection failed."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return cause.verify_message or "verification failed"
+        cause = cause.__cause__ or cause.__context__
+    return None
+
+
+@functools.cache
+def connection_faults() -> tuple[type[Exception], ...]:
+    """Everything that making, using or ending an HTTP connection raises for what is outside of us. One list for all.
+
+    httpx translates the faults of httpcore, which translates those of anyio that it knows. The others come
+    through as they are: `ssl.SSLError` (an OSError) for a bad record after the handshake, OSError for certificates or
+    proxies that cannot be read, anyio's and h11's own when a connection ends while it is used, ValueError for an address
+    or a proxy that cannot be written or encoded (UnicodeError is one), OverflowError for a port, ImportError for a proxy
+    of a kind that needs another package.
+    """
+    import anyio  # noqa: PLC0415
+    import h11  # noqa: PLC0415
+    import httpcore  # noqa: PLC0415
+    import httpx  # noqa: PLC0415
+
+    return (
+        *(OSError, EOFError, ValueError, OverflowError, ImportError),
+        *(httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, httpx.CookieConflict),
+        *(httpcore.NetworkError, httpcore.ProtocolError, httpcore.ProxyError, httpcore.TimeoutException),
+        *(httpcore.UnsupportedProtocol, httpcore.ConnectionNotAvailable, h11.ProtocolError),
+        *(anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.BusyResourceError),
+        *(anyio.EndOfStream, anyio.IncompleteRead),
+    )
+
+
+# --- How much may be read ----------------------------------------------------------------------------
+
+
+def bound_stream(stream: Any, most: int) -> None:
+    """Lets an open `httpcore.AsyncNetworkStream` read at most ``most`` bytes for each request written.
+
+    Beyond that, a read raises `httpcore.ReadError`. A body's length is its reader's business. This bounds what comes beside it and has no limit anywhere else: interim
+    answers (100 to 199), of which a server may send any number before the final one.
+    """
+    import httpcore  # noqa: PLC0415
+
+    read, write, left = stream.read, stream.write, most
+
+    async def bounded_read(max_bytes: int, timeout: float | None = None) -> bytes:
+        nonlocal left
+        if left <= 0:
+            raise httpcore.ReadError(f"more than {most} bytes for one request")
+        data: bytes = await read(max_bytes, timeout)
+        left -= len(data)
+        return data
+
+    async def counted_write(buffer: bytes, timeout: float | None = None) -> None:
+        nonlocal left
+        left = most
+        await write(buffer, timeout)
+
+    stream.read, stream.write = bounded_read, counted_write
+
+
+def bound_requests(body_max: int) -> Callable[[httpx.Request], Awaitable[None]]:
+    """Returns a request hook for an httpx client: each connection reads ``body_max`` and `HEADERS_MAX` bytes at most."""
+
+    async def bound(request: httpx.Request) -> None:
+        traced: Trace | None = request.extensions.get("trace")
+
+        async def trace(name: str, details: Mapping[str, Any]) -> None:
+            if name.endswith(OPENED):
+                bound_stream(details["return_value"], body_max + HEADERS_MAX)
+            if traced is not None:
+                await traced(name, details)
+
+        request.extensions = {**request.extensions, "trace": trace}
+
+    return bound

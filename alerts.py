@@ -22,7 +22,7 @@ import msgspec
 import structlog
 from pydantic import SecretStr
 
-from config import Rules, Settings
+from config import Settings
 from delivery import outbox, receipts, standing
 from delivery.exchange import EXCHANGE_S, close_client, exchange, failure_words, failures, make_client
 from delivery.outbox import Attempts, Care, Move, Step
@@ -52,6 +52,7 @@ from events import (
     Withdrawn,
     named_cause,
 )
+from rules import Rules
 from utils import (
     Clock,
     clock_text,

@@ -11,7 +11,6 @@ from decimal import Decimal
 
 import msgspec
 
-from config import Rules
 from events import (
     OPTION_PRICE_UNIT,
     SECOND,
@@ -22,6 +21,7 @@ from events import (
     Quote,
     QuoteSource,
 )
+from rules import Rules
 
 CENT = OPTION_PRICE_UNIT // 100
 PERCENT = 100.0

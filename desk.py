@@ -16,7 +16,7 @@ import structlog
 
 import alerts
 import logger
-from config import VERSION, Rules, Settings
+from config import VERSION, Settings
 from delivery.receipts import Remembered
 from engine import Engine
 from events import (
@@ -54,6 +54,7 @@ from record.journal import Journal
 from record.lines import Entry
 from record.past import rules_of
 from record.reader import Damage, Reader, is_of
+from rules import Rules
 from signals import BUY_FOLLOWS_S, EPISODE_GAP_S, near_miss
 from utils import clock_text, option_price, share_price, signed_percent, span_text
 

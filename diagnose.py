@@ -44,6 +44,7 @@ if import_error is None:
     from record.disk import DiskFile, Opener
     from record.folder import Kind, look_through, record_path, records, shown
     from record.lease import Lease, LeaseHeld
+    from rules import FULL_DAY_CLOSE_S, seconds_of_day
     from utils import Clock
 
     log = structlog.get_logger("diagnose")
@@ -68,8 +69,10 @@ FILLED_SHARE = 2 / 3
 """The part of an ordinary window's seconds that has a bar; in up to a third of them nothing is traded."""
 
 MODULES = (
-    *("events", "config", "utils", "signals", "contract_selector", "risk_manager", "sight", "engine"),
-    *("polygon_client", "alerts", "record", "logger", "desk", "main", "preflight"),
+    *("events", "rules", "config", "utils", "network"),
+    *("signals", "contract_selector", "risk_manager", "sight", "engine"),
+    *("feeds", "polygon_client", "delivery", "alerts", "record", "logger", "worker", "desk", "main"),
+    *("checks", "preflight"),
 )
 
 DEMO_ONLY = frozenset(
@@ -294,8 +297,8 @@ def check_oddities(settings: Settings, environment: Mapping[str, str]) -> list[C
     for name in OFF_AT_ZERO:
         if not getattr(settings, name.lower()):
             found.append(Check("Settings", Mark.WARNING, f"{name} is 0: this protection is off"))
-    opening = config.FULL_DAY_CLOSE_S - settings.before_close("09:30")
-    if opening + settings.warmup_seconds >= config.seconds_of_day(settings.no_entry_after):
+    opening = FULL_DAY_CLOSE_S - settings.before_close("09:30")
+    if opening + settings.warmup_seconds >= seconds_of_day(settings.no_entry_after):
         text = "WARMUP_SECONDS lasts until NO_ENTRY_AFTER: there can be no entry at all"
         found.append(Check("Settings", Mark.WARNING, text, "shorten it"))
     found += _doubted("Settings", config.doubts(environment))

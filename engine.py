@@ -8,7 +8,6 @@ from typing import assert_never
 
 import msgspec
 
-from config import Rules
 from contract_selector import (
     Refused,
     Selected,
@@ -54,6 +53,7 @@ from events import (
     Withdrawn,
 )
 from risk_manager import Book, Mark, Position, View, exit_reason
+from rules import Rules
 from sight import Sight
 from signals import Signals
 

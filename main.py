@@ -48,7 +48,7 @@ from pydantic import SecretStr
 import alerts
 import logger
 from checks import machine
-from config import VERSION, ConfigError, Rules, Settings, doubts, heartbeat_address, load, load_rules
+from config import VERSION, ConfigError, Settings, doubts, heartbeat_address, load, load_rules
 from desk import CLOCK_SPACING_S, Desk
 from engine import Engine
 from events import (
@@ -85,6 +85,7 @@ from record.lines import Header
 from record.past import Left, at_start, changed, own_record, rules_of
 from record.reader import Damage, Reader
 from risk_manager import Position
+from rules import Rules
 from utils import (
     MEASUREMENTS_IN_A_ROW,
     DoubtCause,

@@ -45,7 +45,6 @@ import structlog
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidProxyStatus, InvalidStatus, WebSocketException
 
-from config import Rules
 from events import (
     OPTION_PRICE_UNIT,
     PRICE_MAX,
@@ -71,6 +70,7 @@ from events import (
 )
 from feeds.vendor import NoAnswer
 from network import bound_requests, certificate_fault, connection_faults, is_loopback, trust
+from rules import Rules
 from sight import Lags
 from utils import Clock, VendorTime, clock_text
 

@@ -26,7 +26,7 @@ try:
     import logger
     import utils
     from alerts import HIGH, QUOTA_LOW, Alert, Pushover, Sender
-    from config import Rules, Settings
+    from config import Settings
     from contract_selector import Refused, polled_prices, select
     from delivery.exchange import Caller, Failed, Reply, failure_words, failures
     from delivery.pushover import TOO_MANY, Answer, Result
@@ -56,6 +56,7 @@ try:
         ahead_us,
         scrubber,
     )
+    from rules import Rules
     from utils import Clock
     from worker.heartbeat import BODY_MAX, fault_of
 except (ImportError, SyntaxError) as error:  # an old Python, or a package that is missing

@@ -9,7 +9,6 @@ from typing import assert_never
 
 import msgspec
 
-from config import Rules
 from events import (
     OPTION_PRICE_UNIT,
     SECOND,
@@ -24,6 +23,7 @@ from events import (
     Opened,
     Withdrawn,
 )
+from rules import Rules
 
 PERSISTENCE_BLOCKS = 2
 """Blocks in a row that the price must stay below its VWAP; the reason's text says so, too."""

@@ -18,7 +18,6 @@ from typing import assert_never
 
 import msgspec
 
-from config import Rules
 from events import (
     SECOND,
     AlertKind,
@@ -34,6 +33,7 @@ from events import (
     Session,
     named_cause,
 )
+from rules import Rules
 
 TOLD_AT_ONCE = frozenset(
     {

@@ -16,7 +16,6 @@ from typing import assert_never
 
 import msgspec
 
-from config import Rules
 from events import (
     PRICE_MAX,
     PRICE_MIN,
@@ -30,6 +29,7 @@ from events import (
     Session,
     Shortfall,
 )
+from rules import Rules
 
 PRICE_SCALE = 10**9
 """Steps in a dollar: finer than any price or VWAP the vendor prints."""

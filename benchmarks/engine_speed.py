@@ -21,7 +21,7 @@ from benchmarks.harness import (
     take_turns,
 )
 from benchmarks.made_session import made_tape
-from config import Rules
+from rules import Rules
 
 OURS, OURS_FINAL, FLOOR = "engine", "engine, final bars", "bare loop"
 NAUTILUS = "NautilusTrader, its indicators"

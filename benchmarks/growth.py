@@ -8,7 +8,7 @@ from benchmarks.contest import Tape, write_tape
 from benchmarks.engine_speed import numbers_of, ours
 from benchmarks.harness import Contestant, Context, Outcome, Row, Timing, ratio, take_turns
 from benchmarks.made_session import SECONDS, made_tape
-from config import Rules
+from rules import Rules
 
 SHORTEST, LONGEST = "20 min", "a day"
 WINDOWS = {SHORTEST: 1_200, "2 h": 7_200, LONGEST: SECONDS}

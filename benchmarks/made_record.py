@@ -14,7 +14,6 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from config import Rules
 from engine import Engine
 from events import (
     OPTION_PRICE_UNIT,
@@ -38,6 +37,7 @@ from events import (
 from record.journal import Journal
 from record.lines import Entry
 from record.reader import Reader
+from rules import Rules
 from sim.market import Episode, Market, SimBar
 from utils import session_on
 

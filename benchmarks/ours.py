@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 
 from benchmarks.contest import HOLD_S, Found, Row, Run, Stopwatch, Tape, contend
-from config import Rules
 from engine import Engine
 from events import SECOND, Bar, Covered, Event, FeedRestored, Session
+from rules import Rules
 
 DATE = "2025-10-02"
 

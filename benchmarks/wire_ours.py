@@ -19,7 +19,6 @@ from websockets.asyncio.client import connect
 from benchmarks.contest import Stopwatch
 from benchmarks.made_frames import OPEN_MS, SECONDS, SYMBOLS, WireBar
 from benchmarks.measured import tell, told
-from config import Rules
 from events import SECOND, Bar, Event, Session
 from main import Inbox
 from polygon_client import (
@@ -31,6 +30,7 @@ from polygon_client import (
     StocksFeed,
     scrubber,
 )
+from rules import Rules
 from utils import ScaledClock
 
 KEY = "benchmark-key"

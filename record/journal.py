@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import structlog
 
-from config import VERSION, Rules
+from config import VERSION
 from events import Decision, Event, Session
 from record.disk import (
     COPY_BYTES,
@@ -32,6 +32,7 @@ from record.disk import (
 )
 from record.lines import SCHEMA, SEAL, SEAL_BYTES, Bare, Entry, Header, encode, sealed
 from record.reader import Reader
+from rules import Rules
 
 log = structlog.get_logger("journal")
 

@@ -8,7 +8,6 @@ from typing import NamedTuple
 import structlog
 from pydantic import ValidationError
 
-from config import Rules
 from events import Opened
 from record.folder import (
     Kind,
@@ -24,6 +23,7 @@ from record.folder import (
 )
 from record.lines import Header
 from record.reader import Damage, glance
+from rules import Rules
 
 log = structlog.get_logger("journal")
 

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import logger
 import utils
-from config import Rules
 from events import SECOND, Condition, Evaluation
+from rules import Rules
 from sim.funnel import share, stopped_by
 from sim.report import wrapped
 from sim.study import Seen, Study

@@ -15,8 +15,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import alerts
-from config import Rules
 from events import OPTION_PRICE_UNIT, SECOND, Condition, DeclineReason, HoldReason
+from rules import Rules
 from sim import funnel
 from sim.fills import Trade
 from sim.study import MarkPoint, Seen, Study

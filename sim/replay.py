@@ -19,11 +19,12 @@ from typing import Any, NamedTuple
 
 import alerts
 import logger
-from config import VERSION, ConfigError, Rules, load_rules
+from config import VERSION, ConfigError, load_rules
 from engine import Engine
 from events import SECOND, Bar, Decision, DeclineReason, Evaluation, Event, Session
 from record.lines import Entry, Header
 from record.reader import Damage, Reader, is_of
+from rules import Rules
 from sim import bars, fills
 from sim.places import Unusable, check_file, claim
 from sim.screen import Progress, Screen

@@ -14,7 +14,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
 
-from config import Rules
 from contract_selector import level_below
 from events import (
     SECOND,
@@ -36,6 +35,7 @@ from events import (
     Shutdown,
     Withdrawn,
 )
+from rules import Rules
 from sim import fills
 from sim.replay import Start, Step, Survey, play, survey
 from sim.screen import Progress

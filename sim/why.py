@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import utils
-from config import ConfigError, seconds_of_day
+from config import ConfigError
 from record.folder import SUFFIX
 from record.reader import Damage
+from rules import seconds_of_day
 from sim import funnel, moment, page, what_if
 from sim.places import Closed, Unusable, find
 from sim.replay import parse_sets, survey

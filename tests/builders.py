@@ -6,7 +6,6 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from config import Rules
 from engine import Engine
 from events import (
     SECOND,
@@ -23,6 +22,7 @@ from events import (
     Session,
     Tick,
 )
+from rules import Rules
 
 OPEN = 1_759_411_800 * SECOND
 """2025-10-02 09:30 in New York."""

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from config import Rules
 from engine import Engine
 from events import (
     OPTION_PRICE_UNIT,
@@ -32,6 +31,7 @@ from events import (
 from record.journal import Journal
 from record.lines import Entry
 from record.reader import Reader
+from rules import Rules
 from sim.market import Episode, Market
 from tests.builders import SESSION
 

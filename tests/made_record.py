@@ -7,11 +7,11 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from config import Rules
 from events import AlertKind, AlertOutcome, Decision, Declined, DeclineReason, Event, Outcome, Tick
 from record.folder import date_of
 from record.journal import Journal
 from record.lines import sealed
+from rules import Rules
 from tests.builders import SESSION, at, bar, chain, quote, row
 from tests.test_risk_manager import opened
 

@@ -6,7 +6,7 @@ import functools
 import math
 from fractions import Fraction
 
-from config import Rules
+from rules import Rules
 
 Known = dict[int, tuple[float, float, float]]
 """Second after the open to (close, volume, vwap), as now known."""

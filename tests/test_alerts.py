@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 
 import alerts
 from alerts import Alert, Outbox, Pushover, Rank, Sender, alert_for, text_at
-from config import Rules, Settings
+from config import Settings
 from delivery.pushover import Result
 from events import (
     SECOND,
@@ -39,6 +39,7 @@ from events import (
     Session,
     Withdrawn,
 )
+from rules import Rules
 from sim.pushover import LoopbackPushover
 from tests.patience import PatientClock
 from utils import ScaledClock, VendorTime

@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 
-WORDS = {"events", "config", "utils"}
+WORDS = {"events", "rules", "config", "utils"}
 RULES = {"signals", "contract_selector", "risk_manager", "sight"}
 EDGES = {"polygon_client", "alerts", "record", "logger", "delivery", "feeds"}
 ENTRY_POINTS = {"main", "diagnose"}
@@ -37,12 +37,13 @@ ROOMS = {
 PURE_PARTS = {"delivery/outbox", "delivery/pushover", "delivery/receipts", "delivery/standing"}
 """Files of packages that judge what they are given, and touch nothing."""
 
-PURE = {"events", "engine"} | RULES
+PURE = {"events", "rules", "engine"} | RULES
 MAY_IMPORT: dict[str, set[str]] = {
     "entry": set(),
     "events": set(),
+    "rules": set(),
     "utils": {"events"},
-    "config": {"events", "utils"},
+    "config": {"rules"},
     **dict.fromkeys(RULES, WORDS),
     "engine": WORDS | RULES,
     "network": {"config"},

@@ -16,9 +16,10 @@ import pytest
 from hypothesis import given, seed, settings
 from hypothesis import strategies as st
 
-from config import Rules, variable_names
+from config import variable_names
 from engine import Engine
 from events import PRICE_MAX, PRICE_MIN, SECOND, VOLUME_LIMIT, Bar, Condition, FeedRestored
+from rules import Rules
 from sim.__main__ import main
 from sim.bars import BadFile, Loaded, load
 from tests.builders import EARLY_SESSION, SESSION

@@ -17,7 +17,7 @@ from benchmarks.environments import PEERS, pinned
 from benchmarks.harness import ROOT, BenchmarkError, Contestant, Row, Timing, call, ratio, take_turns
 from benchmarks.made_session import BARS, made_tape
 from benchmarks.peers.windows import Conditions
-from config import Rules
+from rules import Rules
 
 SECONDS = 2_800
 """Long enough for full windows and for one climb with signals."""

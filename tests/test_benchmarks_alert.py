@@ -29,7 +29,7 @@ from benchmarks.alert_market import (
 )
 from benchmarks.alert_outside import Outside
 from benchmarks.tick_to_alert import TickToAlert
-from config import Rules, load_rules
+from config import load_rules
 from engine import Engine
 from events import (
     OPTION_PRICE_UNIT,
@@ -50,6 +50,7 @@ from events import (
     Quote,
     Session,
 )
+from rules import Rules
 
 OPEN = OPEN_S * SECOND
 SESSION = Session(date=DATE, open=OPEN, close=OPEN + 23_400 * SECOND, early=False)

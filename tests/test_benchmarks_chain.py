@@ -8,8 +8,8 @@ import json
 from benchmarks.chain_ours import EVERY_STRIKE_PERCENT, run, shown
 from benchmarks.contest import Stopwatch
 from benchmarks.made_chain import ROWS, SPOT, page
-from config import Rules
 from contract_selector import Selected
+from rules import Rules
 
 PAGE = page()
 SENT = json.loads(PAGE)["results"]

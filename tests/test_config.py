@@ -11,6 +11,7 @@ import pytest
 from pydantic import SecretStr
 
 import config
+from rules import Rules
 
 KEYS = {
     "POLYGON_API_KEY": "CanaryPolygonKey0123456789abcdef",
@@ -435,20 +436,20 @@ def test_nothing_but_what_is_passed_counts(tmp_path: Path) -> None:
 
 def test_the_fingerprint_depends_on_the_rules_alone() -> None:
     plain = load()
-    assert plain.rules == config.Rules()
-    assert plain.rules.digest() == config.Rules().digest()
+    assert plain.rules == Rules()
+    assert plain.rules.digest() == Rules().digest()
     assert len(plain.rules.digest()) == 8
     assert int(plain.rules.digest(), 16) >= 0
     # Places, keys and the order in which values are given change nothing that decides.
     assert load(LOG_LEVEL="DEBUG", DATA_DIR="elsewhere").rules.digest() == plain.rules.digest()
-    one = config.Rules(stop_loss_percent=20, min_premium=0.5)
-    other = config.Rules(min_premium=0.5, stop_loss_percent=20)
+    one = Rules(stop_loss_percent=20, min_premium=0.5)
+    other = Rules(min_premium=0.5, stop_loss_percent=20)
     assert one.digest() == other.digest() != plain.rules.digest()
     assert load(STOP_LOSS_PERCENT="20", MIN_PREMIUM="0.50").rules.digest() == one.digest()
 
 
 def test_the_fingerprint_is_the_same_in_every_process() -> None:
-    program = "import config; print(config.Rules().digest())"
+    program = "from rules import Rules; print(Rules().digest())"
     seen = {
         subprocess.run(
             [sys.executable, "-c", program],
@@ -461,21 +462,19 @@ def test_the_fingerprint_is_the_same_in_every_process() -> None:
         ).stdout.strip()
         for seed in ("0", "1")
     }
-    assert seen == {config.Rules().digest()}
+    assert seen == {Rules().digest()}
 
 
 def test_rules_cannot_see_a_key_or_an_address() -> None:
-    assert not {"polygon_api_key", "pushover_token", "polygon_rest_url", "data_dir"} & set(
-        config.Rules.model_fields
-    )
+    assert not {"polygon_api_key", "pushover_token", "polygon_rest_url", "data_dir"} & set(Rules.model_fields)
     with pytest.raises(ValueError, match="frozen"):
-        config.Rules().stop_loss_percent = 1.0
+        Rules().stop_loss_percent = 1.0
     with pytest.raises(ValueError, match="no_such_rule"):
-        config.Rules(no_such_rule=1)  # type: ignore[call-arg]
+        Rules(no_such_rule=1)  # type: ignore[call-arg]
 
 
 def test_what_follows_from_the_rules() -> None:
-    assert config.Rules().symbols == ("IWM", "SPY")
-    assert config.Rules(benchmark="").symbols == ("IWM",)
-    assert config.Rules().before_close("15:55") == 300
-    assert config.Rules().before_close("15:54:30") == 330
+    assert Rules().symbols == ("IWM", "SPY")
+    assert Rules(benchmark="").symbols == ("IWM",)
+    assert Rules().before_close("15:55") == 300
+    assert Rules().before_close("15:54:30") == 330

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from config import Rules
 from contract_selector import (
     Price,
     Refused,
@@ -24,6 +23,7 @@ from contract_selector import (
     select,
 )
 from events import SECOND, ChainRow, ContractRule, DeclineReason, QuoteSource
+from rules import Rules
 from tests.builders import SESSION, at, dollars, row
 
 NOW = at(4000)

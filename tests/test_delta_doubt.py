@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from config import Rules
 from contract_selector import Refused, Selected, call_delta, is_standard, nearest, select
 from events import ChainRow, ContractRule, Declined, Opened
 from logger import selection_line
+from rules import Rules
 from tests.builders import SESSION, Story, at, bar, chain, row
 from tests.test_contract_selector import NOW, SPOT, YEARS, choose, fair, fallen
 from tests.test_engine import QUIET_END, calm, quick, surge

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from structlog.testing import capture_logs
 
 import alerts
-from config import Rules, Settings
+from config import Settings
 from desk import Desk, Duties, Journalist, Tally, readiness
 from engine import Engine
 from events import (
@@ -37,6 +37,7 @@ from record.folder import record_path
 from record.journal import Journal
 from record.lines import Entry
 from record.reader import Reader
+from rules import Rules
 from sim.pushover import LoopbackPushover
 from tests import made_day
 from tests.builders import SESSION, at, bar, chain, missing, row

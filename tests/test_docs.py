@@ -19,6 +19,7 @@ import config
 import diagnose
 import logger
 from events import Condition, ContractRule, DeclineReason, ExitReason, FeedCause, HoldReason
+from rules import Rules
 from tests.builders import missing
 
 ROOT = Path(__file__).parent.parent
@@ -182,7 +183,7 @@ def test_every_exit_is_explained() -> None:
 
 
 def test_the_figures_about_givebacks_follow_from_the_defaults() -> None:
-    rules = config.Rules()
+    rules = Rules()
     stop = 1 - rules.stop_loss_percent / 100
     soft, hard = (1 - rules.tighten_giveback_percent / 100), (1 - rules.max_giveback_percent / 100)
     assert f"{stop / soft:.4f}" == "1.0625"

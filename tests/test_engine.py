@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from config import Rules
 from engine import Engine
 from events import (
     SECOND,
@@ -39,6 +38,7 @@ from events import (
     Tick,
     Withdrawn,
 )
+from rules import Rules
 from tests.builders import CALL, EARLY_SESSION, SESSION, Story, at, bar, chain, dollars, quote, row
 
 # All windows short, so that a story fits on a screen; what they mean is tested with the defaults elsewhere.

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from config import Rules
 from engine import Engine
 from events import (
     SECOND,
@@ -44,6 +43,7 @@ from events import (
     Withdrawn,
     named_cause,
 )
+from rules import Rules
 from tests.builders import OPEN, Story, at, bar, chain, quote, row
 
 LENGTH = 900

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from config import Rules
 from events import (
     AlertKind,
     AlertOutcome,
@@ -18,6 +17,7 @@ from events import (
     Tick,
     Withdrawn,
 )
+from rules import Rules
 from sim.fills import DELAYS_S, OLDEST_S, Quotes, Trade, Trades, dollars, fills, table
 from sim.replay import Summary
 from tests.builders import CALL, Story, at, chain, quote, row

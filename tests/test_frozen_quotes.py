@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from config import Rules
 from contract_selector import is_live
 from engine import Engine
 from events import (
@@ -30,6 +29,7 @@ from events import (
     QuoteSource,
     Tick,
 )
+from rules import Rules
 from tests.builders import CALL, SESSION, Story, at, bar, chain, dollars, quote, row
 from tests.test_engine import QUIET_END, calm, exits, opened, quick, reasons, surge
 

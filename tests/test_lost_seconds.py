@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from config import Rules
 from engine import Engine
 from events import (
     Bar,
@@ -18,6 +17,7 @@ from events import (
     FeedLost,
     FeedRestored,
 )
+from rules import Rules
 from signals import Signals
 from tests.builders import SESSION, at, bar
 

@@ -14,10 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from config import VERSION, Rules
+from config import VERSION
 from events import SECOND, Opened
 from record.lines import SEAL_BYTES, Entry, Header, sealed
 from record.reader import Reader
+from rules import Rules
 from sim import page, why
 from sim.__main__ import main
 from sim.replay import digest_of, recorded_rules

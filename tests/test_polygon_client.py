@@ -26,7 +26,6 @@ from hypothesis import strategies as st
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
-from config import Rules
 from events import (
     SECOND,
     Bar,
@@ -65,6 +64,7 @@ from polygon_client import (
     retry_after_s,
     scrubber,
 )
+from rules import Rules
 from sim.faults import GARBAGE
 from sim.market import Market, SimBar
 from sim.server import LoopbackMarket, Plan

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from config import Rules
 from desk import Journalist
 from engine import Engine
 from events import Bar, Chain, Closed, Evaluation, Opened, Tick
+from rules import Rules
 from signals import IMPOSSIBLE_PERCENT, LEVEL_BARS, Signals
 from tests.builders import SESSION, Story, at, bar, chain, quote, row
 from tests.test_engine import QUIET_END, calm, opened, quick, surge

@@ -20,7 +20,6 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 from structlog.testing import capture_logs
 
-from config import Rules
 from engine import Engine
 from events import AlertKind, AlertOutcome, Decision, Outcome, Tick
 from record.folder import record_path, tidy
@@ -28,6 +27,7 @@ from record.journal import Journal
 from record.lines import Entry
 from record.past import at_start
 from record.reader import Damage, Reader, read
+from rules import Rules
 from tests.builders import SESSION, at
 from tests.disk import Disk
 from tests.test_risk_manager import closed, opened

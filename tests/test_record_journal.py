@@ -224,7 +224,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
-from config import Rules
+from rules import Rules
 from events import Tick
 from record.journal import Journal
 from record.reader import read

@@ -13,12 +13,12 @@ import pytest
 from msgspec.structs import replace
 
 import main
-from config import Rules
 from events import Decision, Tick
 from record.folder import Kind, look_at, pack, record_path
 from record.journal import Journal
 from record.lines import encode
 from record.reader import LINE_MAX, RECORD_MAX, Blocks, Damage, first_header, glance, read
+from rules import Rules
 from tests.builders import SESSION, at
 from tests.made_record import DECISIONS, FACTS, RULES, rewritten, written
 from tests.test_risk_manager import closed, opened

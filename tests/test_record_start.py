@@ -22,7 +22,7 @@ from pydantic import SecretStr
 from structlog.testing import capture_logs
 
 import main
-from config import Rules, Settings
+from config import Settings
 from engine import Engine
 from events import SECOND, Closed, ExitReason, Opened, Tick
 from main import Worker
@@ -32,6 +32,7 @@ from record.journal import Journal
 from record.lease import Lease
 from record.lines import Entry, Header
 from record.reader import Reader, read
+from rules import Rules
 from sim import verify
 from sim.demo import SEED
 from tests import made_day

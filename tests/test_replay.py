@@ -19,7 +19,6 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from config import Rules
 from events import (
     SECOND,
     Bar,
@@ -33,6 +32,7 @@ from events import (
 )
 from record.lines import SEAL_BYTES, Entry, Header, sealed
 from record.reader import Damage, Reader
+from rules import Rules
 from sim.__main__ import main
 from sim.replay import Start, Step, play
 from sim.screen import Progress

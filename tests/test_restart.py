@@ -19,12 +19,12 @@ from typing import Any
 import pytest
 
 import main
-from config import Rules
 from engine import Engine
 from events import SECOND, AlertKind, AlertOutcome, Closed, Opened, Outcome, Withdrawn
 from record.folder import record_path, records
 from record.lines import Header
 from record.reader import Record, read
+from rules import Rules
 from sim import verify
 from sim.demo import SEED, START_S
 from sim.pushover import LoopbackPushover, Message

@@ -6,7 +6,6 @@ from typing import Any, get_args
 
 import pytest
 
-from config import Rules
 from events import (
     SECOND,
     Closed,
@@ -23,6 +22,7 @@ from events import (
     Withdrawn,
 )
 from risk_manager import TRANSITIONS, Book, Mark, Marks, Persistence, Phase, View, exit_reason
+from rules import Rules
 from tests.builders import CALL, at, dollars
 
 RULES = Rules()

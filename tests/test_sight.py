@@ -11,7 +11,6 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from config import Rules
 from events import (
     SECOND,
     AlertKind,
@@ -29,6 +28,7 @@ from events import (
     Outcome,
     Tick,
 )
+from rules import Rules
 from sight import TELLING, Lags, Sight, Step, Telling, reach_seconds
 from tests.builders import SESSION, Story, at, bar, chain, row
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from config import Rules
 from events import Bar, Condition, DeclineReason, Evaluation
+from rules import Rules
 from signals import FAR_PERCENT, Signals, near_miss, shortfall
 from tests.builders import SESSION, bar, missing
 from tests.reference import Reference

@@ -26,7 +26,6 @@ from msgspec.structs import replace
 from plotly.offline import get_plotlyjs  # type: ignore[import-untyped]
 from websockets.asyncio.client import ClientConnection, connect
 
-from config import Rules
 from events import (
     SECOND,
     AlertKind,
@@ -39,6 +38,7 @@ from events import (
     Outcome,
     Tick,
 )
+from rules import Rules
 from sim import fills, funnel, page
 from sim.page_data import GATE_KINDS, column, payload
 from sim.page_library import KINDS_LISTED, library, quick

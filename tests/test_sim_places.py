@@ -19,10 +19,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from config import Rules, variable_names
+from config import variable_names
 from events import SECOND, Tick
 from record.folder import pack, record_path
 from record.lines import SEAL_BYTES, sealed
+from rules import Rules
 from sim import why
 from sim.__main__ import main
 from sim.places import Closed, Unusable, check_own, claim, find, named

@@ -14,7 +14,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from config import Rules
 from engine import Engine
 from events import (
     SECOND,
@@ -40,6 +39,7 @@ from events import (
 )
 from record.lines import Entry
 from record.reader import Damage, Reader
+from rules import Rules
 from signals import BUY_FOLLOWS_S, EPISODE_GAP_S
 from sim.funnel import Kind, failing, followed, funnel, misses
 from sim.places import Unusable

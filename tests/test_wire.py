@@ -10,7 +10,6 @@ import msgspec
 import pytest
 import structlog
 
-from config import Rules
 from events import SECOND, Bar
 from polygon_client import (
     FRAME_MAX_BYTES,
@@ -26,6 +25,7 @@ from polygon_client import (
     printable,
     scrubber,
 )
+from rules import Rules
 from tests.wire import (
     ABSENT,
     CALL,

@@ -6,8 +6,13 @@ It starts even where packages are missing or Python is too old, to say so. What 
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # what `signal` wraps, which takes 5 ms to load
 import os
 import sys
+
+if __name__ == "__main__" and _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
+    # Ctrl-C ends a program that has not begun, without a traceback.
+    _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
 
 if getattr(sys.flags, "safe_path", False):  # -P, or PYTHONSAFEPATH: this folder is still where the program is
     sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -71,7 +76,7 @@ FILLED_SHARE = 2 / 3
 MODULES = (
     *("events", "rules", "config", "utils", "network"),
     *("signals", "contract_selector", "risk_manager", "sight", "engine"),
-    *("feeds", "polygon_client", "delivery", "alerts", "record", "logger", "worker", "desk", "main"),
+    *("feeds", "polygon_client", "delivery", "alerts", "record", "logger", "worker", "main"),
     *("checks", "preflight"),
 )
 

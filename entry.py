@@ -44,8 +44,8 @@ def begin(command: str, *, stops: bool = False, locks: bool = False, reports: bo
 
     Ends it with status 2 and one line where this Python is too old, the folder it was started in is gone, or, where
     ``locks`` are needed, this system has none. From then on what is missing is named, and standard output and error
-    can print whatever they are given. With ``stops``, a signal that asks for a stop ends the process with 0. A command
-    that ``reports`` a Python that is too old by itself is not refused it.
+    can print whatever they are given. With ``stops``, a signal that asks for a stop ends the process with 0; else Ctrl-C
+    ends it at once until `run` takes over. A command that ``reports`` a Python that is too old by itself is not refused it.
     """
 
     def at_import(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
@@ -54,8 +54,6 @@ def begin(command: str, *, stops: bool = False, locks: bool = False, reports: bo
         if issubclass(kind, (ImportError, OSError, SyntaxError, EOFError, ValueError, KeyError)):
             # What an installation does that lacks a part, or has a damaged one.
             _refuse(command, missing_text(error))
-        if issubclass(kind, KeyboardInterrupt):
-            raise SystemExit(EXIT_INTERRUPTED)
         sys.__excepthook__(kind, error, trace)
 
     def stop(number: int, _: FrameType | None) -> None:
@@ -259,6 +257,8 @@ def run(main: Callable[[], int]) -> NoReturn:
     A reader that has gone (``| head``), an output that takes nothing more and Ctrl-C end it without a traceback.
     """
     sys.excepthook = sys.__excepthook__
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         status = main()
         sys.stdout.flush()

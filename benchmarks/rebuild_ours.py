@@ -16,7 +16,6 @@ from alerts import Sender
 from benchmarks.contest import Stopwatch
 from benchmarks.measured import tell, told
 from config import Settings
-from desk import Desk
 from engine import Engine
 from events import Event
 from record.journal import Journal
@@ -24,6 +23,7 @@ from record.lines import Header
 from record.reader import Reader
 from sim import replay
 from utils import ScaledClock
+from worker.session import LiveSession
 
 KEY = "k" * 30
 
@@ -50,7 +50,7 @@ def state(engine: Engine) -> list[object]:
 
 
 def fold(record: Path, watch: Stopwatch) -> Engine:
-    """As at a start of the worker: `Desk.begin`, which then writes its header behind the record."""
+    """As at a start of the worker: `LiveSession.begin`, which then writes its header behind the record."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(shutil.copy(record, folder))
         given = settings(Path(folder))
@@ -59,7 +59,7 @@ def fold(record: Path, watch: Stopwatch) -> Engine:
         end = first.session.close
         sender = Sender(given, ScaledClock(end, 1.0), ignore, lambda _: None)
         watch.start()
-        desk = Desk(given, first.session, Journal(path), sender, ignore)
+        desk = LiveSession(given, first.session, Journal(path), sender, ignore)
         desk.begin(end, Reader(path))
         watch.stop()
     return desk.engine

@@ -20,7 +20,6 @@ from benchmarks.contest import Stopwatch
 from benchmarks.made_frames import OPEN_MS, SECONDS, SYMBOLS, WireBar
 from benchmarks.measured import tell, told
 from events import SECOND, Bar, Event, Session
-from main import Inbox
 from polygon_client import (
     FRAMES_WAITING_MAX,
     BadInput,
@@ -32,6 +31,7 @@ from polygon_client import (
 )
 from rules import Rules
 from utils import ScaledClock
+from worker.inbox import Inbox
 
 KEY = "benchmark-key"
 STEP_S = 10.0

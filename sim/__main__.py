@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # what `signal` wraps, which takes 5 ms to load
 import sys
+
+if __name__ == "__main__" and _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
+    # Ctrl-C ends a program that has not begun, without a traceback.
+    _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
 
 import entry
 

@@ -10,7 +10,6 @@ import structlog
 
 import alerts
 import logger
-from desk import Duties, Journalist
 from engine import Engine
 from events import (
     SECOND,
@@ -25,6 +24,8 @@ from events import (
     Shutdown,
     Tick,
 )
+from worker.narrator import Narrator
+from worker.notices import Notices
 
 log = structlog.get_logger("replay")
 
@@ -79,10 +80,10 @@ class Screen:
         self._verbose = verbose
         self._with_contracts = with_contracts
         self._engine: Engine | None = None
-        self._journalist: Journalist | None = None
+        self._journalist: Narrator | None = None
         self._declined: tuple[DeclineReason, HoldReason | None] | None = None
         self._declined_at = 0
-        self._duties = Duties(arms=with_contracts)
+        self._duties = Notices(arms=with_contracts)
 
     def clock(self) -> int:
         """The replay's now, µs: what its lines carry."""
@@ -91,7 +92,7 @@ class Screen:
     def begin(self, now: int, engine: Engine, text: str, odd: Sequence[str]) -> None:
         """An engine begins: at the session's beginning, or at a restart. ``odd`` is what is odd about its rules."""
         self.now, self._engine = now, engine
-        self._journalist = Journalist(engine.rules, engine)
+        self._journalist = Narrator(engine.rules, engine)
         self._declined = None
         self._progress.clear()
         log.info("replay_started", text=text)

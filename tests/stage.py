@@ -16,7 +16,6 @@ from pydantic import SecretStr
 
 from config import Settings
 from events import SECOND, Session
-from main import Worker
 from record.disk import DiskFile, Opener
 from record.folder import date_of, records
 from sim import verify
@@ -26,6 +25,7 @@ from sim.pushover import LoopbackPushover
 from sim.server import LoopbackMarket, Plan
 from tests.patience import PatientClock
 from utils import ScaledClock, session_on
+from worker.worker import Worker
 
 KEY = "canary-polygon-key-5f1e"
 TOKEN = "canarytoken000canarytoken00012"

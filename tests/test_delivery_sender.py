@@ -10,7 +10,6 @@ import pytest
 from msgspec.structs import replace
 
 from delivery.second_channel import CHANNEL
-from desk import Owed
 from events import SECOND, AlertKind, AlertOutcome, HoldReason, Opened, Outcome, Withdrawn
 from record.folder import record_path
 from record.lines import Entry
@@ -18,6 +17,7 @@ from record.reader import Reader
 from tests.builders import SESSION
 from tests.test_alerts import ID, RULES, Story, sell, settings_for, story, system
 from tests.test_desk import desk, until_entry
+from worker.undelivered import Undelivered
 
 
 def receipts_of(s: Story) -> list[AlertOutcome]:
@@ -208,7 +208,7 @@ async def test_what_the_second_channel_took_is_still_owed_and_no_withdrawal(tmp_
     await one.end()
     lines = [line for line in Reader(record_path(tmp_path, SESSION.date)) if isinstance(line, Entry)]
     assert not [d for line in lines for d in line.decisions if isinstance(d, Withdrawn)]
-    owed = Owed()
+    owed = Undelivered()
     for line in lines:
         owed.learn(line, RULES)
     assert [alert.kind for alert in owed.outstanding(2)] == [AlertKind.BUY]

@@ -15,7 +15,6 @@ from structlog.testing import capture_logs
 
 import alerts
 from config import Settings
-from desk import Desk, Duties, Journalist, Tally, readiness
 from engine import Engine
 from events import (
     SECOND,
@@ -42,6 +41,10 @@ from sim.pushover import LoopbackPushover
 from tests import made_day
 from tests.builders import SESSION, at, bar, chain, missing, row
 from utils import ScaledClock, span_text
+from worker.narrator import Narrator
+from worker.notices import Notices, readiness
+from worker.session import LiveSession
+from worker.summary import DaySummary
 
 TOKEN, USER = "a" * 30, "b" * 30
 BOUGHT = Opened(
@@ -84,12 +87,12 @@ def settings(folder: Path, **changes: Any) -> Settings:
     )
 
 
-def desk(folder: Path, held: list[Event], sender: alerts.Sender | None = None) -> Desk:
+def desk(folder: Path, held: list[Event], sender: alerts.Sender | None = None) -> LiveSession:
     """A desk; unless it is given a sender, nobody sends."""
     chosen = settings(folder)
     if sender is None:
         sender = alerts.Sender(chosen, ScaledClock(at(100), 1.0), held.append, lambda _: None)
-    return Desk(chosen, SESSION, Journal(record_path(folder, SESSION.date)), sender, held.append)
+    return LiveSession(chosen, SESSION, Journal(record_path(folder, SESSION.date)), sender, held.append)
 
 
 async def test_a_fact_with_a_time_of_before_the_records_end_gets_the_records_time(tmp_path: Path) -> None:
@@ -116,7 +119,7 @@ async def test_a_fact_with_a_time_of_before_the_records_end_gets_the_records_tim
 # --- The push first ----------------------------------------------------------------------------------
 
 
-async def until_entry(one: Desk) -> None:
+async def until_entry(one: LiveSession) -> None:
     """The made day up to the fact at which a BUY is decided."""
     one.begin(SESSION.open + made_day.BEGIN_S * SECOND, None)
     for now, event in made_day.world(0, made_day.BEGIN_S, made_day.END_S):
@@ -198,11 +201,11 @@ OPENED: list[tuple[float, Event]] = [
 
 
 def told(
-    facts: Iterable[tuple[float, Event]], duties: Duties | None = None
+    facts: Iterable[tuple[float, Event]], duties: Notices | None = None
 ) -> list[tuple[float, alerts.Alert]]:
     """When what was pushed while these facts came in."""
     engine, found = Engine(Rules(), SESSION), list[tuple[float, alerts.Alert]]()
-    duties = Duties(arms=True) if duties is None else duties
+    duties = Notices(arms=True) if duties is None else duties
     for second, event in facts:
         engine.handle(at(second), event)
         found += [(second, alert) for alert in duties.owed(at(second), event, engine)]
@@ -277,7 +280,7 @@ def test_a_symbol_that_has_come_and_comes_no_more_is_not_well(now: int, lacking:
 def test_no_frozen_price_is_printed_as_if_it_were_live() -> None:
     """IWM stops at second 20 while SPY goes on: a line a minute, with the price's age, and no conditions."""
     engine = Engine(Rules(), SESSION)
-    journalist = Journalist(Rules(), engine)
+    journalist = Narrator(Rules(), engine)
     facts: list[tuple[int, Event]] = [(-10, FeedRestored())]
     for second in range(150):
         facts += [(second, Tick()), (second, bar(second - 3, 660.0, symbol="SPY"))]
@@ -305,11 +308,11 @@ def test_armed_waits_for_the_clock_to_be_compared_and_says_when_it_was_not() -> 
     later = [(float(s), Tick()) for s in range(3, 100)]
     bars = [(s + 1.5, bar(s, symbol=symbol)) for s in range(1, 98) for symbol in ("IWM", "SPY")]
     facts = sorted([*OPENED, *later, *bars], key=lambda fact: fact[0])
-    [(second, alert)] = told(facts, Duties(arms=True, time_is_known=lambda: bool(known)))
+    [(second, alert)] = told(facts, Notices(arms=True, time_is_known=lambda: bool(known)))
     assert (second, alert.title) == (60, "⚠️ IWM: armed, not all well")
     assert "Not well: this machine's clock is not yet compared with the vendor's." in alert.message
     known.append(True)
-    [(second, alert)] = told(facts, Duties(arms=True, time_is_known=lambda: bool(known)))
+    [(second, alert)] = told(facts, Notices(arms=True, time_is_known=lambda: bool(known)))
     assert (second, alert.title) == (2, "✅ IWM: armed")
 
 
@@ -343,20 +346,20 @@ def test_clock_doubt_is_named_in_armed_and_pushed_once_an_hour() -> None:
 
 def test_armed_is_told_once_a_session_whatever_restarts() -> None:
     outcome = AlertOutcome(kind=AlertKind.ARMED, id=SESSION.date, outcome=Outcome.ACCEPTED, attempts=1)
-    duties = Duties(arms=True)
+    duties = Notices(arms=True)
     duties.learn(outcome)
     assert told(OPENED, duties) == []
-    untold = Duties(arms=True)
+    untold = Notices(arms=True)
     untold.learn(Tick())
     assert len(told(OPENED, untold)) == 1
-    assert told(OPENED, Duties(arms=False)) == []
+    assert told(OPENED, Notices(arms=False)) == []
 
 
 # --- The evening -------------------------------------------------------------------------------------
 
 
 def test_the_evening_names_the_nearest_miss() -> None:
-    tally, rules = Tally(SESSION), Rules()
+    tally, rules = DaySummary(SESSION), Rules()
     assert tally.lines(rules, 0)[2] == "No near miss: at no second did one condition alone fail"
     tally.evaluation(rules, missing(Condition.VOLUME_SURGE, start=at(700), volume=3000.0))
     tally.evaluation(rules, missing(Condition.VOLUME_SURGE, start=at(4333), volume=3912.0, volume_p95=4105.0))
@@ -375,11 +378,11 @@ def test_the_evening_names_the_nearest_miss() -> None:
 
 @pytest.mark.parametrize(("after", "is_miss"), [(1, False), (60, False), (61, True)])
 def test_a_near_miss_that_a_buy_follows_within_a_minute_is_none(after: int, is_miss: bool) -> None:
-    tally, rules = Tally(SESSION), Rules()
+    tally, rules = DaySummary(SESSION), Rules()
     near = missing(Condition.VOLUME_SURGE, start=at(4333), volume=3912.0, volume_p95=4105.0)
     tally.evaluation(rules, near)
     far = missing(Condition.RELATIVE_VOLUME, start=at(4333 - 100), relative_volume=1.0)
-    other = Tally(SESSION)
+    other = DaySummary(SESSION)
     for evaluation in (far, near):
         other.evaluation(rules, evaluation)
     for each in (tally, other):
@@ -398,7 +401,7 @@ def test_a_near_miss_that_a_buy_follows_within_a_minute_is_none(after: int, is_m
 
 
 def test_seconds_of_one_near_miss_count_once() -> None:
-    tally, rules = Tally(SESSION), Rules()
+    tally, rules = DaySummary(SESSION), Rules()
     for second in (0, 1, 7, 14, 15):  # a pause of more than five seconds begins another
         tally.evaluation(
             rules, missing(Condition.VOLUME_SURGE, start=at(4000 + second), volume=3000.0 + second)
@@ -413,7 +416,7 @@ def test_seconds_of_one_near_miss_count_once() -> None:
 
 
 def test_the_evening_counts_one_and_many() -> None:
-    tally, rules = Tally(SESSION), Rules()
+    tally, rules = DaySummary(SESSION), Rules()
     assert tally.lines(rules, 17_410)[1] == "17,410 evaluations, 0 signals, 0 entries"
     tally.signals = tally.entries = 1
     assert tally.lines(rules, 1)[1] == "1 evaluation, 1 signal, 1 entry"

@@ -327,6 +327,35 @@ def test_a_pipe_that_does_not_wait_is_waited_for(tmp_path: Path) -> None:
     assert said.endswith(b"}\n")
 
 
+@pytest.mark.parametrize(
+    ("command", "statuses"),
+    [
+        ((MAIN,), {entry.EXIT_OK}),
+        ((MAIN, "--demo"), {-signal.SIGINT}),
+        ((DIAGNOSE, "--offline"), {-signal.SIGINT}),
+        (("-m", "sim", "replay", "2025-10-02"), {-signal.SIGINT}),
+    ],
+)
+def test_an_interrupt_while_packages_are_loaded_ends_without_a_traceback(
+    tmp_path: Path, command: tuple[str, ...], statuses: set[int]
+) -> None:
+    (tmp_path / "pydantic.py").write_text("print('loading', flush=True)\nimport time\ntime.sleep(30)\n")
+    with subprocess.Popen(
+        [sys.executable, *command],
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": f"{tmp_path}:{ROOT}"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "loading\n"
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=20)
+    assert errors == ""
+    assert process.returncode in statuses
+
+
 def test_a_machine_that_gives_too_little_is_told_in_a_line(tmp_path: Path) -> None:
     few, enough = entry.FILES_LEAST - 1, entry.FILES_LEAST
 

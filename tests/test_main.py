@@ -21,7 +21,6 @@ from websockets.frames import CloseCode
 import logger
 import main
 from events import SECOND, Bar, Chain, Event, FeedCause, FeedLost, HoldReason, Quote, Tick
-from main import EXIT_CONFIG, EXIT_CRASHED, EXIT_OK, EXIT_REFUSED, INBOX_MAX, Inbox, Watchdog
 from record.folder import record_path
 from record.reader import read
 from sim.pushover import LoopbackPushover
@@ -30,6 +29,9 @@ from tests.builders import bar, quote
 from tests.disk import Disk
 from tests.stage import KEY, TOKEN, USER, Stage, session, stage
 from utils import SystemClock
+from worker.ending import EXIT_CONFIG, EXIT_CRASHED, EXIT_OK, EXIT_REFUSED
+from worker.inbox import INBOX_MAX, Inbox
+from worker.watchdog import Watchdog
 
 ROOT = Path(main.__file__).parent
 

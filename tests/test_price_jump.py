@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from desk import Journalist
 from engine import Engine
 from events import Bar, Chain, Closed, Evaluation, Opened, Tick
 from rules import Rules
 from signals import IMPOSSIBLE_PERCENT, LEVEL_BARS, Signals
 from tests.builders import SESSION, Story, at, bar, chain, quote, row
 from tests.test_engine import QUIET_END, calm, opened, quick, surge
+from worker.narrator import Narrator
 
 LIMIT = 215.0 * 1.03
 """The furthest close from 215 that is still plausible."""
@@ -442,7 +442,7 @@ def test_nothing_ever_comes_of_absurd_prints_and_a_restart_agrees(
 
 def test_a_doubted_price_is_logged_at_most_once_a_minute() -> None:
     story = calm(Story(quick()))
-    journalist = Journalist(story.engine.rules, story.engine)
+    journalist = Narrator(story.engine.rules, story.engine)
     with capture_logs() as lines:
         for second in range(QUIET_END, QUIET_END + 70):
             story.tell(second + 3, bar(second, 236.5 if second in {101, 103, 150} else 215.0))

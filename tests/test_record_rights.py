@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-import main
 from record.folder import record_path
 from record.lines import Header
 from record.reader import read
 from tests.stage import stage
 from tests.test_record_start import AFTER_S, DATE, bought, ended, watched_again
+from worker.ending import EXIT_CONFIG, EXIT_CRASHED
 
 NOBODY = 65534
 
@@ -62,21 +62,21 @@ async def test_a_folder_that_may_not_be_looked_through_ends_with_status_2(
 ) -> None:
     (folder / name).chmod(mode)
     status, said = await ended(folder)
-    assert status == main.EXIT_CONFIG
+    assert status == EXIT_CONFIG
     assert f"{folder}/data/sessions cannot be used (Permission denied)" in said
 
 
 async def test_a_record_in_a_folder_that_may_not_be_searched_ends_the_start(folder: Path) -> None:
     (folder / "data" / "sessions").chmod(0o400)
     status, said = await ended(folder)
-    assert status == main.EXIT_CONFIG
+    assert status == EXIT_CONFIG
     assert f"{record_path(folder / 'data', DATE)} cannot be used (Permission denied)" in said
 
 
 async def test_a_record_that_may_not_be_read_ends_the_start(folder: Path) -> None:
     record_path(folder / "data", DATE).chmod(0o000)
     status, said = await ended(folder)
-    assert status == main.EXIT_CRASHED
+    assert status == EXIT_CRASHED
     assert f"{record_path(folder / 'data', DATE)}, line 1: Permission denied" in said
 
 
@@ -88,7 +88,7 @@ async def test_a_lease_of_root_ends_with_status_2(folder: Path) -> None:
 
     as_root(make)
     status, said = await ended(folder)
-    assert status == main.EXIT_CONFIG
+    assert status == EXIT_CONFIG
     assert f"{folder}/data/lease cannot be used (Permission denied)" in said
 
 
@@ -134,7 +134,7 @@ async def test_what_is_no_folder_in_a_folders_place_ends_with_status_2(
     place.parent.mkdir(exist_ok=True)
     make(place)
     status, said = await ended(tmp_path)
-    assert status == main.EXIT_CONFIG
+    assert status == EXIT_CONFIG
     assert str(place) in said
     assert "DATA_DIR" in said
 
@@ -146,7 +146,7 @@ async def test_something_else_in_the_leases_place_ends_with_status_2(
     (tmp_path / "data").mkdir()
     make(tmp_path / "data" / "lease")
     status, said = await ended(tmp_path)
-    assert status == main.EXIT_CONFIG
+    assert status == EXIT_CONFIG
     assert str(tmp_path / "data" / "lease") in said
     if make is a_file:
         assert (tmp_path / "data" / "lease").read_bytes() == b"mine"

@@ -21,11 +21,9 @@ import pytest
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
-import main
 from config import Settings
 from engine import Engine
 from events import SECOND, Closed, ExitReason, Opened, Tick
-from main import Worker
 from record.disk import DiskFile
 from record.folder import record_path, records
 from record.journal import Journal
@@ -39,6 +37,8 @@ from tests import made_day
 from tests.stage import KEY, TOKEN, USER, Stage, session, stage
 from tests.test_record_folder import hashes
 from utils import ScaledClock, session_at
+from worker.ending import EXIT_CONFIG, EXIT_CRASHED, EXIT_LEASE, EXIT_OK
+from worker.worker import Worker
 
 DATE = "2025-10-02"
 KILLED_S = 2_260
@@ -121,7 +121,7 @@ async def test_copies_and_a_later_days_record_beside_todays_change_nothing(
     with capture_logs() as logs:
         async with stage(tmp_path, start_s=AFTER_S, keep_sessions=1) as play:
             await watched_again(play)
-            assert await play.stop() == main.EXIT_OK
+            assert await play.stop() == EXIT_OK
     (line,) = [line["text"] for line in logs if line["event"] == "files_left_alone"]
     assert "2025-10-02-before.jsonl (not named as a record)" in line
     assert "2025-10-03.jsonl (holds the session of 2025-10-02)" in line
@@ -169,7 +169,7 @@ async def test_a_damaged_record_ends_every_start_and_is_never_written(
     before = hashes(path.parent)
     for _ in range(2):
         status, said = await ended(tmp_path)
-        assert status == main.EXIT_CRASHED
+        assert status == EXIT_CRASHED
         assert str(path) in said
         assert "move the file out of the folder" in said
         assert hashes(path.parent) == before
@@ -189,7 +189,7 @@ async def test_something_else_in_the_records_place_ends_the_start(
     path.unlink()
     make(path)
     status, said = await ended(tmp_path)
-    assert status == main.EXIT_CRASHED
+    assert status == EXIT_CRASHED
     assert f"{path}, line 1: {words}" in said
 
 
@@ -205,7 +205,7 @@ async def test_the_newest_record_that_cannot_be_read_ends_the_start(tmp_path: Pa
     path.unlink()
     yesterday.write_bytes(b"hello\n")
     status, said = await ended(tmp_path)
-    assert status == main.EXIT_CRASHED
+    assert status == EXIT_CRASHED
     assert str(yesterday) in said
     assert yesterday.read_bytes() == b"hello\n"
 
@@ -294,7 +294,7 @@ def decisions(path: Path, kind: type) -> list[Any]:
 async def test_another_symbol_with_a_position_open_ends_with_status_2(tmp_path: Path, path: Path) -> None:
     before = hashes(path.parent)
     status, said = await ended(tmp_path, symbol="QQQ")
-    assert status == main.EXIT_CONFIG
+    assert status == EXIT_CONFIG
     assert re.search(
         r"SYMBOL: got QQQ, .* opened under IWM and is open until 15:55 ET: set SYMBOL=IWM", said
     ), said
@@ -399,7 +399,7 @@ async def test_a_record_that_loses_its_name_is_written_anew(tmp_path: Path, path
                     path.rename(path.with_name("elsewhere.jsonl"))
             await play.until(path.exists, 130, "written anew")
             await play.wait(20)
-            assert await play.stop() == main.EXIT_OK
+            assert await play.stop() == EXIT_OK
     assert path.read_bytes().startswith(bought())
     (line,) = [line for line in logs if line["event"] == "record_written_anew"]
     assert line["path"] == str(path)
@@ -447,12 +447,12 @@ async def test_a_lease_that_was_removed_is_taken_again_and_a_second_copy_ends(
         await watched_again(play)
         lease.unlink()
         status, said = await ended(tmp_path)  # before it is noticed: the record itself is locked
-        assert status == main.EXIT_LEASE
+        assert status == EXIT_LEASE
         assert "Another copy is running" in said
         await play.wait(70)
         await play.until(lease.exists, 70, "taken again")
         status, said = await ended(tmp_path)
-        assert status == main.EXIT_LEASE
+        assert status == EXIT_LEASE
         assert f"pid {os.getpid()}" in said
         assert not play.running.done()
         await play.stop()
@@ -466,7 +466,7 @@ async def test_a_lease_that_another_copy_has_taken_ends_the_one_that_has_no_sess
         other = Lease(tmp_path / "data")
         other.take("then")
         async with asyncio.timeout(10):
-            assert await asyncio.shield(play.running) == main.EXIT_LEASE
+            assert await asyncio.shield(play.running) == EXIT_LEASE
         other.release()
 
 
@@ -485,7 +485,7 @@ async def test_a_stop_does_not_wait_for_a_disk_that_does_not_answer(tmp_path: Pa
         async with stage(tmp_path, start_s=AFTER_S, opener=Silent) as play:
             await watched_again(play)
             began = time.monotonic()
-            assert await play.stop() == main.EXIT_OK
+            assert await play.stop() == EXIT_OK
             assert time.monotonic() - began < 15
             assert play.titles("SELL")
             Silent.answers.set()

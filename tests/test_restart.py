@@ -32,6 +32,7 @@ from sim.server import LoopbackMarket
 from tests.stage import BEGIN_S, KEY, SPEED, TOKEN, USER, market, session
 from tests.worker_process import READY
 from utils import ScaledClock
+from worker.ending import EXIT_CRASHED, EXIT_LEASE
 
 ROOT = Path(main.__file__).parent
 
@@ -297,7 +298,7 @@ async def test_a_second_copy_is_refused_and_named(tmp_path: Path) -> None:
         await place.start()
         second = place.process
         assert second is not None
-        assert await asyncio.wait_for(second.wait(), 20) == main.EXIT_LEASE
+        assert await asyncio.wait_for(second.wait(), 20) == EXIT_LEASE
         said = place.outputs[-1].read_text(encoding="utf-8")
         assert f"pid {first.pid}, started 2025-10-02T14:" in said
         place.process = first
@@ -319,7 +320,7 @@ async def test_a_damaged_record_stops_the_start_and_is_kept(tmp_path: Path) -> N
         path.write_bytes(text)
         await place.start()
         assert place.process is not None
-        assert await asyncio.wait_for(place.process.wait(), 20) == main.EXIT_CRASHED
+        assert await asyncio.wait_for(place.process.wait(), 20) == EXIT_CRASHED
         assert "checksum is wrong" in place.said()
         assert path.read_bytes() == text
 

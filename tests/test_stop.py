@@ -15,8 +15,9 @@ import pytest
 
 import entry
 import logger
-from main import EXIT_CRASHED, EXIT_OK, Deadline
 from tests.test_main import environment
+from worker.ending import EXIT_CRASHED, EXIT_OK
+from worker.watchdog import Deadline
 
 ROOT = Path(__file__).parent.parent
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from main import EXIT_OK
 from tests.stage import stage
 from tests.test_stop import worker
+from worker.ending import EXIT_OK
 
 LIMIT_REAL_S = 25.0
 

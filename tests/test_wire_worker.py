@@ -14,11 +14,11 @@ import msgspec
 import structlog
 
 from events import SECOND
-from main import EXIT_OK
 from sim.demo import EPISODES, SEED
 from sim.market import Market, SimBar
 from sim.server import Plan
 from tests.stage import BEGIN_S, Stage, session, stage
+from worker.ending import EXIT_OK
 
 
 class Spoiling(httpx.AsyncBaseTransport):

@@ -8,10 +8,10 @@ from typing import Any
 from structlog.testing import capture_logs
 
 from events import Opened
-from main import EXIT_OK
 from sim.server import Plan
 from tests.stage import Stage, stage
 from tests.test_main import bought, check_one_of_each, sold
+from worker.ending import EXIT_OK
 
 NO_STREAM = Plan(option_channels=())
 """The plan has no option quotes: the chain is polled every 2 s, and its quotes are the prices."""

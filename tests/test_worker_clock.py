@@ -13,12 +13,12 @@ import pytest
 
 import main
 from events import SECOND, Closed, ExitReason, Hold, HoldReason, Tick
-from main import EXIT_OK
 from record.folder import record_path
 from record.reader import read
 from sim.pushover import LoopbackPushover
 from sim.server import LoopbackMarket
 from tests.stage import BEGIN_S, Stage, session, stage
+from worker.ending import EXIT_OK
 
 ROOT = Path(main.__file__).parent
 DAY_S = 86_400
@@ -141,7 +141,7 @@ async def test_a_clock_that_is_days_off_does_not_sleep_through_a_session_without
 
 STOPPED = """
 import asyncio
-from main import Watchdog
+from worker.watchdog import Watchdog
 
 async def run():
     with Watchdog(asyncio.get_running_loop(), limit_s=1.0):

@@ -24,7 +24,6 @@ from structlog.testing import capture_logs
 import main
 from delivery.exchange import Reply
 from events import SECOND, HoldReason
-from main import EXIT_CONFIG, EXIT_CRASHED, EXIT_LEASE, EXIT_OK, EXIT_REFUSED, Worker
 from record.folder import record_path
 from sim.demo import SEED
 from sim.pushover import LoopbackPushover
@@ -33,7 +32,9 @@ from tests.outside import DRIP, ENDLESS, outside
 from tests.stage import KEY, session, settings, stage
 from tests.virtual import VirtualClock
 from utils import ScaledClock
+from worker.ending import EXIT_CONFIG, EXIT_CRASHED, EXIT_LEASE, EXIT_OK, EXIT_REFUSED
 from worker.heartbeat import Heartbeat, Pace, fault_of, signal_url
+from worker.worker import Worker
 
 ROOT = Path(main.__file__).parent
 NOW = session().open

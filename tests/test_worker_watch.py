@@ -14,7 +14,6 @@ import pytest
 from structlog.testing import capture_logs
 
 from events import SECOND, AlertKind, AlertOutcome, Outcome
-from main import EXIT_CONFIG, EXIT_OK, EXIT_REFUSED, Worker
 from record.folder import record_path, records
 from record.reader import read
 from sim.demo import SEED
@@ -23,6 +22,8 @@ from tests.stage import KEY, TOKEN, USER, session, stage
 from tests.test_record_start import AFTER_S, DATE, bought, settings
 from tests.test_worker_heartbeat import FAIL, run_once
 from utils import ScaledClock
+from worker.ending import EXIT_CONFIG, EXIT_OK, EXIT_REFUSED
+from worker.worker import Worker
 
 HERE = Path(__file__).parent.parent
 

@@ -18,9 +18,9 @@ from pydantic import SecretStr
 
 import logger
 from config import Settings
-from main import Worker
 from record.disk import DiskFile
 from utils import ScaledClock
+from worker.worker import Worker
 
 READY = "ready"
 

@@ -1,0 +1,245 @@
+"""A session's lines in the log: what happened, in the log's words. It decides nothing."""
+
+from __future__ import annotations
+
+import structlog
+
+import alerts
+import logger
+from engine import Engine
+from events import (
+    SECOND,
+    Closed,
+    Decision,
+    Declined,
+    DeclineReason,
+    Evaluation,
+    Event,
+    FeedAlarmed,
+    FeedRecovered,
+    Hold,
+    HoldReason,
+    MarkBack,
+    MarkLost,
+    Opened,
+    Tick,
+    Withdrawn,
+    named_cause,
+)
+from rules import Rules
+from utils import option_price, share_price, span_text
+
+log = structlog.get_logger("desk")
+
+REPORT_S = 60
+"""Pause between two reports in the log, and between two lines about the same kind of gate."""
+
+FIRST_REPORT_S = 10
+"""When the first report is due: the feeds have been connected by then, or something is wrong."""
+
+
+class Narrator:
+    """Puts what happens into the log, in the words of the log. Gates and declines when they change, at most once a minute."""
+
+    def __init__(self, rules: Rules, engine: Engine) -> None:
+        self._rules = rules
+        self._engine = engine
+        self._gate: tuple[DeclineReason, HoldReason | None] | None = None
+        self._gate_at: int | None = None
+        self._reported_at: int | None = None
+        self._doubts: dict[str, int] = {}
+        self._doubted_at: int | None = None
+
+    def fact(self, now: int, event: Event) -> None:
+        """A fact has been handled."""
+        match event:
+            case Tick(away=away) if away:
+                log.warning(
+                    "was_away",
+                    text=f"⏸️ Nothing was read for {span_text(away)}: this process was stopped, the machine slept or its "
+                    "clock stepped. The feeds are given their time anew",
+                    away_s=away // SECOND,
+                )
+            case Tick():
+                self._report(now)
+                self._gates(now)
+                self._say_doubts(now)
+            case Hold():
+                self._hold(event)
+            case _:
+                pass
+
+    def _hold(self, event: Hold) -> None:
+        if event.on:
+            more = f" ({event.detail})" if event.detail else ""
+            log.warning(
+                "entries_held",
+                text=f"⏸️ Entries held: {event.reason}{more}",
+                reason=event.reason,
+                detail=event.detail,
+            )
+        else:
+            log.info(
+                "entries_released", text=f"▶️ Entries no longer held: {event.reason}", reason=event.reason
+            )
+
+    def _report(self, now: int) -> None:
+        """The two lines of every minute of the session."""
+        session, engine = self._engine.session, self._engine
+        if not session.open <= now < session.close:
+            return
+        if self._reported_at is None:
+            self._reported_at = now - (REPORT_S - FIRST_REPORT_S) * SECOND
+        if now - self._reported_at < REPORT_S * SECOND:
+            return
+        self._reported_at = now
+        feed, signals = engine.feed, engine.signals
+        age, price = engine.price_age(now), signals.price
+        if feed.cause is not None:
+            cause = named_cause(feed.cause, feed.symbol)
+            old = (
+                "" if age is None else f"; {self._rules.symbol} {share_price(price)} is {span_text(age)} old"
+            )
+            log.warning(
+                "feed_blind",
+                text=f"🙈 Data feed blind: {cause}, for {span_text(now - feed.blind_since)}{old}",
+                cause=feed.cause,
+                symbol=feed.symbol,
+            )
+        elif age is not None and age > engine.values_used:
+            line = logger.feed_quiet_line(self._rules.symbol, price, age)
+            log.warning("feed_quiet", text=line, price=price, age_s=age // SECOND)
+        else:
+            vwap, volume = signals.vwap, signals.volume
+            line = logger.feed_active_line(self._rules.symbol, price, vwap, volume)
+            log.info("feed_active", text=line, price=price, vwap=vwap, volume=volume)
+        if engine.evaluation is not None and engine.is_fresh(now):
+            line = logger.conditions_line(engine.evaluation, self._rules.benchmark)
+            log.info("conditions", text=line, start=engine.evaluation.start, passes=engine.evaluation.passes)
+
+    def _say_doubts(self, now: int) -> None:
+        """Log a price that is kept apart, at most once a minute: nothing comes of it, so nothing else tells of it."""
+        if self._doubted_at is not None and now - self._doubted_at < REPORT_S * SECOND:
+            return
+        for level in (self._engine.signals.level, self._engine.signals.benchmark_level):
+            if level.newest_apart is None:
+                continue
+            bar, percent = level.newest_apart
+            if self._doubts.get(bar.symbol) == level.kept_apart:
+                continue
+            self._doubts[bar.symbol] = level.kept_apart
+            self._doubted_at = now
+            log.warning(
+                "price_doubted",
+                text=logger.doubted_line(bar, percent, level.kept_apart),
+                symbol=bar.symbol,
+                price=bar.close,
+                start=bar.start,
+            )
+
+    def _gates(self, now: int) -> None:
+        evaluation = self._engine.evaluation if self._engine.is_fresh(now) else None
+        if evaluation is not None and evaluation.gate is not None:
+            self._say_gate(now, evaluation.gate, evaluation.hold)
+        elif evaluation is not None and not evaluation.holds:
+            self._gate = None
+
+    def _say_gate(self, now: int, reason: DeclineReason, hold: HoldReason | None) -> bool:
+        """Log what stands in the way, when it has changed and the last such line is a minute old."""
+        spacing = REPORT_S * SECOND
+        if (reason, hold) == self._gate or (self._gate_at is not None and now - self._gate_at < spacing):
+            return False
+        self._gate, self._gate_at = (reason, hold), now
+        log.info("gate_closed", text=logger.gate_line(reason, hold), reason=reason, hold=hold)
+        return True
+
+    def decision(self, now: int, decision: Decision, evaluation: Evaluation | None = None) -> None:
+        """A decision has been made, after that evaluation (default: the engine's newest)."""
+        evaluation = self._engine.evaluation if evaluation is None else evaluation
+        match decision:
+            case Opened():
+                self._signal(evaluation)
+                log.info(
+                    "contract_selected",
+                    text=logger.selection_line(decision),
+                    contract=decision.contract,
+                    id=decision.id,
+                )
+                log.info(
+                    "entry",
+                    text=logger.entry_line(decision),
+                    contract=decision.contract,
+                    id=decision.id,
+                    entry=decision.entry,
+                )
+            case Declined():
+                if self._say_gate(now, decision.reason, decision.hold) and decision.considered:
+                    self._signal(evaluation)
+                    log.info(
+                        "contract_declined", text=logger.selection_line(decision), reason=decision.reason
+                    )
+            case Closed():
+                reason = alerts.reason_text(decision, self._rules)
+                log.info(
+                    "exit",
+                    text=logger.exit_line(decision, reason),
+                    contract=decision.contract,
+                    id=decision.id,
+                    reason=decision.reason,
+                )
+            case Withdrawn():
+                log.warning(
+                    "entry_withdrawn",
+                    text=f"↩️ Entry withdrawn: {decision.contract} #{decision.id}, nobody was told ({decision.detail})",
+                    contract=decision.contract,
+                    id=decision.id,
+                )
+            case FeedAlarmed() | FeedRecovered() | MarkLost() | MarkBack():
+                self._sight(now, decision)
+
+    def _signal(self, evaluation: Evaluation | None) -> None:
+        if evaluation is not None:
+            log.info("signal", text=logger.signal_line(evaluation), start=evaluation.start)
+
+    def _sight(self, now: int, decision: FeedAlarmed | FeedRecovered | MarkLost | MarkBack) -> None:
+        match decision:
+            case FeedAlarmed():
+                self._alarmed(decision, span_text(now - decision.since))
+            case FeedRecovered():
+                span, symbol = span_text(decision.gap_end - decision.gap_start), decision.symbol
+                if symbol and symbol == self._rules.benchmark:
+                    log.info("benchmark_back", text=f"👁️ {symbol} IS BACK: gap {span}", symbol=symbol)
+                else:
+                    log.info(
+                        "feed_recovered",
+                        text=f"👁️ FEED RECOVERED: gap {span}",
+                        cause=decision.cause,
+                        symbol=symbol,
+                    )
+            case MarkLost():
+                span = span_text(now - decision.since)
+                log.warning(
+                    "mark_lost",
+                    text=f"❓ MARK LOST: {decision.contract}, no usable price for {span}",
+                    id=decision.id,
+                )
+            case MarkBack():
+                mark = option_price(decision.mark)
+                log.info("mark_back", text=f"❗ MARK BACK: {decision.contract} {mark}", id=decision.id)
+
+    def _alarmed(self, alarm: FeedAlarmed, span: str) -> None:
+        cause = named_cause(alarm.cause, alarm.symbol)
+        if alarm.symbol and alarm.symbol == self._rules.benchmark:
+            log.warning(
+                "benchmark_missing",
+                text=f"🙈 BENCHMARK MISSING: {cause}, no bar for {span}: no entries without it",
+                cause=alarm.cause,
+                symbol=alarm.symbol,
+            )
+        else:
+            log.warning(
+                "feed_alarmed",
+                text=f"🙈 FEED BLIND: {cause}, no bar for {span}",
+                cause=alarm.cause,
+                symbol=alarm.symbol,
+            )

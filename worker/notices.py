@@ -1,0 +1,176 @@
+"""The pushes that are owed to a fact and not to a decision: armed, clock, closed market, cap, unwatched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+import alerts
+from config import VERSION
+from engine import Engine
+from events import (
+    SECOND,
+    AlertKind,
+    AlertOutcome,
+    Event,
+    Hold,
+    HoldReason,
+    Outcome,
+    Shutdown,
+    Tick,
+    named_cause,
+)
+from utils import span_text
+from worker.summary import plural_s
+
+ARMED_WITHIN_S = 60
+"""How long after the open, or the start, the push that says "armed" waits for everything to be well."""
+
+CLOCK_SPACING_S = 3600
+"""Pause between two pushes about the clock, so that one that flaps does not ring all day."""
+
+
+def readiness(
+    now: int, engine: Engine, details: Mapping[HoldReason, str] | None = None
+) -> tuple[list[str], list[str]]:
+    """What an entry needs: what of it is well, and what is not, in words. ``details`` has more on what holds entries."""
+    rules, feed = engine.rules, engine.feed
+    well: list[str] = []
+    lacking: list[str] = []
+    silent = [symbol for symbol in rules.symbols if (feed.newest(symbol) or 0) < engine.session.open]
+    old = [
+        f"{symbol} for {span_text(age)}"
+        for symbol in rules.symbols
+        if (age := now - (feed.newest(symbol) or 0) - SECOND) > rules.symbol_silence_seconds * SECOND
+    ]
+    if feed.cause is not None:
+        lacking.append(f"feed blind ({named_cause(feed.cause, feed.symbol)})")
+    elif silent:
+        lacking.append(f"no bar of {' and '.join(silent)} yet")
+    elif old:
+        lacking.append(f"no bar of {' and of '.join(old)}")
+    else:
+        late = "" if feed.lag is None else f", {feed.lag / SECOND:.1f} s late"
+        well.append(f"bars of {' and '.join(rules.symbols)} arrive{late}")
+    calls = engine.live_calls(now)
+    (lacking if (fault := _chain_fault(now, engine)) else well).append(
+        fault or f"{calls} call{plural_s(calls)} with real-time quotes"
+    )
+    if engine.holds:
+        more = details or {}
+        named = [
+            f"{reason}: {more[reason]}" if more.get(reason) else reason for reason in sorted(engine.holds)
+        ]
+        lacking.append(f"entries held ({', '.join(named)})")
+    else:
+        well.append("the record is written, nothing holds entries")
+    return well, lacking
+
+
+def _chain_fault(now: int, engine: Engine) -> str:
+    """Why no entry can be priced from the chain as it stands; empty when one can.
+
+    The rows' own stamps decide, not their arrival: an answer that has just come may hold yesterday's quotes.
+    """
+    if engine.chain_at is None:
+        return "no option chain yet"
+    if now - engine.chain_at > engine.rules.chain_skew_seconds * SECOND:
+        return "option chain too old"
+    stamps = [row.quoted_at for row in engine.chain if row.real_time and row.quoted_at > 0]
+    if not stamps:
+        return f"no real-time quote in {len(engine.chain)} calls"
+    if not engine.live_calls(now):
+        return f"option quotes do not move: the newest is {span_text(now - max(stamps))} old"
+    return ""
+
+
+class Notices:
+    """The pushes that are owed to a fact and not to a decision.
+
+    ``arms``: the session's beginning is told. ``time_is_known`` says whether the clock is known to agree with the vendor's.
+    """
+
+    def __init__(self, *, arms: bool, time_is_known: Callable[[], bool] = lambda: True) -> None:
+        self._arms = arms
+        self._time_is_known = time_is_known
+        self._arms_by: int | None = None
+        self._is_armed_told = False
+        self._is_cap_told = False
+        self._details: dict[HoldReason, str] = {}
+        """What more is known of the holds that have begun."""
+        self._clock_told_at: int | None = None
+        self.is_summed_up = False
+        """Whether the evening's message has been told."""
+
+    def learn(self, event: Event) -> None:
+        """A fact that was handled before a restart."""
+        if isinstance(event, AlertOutcome):
+            self._is_armed_told = self._is_armed_told or event.kind is AlertKind.ARMED
+            self.is_summed_up = self.is_summed_up or event.kind is AlertKind.EVENING
+
+    def watching_again(
+        self, now: int, engine: Engine, *, since: int, note: str = ""
+    ) -> Iterator[alerts.Alert]:
+        """The program has started again; nothing is known from ``since`` (µs) until now."""
+        self._arms_by = None
+        if engine.position is not None:
+            opened = engine.position.opened
+            yield alerts.watching_again(
+                now,
+                engine.rules,
+                position=opened.id,
+                contract=opened.contract,
+                since=since,
+                time_stop=opened.time_stop,
+                note=note,
+            )
+
+    def owed(self, now: int, event: Event, engine: Engine) -> Iterator[alerts.Alert]:
+        """What is owed to a fact that has been handled."""
+        rules, session = engine.rules, engine.session
+        held = None if engine.position is None else engine.position.opened
+        position = None if held is None else held.id
+        self.learn(event)
+        match event:
+            case Tick():
+                yield from self._armed(now, engine)
+            case Hold(reason=HoldReason.CLOCK_DOUBT, on=True, detail=detail) if detail:
+                self._details[event.reason] = f"{detail}; see that NTP sets it"
+                if self._clock_told_at is None or now - self._clock_told_at >= CLOCK_SPACING_S * SECOND:
+                    self._clock_told_at = now
+                    yield alerts.clock_doubt(
+                        now, rules, since=now, detail=detail, session=session, position=position
+                    )
+            case Hold(reason=HoldReason.MARKET_CLOSED, on=True):
+                yield alerts.market_closed(now, rules, session=session, position=position)
+            case AlertOutcome(kind=AlertKind.BUY, outcome=Outcome.ACCEPTED | Outcome.LOST):
+                # With a BUY that counts, the day's entries may be used up.
+                if 0 < rules.max_entries_per_day <= engine.book.entries and not self._is_cap_told:
+                    self._is_cap_told = True
+                    yield alerts.cap_reached(now, rules, entries=engine.book.entries, position=position)
+            case Shutdown(close_position=False) if held is not None:
+                yield alerts.unwatched(
+                    now,
+                    rules,
+                    position=held.id,
+                    contract=held.contract,
+                    stop=held.stop,
+                    time_stop=held.time_stop,
+                )
+            case _:
+                pass
+
+    def _armed(self, now: int, engine: Engine) -> Iterator[alerts.Alert]:
+        """Once a session, from the open on: as soon as all is well, or after a while with what is not."""
+        session = engine.session
+        if not self._arms or self._is_armed_told or not session.open <= now < session.close:
+            return
+        if self._arms_by is None:
+            self._arms_by = now + ARMED_WITHIN_S * SECOND
+        well, lacking = readiness(now, engine, self._details)
+        if not self._time_is_known() and HoldReason.CLOCK_DOUBT not in engine.holds:
+            lacking.append("this machine's clock is not yet compared with the vendor's")
+        if not lacking or now >= self._arms_by:
+            self._is_armed_told = True
+            yield alerts.armed(
+                now, engine.rules, version=VERSION, session=session, well=well, lacking=lacking
+            )

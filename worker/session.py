@@ -1,0 +1,338 @@
+"""One session at work: its engine, its record, its lines in the log, and the alerts that are owed. It decides nothing.
+
+Every fact goes through `LiveSession.take`: the engine first, then the record, then whoever must be told. What an earlier
+start of the same session has recorded is folded by `LiveSession.resume`, on the same path that a first start takes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+
+import structlog
+
+import alerts
+from config import Settings
+from delivery.receipts import Remembered
+from engine import Engine
+from events import (
+    SECOND,
+    AlertKind,
+    AlertOutcome,
+    Bar,
+    Chain,
+    Closed,
+    Covered,
+    Decision,
+    Evaluation,
+    Event,
+    FeedCause,
+    FeedLost,
+    Hold,
+    HoldReason,
+    Opened,
+    Outcome,
+    Quote,
+    Session,
+    Tick,
+    Withdrawn,
+)
+from record.journal import Journal
+from record.lines import Entry
+from record.past import rules_of
+from record.reader import Damage, Reader, is_of
+from rules import Rules
+from utils import span_text
+from worker.narrator import Narrator
+from worker.notices import Notices
+from worker.summary import DaySummary
+from worker.undelivered import Undelivered
+
+log = structlog.get_logger("desk")
+
+COUNTED = frozenset({Tick, AlertOutcome})
+"""Facts that count in the day's summary, or settle an alert, whatever was decided."""
+
+PRICES = frozenset({Bar, Quote, Chain, Covered})
+"""Facts of which nothing is noted but what was decided on them."""
+
+NOTED_AFTER_REAL_S = 0.01
+"""Real seconds after which the notes on a decision wait no longer for its push, which goes out first.
+
+Whoever is killed in them has the decision in the record, and its lines not in the log.
+"""
+
+RECORD_LOOK_S = 60
+"""Pause between two looks at the record: whether its name leads to it, and whether it can be written again."""
+
+RECORD_END_REAL_S = 5.0
+"""Real seconds that the end of a session waits for the disk; with 12 s for alerts a stop stays under 25 s."""
+
+
+class LiveSession:
+    """One session's engine with its record and its alerts. ``hold`` puts a fact of our own into the inbox."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        session: Session,
+        journal: Journal,
+        sender: alerts.Sender,
+        hold: Callable[[Event], None],
+        *,
+        time_is_known: Callable[[], bool] = lambda: True,
+        rules: Rules | None = None,
+    ) -> None:
+        self.rules = self._rules = settings.rules if rules is None else rules
+        """What decides: the settings' rules, or those under which the open position began."""
+        self.engine = Engine(self._rules, session)
+        self.tally = DaySummary(session)
+        self._settings = settings
+        self._journal = journal
+        self._narrator = Narrator(self._rules, self.engine)
+        self._sender = sender
+        self._hold = hold
+        self._undelivered = Undelivered()
+        self._latest = 0
+        self._off_since: int | None = None
+        self._looked_at: int | None = None
+        self._syncing: set[asyncio.Future[bool]] = set()
+        self._notes: deque[tuple[int, Event, Sequence[Decision], Evaluation | None]] = deque()
+        """What has been decided and is not yet counted and logged."""
+        self._notices = Notices(arms=settings.daily_summary, time_is_known=time_is_known)
+        self._receipts = Remembered()
+
+    @property
+    def is_record_off(self) -> bool:
+        """Whether what was decided is not (yet) in the record."""
+        return self._journal.is_off
+
+    # --- Start ---
+
+    def begin(self, now: int, past: Reader | None) -> None:
+        """Begin the record; of one that an earlier start has left, fold what it holds and go on behind it.
+
+        Raises Damage or OSError when that cannot be read, Taken when another process writes it. `latest` is then the
+        record's last time: the clock must go on from there.
+        """
+        seen = self.engine.session.open if past is None else self._fold(past)
+        if past is not None and past.torn:
+            log.warning(
+                "record_torn",
+                text=f"✂️ The record's last {past.torn} bytes were torn off by a crash: cut ({past.path.name})",
+                bytes=past.torn,
+            )
+        self.tally.away(seen, now)
+        self._latest = 0 if past is None else past.now
+        now = max(now, self._latest)
+        self._journal.begin(self._rules, self.engine.session, now, past)
+        self._judge_record(now)
+
+    def _fold(self, past: Reader) -> int:
+        """Learn what an earlier start has recorded, all but facts of another symbol. Returns when that ends, µs.
+
+        Raises Damage or OSError.
+        """
+        restore, seen, rules, is_own = self.engine.restore, self.engine.session.open, self._rules, True
+        for number, line in enumerate(past, start=1):
+            if isinstance(line, Entry):
+                if is_own:
+                    try:
+                        restore(line.now, line.event, line.decisions)
+                    except (ValueError, KeyError, ArithmeticError) as error:
+                        raise Damage(
+                            past.path, number, f"it does not follow from what is before ({error})"
+                        ) from error
+                if line.decisions or type(line.event) in COUNTED:
+                    if is_own:
+                        self._count(line.now, line.event, line.decisions)
+                    self._undelivered.learn(line, rules)
+                    self._notices.learn(line.event)
+                    if isinstance(line.event, AlertOutcome):
+                        self._receipts.learn(line.now, line.event, alerts.sell_title(rules))
+            else:
+                self.tally.away(seen, line.now)
+                is_own = is_of(line, self._rules.symbol)
+                rules = self._rules if is_own else rules_of(past.path, line)
+            seen = line.now
+        return seen
+
+    def resume(self, now: int, past: Reader, *, note: str = "", is_same_process: bool = False) -> None:
+        """Go on from what was folded: the connection is another, and what was still owed is told now.
+
+        ``note`` is said with the position. In the same process the sender still has what is owed.
+        """
+        if not past.number:
+            return
+        log.info(
+            "record_resumed",
+            text=f"📼 Record resumed: {past.number:,} facts, gap {span_text(now - past.now)}",
+            facts=past.number,
+        )
+        self.tally.resumed_at = now
+        # What held entries, and the connection, were the earlier process's.
+        for reason in sorted(self.engine.holds):
+            self.take(now, Hold(reason=reason, on=False))
+        self.take(now, FeedLost(cause=FeedCause.NOT_CONNECTED))
+        for alert in self._notices.watching_again(now, self.engine, since=past.now, note=note):
+            self._sender.submit(alert)
+        if is_same_process:
+            return
+        self._settle(now)
+        for receipt in self._receipts.outstanding(now):
+            self._sender.ask_for(receipt)
+
+    def _settle(self, now: int) -> None:
+        """Tell what was decided and not told. Whether an attempt had arrived is not known, so it is marked."""
+        for alert in self._undelivered.outstanding(self._settings.sell_priority):
+            is_buy = alert.kind is AlertKind.BUY
+            if now < (alert.pay_until if is_buy else alert.give_up_at):
+                self._sender.submit(alerts.repeated(alert))
+            elif is_buy:
+                # Too old to act on, and it may have arrived: it counts as told, and the position stays.
+                self.take(now, _lost(alert, "older than its limit at the start"))
+            else:
+                self._sender.leave(alert)
+                self.take(now, _lost(alert, "its time was over at the start"))
+
+    @property
+    def latest(self) -> int:
+        """The time of the record's last fact, µs; 0 without one."""
+        return self._latest
+
+    # --- The one way in ---
+
+    def take(self, now: int, event: Event) -> None:
+        """Take a fact: the engine first, then the record, then whoever must be told. Never waits.
+
+        The clock goes on from the record's end, so ``now`` lies behind it. One that was read before that is the record's.
+        """
+        now = self._latest = max(now, self._latest)
+        is_price = type(event) in PRICES
+        if not is_price:
+            self._note_down()
+        before = self.engine.evaluation
+        decisions = self.engine.handle(now, event)
+        self._journal.append(now, event, decisions)
+        self._judge_record(now)
+        # First what somebody waits for.
+        is_pushed = bool(decisions or isinstance(event, AlertOutcome)) and self._tell(now, event, decisions)
+        evaluation = self.engine.evaluation
+        if evaluation is not None and evaluation is not before:
+            self.tally.evaluation(self._rules, evaluation)
+        if is_price and not decisions:
+            return
+        self._notes.append((now, event, decisions, evaluation))
+        if is_price and is_pushed:
+            asyncio.get_running_loop().call_later(NOTED_AFTER_REAL_S, self._note_down)
+            return
+        self._note_down()
+        for alert in self._notices.owed(now, event, self.engine):
+            self._sender.submit(alert)
+        if isinstance(event, Tick):
+            self._look(now)
+
+    def _tell(self, now: int, event: Event, decisions: Sequence[Decision]) -> bool:
+        """Put what weighs on the disk, and hand the alerts over: they go out as soon as it is there. Returns whether any."""
+        is_weighty = isinstance(event, AlertOutcome) or any(
+            isinstance(decision, Opened | Closed | Withdrawn) for decision in decisions
+        )
+        written = self.sync() if is_weighty else None
+        is_pushed = False
+        for decision in decisions:
+            alert = alerts.alert_for(now, decision, self._rules, self._settings.sell_priority)
+            if alert is not None:
+                is_pushed = True
+                self._sender.submit(alert, written, self._note_down)
+        return is_pushed
+
+    def _note_down(self) -> None:
+        """Count and log what has been decided: a push does not wait for it, but its answer is logged behind it."""
+        while self._notes:
+            now, event, decisions, evaluation = self._notes.popleft()
+            self._count(now, event, decisions)
+            self._narrator.fact(now, event)
+            for decision in decisions:
+                self._narrator.decision(now, decision, evaluation)
+
+    def sync(self) -> asyncio.Future[bool]:
+        """Have the record put on the disk, beside everything else. The name of a new file takes longest: not at an alert."""
+        syncing = self._journal.sync()
+        self._syncing.add(syncing)
+        syncing.add_done_callback(self._syncing.discard)
+        return syncing
+
+    def _count(self, now: int, event: Event, decisions: Sequence[Decision]) -> None:
+        if isinstance(event, Tick) and event.away:
+            self.tally.away(now - event.away, now)
+        elif isinstance(event, Tick):
+            self.tally.tick(now, self.engine.feed.is_blind)
+        for decision in decisions:
+            reason = alerts.reason_text(decision, self._rules) if isinstance(decision, Closed) else ""
+            self.tally.decision(decision, reason)
+
+    def sum_up(self, now: int) -> None:
+        """The day in short, to the log and, when it is wanted and was not yet told, to the phone."""
+        lines = self.summary
+        log.info("evening", text=f"🌙 {'. '.join(lines)}.")
+        if self._settings.daily_summary and not self._notices.is_summed_up:
+            date = self.engine.session.date
+            self._sender.submit(alerts.evening(now, self._rules, date=date, summary=lines))
+
+    @property
+    def summary(self) -> list[str]:
+        """The session in short, a line each."""
+        self._note_down()
+        return self.tally.lines(self._rules, self.engine.evaluations)
+
+    # --- The record ---
+
+    def _judge_record(self, now: int) -> None:
+        """Hold entries when the record cannot be written, and let them go when it can; say both."""
+        is_off = self._journal.is_off
+        if is_off is (self._off_since is not None):
+            return
+        position = None if self.engine.position is None else self.engine.position.opened.id
+        if self._off_since is None:
+            self._off_since = self._looked_at = now
+            reason = self._journal.fault or "unknown"
+            log.error(
+                "record_off", text=f"🛑 The session's record cannot be written: {reason}", reason=reason
+            )
+            alert = alerts.record_off(now, self._rules, since=now, reason=reason, position=position)
+        else:
+            log.info("record_on", text="📼 The session's record is written again")
+            alert = alerts.record_on(now, self._rules, since=self._off_since, position=position)
+            self._off_since = None
+        self._hold(Hold(reason=HoldReason.RECORD_OFF, on=is_off))
+        self._sender.submit(alert)
+
+    def _look(self, now: int) -> None:
+        """Once a minute: whether the record's name still leads to it; one that cannot be written is tried again."""
+        if self._looked_at is None:
+            self._looked_at = now
+        if now - self._looked_at >= RECORD_LOOK_S * SECOND:
+            self._looked_at = now
+            self._journal.look()
+        self._judge_record(now)
+
+    async def end(self) -> None:
+        """Put the record on the disk and close it. A disk that does not answer is not waited for without end."""
+        self._note_down()
+        if self._journal.is_off:
+            self._journal.retry()  # the last chance of what was held back
+        _, late = await asyncio.wait({*self._syncing, self.sync()}, timeout=RECORD_END_REAL_S)
+        if late:
+            log.error(
+                "record_unsynced",
+                text=f"🛑 The disk has not answered within {RECORD_END_REAL_S:g} s: the end of the record "
+                f"({self._journal.path.name}) may be lost if the machine goes down",
+            )
+        closing = self._journal.close()
+        if closing is not None and not late:
+            await asyncio.wait({closing}, timeout=RECORD_END_REAL_S)
+
+
+def _lost(alert: alerts.Alert, detail: str) -> AlertOutcome:
+    return AlertOutcome(kind=alert.kind, id=alert.id, outcome=Outcome.LOST, attempts=0, detail=detail)

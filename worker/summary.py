@@ -1,0 +1,155 @@
+"""The day in short, for the evening's push and the log."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from functools import reduce
+
+import logger
+from events import (
+    SECOND,
+    Closed,
+    Decision,
+    Declined,
+    Evaluation,
+    Opened,
+    Session,
+    Shortfall,
+    Withdrawn,
+)
+from rules import Rules
+from signals import BUY_FOLLOWS_S, EPISODE_GAP_S, near_miss
+from utils import clock_text, signed_percent, span_text
+
+
+@dataclass
+class _Miss:
+    """Adjacent seconds at which the same condition alone failed: the last one, and the nearest with its distance."""
+
+    until: int
+    start: int
+    missed: Shortfall
+
+
+class DaySummary:
+    """What the evening's message says of a session."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.signals = 0
+        self.entries = 0
+        self.withdrawn = 0
+        self.seen_s = 0
+        self.blind_s = 0
+        self.away_us = 0
+        """How long the program was not running in the session, µs."""
+        self.trades: dict[str, str] = {}
+        self.resumed_at: int | None = None
+        """When the program last started again, µs: near misses of before are not known."""
+        self._nearest: _Miss | None = None
+        self._recent: deque[_Miss] = deque()
+        """Near misses that a BUY may still follow, the oldest first."""
+        self._goes_on = False
+        """Whether the last evaluation belongs to the last of them."""
+        self._signal_at: int | None = None
+        self._followed = 0
+        """Near misses that a BUY followed: those are none."""
+
+    def away(self, start: int, end: int) -> None:
+        """The program was not running from ``start`` to ``end`` (µs)."""
+        self.away_us += max(0, min(end, self._session.close) - max(start, self._session.open))
+
+    def tick(self, now: int, is_blind: bool) -> None:
+        """A second has passed."""
+        if self._session.open <= now < self._session.close:
+            self.blind_s += is_blind
+            self.seen_s += not is_blind
+
+    def evaluation(self, rules: Rules, evaluation: Evaluation) -> None:
+        """A second has been evaluated."""
+        start = evaluation.start
+        self._settle(start - BUY_FOLLOWS_S * SECOND)
+        if evaluation.holds and evaluation.gate is None:
+            self._signal_at = start
+        missed = near_miss(rules, evaluation)
+        last = self._recent[-1] if self._recent and self._goes_on else None
+        self._goes_on = missed is not None
+        if missed is None:
+            return
+        if (
+            last is None
+            or last.missed.condition is not missed.condition
+            or start - last.until > (EPISODE_GAP_S + 1) * SECOND
+        ):
+            self._recent.append(_Miss(start, start, missed))
+            return
+        last.until = start
+        if missed.ratio < last.missed.ratio:
+            last.start, last.missed = start, missed
+
+    def _settle(self, until: int) -> None:
+        """No BUY has followed the near misses that ended before ``until`` (µs)."""
+        while self._recent and self._recent[0].until < until:
+            self._nearest = _nearer(self._nearest, self._recent.popleft())
+
+    def _bought(self) -> None:
+        """A BUY follows the near misses of the minute before its signal."""
+        if self._signal_at is None:
+            return  # decided before a restart, as the near misses were
+        self._settle(self._signal_at - BUY_FOLLOWS_S * SECOND)
+        self._followed += len(self._recent)
+        self._recent.clear()
+
+    def decision(self, decision: Decision, reason: str) -> None:
+        """A decision has been made; ``reason`` is the exit's in words."""
+        match decision:
+            case Opened():
+                self.signals += 1
+                self.entries += 1
+                self._bought()
+            case Declined():
+                self.signals += 1
+            case Withdrawn():
+                self.withdrawn += 1
+                self.trades.pop(decision.id, None)
+            case Closed(mark=mark):
+                result = None if mark is None else (mark - decision.entry) / decision.entry * 100
+                self.trades[decision.id] = f"{decision.contract}: {signed_percent(result)}, {reason}"
+            case _:
+                pass
+
+    def lines(self, rules: Rules, evaluations: int) -> list[str]:
+        """The summary, a line each: what was seen, what came of it, what nearly did, each trade."""
+        withdrawn = f" ({self.withdrawn} withdrawn)" if self.withdrawn else ""
+        away = f", not running for {span_text(self.away_us)}" if self.away_us >= SECOND else ""
+        return [
+            f"Seen for {span_text(self.seen_s * SECOND)} of {span_text(self._session.close - self._session.open)}, "
+            f"blind for {span_text(self.blind_s * SECOND)}{away}",
+            f"{evaluations:,} evaluation{plural_s(evaluations)}, {self.signals} signal{plural_s(self.signals)}, "
+            f"{self.entries} {'entry' if self.entries == 1 else 'entries'}{withdrawn}",
+            self._nearest_line(rules),
+            *self.trades.values(),
+        ]
+
+    def _nearest_line(self, rules: Rules) -> str:
+        if self.resumed_at is not None and self.resumed_at >= self._session.close:
+            # Whatever was near was before: none is left to be seen after the close.
+            return f"Nearest miss: see python diagnose.py why {self._session.date}"
+        since = "" if self.resumed_at is None else f" since the restart at {clock_text(self.resumed_at)}"
+        found = reduce(_nearer, self._recent, self._nearest)
+        count = self._followed
+        followed = f" ({count} before a BUY {'is' if count == 1 else 'are'} left out)" if count else ""
+        if found is None:
+            return f"No near miss{since}: at no second did one condition alone fail{followed}"
+        return f"Nearest miss{since}: {clock_text(found.start)}, {logger.miss_text(found.missed, rules.benchmark)}{followed}"
+
+
+def _nearer(one: _Miss | None, other: _Miss) -> _Miss:
+    """The nearer of two misses, the earlier of two equal ones."""
+    return other if one is None or other.missed.ratio < one.missed.ratio else one
+
+
+def plural_s(count: int) -> str:
+    """The end of a word that is counted."""
+    return "" if count == 1 else "s"

@@ -742,9 +742,9 @@ def _settings() -> tuple[Settings | None, dict[str, str], list[str]]:
 def _why(arguments: Sequence[str]) -> int:
     """Why there was no alert, from a session's record: a report that the worker does without."""
     try:
-        why = importlib.import_module("sim.why")  # only here: the worker runs without sim/
+        why = importlib.import_module("review.why")  # only here: the worker runs without sim/
     except ImportError as error:
-        print(f"diagnose.py why needs sim/ and all of requirements.txt ({error}).", file=sys.stderr)
+        print(f"diagnose.py why needs review/ and all of requirements.txt ({error}).", file=sys.stderr)
         return EXIT_FAILS
     status: int = why.main(arguments)
     return status

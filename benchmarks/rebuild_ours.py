@@ -21,7 +21,7 @@ from events import Event
 from record.journal import Journal
 from record.lines import Header
 from record.reader import Reader
-from sim import replay
+from review import replay
 from utils import ScaledClock
 from worker.session import LiveSession
 

@@ -1,4 +1,4 @@
-"""``python -m sim``: the loopback market, replay and verify from the command line. Needs no keys."""
+"""``python -m sim``: the loopback market from the command line, and the older name of ``python -m review``."""
 
 from __future__ import annotations
 
@@ -17,28 +17,20 @@ if _STARTED := __name__ == "__main__":  # A SyntaxError here: Python 3.11 or new
 import argparse
 import asyncio
 import contextlib
-import os
 import signal
 from datetime import date
 from datetime import time as time_of_day
-from pathlib import Path
 from typing import TypeAlias
 
+import review.__main__ as review
 import utils
-from config import ConfigError
 from events import SECOND, Session
-from record.reader import Damage
-from sim.places import Closed, Unusable, named
-from sim.replay import parse_sets, replay_bars, replay_record, survey
-from sim.verify import verify
 
 MADE_API_KEY = "loopbackmadeupkey"
 MADE_PUSHOVER_TOKEN = "aLoopbackTokenThatIsMadeUp0000"
 MADE_PUSHOVER_USER_KEY = "uLoopbackUserKeyThatIsMadeUp00"
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
-EXIT_PIPE, EXIT_INTERRUPTED = 141, 130
-"""What a shell expects of a program whose reader has gone, and of one that Ctrl-C ended."""
 
 LAST_PORT = 65_535
 
@@ -56,93 +48,18 @@ them it keeps a clock of its own, which a worker on the machine's clock cannot f
 another time. Use that to look at the wire; to watch a worker at another pace, use python main.py --demo.
 """
 
-REPLAY_TEXT = """\
-Feed a session's record to a fresh engine, without waiting, and print what the live program printed: its lines, with
-the session's times, and its alerts as the phone shows them. Then the trades, and what a trader would have got who
-followed each push 0, 5, 15, 30 and 60 s late.
-
-RECORD is a file of DATA_DIR/sessions, packed or not, or its date. Its own rules are used; --set changes one of them. With --bars,
-plain bars are replayed instead, under the rules of the environment and .env: conditions and signals, no contracts.
-"""
-
-REPLAY_EXAMPLES = """\
-examples:
-  python -m sim replay 2025-10-02
-  python -m sim replay data/sessions/2025-10-02.jsonl.gz --set STOP_LOSS_PERCENT=20 --trace rows.csv
-  python -m sim replay --bars SPY.csv.gz --set SYMBOL=SPY --set BENCHMARK=
-
-Exit status: 0 done, 1 the trace cannot be written to its end, 2 a file that cannot be used or is damaged, a rule
-that cannot be.
-"""
-
-VERIFY_TEXT = """\
-Derive every decision of each record again from its facts, under the rules in its headers, and compare it with the
-recorded one, field by field and without tolerance. RECORD is a file of DATA_DIR/sessions, packed or not, or its date.
-Prints one line for each record: that it is good, or the first difference or damage. Of a record that an older version
-wrote, "decides differently since" names a decision that has changed with the rules: the record itself is whole.
-
-Exit status: 0 all are good, 1 one is not, 2 one cannot be read.
-"""
-
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     top = argparse.ArgumentParser(
         prog="python -m sim",
-        description="A session once more (replay), the proof of its alerts (verify), "
-        "and a made market that speaks the vendors' wire format (serve).",
+        description="A made market that speaks the vendors' wire format (serve). "
+        "replay and verify are those of python -m review.",
     )
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    _add_replay(commands)
-    _add_verify(commands)
     _add_serve(commands)
+    review.add_commands(commands)
     return top
-
-
-def _add_replay(commands: Commands) -> None:
-    replay = commands.add_parser(
-        "replay",
-        help="play a recorded session, or plain bars, on the engine",
-        description=REPLAY_TEXT,
-        epilog=REPLAY_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    source = replay.add_mutually_exclusive_group(required=True)
-    source.add_argument(
-        "record", nargs="?", metavar="RECORD", help="a session's record, or its date (YYYY-MM-DD)"
-    )
-    source.add_argument(
-        "--bars",
-        type=Path,
-        action="append",
-        metavar="FILE.csv",
-        help="plain bars instead of a record, packed or not; more files by repeating it. "
-        "Columns: sym,start_ms,open,high,low,close,volume,vwap, in any order; others are ignored",
-    )
-    replay.add_argument(
-        "--set",
-        dest="sets",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="another value for a rule, such as STOP_LOSS_PERCENT=20; may be repeated",
-    )
-    replay.add_argument(
-        "--trace", type=Path, metavar="FILE.csv", help="write a row for each evaluation to this file"
-    )
-    replay.add_argument("--verbose", action="store_true", help="print the lines of every minute, too")
-
-
-def _add_verify(commands: Commands) -> None:
-    check = commands.add_parser(
-        "verify",
-        help="derive every decision of a record again and compare",
-        description=VERIFY_TEXT,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    check.add_argument(
-        "records", nargs="+", metavar="RECORD", help="a session's record, or its date (YYYY-MM-DD)"
-    )
 
 
 def _add_serve(commands: Commands) -> None:
@@ -260,37 +177,10 @@ async def serve(arguments: argparse.Namespace) -> int:
     return EXIT_OK
 
 
-def replay(arguments: argparse.Namespace) -> int:
-    """Replay a record or plain bars."""
-    try:
-        sets = parse_sets(arguments.sets)
-        if arguments.bars:
-            replay_bars(arguments.bars, sets, arguments.trace, verbose=arguments.verbose)
-        else:
-            found = named(arguments.record, utils.utc_now())
-            record = survey(found.path)
-            found.check(record.headers[0][1].session.date)
-            replay_record(found.path, sets, arguments.trace, verbose=arguments.verbose, surveyed=record)
-    except ConfigError as error:
-        print("python -m sim replay: bad settings:", *error.faults, sep="\n  ", file=sys.stderr)
-        return EXIT_USAGE
-    except (Unusable, Closed, Damage) as error:
-        print(f"python -m sim replay: {error}", file=sys.stderr)
-        return EXIT_USAGE
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        print(f"python -m sim replay: {error.strerror or error}", file=sys.stderr)
-        return EXIT_FAILED
-    return EXIT_OK
-
-
 def run(arguments: argparse.Namespace) -> int:
     """Run the command that was asked for."""
-    if arguments.command == "replay":
-        return replay(arguments)
-    if arguments.command == "verify":
-        return verify(arguments.records, utils.utc_now())
+    if arguments.command != "serve":
+        return review.run(arguments)
     try:
         return asyncio.run(serve(arguments))
     except BrokenPipeError:
@@ -302,17 +192,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the process's exit status."""
-    parsed = parser().parse_args(arguments)
-    try:
-        status = run(parsed)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # Whoever read our output has gone, as with `| head`: what is left in the buffer goes nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_PIPE
-    except KeyboardInterrupt:
-        return EXIT_INTERRUPTED
-    return status
+    return run(parser().parse_args(arguments))
 
 
 if _STARTED:

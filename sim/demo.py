@@ -17,10 +17,10 @@ import logger
 from config import Settings
 from events import SECOND
 from record.folder import records
-from sim import verify
+from review import verify
+from review.screen import framed
 from sim.market import Episode, Market
 from sim.pushover import LoopbackPushover, Message
-from sim.screen import framed
 from sim.server import LoopbackMarket
 from utils import Clock, KeptClock, ScaledClock, clock_text, session_on, span_text
 

@@ -18,7 +18,7 @@ from config import Settings
 from events import SECOND, Session
 from record.disk import DiskFile, Opener
 from record.folder import date_of, records
-from sim import verify
+from review import verify
 from sim.demo import DAY, EPISODES, SEED, START_S
 from sim.market import Episode, Market
 from sim.pushover import LoopbackPushover

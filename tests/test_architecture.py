@@ -77,7 +77,7 @@ CLOCK_READS = {
     *("now", "utcnow", "today", "time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "utc_now"),
     *("SystemClock", "ScaledClock", "sleep"),
 }
-HEAVY = {"numpy", "aiohttp", "plotly", "pandas", "sim"}
+HEAVY = {"numpy", "aiohttp", "plotly", "pandas", "sim", "review"}
 """What the worker's start must not load: the demo and reports need it, the worker does not."""
 
 
@@ -132,6 +132,35 @@ def test_only_entry_points_know_the_simulation_and_only_when_asked(name: str) ->
     assert not HEAVY & set(at_import(tree(name)))
     if name not in ENTRY_POINTS:
         assert not HEAVY & set(imports(tree(name)))
+
+
+REVIEW = {
+    *(
+        "__init__",
+        "__main__",
+        "bars",
+        "fills",
+        "funnel",
+        "moment",
+        "places",
+        "replay",
+        "report",
+        "screen",
+        "study",
+    ),
+    *("trace", "verify", "what_if", "why"),
+    *("page", "data", "tables", "library"),  # in review/page
+}
+"""A record read again: a closed list, too."""
+
+
+def test_a_record_is_read_again_without_the_simulation_and_without_an_entry_point() -> None:
+    paths = sorted((ROOT / "review").rglob("*.py"))
+    assert {path.stem for path in paths} == REVIEW
+    for path in paths:
+        found = set(imports(ast.parse(path.read_text(encoding="utf-8"))))
+        assert "sim" not in found, path.name
+        assert found & MODULES <= MODULES - ENTRY_POINTS, path.name
 
 
 VENDORS = {"faults", "market", "options", "pushover", "rest", "server"}

@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 from config import variable_names
 from engine import Engine
 from events import PRICE_MAX, PRICE_MIN, SECOND, VOLUME_LIMIT, Bar, Condition, FeedRestored
+from review.__main__ import main
+from review.bars import BadFile, Loaded, load
 from rules import Rules
-from sim.__main__ import main
-from sim.bars import BadFile, Loaded, load
 from tests.builders import EARLY_SESSION, SESSION
 from tests.made_day import bar_of, market
 from tests.reference import Reference as Exact
@@ -378,7 +378,7 @@ def test_a_file_that_is_no_bars_is_refused(
     assert words in capsys.readouterr().err
     assert main(["replay", "--bars", str(place)]) == 2
     assert main(["replay", "--bars", str(place / "none.csv")]) == 2
-    assert capsys.readouterr().err.count("python -m sim replay: ") == 2
+    assert capsys.readouterr().err.count("python -m review replay: ") == 2
 
 
 def test_each_day_is_a_session_of_its_own(place: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -93,7 +93,12 @@ def test_modules_that_cannot_be_imported_are_named() -> None:
     (check,) = diagnose.check_modules(("events", "no_such_module"))
     assert check.mark is Mark.FAIL
     assert check.found.startswith("no_such_module: ModuleNotFoundError")
-    packages = {path.parent.name for path in ROOT.glob("*/__init__.py")} - {"sim", "tests", "benchmarks"}
+    packages = {path.parent.name for path in ROOT.glob("*/__init__.py")} - {
+        "sim",
+        "review",
+        "tests",
+        "benchmarks",
+    }
     assert (
         set(diagnose.MODULES) == {path.stem for path in ROOT.glob("*.py")} - {"diagnose", "entry"} | packages
     )
@@ -485,7 +490,7 @@ async def test_why_without_the_simulation_says_what_is_missing(tmp_path: Path) -
     async with asyncio.timeout(60):
         output, errors = await process.communicate()
     assert (process.returncode, output) == (diagnose.EXIT_FAILS, b"")
-    assert errors.decode().startswith("diagnose.py why needs sim/ and all of requirements.txt (")
+    assert errors.decode().startswith("diagnose.py why needs review/ and all of requirements.txt (")
 
 
 async def test_packages_are_one_line_unless_asked_for(tmp_path: Path) -> None:
@@ -544,6 +549,8 @@ async def test_on_a_terminal_it_says_what_it_waits_for(tmp_path: Path) -> None:
     assert json.loads(output)["ready"] is False
 
 
-@pytest.mark.parametrize("name", ["entry.py", "main.py", "diagnose.py", "preflight.py", "sim/__main__.py"])
+@pytest.mark.parametrize(
+    "name", ["entry.py", "main.py", "diagnose.py", "preflight.py", "sim/__main__.py", "review/__main__.py"]
+)
 def test_an_old_python_can_read_it_to_say_that_it_is_too_old(name: str) -> None:
     ast.parse((ROOT / name).read_text(encoding="utf-8"), feature_version=(3, 8))

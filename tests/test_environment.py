@@ -270,7 +270,7 @@ def test_outputs_that_are_closed_full_or_gone_end_without_a_traceback(tmp_path: 
             done = run(tmp_path, MAIN, "--version", stdout=full, stderr=subprocess.PIPE, capture_output=False)
         assert done.returncode == entry.EXIT_FAILED
         assert done.stderr == "The output cannot be written: No space left on device\n"
-    for command in ((MAIN, "--version"), (DIAGNOSE, "--offline"), ("-m", "sim", "verify", "gone")):
+    for command in ((MAIN, "--version"), (DIAGNOSE, "--offline"), ("-m", "review", "verify", "gone")):
         reader, writer = os.pipe()
         os.close(reader)
         done = run(tmp_path, *command, stdout=writer, stderr=subprocess.PIPE, capture_output=False)
@@ -333,7 +333,7 @@ def test_a_pipe_that_does_not_wait_is_waited_for(tmp_path: Path) -> None:
         ((MAIN,), {entry.EXIT_OK}),
         ((MAIN, "--demo"), {-signal.SIGINT}),
         ((DIAGNOSE, "--offline"), {-signal.SIGINT}),
-        (("-m", "sim", "replay", "2025-10-02"), {-signal.SIGINT}),
+        (("-m", "review", "replay", "2025-10-02"), {-signal.SIGINT}),
     ],
 )
 def test_an_interrupt_while_packages_are_loaded_ends_without_a_traceback(
@@ -400,8 +400,8 @@ def test_what_a_file_or_a_variable_says_steers_no_terminal(tmp_path: Path) -> No
     name = "2025-10-02\x1b[2J\u202e.jsonl"
     (tmp_path / name).write_text("no record\n")
     for command in (
-        ("-m", "sim", "verify", name),
-        ("-m", "sim", "replay", name),
+        ("-m", "review", "verify", name),
+        ("-m", "review", "replay", name),
         (DIAGNOSE, "why", "--data-dir", name),
     ):
         done = run(tmp_path, *command)
@@ -433,7 +433,7 @@ def old_pythons() -> Iterator[Path]:
 
 @pytest.mark.parametrize("python", list(old_pythons()), ids=lambda path: path.parent.parent.name)
 def test_an_old_python_is_told_in_a_line_by_every_command(tmp_path: Path, python: Path) -> None:
-    for command in ((MAIN,), (MAIN, "--demo"), (DIAGNOSE, "why"), ("-m", "sim", "verify", "x")):
+    for command in ((MAIN,), (MAIN, "--demo"), (DIAGNOSE, "why"), ("-m", "review", "verify", "x")):
         done = subprocess.run(
             [str(python), *command],
             cwd=tmp_path,
@@ -451,7 +451,7 @@ def test_an_old_python_is_told_in_a_line_by_every_command(tmp_path: Path, python
     assert "install Python 3.11 or newer" in report.stdout
 
 
-@pytest.mark.parametrize("name", ["main.py", "diagnose.py", "sim/__main__.py"])
+@pytest.mark.parametrize("name", ["main.py", "diagnose.py", "sim/__main__.py", "review/__main__.py"])
 def test_a_python_that_is_older_still_stops_at_a_line_that_says_it(name: str) -> None:
     lines = (ROOT / name).read_text(encoding="utf-8").splitlines()
     first = next(line for line in lines if ":=" in line)
@@ -462,7 +462,7 @@ def test_a_python_that_is_older_still_stops_at_a_line_that_says_it(name: str) ->
 
 
 def test_a_missing_package_is_told_in_a_line_by_every_command(tmp_path: Path) -> None:
-    for command in ((MAIN, "--version"), ("-m", "sim", "verify", "x")):
+    for command in ((MAIN, "--version"), ("-m", "review", "verify", "x")):
         done = run(tmp_path, *command, options=("-S",))
         assert done.returncode == entry.EXIT_CONFIGURATION
         assert done.stderr.count("\n") == 1
@@ -503,7 +503,7 @@ def test_a_system_without_file_locks_is_told_to_use_another(tmp_path: Path) -> N
 
 def test_a_folder_that_is_gone_is_told_by_every_command(tmp_path: Path) -> None:
     program = "import os, sys; os.rmdir(os.getcwd()); os.execv(sys.argv[1], sys.argv[1:])"
-    for command in ((MAIN,), (DIAGNOSE,), (DIAGNOSE, "why"), ("-m", "sim", "verify", "x")):
+    for command in ((MAIN,), (DIAGNOSE,), (DIAGNOSE, "why"), ("-m", "review", "verify", "x")):
         (tmp_path / "gone").mkdir()
         done = run(tmp_path / "gone", "-c", program, sys.executable, *command)
         assert done.returncode == entry.EXIT_CONFIGURATION

@@ -16,7 +16,7 @@ import entry
 import preflight
 import utils
 from events import SECOND
-from sim.places import Unusable, find
+from review.places import Unusable, find
 from tests.test_config import KEYS
 from tests.test_environment import DIAGNOSE, LOOPBACK, MAIN, bare, run
 

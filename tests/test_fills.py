@@ -17,9 +17,9 @@ from events import (
     Tick,
     Withdrawn,
 )
+from review.fills import DELAYS_S, OLDEST_S, Quotes, Trade, Trades, dollars, fills, table
+from review.replay import Summary
 from rules import Rules
-from sim.fills import DELAYS_S, OLDEST_S, Quotes, Trade, Trades, dollars, fills, table
-from sim.replay import Summary
 from tests.builders import CALL, Story, at, chain, quote, row
 from tests.builders import dollars as price
 

@@ -18,11 +18,12 @@ from config import VERSION
 from events import SECOND, Opened
 from record.lines import SEAL_BYTES, Entry, Header, sealed
 from record.reader import Reader
+from review import why
+from review.__main__ import main
+from review.page import page
+from review.replay import digest_of, recorded_rules
+from review.study import read
 from rules import Rules
-from sim import page, why
-from sim.__main__ import main
-from sim.replay import digest_of, recorded_rules
-from sim.study import read
 from tests.builders import SESSION
 from tests.made_day import BEGIN_S, END_S, Made
 

@@ -30,8 +30,8 @@ from record.journal import Journal
 from record.lease import Lease
 from record.lines import Entry, Header
 from record.reader import Reader, read
+from review import verify
 from rules import Rules
-from sim import verify
 from sim.demo import SEED
 from tests import made_day
 from tests.stage import KEY, TOKEN, USER, Stage, session, stage

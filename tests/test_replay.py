@@ -32,12 +32,13 @@ from events import (
 )
 from record.lines import SEAL_BYTES, Entry, Header, sealed
 from record.reader import Damage, Reader
+from review.__main__ import main
+from review.replay import Start, Step, play
+from review.screen import Progress
+from review.trace import COLUMNS, TRACE_BEGINS
+from review.verify import Difference, check
 from rules import Rules
-from sim.__main__ import main
-from sim.replay import Start, Step, play
-from sim.screen import Progress
-from sim.trace import COLUMNS, TRACE_BEGINS
-from sim.verify import Difference, check
+from sim.__main__ import main as sim_main
 from tests.builders import SESSION
 from tests.made_day import BEGIN_S, END_S, Made
 
@@ -105,7 +106,7 @@ def has(kind: type[Decision]) -> Callable[[Entry], bool]:
 def run(*arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[bytes]:
     """The command line in a process of its own."""
     return subprocess.run(
-        [sys.executable, "-m", "sim", *arguments],
+        [sys.executable, "-m", "review", *arguments],
         cwd=ROOT,
         capture_output=True,
         timeout=60,
@@ -547,7 +548,7 @@ def test_what_cannot_be_used_is_said(made: Made, tmp_path: Path, capsys: pytest.
         for command in ("replay", "verify"):
             assert main([command, str(path)]) == 2
             captured = capsys.readouterr()
-            assert captured.err.startswith(f"python -m sim {command}: {path}: {words}")
+            assert captured.err.startswith(f"python -m review {command}: {path}: {words}")
             assert not captured.out
 
 
@@ -598,10 +599,15 @@ def test_time_that_goes_back_is_damage(tmp_path: Path) -> None:
 # --- The command line --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("command", ["replay", "verify", "serve"])
-def test_help_helps(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("run", "command"),
+    [(main, "replay"), (main, "verify"), (sim_main, "serve"), (sim_main, "replay"), (sim_main, "verify")],
+)
+def test_help_helps(
+    run: Callable[[list[str]], int], command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as ended:
-        main([command, "--help"])
+        run([command, "--help"])
     assert ended.value.code == 0
     assert len(capsys.readouterr().out) > 450
 
@@ -613,12 +619,18 @@ def test_a_wrong_command_line_is_refused(arguments: list[str], capsys: pytest.Ca
     with pytest.raises(SystemExit) as ended:
         main(arguments)
     assert ended.value.code == 2
-    assert "usage: python -m sim" in capsys.readouterr().err
+    assert "usage: python -m review" in capsys.readouterr().err
+
+
+def test_the_older_name_of_the_command_does_the_same(made: Made, capsys: pytest.CaptureFixture[str]) -> None:
+    said = [(run(["verify", str(made.path)]), capsys.readouterr().out) for run in (main, sim_main)]
+    assert said[0] == said[1]
+    assert said[0][0] == 0
 
 
 def test_replay_and_verify_need_no_keys_and_nothing_heavy(made: Made) -> None:
     program = (
-        "import sys; from sim.__main__ import main\n"
+        "import sys; from review.__main__ import main\n"
         f"assert main(['verify', {str(made.path)!r}]) == 0\n"
         "print(sorted({'numpy', 'aiohttp', 'plotly', 'pandas', 'websockets'} & set(sys.modules)))"
     )
@@ -637,7 +649,7 @@ def test_replay_and_verify_need_no_keys_and_nothing_heavy(made: Made) -> None:
 
 def test_a_reader_that_has_gone_is_no_crash(made: Made) -> None:
     with subprocess.Popen(
-        [sys.executable, "-m", "sim", "replay", str(made.path), "--verbose"],
+        [sys.executable, "-m", "review", "replay", str(made.path), "--verbose"],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

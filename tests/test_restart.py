@@ -24,8 +24,8 @@ from events import SECOND, AlertKind, AlertOutcome, Closed, Opened, Outcome, Wit
 from record.folder import record_path, records
 from record.lines import Header
 from record.reader import Record, read
+from review import verify
 from rules import Rules
-from sim import verify
 from sim.demo import SEED, START_S
 from sim.pushover import LoopbackPushover, Message
 from sim.server import LoopbackMarket

@@ -38,13 +38,14 @@ from events import (
     Outcome,
     Tick,
 )
+from review import fills, funnel
+from review.page import page
+from review.page.data import GATE_KINDS, column, payload
+from review.page.library import KINDS_LISTED, library, quick
+from review.page.tables import condition_name
+from review.places import Unusable
+from review.study import Blind, Down, DownCause, MarkPoint, Seen, Study, read
 from rules import Rules
-from sim import fills, funnel, page
-from sim.page_data import GATE_KINDS, column, payload
-from sim.page_library import KINDS_LISTED, library, quick
-from sim.page_tables import condition_name
-from sim.places import Unusable
-from sim.study import Blind, Down, DownCause, MarkPoint, Seen, Study, read
 from tests.builders import SESSION, at
 from tests.made_day import BEGIN_S, END_S, Made
 from tests.test_sim_study import EASY, bought
@@ -408,8 +409,8 @@ def test_without_plotly_it_says_how_to_install_it() -> None:
     program = (
         "import sys\n"
         "sys.modules['plotly'] = None\n"
-        "from sim.page_library import library\n"
-        "from sim.places import Unusable\n"
+        "from review.page.library import library\n"
+        "from review.places import Unusable\n"
         "try:\n"
         "    library()\n"
         "except Unusable as error:\n"

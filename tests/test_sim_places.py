@@ -23,11 +23,11 @@ from config import variable_names
 from events import SECOND, Tick
 from record.folder import pack, record_path
 from record.lines import SEAL_BYTES, sealed
+from review import why
+from review.__main__ import main
+from review.places import Closed, Unusable, check_own, claim, find, named
+from review.trace import COLUMNS, TRACE_BEGINS
 from rules import Rules
-from sim import why
-from sim.__main__ import main
-from sim.places import Closed, Unusable, check_own, claim, find, named
-from sim.trace import COLUMNS, TRACE_BEGINS
 from tests.builders import SESSION, at
 from tests.made_day import Made
 
@@ -102,7 +102,7 @@ def test_a_date_without_a_record_is_said(
     for command in ("verify", "replay"):
         assert main([command, word]) == 2
         captured = capsys.readouterr()
-        assert captured.err.startswith(f"python -m sim {command}: ")
+        assert captured.err.startswith(f"python -m review {command}: ")
         assert not captured.out
 
 
@@ -280,7 +280,7 @@ def test_no_other_file_is_ever_claimed(content: bytes) -> None:
 def test_the_command_line_says_it_in_a_process_of_its_own(data: Path, tmp_path: Path) -> None:
     fifo(tmp_path / "pipe")
     done = subprocess.run(
-        [sys.executable, "-m", "sim", "verify", "2025-10-02", str(tmp_path / "pipe")],
+        [sys.executable, "-m", "review", "verify", "2025-10-02", str(tmp_path / "pipe")],
         cwd=ROOT,
         env={**os.environ, "DATA_DIR": str(data)},
         capture_output=True,
@@ -289,7 +289,7 @@ def test_the_command_line_says_it_in_a_process_of_its_own(data: Path, tmp_path: 
         check=False,
     )
     assert done.returncode == 2
-    assert done.stderr == f"python -m sim verify: {tmp_path / 'pipe'}: is not an ordinary file\n"
+    assert done.stderr == f"python -m review verify: {tmp_path / 'pipe'}: is not an ordinary file\n"
     assert not done.stdout
 
 

@@ -39,12 +39,12 @@ from events import (
 )
 from record.lines import Entry
 from record.reader import Damage, Reader
+from review.funnel import Kind, failing, followed, funnel, misses
+from review.places import Unusable
+from review.replay import replay_record
+from review.study import DownCause, Seen, Study, read
 from rules import Rules
 from signals import BUY_FOLLOWS_S, EPISODE_GAP_S
-from sim.funnel import Kind, failing, followed, funnel, misses
-from sim.places import Unusable
-from sim.replay import replay_record
-from sim.study import DownCause, Seen, Study, read
 from tests.builders import SESSION, at, bar, chain, quote, row
 from tests.made_day import BEGIN_S, END_S, Made
 from utils import utc_iso

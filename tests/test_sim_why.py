@@ -27,11 +27,11 @@ from events import (
     Shutdown,
     Tick,
 )
-from sim import moment, what_if
-from sim.funnel import answer
-from sim.report import report
-from sim.study import Study, read
-from sim.why import main
+from review import moment, what_if
+from review.funnel import answer
+from review.report import report
+from review.study import Study, read
+from review.why import main
 from tests.builders import EARLY_SESSION, SESSION, at, bar, chain, row
 from tests.made_day import BEGIN_S, END_S, Made
 from tests.test_sim_study import EASY, bought, seen, study_of
@@ -442,7 +442,9 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: object, now: int = EVENI
     """The command: its status and what it printed."""
     status = main([str(argument) for argument in arguments], now)
     out, err = capsys.readouterr()
-    lines = [line for line in (out + err).splitlines() if "python -m sim replay " not in line]  # holds a path
+    lines = [
+        line for line in (out + err).splitlines() if "python -m review replay " not in line
+    ]  # holds a path
     assert max(map(len, [*lines, ""])) <= 100 or "--json" in arguments
     return status, out, err
 
@@ -608,7 +610,7 @@ def test_the_report_of_a_day(folder: Path, capsys: pytest.CaptureFixture[str]) -
     ):
         assert text in out, text
     path = folder / "sessions" / "2025-10-02.jsonl"
-    assert f"\n  python -m sim replay {shlex.quote(str(path))}\n" in out
+    assert f"\n  python -m review replay {shlex.quote(str(path))}\n" in out
 
 
 def test_the_report_for_machines(folder: Path, day: Study, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,7 +6,7 @@ import signal
 from pathlib import Path
 
 from events import SECOND, FeedLost, Tick
-from sim import verify
+from review import verify
 from tests.test_restart import town
 
 SPEED = 12.0

@@ -10,10 +10,10 @@ from typing import Any
 
 import utils
 from events import SECOND
-from sim import funnel, what_if
-from sim.funnel import Kind
-from sim.page_tables import condition_name
-from sim.study import Study
+from review import funnel, what_if
+from review.funnel import Kind
+from review.page.tables import condition_name
+from review.study import Study
 from utils import clock_text, span_text
 
 WIDTH = 100
@@ -62,7 +62,7 @@ def _heading(study: Study) -> list[str]:
     if study.differing:
         lines += wrapped(
             f"⚠️ {study.differing} facts decide otherwise in this version than they did then: what follows is what "
-            "this version makes of them. `python -m sim verify` names the first."
+            "this version makes of them. `python -m review verify` names the first."
         )
     return lines
 
@@ -189,7 +189,7 @@ def _trade_lines(study: Study) -> list[str]:
     if found:
         lines += [
             "What following each push some seconds late would have paid:",
-            f"  python -m sim replay {shlex.quote(str(study.path))}",
+            f"  python -m review replay {shlex.quote(str(study.path))}",
         ]
     return lines
 

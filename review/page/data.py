@@ -16,10 +16,10 @@ from typing import Any, NamedTuple
 
 import alerts
 from events import OPTION_PRICE_UNIT, SECOND, Condition, DeclineReason, HoldReason
+from review import funnel
+from review.fills import Trade
+from review.study import MarkPoint, Seen, Study
 from rules import Rules
-from sim import funnel
-from sim.fills import Trade
-from sim.study import MarkPoint, Seen, Study
 from utils import clock_text, new_york, option_price, strike_text
 
 LABELS = {

@@ -20,12 +20,13 @@ import utils
 from config import ConfigError
 from record.folder import SUFFIX
 from record.reader import Damage
+from review import funnel, moment, what_if
+from review.page import page
+from review.places import Closed, Unusable, find
+from review.replay import parse_sets, survey
+from review.report import WIDTH, as_json, entry_data, printable, report, wrapped
+from review.study import read
 from rules import seconds_of_day
-from sim import funnel, moment, page, what_if
-from sim.places import Closed, Unusable, find
-from sim.replay import parse_sets, survey
-from sim.report import WIDTH, as_json, entry_data, printable, report, wrapped
-from sim.study import read
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
 EXIT_INTERRUPTED, EXIT_PIPE = 130, 141

@@ -1,7 +1,7 @@
 """A session's record read once through the engine, for those who ask afterwards what happened and why.
 
 It keeps what an evaluation, a blind spell, a stop, a decline and a position left behind; of the quotes, only those
-that price a position. Nothing is judged here: see `sim.funnel` for the counts.
+that price a position. Nothing is judged here: see `review.funnel` for the counts.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ from events import (
     Shutdown,
     Withdrawn,
 )
+from review import fills
+from review.replay import Start, Step, Survey, play, survey
+from review.screen import Progress
+from review.trace import decision_name
 from rules import Rules
-from sim import fills
-from sim.replay import Start, Step, Survey, play, survey
-from sim.screen import Progress
-from sim.trace import decision_name
 
 ALIVE_S = 30
 """A running program writes every second; a record that is older than this is not being written."""
@@ -268,7 +268,7 @@ def read(
 
     ``now`` is when the question is asked (µs; default: at the record's end). A record that ends well before it and
     before the close says that the program was not running from then on.
-    ``surveyed``: what `sim.replay.survey` found, where that was asked before. Shows how far it is on a terminal.
+    ``surveyed``: what `review.replay.survey` found, where that was asked before. Shows how far it is on a terminal.
     Raises Unusable when the record cannot be read, Damage for what is wrong but a torn end, ConfigError for rules
     that cannot be, and OSError.
     """

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from sim.places import Unusable
+from review.places import Unusable
 
 REQUIREMENTS = "requirements-dev.txt"
 KIND = "heatmap"

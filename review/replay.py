@@ -24,11 +24,11 @@ from engine import Engine
 from events import SECOND, Bar, Decision, DeclineReason, Evaluation, Event, Session
 from record.lines import Entry, Header
 from record.reader import Damage, Reader, is_of
+from review import bars, fills
+from review.places import Unusable, check_file, claim
+from review.screen import Progress, Screen
+from review.trace import TRACE_BEGINS, Trace
 from rules import Rules
-from sim import bars, fills
-from sim.places import Unusable, check_file, claim
-from sim.screen import Progress, Screen
-from sim.trace import TRACE_BEGINS, Trace
 from utils import clock_text, minute_text, new_york_date, option_price, signed_percent, span_text
 
 # --- Reading -----------------------------------------------------------------------------------------

@@ -13,9 +13,9 @@ from config import VERSION, ConfigError
 from events import Bar, Decision, Event, Quote
 from record.lines import Header
 from record.reader import Damage
-from sim.places import Closed, Found, Unusable, check_file, named
-from sim.replay import WRITTEN_BY, Start, Step, Survey, play, recorded_rules, survey
-from sim.screen import Progress
+from review.places import Closed, Found, Unusable, check_file, named
+from review.replay import WRITTEN_BY, Start, Step, Survey, play, recorded_rules, survey
+from review.screen import Progress
 from utils import clock_text
 
 EXIT_GOOD, EXIT_BAD, EXIT_USAGE = 0, 1, 2
@@ -38,9 +38,9 @@ def verify(words: Sequence[str], now: int) -> int:
             check_file(found.path)
             records.append(found)
         except ConfigError as error:
-            print("python -m sim verify: bad settings:", *error.faults, sep="\n  ", file=sys.stderr)
+            print("python -m review verify: bad settings:", *error.faults, sep="\n  ", file=sys.stderr)
         except (Unusable, Closed) as error:
-            print(f"python -m sim verify: {error}", file=sys.stderr)
+            print(f"python -m review verify: {error}", file=sys.stderr)
     if len(records) < len(words):
         return EXIT_USAGE
     status = EXIT_GOOD

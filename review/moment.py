@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 import logger
 import utils
 from events import SECOND, Condition, Evaluation
+from review.funnel import share, stopped_by
+from review.report import wrapped
+from review.study import Seen, Study
 from rules import Rules
-from sim.funnel import share, stopped_by
-from sim.report import wrapped
-from sim.study import Seen, Study
 from utils import clock_text, momentum_text, share_price, signed_percent, span_text
 
 AHEAD_S = 600

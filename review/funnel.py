@@ -1,6 +1,6 @@
 """What stood in the way of entries, counted and in a sentence: how many seconds got how far, what failed, how nearly.
 
-Every count can be had again from the rows of a trace (`sim.trace`): what each one counts is said where it is made.
+Every count can be had again from the rows of a trace (`review.trace`): what each one counts is said where it is made.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 import logger
 from events import SECOND, Condition, DeclineReason, Evaluation, HoldReason, Shortfall
+from review import fills
+from review.study import Seen, Study
 from signals import BUY_FOLLOWS_S, EPISODE_GAP_S, near_miss
-from sim import fills
-from sim.study import Seen, Study
 from utils import clock_text, minute_text, signed_percent, span_text
 
 MISSES_SHOWN = 10

@@ -16,10 +16,10 @@ from typing import Any
 
 from config import VERSION
 from events import Condition
-from sim import fills, funnel
-from sim.page_data import GATE_KINDS, payload
-from sim.page_library import library
-from sim.page_tables import (
+from review import fills, funnel
+from review.page.data import GATE_KINDS, payload
+from review.page.library import library
+from review.page.tables import (
     condition_name,
     declined_section,
     funnel_section,
@@ -28,8 +28,8 @@ from sim.page_tables import (
     misses_section,
     trades_section,
 )
-from sim.places import Unusable, check_own, claim
-from sim.study import Study
+from review.places import Unusable, check_own, claim
+from review.study import Study
 from utils import clock_text, minute_text, new_york, span_text
 
 HERE = Path(__file__).parent

@@ -10,9 +10,9 @@ from html import escape
 
 import alerts
 from events import Condition
-from sim import fills, funnel
-from sim.page_data import evaluated_second, seconds_after_open
-from sim.study import Study
+from review import fills, funnel
+from review.page.data import evaluated_second, seconds_after_open
+from review.study import Study
 from utils import clock_text, option_price, signed_percent, span_text, strike_text
 
 NAMES = {

@@ -17,10 +17,10 @@ import msgspec
 
 from config import ConfigError
 from record.folder import date_of
-from sim import fills
-from sim.funnel import dollars_text, signals
-from sim.replay import Survey, recorded_rules
-from sim.study import Study
+from review import fills
+from review.funnel import dollars_text, signals
+from review.replay import Survey, recorded_rules
+from review.study import Study
 from utils import clock_text, option_price, signed_percent, strike_text
 
 OUTSIDE = frozenset(

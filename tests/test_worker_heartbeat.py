@@ -233,7 +233,7 @@ async def test_without_an_address_nothing_is_asked() -> None:
 
 async def test_a_session_beats_after_a_minute_while_nothing_holds_entries(tmp_path: Path) -> None:
     async with outside() as server, stage(tmp_path, heartbeat_url=server.secret) as play:
-        await play.until(lambda: play.worker.desk is not None, 60, "the session")
+        await play.until(lambda: play.worker.live is not None, 60, "the session")
         await play.until(lambda: BEAT in server.asked, 150, "a beat")
         assert play.market_s >= 60
         assert server.asked[:2] == [START, BEAT]
@@ -329,7 +329,7 @@ async def test_one_flipped_bit_in_the_record_never_beats(tmp_path: Path) -> None
     path = record_path(tmp_path / "data", session().date)
     async with outside() as server:
         async with stage(tmp_path, start_s=1700) as play:
-            await play.until(lambda: play.worker.desk is not None and path.exists(), 60, "a record")
+            await play.until(lambda: play.worker.live is not None and path.exists(), 60, "a record")
             await play.wait(5)
         text = bytearray(path.read_bytes())
         text[len(text) // 2] ^= 1

@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 WORDS = {"events", "rules", "config", "utils"}
-RULES = {"signals", "contract_selector", "risk_manager", "sight"}
+RULES = {"windows", "price_level", "signals", "contract_selector", "risk_manager", "sight"}
 EDGES = {"polygon_client", "alerts", "record", "logger", "delivery", "feeds"}
 ENTRY_POINTS = {"main", "diagnose"}
 MODULES = (
@@ -51,6 +51,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "utils": {"events"},
     "config": {"rules"},
     **dict.fromkeys(RULES, WORDS),
+    "price_level": WORDS | {"windows"},
+    "signals": WORDS | {"price_level", "windows"},
     "engine": WORDS | RULES,
     "network": {"config"},
     **dict.fromkeys(EDGES, WORDS),

@@ -17,16 +17,7 @@ from structlog.testing import capture_logs
 from websockets.asyncio.server import ServerConnection
 
 from events import SECOND, Bar, Covered, FeedCause, FeedLost, FeedRestored, Quote
-from polygon_client import (
-    BadInput,
-    FrameDecoder,
-    Lost,
-    Pacing,
-    Socket,
-    VendorRefused,
-    Wanted,
-    _is_vendors,
-)
+from polygon_client import BadInput, FrameDecoder, Lost, Pacing, Socket, VendorRefused, Wanted, _is_vendors
 from tests.test_polygon_client import (
     BEGIN,
     RULES,

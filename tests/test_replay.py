@@ -19,17 +19,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from events import (
-    SECOND,
-    Bar,
-    Closed,
-    Condition,
-    Decision,
-    FeedCause,
-    FeedLost,
-    Opened,
-    Tick,
-)
+from events import SECOND, Bar, Closed, Condition, Decision, FeedCause, FeedLost, Opened, Tick
 from record.lines import Entry, Header
 from record.reader import Damage, Reader
 from review.__main__ import main

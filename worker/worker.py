@@ -20,15 +20,7 @@ from record.disk import DiskFile, Opener
 from record.lease import LeaseHeld
 from utils import KeptClock, day_text, minute_text, session_at, span_text
 from worker.context import Context
-from worker.ending import (
-    EXIT_CRASHED,
-    EXIT_LEASE,
-    EXIT_OK,
-    EXIT_REFUSED,
-    conclude,
-    reason_text,
-    refusal_in,
-)
+from worker.ending import EXIT_CRASHED, EXIT_LEASE, EXIT_OK, EXIT_REFUSED, conclude, reason_text, refusal_in
 from worker.heartbeat import Heartbeat, no_beat_reason
 from worker.inbox import Inbox
 from worker.lease_keeper import LeaseKeeper

@@ -22,6 +22,7 @@ import main
 from config import Rules
 from engine import Engine
 from events import SECOND, AlertKind, AlertOutcome, Closed, Opened, Outcome, Withdrawn
+from main import WATCHDOG_REAL_S
 from record.folder import record_path, records
 from record.lines import Header
 from record.reader import Record, read
@@ -79,7 +80,9 @@ class Town:
         """The first worker: no market time passes while it is imported."""
         self.outputs: list[Path] = []
 
-    async def start(self, death: tuple[str, str] = ("", ""), **changes: Any) -> None:
+    async def start(
+        self, death: tuple[str, str] = ("", ""), watchdog_s: float = WATCHDOG_REAL_S, **changes: Any
+    ) -> None:
         """Start the worker; ``death`` says at which moment of which push it ends."""
         told = {
             "start": self.clock.start,
@@ -87,6 +90,7 @@ class Town:
             "origin_ns": self.clock.origin_ns,
             "seed": SEED,
             "death": death,
+            "watchdog_s": watchdog_s,
             "settings": {
                 "polygon_api_key": KEY,
                 "pushover_token": TOKEN,

@@ -8,6 +8,7 @@ import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -110,9 +111,11 @@ async def test_records_that_cannot_be_read_cost_their_exchange_and_no_alert(
             there = pushover.url if setting == "pushover_url" else vendor.rest_url
             before.target = int(there.rpartition(":")[2])
 
-        address = f"{'wss' if setting == 'polygon_ws_url' else 'https'}://localhost:{before.port}"
+        address: dict[str, Any] = {
+            setting: f"{'wss' if setting == 'polygon_ws_url' else 'https'}://localhost:{before.port}"
+        }
         with capture_logs() as logs:
-            async with stage(tmp_path, prepare=prepare, **{setting: address}) as play:
+            async with stage(tmp_path, prepare=prepare, **address) as play:
                 await play.until(lambda: play.titles("BUY"), 200, "a BUY")
                 await play.until(lambda: said in repr(logs), 200, said)
                 assert await play.stop() == EXIT_OK
@@ -127,7 +130,7 @@ async def test_an_outside_watch_and_a_second_channel_whose_records_cannot_be_rea
     """Every answer: of the beats, of each attempt at the second channel, and of ``/fail`` at the end."""
 
     async with outside(BAD_RECORD, tls=tls) as watch, outside(BAD_RECORD, tls=tls) as channel:
-        addresses = {"heartbeat_url": watch.secret, "second_channel_url": channel.secret}
+        addresses: dict[str, Any] = {"heartbeat_url": watch.secret, "second_channel_url": channel.secret}
         with capture_logs() as logs:
             async with stage(tmp_path, **addresses) as play:
                 await play.until(lambda: play.titles("BUY"), 200, "a BUY")

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 import utils
+from checks import machine
 from config import ConfigError
 from events import SECOND, Session
 from record.reader import Damage
@@ -286,6 +287,7 @@ def run(arguments: argparse.Namespace) -> int:
         return replay(arguments)
     if arguments.command == "verify":
         return verify(arguments.records, utils.utc_now())
+    machine.forget_tls()
     try:
         return asyncio.run(serve(arguments))
     except BrokenPipeError:

@@ -173,21 +173,6 @@ def test_every_fault_is_told_at_once_by_every_command_that_connects(tmp_path: Pa
     assert run(tmp_path, MAIN, "--version", env={**bad, "STALL_SECONDS": "5"}).returncode == entry.EXIT_OK
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [("SSLKEYLOGFILE", "/gone/keys"), ("SSLKEYLOGFILE", "pipe"), ("SSL_CERT_FILE", "pipe")],
-)
-def test_what_speaks_to_its_own_loopback_alone_goes_on_without_the_machines_tls(
-    tmp_path: Path, name: str, value: str
-) -> None:
-    os.mkfifo(tmp_path / "pipe")
-    done = run(tmp_path, "-m", "sim", "serve", "--seconds", "0.1", "--port", "0", env={name: value})
-    assert (done.returncode, done.stderr) == (entry.EXIT_OK, "")
-    if value != "pipe":
-        done = run(tmp_path, MAIN, "--demo", "--speed", "40", env={name: value})
-        assert (done.returncode, done.stderr) == (entry.EXIT_OK, "")
-
-
 GARBAGE = st.one_of(
     st.sampled_from(
         ["", "*", "/", "/gone", "/dev/null", "::1/128", "socks5://a", "http://a:1", "a..b", "[", "%zz"]

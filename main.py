@@ -175,6 +175,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _demo(speed: float) -> int:
+    machine.forget_tls()
     try:
         return asyncio.run(demonstrate(speed))
     except BrokenPipeError:

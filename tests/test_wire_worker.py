@@ -3,6 +3,7 @@ chain, quotes of yesterday, and a print that never was."""
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import json
 import ssl
@@ -11,14 +12,17 @@ from typing import Any
 
 import httpx
 import msgspec
+import pytest
 import structlog
 
 from events import SECOND
+from polygon_client import FRAME_MAX_BYTES
 from sim.demo import EPISODES, SEED
 from sim.market import Market, SimBar
 from sim.server import Plan
 from tests.stage import BEGIN_S, Stage, session, stage
 from worker.ending import EXIT_OK
+from worker.watchdog import Watchdog
 
 
 class Spoiling(httpx.AsyncBaseTransport):
@@ -88,6 +92,19 @@ async def test_a_rest_that_answers_wrongly_ends_nothing_and_empties_no_chain(tmp
     found = {entry["event"] for entry in entries}
     assert {"chain_poll_failed", "chain_polled_again", "rest_close_failed"} <= found
     assert not {"chain_empty", "crashed"} & found
+
+
+@pytest.mark.parametrize(("size", "connections"), [(FRAME_MAX_BYTES, 1), (4 * FRAME_MAX_BYTES, 2)])
+async def test_frames_full_of_junk_hold_nothing_up(tmp_path: Path, size: int, connections: int) -> None:
+    """Twelve in a row once held the loop for a minute. A frame beyond the bound costs the connection, and no more."""
+    async with stage(tmp_path) as play:
+        await play.until(lambda: play.vendor.open_connections("stocks"), 30, "connected")
+        with Watchdog(asyncio.get_running_loop(), limit_s=3.0):
+            play.vendor.faults.add("flood", feed="stocks", size=size, times=12 if connections == 1 else 1)
+            await play.until(lambda: play.titles("BUY"), 200, "BUY")
+        assert play.vendor.faults.fired["flood"] == (12 if connections == 1 else 1)
+        assert len(play.vendor.connects["stocks"]) == connections
+        assert await play.stop() == EXIT_OK
 
 
 SURGE_OVER_S = 110

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import random
 import re
@@ -17,7 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import hypothesis
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
@@ -115,6 +119,20 @@ def test_the_first_beat_comes_after_a_minute_and_then_one_each_minute() -> None:
 
 def test_a_flapping_feed_costs_beats_only_while_it_is_blind() -> None:
     assert len(beats(([False] * 6 + [True] * 44) * 12)) >= 8
+
+
+@hypothesis.settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(st.booleans(), st.integers(1, 90)), max_size=30))
+def test_no_beat_comes_from_less_than_a_minute_of_work_whatever_comes_and_goes(
+    spells: list[tuple[bool, int]],
+) -> None:
+    wells = [is_well for is_well, seconds in spells for _ in range(seconds)]
+    found = beats(wells)
+    assert all(wells[second - 1] for second in found)
+    assert not found or sum(wells[: found[0]]) >= 60
+    assert all(later - earlier >= 60 for earlier, later in itertools.pairwise(found))
+    # Nor is one left out while all is well.
+    assert len(found) >= max((seconds for is_well, seconds in spells if is_well), default=0) // 60 - 1
 
 
 def test_what_withholds_a_beat_is_said_once_a_spell() -> None:

@@ -398,14 +398,15 @@ STAMPS = st.lists(
 
 
 @settings(max_examples=80, deadline=None)
-@given(STAMPS)
-def test_no_stamp_of_then_or_of_later_ever_buys(stamps: list[tuple[int, bool]]) -> None:
+@given(STAMPS, st.booleans())
+def test_no_stamp_of_then_or_of_later_ever_buys(stamps: list[tuple[int, bool]], is_alone: bool) -> None:
     """What is bought is marked REAL-TIME and not of another market, in an answer whose newest quote is of now."""
+    interest = [1000.0, *([0.0 if is_alone else 1000.0] * 9)]  # the first alone is a candidate, or all are
 
     def made_rows(second: float) -> tuple[ChainRow, ...]:
         return tuple(
-            replace(each, quoted_at=at(second) - age * SECOND, real_time=is_real)
-            for each, (age, is_real) in zip(rows_at(second), stamps, strict=True)
+            replace(each, quoted_at=at(second) - age * SECOND, real_time=is_real, open_interest=calls)
+            for each, (age, is_real), calls in zip(rows_at(second), stamps, interest, strict=True)
         )
 
     story = calm(Story(quick()))

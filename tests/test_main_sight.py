@@ -124,3 +124,21 @@ async def test_a_gap_that_rest_answers_with_nothing_keeps_the_gate_until_it_has_
         assert play.titles("BUY") == []
         await play.until(lambda: engine_of(play).feed.is_covered(play.clock.now()), 120, "covered")
         assert await play.stop() == 0
+
+
+async def test_a_benchmark_that_nobody_has_is_told_once_and_is_no_blindness(tmp_path: Path) -> None:
+    async with stage(tmp_path) as play:
+        await play.until(lambda: play.worker.engine and engine_of(play).evaluation, 60, "evaluated")
+        play.vendor.faults.add("one_silent", symbol="SPY", rest=False)
+        await play.until(lambda: play.titles("SPY not seen"), 90, "told")
+        await play.until(lambda: play.market_s > 150, 100, "past the time of the BUY")
+        assert not engine_of(play).feed.is_blind and engine_of(play).feed.spells == 0
+        found = engine_of(play).evaluation
+        assert found is not None and not found.has_benchmark
+        assert [title for title in play.titles() if "SPY" in title] == play.titles("SPY not seen")
+        assert len(play.titles("SPY not seen")) == 1 and play.titles("BUY") == []
+        assert len(play.vendor.connects["stocks"]) == 1
+        play.vendor.faults.clear()
+        await play.until(lambda: play.titles("benchmark back"), 60, "back")
+        assert engine_of(play).feed.absence is None
+        assert await play.stop() == 0

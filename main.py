@@ -127,8 +127,9 @@ AFTER_THE_FEED = ("options", "chain", "exchange")
 NAP_S = 30
 """The longest sleep at a time outside sessions: a machine that was suspended wakes up in time."""
 
-TIME_ASK_S, TIME_DOUBTED_ASK_S = 3600, 300
-"""How often the vendor is asked for the time outside sessions, and how often while the clock is doubted."""
+TIME_ASK_S, TIME_DOUBTED_ASK_S, TIME_UNTOLD_ASK_S = 3600, 300, 60
+"""How often the vendor is asked for the time outside sessions, how often while the clock is doubted, and how often while
+the last question has not been answered."""
 
 INBOX_MAX = 10_000
 """Facts that may wait for the engine: about ten seconds of the busiest feed. More is an overflow."""
@@ -396,6 +397,8 @@ class Worker:
         self._clock_judge = ClockJudge(clock, settings.rules.clock_doubt_seconds)
         self._clock_told_at: int | None = None
         """When a doubt about the clock was last pushed while no session was on, µs."""
+        self._is_time_told = False
+        """Whether the last question for the vendor's time outside sessions was answered with one."""
         self._lags = BarLags(settings.rules.lag_bars)
         self._random = random_source
         self._opener = opener
@@ -629,16 +632,23 @@ class Worker:
 
         Asked again where that would change what is thought of the clock: one measurement alone does not.
         """
+        failure: RestError | None = None
         for _ in range(MEASUREMENTS_IN_A_ROW):
-            measured = rest.skews_measured
-            await rest.market_status()
-            if rest.vendor_time is None or rest.skew is None or rest.skews_measured == measured:
-                return
+            measured, failure = rest.skews_measured, None
+            try:
+                await rest.market_status()
+            except RestError as error:
+                failure = error  # its answer may have told the time all the same
+            self._is_time_told = rest.skews_measured != measured
+            if rest.vendor_time is None or rest.skew is None or not self._is_time_told:
+                break
             self._clock.hear_date(rest.vendor_time)
             self._compare_clock()
             is_off = abs(rest.skew) > self.rules.clock_doubt_seconds
             if is_off is (self._clock_judge.doubt is not None):
-                return
+                break
+        if failure is not None:
+            raise failure
 
     def _compare_clock(self) -> bool:
         """Compare the clock while no session is on, and tell the phone that doubt begins. Returns whether it does."""
@@ -685,6 +695,8 @@ class Worker:
                 self._clock_told_at = None
                 return
             pause = TIME_ASK_S if doubt is None else TIME_DOUBTED_ASK_S
+            if not self._is_time_told:
+                pause = TIME_UNTOLD_ASK_S
             if begins or clock.now() - asked_at >= pause * SECOND:
                 asked_at = clock.now()
                 await self._ask_time_asleep()

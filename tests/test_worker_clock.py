@@ -163,6 +163,24 @@ async def test_a_clock_that_is_days_off_does_not_sleep_through_a_session_without
         assert session().open - 300 * SECOND <= at < session().open
 
 
+@pytest.mark.parametrize(
+    ("fault", "how"),
+    [("rest_reset", {"times": 4}), ("no_date", {"seconds": 90}), ("rest_500", {"times": 100})],
+)
+async def test_a_first_question_that_tells_no_time_is_soon_asked_again(
+    tmp_path: Path, fault: str, how: dict[str, Any]
+) -> None:
+    """As on a machine that starts before its network does, with a clock that is days off. An error is dated as well."""
+
+    def prepare(vendor: LoopbackMarket, _: LoopbackPushover) -> None:
+        vendor.faults.add(fault, **how)
+
+    async with stage(tmp_path, speed=60, wall_off_s=3 * DAY_S + 20, prepare=prepare) as play:
+        await play.until(lambda: told(play), 300, "told")
+        assert play.vendor.faults.fired[fault] >= 2
+        assert "By its time the next session opens" in told(play)[0]
+
+
 STOPPED = """
 import asyncio
 from main import Watchdog

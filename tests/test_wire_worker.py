@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import json
+import re
 import ssl
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import pytest
 import structlog
 
 from events import SECOND
-from polygon_client import FRAME_MAX_BYTES
+from polygon_client import FRAME_MAX_BYTES, BadReason
 from sim.demo import EPISODES, SEED
 from sim.market import Market, SimBar
 from sim.server import Plan
@@ -189,3 +190,27 @@ async def test_a_print_that_never_was_is_nobodys_spot_and_costs_no_later_signal(
     (buy,) = [message for message in play.pushover.messages if "BUY" in message.title]
     assert float(buy.text.partition("IWM $")[2].partition(" ")[0]) in {round(spot, 2) for spot in spots}
     assert "chain_empty" not in [entry["event"] for entry in logged]
+
+
+class TinyVwaps(Market):
+    """The made day, with a VWAP of 1e-10 in every bar of IWM that the socket sends."""
+
+    @functools.cached_property
+    def schedule(self) -> list[tuple[int, int, SimBar]]:
+        """What the socket sends. REST has the good bars."""
+        return [
+            (at, order, msgspec.structs.replace(bar, vwap=1e-10) if bar.symbol == "IWM" else bar)
+            for at, order, bar in super().schedule
+        ]
+
+
+async def test_vwaps_of_nothing_end_no_worker_and_are_in_no_alert(tmp_path: Path) -> None:
+    made = TinyVwaps(SEED, session(), episodes=EPISODES)
+    with structlog.testing.capture_logs() as logged:
+        async with stage(tmp_path, made=made) as play:
+            await play.until(lambda: play.titles("BUY"), 120, "the BUY of the surge")
+            assert await play.stop() == EXIT_OK
+    (buy,) = [message for message in play.pushover.messages if "BUY" in message.title]
+    price, vwap = (float(text) for text in re.findall(r"\$(\d+\.\d\d)", buy.text)[:2])
+    assert abs(price / vwap - 1) < 0.01
+    assert BadReason.VWAP in [entry.get("reason") for entry in logged]

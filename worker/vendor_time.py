@@ -16,8 +16,8 @@ from worker.notices import CLOCK_SPACING_S
 
 log = structlog.get_logger("main")
 
-TIME_ASK_S, TIME_DOUBTED_ASK_S = 3600, 300
-"""Seconds between two questions for the time outside sessions, and between two while the clock is doubted."""
+TIME_ASK_S, TIME_DOUBTED_ASK_S, TIME_UNTOLD_ASK_S = 3600, 300, 60
+"""Seconds between two questions for the time outside sessions; while the clock is doubted; after one without an answer."""
 
 
 class VendorTime:
@@ -30,6 +30,8 @@ class VendorTime:
         self._told_at: int | None = None
         """When a doubt about the clock was last pushed while no session was on, µs."""
         self._asked_at = 0
+        self._is_told = False
+        """Whether the last question was answered with the vendor's time."""
 
     # --- The key ---
 
@@ -79,6 +81,8 @@ class VendorTime:
             self._told_at = None
             return True
         pause = TIME_ASK_S if doubt is None else TIME_DOUBTED_ASK_S
+        if not self._is_told:
+            pause = TIME_UNTOLD_ASK_S
         if begins or clock.now() - self._asked_at >= pause * SECOND:
             self._asked_at = clock.now()
             await self._ask_asleep()
@@ -99,16 +103,23 @@ class VendorTime:
         It is asked again where that would change what is thought of the clock: one measurement alone does not.
         """
         context = self._context
+        failure: RestError | None = None
         for _ in range(MEASUREMENTS_IN_A_ROW):
-            measured = rest.skews_measured
-            await rest.market_status()
-            if rest.vendor_time is None or rest.skew is None or rest.skews_measured == measured:
-                return
+            measured, failure = rest.skews_measured, None
+            try:
+                await rest.market_status()
+            except RestError as error:
+                failure = error  # its answer may have told the time all the same
+            self._is_told = rest.skews_measured != measured
+            if rest.vendor_time is None or rest.skew is None or not self._is_told:
+                break
             context.clock.hear_date(rest.vendor_time)
             self._compare()
             is_off = abs(rest.skew) > context.rules.clock_doubt_seconds
             if is_off is (self._judge.doubt is not None):
-                return
+                break
+        if failure is not None:
+            raise failure
 
     def _compare(self) -> bool:
         """Compares the clock, and tells the phone that doubt begins. Returns whether it does."""

@@ -13,7 +13,17 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 WORDS = {"events", "rules", "config", "utils"}
-RULES = {"windows", "price_level", "signals", "contract_selector", "risk_manager", "sight"}
+RULES = {
+    "windows",
+    "price_level",
+    "signals",
+    "contract_selector",
+    "risk_manager",
+    "sight",
+    "quotes",
+    "gates",
+    "decisions",
+}
 EDGES = {"polygon_client", "alerts", "record", "logger", "delivery", "feeds"}
 ENTRY_POINTS = {"main", "diagnose"}
 MODULES = (
@@ -53,6 +63,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     **dict.fromkeys(RULES, WORDS),
     "price_level": WORDS | {"windows"},
     "signals": WORDS | {"price_level", "windows"},
+    "gates": WORDS | {"risk_manager", "sight"},
+    "quotes": WORDS | {"contract_selector", "risk_manager", "sight", "signals"},
+    "decisions": WORDS | {"contract_selector", "risk_manager"},
     "engine": WORDS | RULES,
     "network": {"config"},
     **dict.fromkeys(EDGES, WORDS),

@@ -190,7 +190,7 @@ class Engine:
             now, bar, feed=self.feed, book=self.book, holds=self._holds, is_stopping=self._is_stopping
         )
         was_blind = self._spell_passed()
-        gaps = self.feed.gaps if self.feed.has_gaps else ()
+        gaps = self.feed.gaps.own if self.feed.gaps.exist else ()
         evaluation = self.evaluation = self.signals.evaluate(bar, was_blind, gate, hold, gaps)
         self._follow(bar, was_blind)
         return evaluation

@@ -38,7 +38,7 @@ class Gates:
             return DeclineReason.BLIND, None
         if now < self._warm_at:
             return DeclineReason.WARM_UP, None
-        if feed.has_gaps and not feed.is_covered(bar.start):
+        if feed.gaps.exist and feed.gaps.lie_before(bar.start):
             return DeclineReason.NOT_COVERED, None
         if 0 < self._entry_bar < now - bar.start - SECOND:
             return DeclineReason.LATE_BAR, None

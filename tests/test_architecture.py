@@ -14,15 +14,18 @@ ROOT = Path(__file__).parent.parent
 
 WORDS = {"events", "rules", "config", "utils"}
 RULES = {
-    "windows",
-    "price_level",
-    "signals",
-    "contract_selector",
-    "risk_manager",
-    "sight",
-    "quotes",
-    "gates",
-    "decisions",
+    *(
+        "windows",
+        "price_level",
+        "signals",
+        "contract_selector",
+        "risk_manager",
+        "lags",
+        "gaps",
+        "telling",
+        "sight",
+    ),
+    *("quotes", "gates", "decisions"),
 }
 EDGES = {"polygon_client", "alerts", "record", "logger", "delivery", "feeds"}
 ENTRY_POINTS = {"main", "diagnose"}
@@ -62,6 +65,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "config": {"rules"},
     **dict.fromkeys(RULES, WORDS),
     "price_level": WORDS | {"windows"},
+    "sight": WORDS | {"gaps", "lags", "telling"},
     "signals": WORDS | {"price_level", "windows"},
     "gates": WORDS | {"risk_manager", "sight"},
     "quotes": WORDS | {"contract_selector", "risk_manager", "sight", "signals"},
@@ -73,7 +77,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "delivery": WORDS | {"network"},
     "worker": MODULES - ENTRY_POINTS - {"preflight", "checks"},
     "alerts": WORDS | {"delivery"},
-    "polygon_client": WORDS | {"feeds", "network", "sight"},
+    "polygon_client": WORDS | {"feeds", "lags", "network"},
     "preflight": WORDS | RULES | EDGES | {"worker"},
     "main": MODULES - ENTRY_POINTS - {"preflight"},
     "diagnose": MODULES - ENTRY_POINTS,

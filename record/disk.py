@@ -215,6 +215,20 @@ def publish(part: Path, path: Path) -> None:
     part.unlink()
 
 
+class Thread(Protocol):
+    """Does one thing after the other beside the event loop: what may have to wait for the disk."""
+
+    def submit(self, action: Callable[[], Result]) -> asyncio.Future[Result]:
+        """Have something done; the future has its result, or what it raised."""
+
+    def last(self) -> None:
+        """Let the thread end when all is done that was submitted. Does not wait."""
+
+
+Threads = Callable[[str], Thread]
+"""Makes a thread of a name. It is handed in, so that a test on virtual time need not wait for real threads."""
+
+
 class DiskThread:
     """One thread that does one thing after the other, and that nothing waits for at the end: a disk may never answer.
 
@@ -263,9 +277,9 @@ def _settle(done: asyncio.Future[Result], result: Result | None, failed: Excepti
         done.set_result(cast(Result, result))
 
 
-async def in_thread(name: str, action: Callable[[], Result]) -> Result:
+async def in_thread(threads: Threads, name: str, action: Callable[[], Result]) -> Result:
     """Do something that may wait for the disk in a thread of its own. Raises what it raises."""
-    thread = DiskThread(name)
+    thread = threads(name)
     try:
         return await thread.submit(action)
     finally:

@@ -23,6 +23,8 @@ from record.disk import (
     Opener,
     Place,
     Taken,
+    Thread,
+    Threads,
     make_folder,
     part_of,
     place_of,
@@ -53,8 +55,15 @@ class Journal:
     nothing but what a write of its own has left unfinished, and the torn end that a `Reader` has understood.
     """
 
-    def __init__(self, path: Path, opener: Opener = DiskFile, held_back_max: int = HELD_BACK_MAX) -> None:
+    def __init__(
+        self,
+        path: Path,
+        opener: Opener = DiskFile,
+        held_back_max: int = HELD_BACK_MAX,
+        threads: Threads = DiskThread,
+    ) -> None:
         self.path = path
+        self._threads = threads
         self._held_back_max = held_back_max
         self.fault: str | None = None
         """Why nothing can be written at present, in words; None while all is well."""
@@ -73,7 +82,7 @@ class Journal:
         """A write has failed: a part of what is held back may stand in the file."""
         self._is_given_up = False
         self._is_closed = False
-        self._thread: DiskThread | None = None
+        self._thread: Thread | None = None
         self._is_looking = False
         self._is_moving = False
         """The file is being written anew under its name; what comes meanwhile is held back."""
@@ -316,7 +325,7 @@ class Journal:
 
     def _in_thread(self, action: Callable[[], Result]) -> asyncio.Future[Result]:
         if self._thread is None:
-            self._thread = DiskThread("record")
+            self._thread = self._threads("record")
         return self._thread.submit(action)
 
     def close(self) -> asyncio.Future[None] | None:

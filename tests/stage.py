@@ -16,7 +16,7 @@ from pydantic import SecretStr
 
 from config import Settings
 from events import SECOND, Session
-from record.disk import DiskFile, Opener
+from record.disk import DiskFile, DiskThread, Opener, Threads
 from record.folder import date_of, records
 from review import verify
 from sim.demo import DAY, EPISODES, SEED, START_S
@@ -24,6 +24,7 @@ from sim.market import Episode, Market
 from sim.pushover import LoopbackPushover
 from sim.server import LoopbackMarket, Plan
 from tests.patience import PatientClock
+from tests.virtual_loop import LoopClock, inline, is_virtual
 from utils import ScaledClock, session_on
 from worker.worker import Worker
 
@@ -109,7 +110,7 @@ class Stage:
             assert not self.running.done(), f"the worker ended: {self.running}"
             is_over = self.market_s >= end and time.monotonic() >= real_end
             assert not is_over, f"not within {seconds:g} market seconds: {what}; {self.titles()}"
-            await asyncio.sleep(0.005)
+            await asyncio.sleep(0.15 if self.clock.speed == 1.0 else 0.005)
 
     async def wait(self, seconds: float) -> None:
         """Let market time pass."""
@@ -119,6 +120,22 @@ class Stage:
         """Ask the worker to stop, and wait until it has."""
         self.worker.stop()
         return await self.running
+
+
+def threads() -> Threads:
+    """What the worker puts on the disk with: on virtual time nothing may run in another thread."""
+    return inline if is_virtual() else DiskThread
+
+
+def clocks(begin: int, speed: float, wall_off: int = 0) -> tuple[ScaledClock, ScaledClock]:
+    """The true time, and the worker's clock, whose wall clock is off (µs).
+
+    They go with the loop's time where that is virtual, else at so many times the machine's pace.
+    """
+    if is_virtual():
+        return LoopClock(begin), LoopClock(begin, wall_off)
+    clock = PatientClock(begin, speed)
+    return clock, PatientClock(clock.start, speed, clock.origin_ns, wall_off)
 
 
 @asynccontextmanager
@@ -141,8 +158,7 @@ async def stage(
     ``made`` is another market than the one of ``episodes``.
     """
     made = market(episodes) if made is None else made
-    clock = PatientClock(session().open + round(start_s * SECOND), speed)
-    own = PatientClock(clock.start, speed, clock.origin_ns, round(wall_off_s * SECOND))
+    clock, own = clocks(session().open + round(start_s * SECOND), speed, round(wall_off_s * SECOND))
     async with (
         LoopbackMarket(made, clock, KEY, plan=plan) as vendor,
         LoopbackPushover(clock, TOKEN, USER) as pushover,
@@ -154,6 +170,7 @@ async def stage(
             clock=own,
             random_source=random.Random(SEED),
             opener=opener,
+            threads=threads(),
             transport=transport,
         )
         play = Stage(worker, vendor, pushover, clock, own)

@@ -33,6 +33,8 @@ from worker.ending import EXIT_CONFIG, EXIT_CRASHED, EXIT_OK, EXIT_REFUSED
 from worker.inbox import INBOX_MAX, Inbox
 from worker.watchdog import Watchdog
 
+pytestmark = pytest.mark.virtual_time
+
 ROOT = Path(main.__file__).parent
 
 BUY = re.compile(
@@ -217,6 +219,7 @@ async def test_a_wrong_key_is_known_at_the_start_and_not_before_the_open(tmp_pat
         assert play.vendor.connects == {"stocks": [], "options": []}
 
 
+@pytest.mark.real_time
 async def test_at_a_start_in_mid_session_the_feed_comes_first(tmp_path: Path) -> None:
     async with stage(tmp_path) as play:
         await play.until(lambda: play.vendor.connects["options"] and play.pushover.requests, 60, "the rest")
@@ -412,9 +415,9 @@ async def test_a_session_ends_with_its_summary_and_sleeps(tmp_path: Path) -> Non
         )
         await play.until(lambda: play.titles("🌙"), 400, "evening")
         text = play.pushover.messages[-1].text
-        assert re.search(r"^Seen for \d+s of 6h30m, blind for \d+s, not running for 6h\d\dm$", text, re.M), (
-            text
-        )
+        assert re.search(
+            r"^Seen for 1m\d+s of 6h30m, blind for \d+s, not running for 6h\d\dm$", text, re.M
+        ), text
         assert re.search(r"^[\d,]+ evaluations, 0 signals, 0 entries$", text, re.M), text
         assert re.search(r"^(Nearest miss: \d\d:\d\d:\d\d, |No near miss: )", text, re.M), text
         assert play.pushover.messages[-1].fields["priority"] == "-1"

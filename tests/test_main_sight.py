@@ -15,6 +15,8 @@ from sim.server import LoopbackMarket
 from tests.stage import Stage, stage
 from tests.test_main import check_one_of_each, sold
 
+pytestmark = pytest.mark.virtual_time
+
 
 async def test_a_symbol_that_stalls_is_told_by_name_and_comes_back_with_a_new_connection(
     tmp_path: Path,

@@ -17,6 +17,8 @@ from tests.stage import stage
 from tests.test_record_start import AFTER_S, DATE, bought, ended, watched_again
 from worker.ending import EXIT_CONFIG, EXIT_CRASHED
 
+pytestmark = pytest.mark.virtual_time
+
 NOBODY = 65534
 
 

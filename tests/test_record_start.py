@@ -34,11 +34,13 @@ from review import verify
 from rules import Rules
 from sim.demo import SEED
 from tests import made_day
-from tests.stage import KEY, TOKEN, USER, Stage, session, stage
+from tests.stage import KEY, TOKEN, USER, Stage, clocks, session, stage, threads
 from tests.test_record_folder import hashes
-from utils import ScaledClock, session_at
+from utils import session_at
 from worker.ending import EXIT_CONFIG, EXIT_CRASHED, EXIT_LEASE, EXIT_OK
 from worker.worker import Worker
+
+pytestmark = pytest.mark.virtual_time
 
 DATE = "2025-10-02"
 KILLED_S = 2_260
@@ -86,8 +88,10 @@ def settings(folder: Path, **changes: Any) -> Settings:
 
 async def ended(folder: Path, start_s: float = AFTER_S, **changes: Any) -> tuple[int, str]:
     """The exit status of a start that comes to its end by itself, and the last thing it says of why."""
-    clock = ScaledClock(session().open + round(start_s * SECOND), 1.0)
-    worker = Worker(settings(folder, **changes), clock=clock, random_source=random.Random(SEED))
+    clock, _ = clocks(session().open + round(start_s * SECOND), 1.0)
+    worker = Worker(
+        settings(folder, **changes), clock=clock, random_source=random.Random(SEED), threads=threads()
+    )
     with capture_logs() as logs:
         async with asyncio.timeout(20):
             status = await worker.run()
@@ -465,7 +469,7 @@ async def test_a_lease_that_another_copy_has_taken_ends_the_one_that_has_no_sess
         lease.unlink()
         other = Lease(tmp_path / "data")
         other.take("then")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(300):
             assert await asyncio.shield(play.running) == EXIT_LEASE
         other.release()
 
@@ -480,6 +484,7 @@ class Silent(DiskFile):
         super().sync()
 
 
+@pytest.mark.real_time
 async def test_a_stop_does_not_wait_for_a_disk_that_does_not_answer(tmp_path: Path, path: Path) -> None:
     with capture_logs() as logs:
         async with stage(tmp_path, start_s=AFTER_S, opener=Silent) as play:

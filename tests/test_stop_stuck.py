@@ -12,6 +12,8 @@ from tests.stage import stage
 from tests.test_stop import worker
 from worker.ending import EXIT_OK
 
+pytestmark = pytest.mark.virtual_time
+
 LIMIT_REAL_S = 25.0
 
 NO_NAME_SERVER = (
@@ -48,6 +50,7 @@ def test_a_name_server_that_does_not_answer(tmp_path: Path, after_s: float) -> N
     assert "Canary" not in output
 
 
+@pytest.mark.real_time
 async def test_a_push_service_that_takes_a_sell_and_never_answers(tmp_path: Path) -> None:
     async with stage(tmp_path) as play:
         await play.until(lambda: play.titles("BUY"), 120, "BUY")

@@ -25,6 +25,8 @@ from tests.stage import BEGIN_S, Stage, session, stage
 from worker.ending import EXIT_OK
 from worker.watchdog import Watchdog
 
+pytestmark = pytest.mark.virtual_time
+
 
 class Spoiling(httpx.AsyncBaseTransport):
     """The network, but of the answers about options every second one is spoilt, in each way in turn."""

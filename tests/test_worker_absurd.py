@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
 from structlog.testing import capture_logs
 
 from events import Opened
@@ -12,6 +13,8 @@ from sim.server import Plan
 from tests.stage import Stage, stage
 from tests.test_main import bought, check_one_of_each, sold
 from worker.ending import EXIT_OK
+
+pytestmark = pytest.mark.virtual_time
 
 NO_STREAM = Plan(option_channels=())
 """The plan has no option quotes: the chain is polled every 2 s, and its quotes are the prices."""

@@ -18,6 +18,8 @@ from tests.stage import Stage, stage
 from tests.test_worker_heartbeat import BEAT
 from worker.ending import EXIT_OK, EXIT_REFUSED
 
+pytestmark = pytest.mark.virtual_time
+
 SOON: dict[str, Any] = {"no_entry_after": "10:43", "hard_time_stop": "10:43"}
 """A time stop a minute after the surge of the made day: the SELL need not be waited for."""
 
@@ -103,7 +105,7 @@ async def test_a_page_that_stays_for_five_minutes_ends_the_program_and_says_what
 ) -> None:
     with capture_logs() as logs:
         async with stage(tmp_path, speed=100, prepare=page_at_the_door(1000)) as play:
-            assert await asyncio.wait_for(asyncio.shield(play.running), 25) == EXIT_REFUSED
+            assert await asyncio.wait_for(asyncio.shield(play.running), 600) == EXIT_REFUSED
             at = play.vendor.connects["stocks"]
     assert 300 * SECOND <= at[-1] - at[0] < 400 * SECOND
     (said,) = [line["text"] for line in logs if line["log_level"] == "critical"]

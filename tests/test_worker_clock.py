@@ -20,6 +20,8 @@ from sim.server import LoopbackMarket
 from tests.stage import BEGIN_S, Stage, session, stage
 from worker.ending import EXIT_OK
 
+pytestmark = pytest.mark.virtual_time
+
 ROOT = Path(main.__file__).parent
 DAY_S = 86_400
 

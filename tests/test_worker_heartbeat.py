@@ -33,12 +33,14 @@ from sim.demo import SEED
 from sim.pushover import LoopbackPushover
 from sim.server import LoopbackMarket
 from tests.outside import DRIP, ENDLESS, outside
-from tests.stage import KEY, session, settings, stage
+from tests.stage import KEY, clocks, session, settings, stage, threads
 from tests.virtual import VirtualClock
 from utils import ScaledClock
 from worker.ending import EXIT_CONFIG, EXIT_CRASHED, EXIT_LEASE, EXIT_OK, EXIT_REFUSED
 from worker.heartbeat import Heartbeat, Pace, fault_of, signal_url
 from worker.worker import Worker
+
+pytestmark = pytest.mark.virtual_time
 
 ROOT = Path(main.__file__).parent
 NOW = session().open
@@ -287,7 +289,7 @@ async def test_a_calm_sleep_beats(tmp_path: Path) -> None:
 
 async def run_once(folder: Path, url: SecretStr, start_s: float = -7200, **faults: Any) -> int:
     """One start of the worker in a crash loop."""
-    clock = ScaledClock(session().open + round(start_s * SECOND), 30.0)
+    clock, _ = clocks(session().open + round(start_s * SECOND), 30.0)
     from tests.stage import TOKEN, USER, market  # noqa: PLC0415
 
     async with (
@@ -297,7 +299,7 @@ async def run_once(folder: Path, url: SecretStr, start_s: float = -7200, **fault
         for name in faults:
             vendor.faults.add(name)
         chosen = settings(vendor, pushover, folder, heartbeat_url=url)
-        worker = Worker(chosen, clock=clock, random_source=random.Random(SEED))
+        worker = Worker(chosen, clock=clock, random_source=random.Random(SEED), threads=threads())
         return await asyncio.wait_for(worker.run(), 25)
 
 
@@ -319,6 +321,7 @@ async def test_a_place_that_cannot_be_used_is_told_to_the_outside_watch(tmp_path
         assert server.bodies[0].startswith("exit 2: Misplaced: [Errno 22] It holds something else: ")
 
 
+@pytest.mark.real_time
 @pytest.mark.parametrize(("name", "asked"), [("STOP_LOSS_PERCENT", [FAIL]), ("HEARTBEAT_URL", [])])
 async def test_a_bad_setting_is_told_to_the_outside_watch(
     tmp_path: Path, name: str, asked: list[str]
@@ -359,6 +362,7 @@ async def test_one_flipped_bit_in_the_record_never_beats(tmp_path: Path) -> None
         path.unlink()
 
 
+@pytest.mark.real_time
 async def test_an_outside_watch_that_hangs_does_not_hold_the_end_up(tmp_path: Path) -> None:
     async with outside(DRIP) as server:
         begun = time.monotonic()

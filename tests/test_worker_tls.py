@@ -21,6 +21,8 @@ from tests.test_delivery_exchange import tls
 from tests.test_worker_heartbeat import BEAT
 from worker.ending import EXIT_OK
 
+pytestmark = pytest.mark.virtual_time
+
 __all__ = ["tls"]  # a fixture that every test here uses, too
 
 PIECE = 65_536
@@ -124,6 +126,7 @@ async def test_records_that_cannot_be_read_cost_their_exchange_and_no_alert(
     assert "crashed" not in {line["event"] for line in logs}
 
 
+@pytest.mark.real_time
 async def test_an_outside_watch_and_a_second_channel_whose_records_cannot_be_read_cost_a_line_each(
     tmp_path: Path, tls: ssl.SSLContext
 ) -> None:

@@ -18,20 +18,23 @@ from record.folder import record_path, records
 from record.reader import read
 from sim.demo import SEED
 from tests.outside import DRIP, outside, reply
-from tests.stage import KEY, TOKEN, USER, session, stage
+from tests.stage import KEY, TOKEN, USER, clocks, session, stage, threads
 from tests.test_record_start import AFTER_S, DATE, bought, decisions, ended, settings
 from tests.test_worker_heartbeat import FAIL, run_once
-from utils import ScaledClock
 from worker.ending import EXIT_CONFIG, EXIT_OK, EXIT_REFUSED
 from worker.worker import Worker
+
+pytestmark = pytest.mark.virtual_time
 
 HERE = Path(__file__).parent.parent
 
 
 async def refused_start(folder: Path, **changes: object) -> int:
     """A start in mid-session that ends before it asks anybody but the outside watch."""
-    clock = ScaledClock(session().open + round(AFTER_S * SECOND), 30.0)
-    worker = Worker(settings(folder, **changes), clock=clock, random_source=random.Random(SEED))
+    clock, _ = clocks(session().open + round(AFTER_S * SECOND), 30.0)
+    worker = Worker(
+        settings(folder, **changes), clock=clock, random_source=random.Random(SEED), threads=threads()
+    )
     return await asyncio.wait_for(worker.run(), 25)
 
 
@@ -84,6 +87,7 @@ async def test_a_fault_says_which_sell_it_leaves_untold(tmp_path: Path) -> None:
         assert set(server.asked) == {FAIL}
 
 
+@pytest.mark.real_time
 async def test_a_machine_that_lets_nobody_connect_fails_without_a_word_of_its_proxy(tmp_path: Path) -> None:
     async with outside() as server:
         process = await asyncio.create_subprocess_exec(
@@ -175,6 +179,7 @@ main._end_by_watchdog(settings(Path(sys.argv[1]), heartbeat_url=SecretStr(sys.ar
 """
 
 
+@pytest.mark.real_time
 @pytest.mark.parametrize(("answer", "at_most_s"), [(reply(), 5), (DRIP, 9)])
 async def test_the_watchdog_tells_the_outside_watch_before_it_ends_the_process(
     tmp_path: Path, answer: bytes, at_most_s: float

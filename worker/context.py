@@ -14,7 +14,7 @@ import httpx
 from alerts import Sender
 from config import Settings
 from polygon_client import Rest
-from record.disk import Opener
+from record.disk import Opener, Threads
 from rules import Rules
 from utils import KeptClock
 from worker import start
@@ -29,7 +29,7 @@ Result = TypeVar("Result")
 
 @dataclass
 class Context:
-    """One for the whole worker. Tests and the demo bring a clock, randomness, a file opener and a transport of their own."""
+    """One for the whole worker. Tests and the demo bring a clock, randomness, a file opener, threads and a transport of their own."""
 
     settings: Settings
     rules: Rules
@@ -38,6 +38,7 @@ class Context:
     clock: KeptClock
     random_source: random.Random
     opener: Opener
+    threads: Threads
     transport: httpx.AsyncBaseTransport | None
     inbox: Inbox
     sender: Sender

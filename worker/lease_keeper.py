@@ -8,7 +8,7 @@ from pathlib import Path
 
 import structlog
 
-from record.disk import in_thread
+from record.disk import Threads, in_thread
 from record.lease import Lease, LeaseHeld, Misplaced
 from utils import Clock, utc_iso
 
@@ -24,9 +24,12 @@ UNUSABLE = frozenset({errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP})
 class LeaseKeeper:
     """``is_at_work`` says whether a session's record is open here: another copy cannot watch that session then."""
 
-    def __init__(self, data_dir: Path, clock: Clock, is_at_work: Callable[[], bool]) -> None:
+    def __init__(
+        self, data_dir: Path, clock: Clock, threads: Threads, is_at_work: Callable[[], bool]
+    ) -> None:
         self._data_dir = data_dir
         self._clock = clock
+        self._threads = threads
         self._is_at_work = is_at_work
         self._lease = Lease(data_dir)
         self._is_disputed = False
@@ -58,7 +61,7 @@ class LeaseKeeper:
         while True:
             await self._clock.sleep(LEASE_LOOK_S)
             try:
-                if not await in_thread("lease", self._lease.is_lost):
+                if not await in_thread(self._threads, "lease", self._lease.is_lost):
                     continue
                 self._lease.take(utc_iso(self._clock.now()))
             except LeaseHeld as error:

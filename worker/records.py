@@ -62,7 +62,9 @@ class Records:
     async def own(self, session: Session) -> Left | None:
         """Returns what the record of a session holds; None without one, or when asked to stop meanwhile."""
         context = self._context
-        reading = in_thread("record", partial(own_record, context.settings.data_dir, session.date))
+        reading = in_thread(
+            context.threads, "record", partial(own_record, context.settings.data_dir, session.date)
+        )
         return await context.unless_stopping(reading)
 
     async def open(self, session: Session, rules: Rules, past: Reader | None) -> LiveSession:
@@ -75,7 +77,9 @@ class Records:
         self.live = live = LiveSession(
             context.settings,
             session,
-            Journal(record_path(context.settings.data_dir, session.date), context.opener),
+            Journal(
+                record_path(context.settings.data_dir, session.date), context.opener, threads=context.threads
+            ),
             context.sender,
             context.inbox.put_now,
             time_is_known=self._is_time_known,
@@ -111,7 +115,7 @@ class Records:
             return
         today = session_at(context.clock.now()).date
         action = partial(tidy, context.settings.data_dir, context.settings.keep_sessions, today)
-        task = asyncio.create_task(in_thread("tidy", action))
+        task = asyncio.create_task(in_thread(context.threads, "tidy", action))
         self._tidying.add(task)
         task.add_done_callback(self._tidying.discard)
         await context.unless_stopping(_at_most(patience_s, task))
@@ -142,7 +146,7 @@ class Records:
         context = self._context
         today = session_at(context.clock.now()).date
         left = await context.unless_stopping(
-            in_thread("records", partial(at_start, context.settings.data_dir, today))
+            in_thread(context.threads, "records", partial(at_start, context.settings.data_dir, today))
         )
         if left is None:
             return

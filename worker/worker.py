@@ -16,7 +16,7 @@ from config import VERSION, Settings
 from engine import Engine
 from events import SECOND, Session, Shutdown
 from feeds.exchange import ClockJudge
-from record.disk import DiskFile, Opener
+from record.disk import DiskFile, DiskThread, Opener, Threads
 from record.lease import LeaseHeld
 from utils import KeptClock, day_text, minute_text, session_at, span_text
 from worker.context import Context
@@ -53,7 +53,7 @@ Python's own 5 ms would be added to an alert's way to the disk.
 
 
 class Worker:
-    """The live worker. Clock, randomness, file opener and HTTP transport are arguments: tests and the demo bring theirs."""
+    """The live worker. Clock, randomness, file opener, threads and HTTP transport are arguments: tests and the demo bring theirs."""
 
     def __init__(
         self,
@@ -62,6 +62,7 @@ class Worker:
         clock: KeptClock,
         random_source: random.Random,
         opener: Opener = DiskFile,
+        threads: Threads = DiskThread,
         transport: httpx.AsyncBaseTransport | None = None,
         deadline: Deadline | None = None,
     ) -> None:
@@ -78,6 +79,7 @@ class Worker:
             clock=clock,
             random_source=random_source,
             opener=opener,
+            threads=threads,
             transport=transport,
             inbox=inbox,
             sender=self._sender,
@@ -86,7 +88,7 @@ class Worker:
         self._records = Records(context, judge)
         self._watch = Watch(context, self._records, judge)
         self._vendor_time = VendorTime(context, judge, self._position_id)
-        self._lease = LeaseKeeper(settings.data_dir, clock, lambda: self.live is not None)
+        self._lease = LeaseKeeper(settings.data_dir, clock, threads, lambda: self.live is not None)
         self._heart = Heartbeat(settings.heartbeat_url, clock, self._why_no_beat, transport)
         self._sender.gave_up = self._heart.tell
         self._left_untold: list[str] = []

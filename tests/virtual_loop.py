@@ -1,0 +1,105 @@
+"""An event loop on which time is virtual: when nothing is left to do, it jumps to the next timer. Sockets are real.
+
+What a peer on loopback has sent lies in the receiver's socket as soon as it is sent, so when no socket has anything to read
+and no callback is ready, nothing can happen before the next timer is due. Threads are the exception: nothing may run in one
+beside this loop (`inline` does at once what the worker would hand to a thread).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import selectors
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from utils import ScaledClock
+
+Result = TypeVar("Result")
+
+STUCK_REAL_S = 20.0
+"""Real seconds that nothing happens, with no timer to jump to, after which a test has hung."""
+
+
+class Jumping(selectors.DefaultSelector):
+    """A selector that does not wait: it moves its own time on instead."""
+
+    now = 0.0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        """Returns what is ready; when nothing is, ``timeout`` seconds have passed."""
+        found = super().select(0)
+        if found or timeout == 0:
+            return found
+        if timeout is None:
+            found = super().select(STUCK_REAL_S)
+            assert found, "nothing is left to do, and nothing to wait for"
+            return found
+        self.now += max(0.0, timeout)
+        return []
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """A loop of its own time, which begins at 0."""
+
+    def __init__(self) -> None:
+        self._jumping = Jumping()
+        super().__init__(self._jumping)
+
+    def time(self) -> float:
+        """Returns seconds of virtual time."""
+        return self._jumping.now
+
+    def run_in_executor(self, executor: object, func: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:  # type: ignore[override]
+        """Does at once what would be done in a thread."""
+        return inline("executor").submit(lambda: func(*args))
+
+
+def is_virtual() -> bool:
+    """Returns whether the running loop's time is virtual."""
+    return isinstance(asyncio.get_running_loop(), VirtualLoop)
+
+
+class Inline:
+    """Does at once what is submitted. Its result comes a turn of the loop later, as a thread's would."""
+
+    def submit(self, action: Callable[[], Result]) -> asyncio.Future[Result]:
+        """Do something; the future has its result, or what it raised."""
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[Result] = loop.create_future()
+        try:
+            result = action()
+        except Exception as error:  # noqa: BLE001 - whoever waits for the future gets it
+            loop.call_soon(settle, done, None, error)
+        else:
+            loop.call_soon(settle, done, result, None)
+        return done
+
+    def last(self) -> None:
+        """Nothing is left to end."""
+
+
+def settle(done: asyncio.Future[Any], result: object, error: Exception | None) -> None:
+    """Give a future its result, unless nobody waits any more."""
+    if done.cancelled():
+        return
+    if error is not None:
+        done.set_exception(error)
+    else:
+        done.set_result(result)
+
+
+def inline(name: str) -> Inline:
+    """Stands for a thread of that name."""
+    return Inline()
+
+
+class LoopClock(ScaledClock):
+    """A clock that starts at ``start`` (µs of UTC) and goes with the running loop's time."""
+
+    def __init__(self, start: int, wall_off: int = 0) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._began = self._loop.time()
+        super().__init__(start, 1.0, wall_off=wall_off)
+
+    def _passed(self) -> int:
+        return round((self._loop.time() - self._began) * 1_000_000)

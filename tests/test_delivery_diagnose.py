@@ -8,7 +8,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from preflight import Asked, Check, Mark, check_network
+from checks.check import Check, Severity
+from checks.questions import Asked
+from checks.vendors import check_network
 from sim.pushover import LoopbackPushover
 from tests.outside import DRIP, ENDLESS, outside, reply
 from tests.test_diagnose import IN_SESSION, TOKEN, USER, settings_of
@@ -35,57 +37,59 @@ async def preflight(send_test: bool = False, **changes: str) -> AsyncIterator[di
 
 
 @pytest.mark.parametrize(
-    ("answer", "mark", "words"),
+    ("answer", "severity", "words"),
     [
-        (reply("200 OK", b"OK"), Mark.OK, "answered 200, and has counted this as a beat"),
-        (ENDLESS, Mark.OK, "answered 200, and has counted this as a beat"),
-        (reply("200 OK", b"OK (not found)"), Mark.FAIL, 'answered 200 "OK (not found)"'),
-        (reply("302 Found", b"", "Location: /login"), Mark.FAIL, "answered 302"),
+        (reply("200 OK", b"OK"), Severity.OK, "answered 200, and has counted this as a beat"),
+        (ENDLESS, Severity.OK, "answered 200, and has counted this as a beat"),
+        (reply("200 OK", b"OK (not found)"), Severity.FAIL, 'answered 200 "OK (not found)"'),
+        (reply("302 Found", b"", "Location: /login"), Severity.FAIL, "answered 302"),
         (
             reply("200 OK", gzip.compress(bytes(9_000_000), mtime=0), "Content-Encoding: gzip"),
-            Mark.FAIL,
+            Severity.FAIL,
             "answered 200 with a compressed body, which is not read",
         ),
-        (DRIP, Mark.FAIL, "no answer in time (TimeoutError)"),
+        (DRIP, Severity.FAIL, "no answer in time (TimeoutError)"),
     ],
 )
-async def test_only_a_counted_beat_is_one(answer: bytes, mark: Mark, words: str) -> None:
+async def test_only_a_counted_beat_is_one(answer: bytes, severity: Severity, words: str) -> None:
     async with outside(answer) as server, preflight(HEARTBEAT_URL=server.url) as found:
         (check,) = found["HEARTBEAT_URL"]
-        assert (check.mark, check.found) == (mark, f"HEARTBEAT_URL: {words}")
+        assert (check.severity, check.found) == (severity, f"HEARTBEAT_URL: {words}")
 
 
 @pytest.mark.parametrize(
-    ("answer", "mark", "words"),
+    ("answer", "severity", "words"),
     [
-        (reply("200 OK"), Mark.OK, "test taken; it should have arrived there by now"),
-        (reply("204 No Content"), Mark.OK, "test taken; it should have arrived there by now"),
-        (reply("302 Found", b"", "Location: /login"), Mark.FAIL, "test not taken, status 302"),
-        (reply("404 Not Found"), Mark.FAIL, "test not taken, status 404"),
-        (DRIP, Mark.FAIL, "test not taken, no answer in time (TimeoutError)"),
+        (reply("200 OK"), Severity.OK, "test taken; it should have arrived there by now"),
+        (reply("204 No Content"), Severity.OK, "test taken; it should have arrived there by now"),
+        (reply("302 Found", b"", "Location: /login"), Severity.FAIL, "test not taken, status 302"),
+        (reply("404 Not Found"), Severity.FAIL, "test not taken, status 404"),
+        (DRIP, Severity.FAIL, "test not taken, no answer in time (TimeoutError)"),
     ],
 )
-async def test_a_test_is_really_posted_to_the_second_channel(answer: bytes, mark: Mark, words: str) -> None:
+async def test_a_test_is_really_posted_to_the_second_channel(
+    answer: bytes, severity: Severity, words: str
+) -> None:
     async with outside(answer) as server, preflight(send_test=True, SECOND_CHANNEL_URL=server.url) as found:
         (check,) = found["SECOND_CHANNEL_URL"]
-        assert (check.mark, check.found) == (mark, f"SECOND_CHANNEL_URL: {words}")
+        assert (check.severity, check.found) == (severity, f"SECOND_CHANNEL_URL: {words}")
         assert server.asked == ["POST /CanaryPath"]
         assert server.bodies[0].startswith("🔔 IWM: test\n\nSent by diagnose.py at ")
         # The push is tried beside it, and neither waits for the other.
-        assert found["test push"][0].mark is Mark.OK
+        assert found["test push"][0].severity is Severity.OK
 
 
 async def test_without_being_asked_to_nothing_is_posted() -> None:
     async with outside(reply("405 Method Not Allowed")) as server:
         async with preflight(SECOND_CHANNEL_URL=server.url) as found:
             (check,) = found["SECOND_CHANNEL_URL"]
-            assert check.mark is Mark.OK
+            assert check.severity is Severity.OK
         assert server.asked == ["HEAD /CanaryPath"]
 
 
 async def test_a_second_channel_that_is_not_there_fails() -> None:
     async with preflight(send_test=True, SECOND_CHANNEL_URL=f"{NOWHERE}/Canary") as found:
         (check,) = found["SECOND_CHANNEL_URL"]
-        assert check.mark is Mark.FAIL
+        assert check.severity is Severity.FAIL
         assert check.found.startswith("SECOND_CHANNEL_URL: test not taken, no connection")
         assert check.do == ODD

@@ -22,8 +22,13 @@ import config
 import diagnose
 import entry
 import utils
+from checks.check import Check, Severity
+from checks.installation import MODULES, check_modules, check_packages, check_python
+from checks.places import check_lease, check_places
+from checks.report import TerminalDisplay, report_text
+from checks.sessions import check_calendar
+from checks.settings import OFF_AT_ZERO, check_oddities, check_settings
 from events import SECOND, Session
-from preflight import Check, Mark
 from record.lease import Lease
 from tests.disk import Disk
 
@@ -34,6 +39,12 @@ SECRETS = {"POLYGON_API_KEY": KEY, "PUSHOVER_TOKEN": TOKEN, "PUSHOVER_USER_KEY":
 ROOT = Path(__file__).parent.parent
 
 MINUTE = 60 * SECOND
+LOADED_FIRST = (
+    *("diagnose.py", "entry.py", "checks/__init__.py"),
+    *("checks/check.py", "checks/installation.py", "checks/report.py"),
+)
+"""What the command loads before it can report that packages are missing or that Python is too old."""
+
 NOWHERE = "http://127.0.0.1:9"
 """An address that nothing listens on."""
 
@@ -59,8 +70,8 @@ BEFORE = SESSION.open - 60 * MINUTE
 
 
 def test_python_and_packages() -> None:
-    assert diagnose.check_python((3, 11, 0)).line() == "  ✓ Python 3.11.0"
-    assert diagnose.check_python((3, 10, 13)).line() == "  ✗ Python 3.10.13 — install Python 3.11 or newer"
+    assert check_python((3, 11, 0)).line() == "  ✓ Python 3.11.0"
+    assert check_python((3, 10, 13)).line() == "  ✗ Python 3.10.13 — install Python 3.11 or newer"
 
     def installed(name: str) -> str:
         found = {"httpx": "0.28.1", "structlog": "1.0"}
@@ -72,7 +83,7 @@ def test_python_and_packages() -> None:
         "# why\nhttpx==0.28.1 \\\n    --hash=sha256:00ff\n    # via -r requirements.in\nstructlog==26.1.0  # newer\n"
         "msgspec==0.22.0\n\nnumpy==2.4.6\n-r other.txt\ncolorama==0.4.6 ; sys_platform == 'win32' \\\n"
     )
-    assert [check.line().strip() for check in diagnose.check_packages(text, installed)] == [
+    assert [check.line().strip() for check in check_packages(text, installed)] == [
         "✓ httpx 0.28.1",
         "⚠ structlog 1.0 — tested with 26.1.0: pip install -r requirements.txt",
         "✗ msgspec: missing — pip install -r requirements.txt",
@@ -81,17 +92,15 @@ def test_python_and_packages() -> None:
 
 
 def test_the_packages_that_are_pinned_are_the_ones_installed() -> None:
-    checks = diagnose.check_packages((ROOT / "requirements.txt").read_text(encoding="utf-8"))
+    checks = check_packages((ROOT / "requirements.txt").read_text(encoding="utf-8"))
     assert len(checks) >= 30
-    assert {check.mark for check in checks} == {Mark.OK}
+    assert {check.severity for check in checks} == {Severity.OK}
 
 
 def test_modules_that_cannot_be_imported_are_named() -> None:
-    assert [check.line() for check in diagnose.check_modules(("events", "utils"))] == [
-        "  ✓ all 2 can be imported"
-    ]
-    (check,) = diagnose.check_modules(("events", "no_such_module"))
-    assert check.mark is Mark.FAIL
+    assert [check.line() for check in check_modules(("events", "utils"))] == ["  ✓ all 2 can be imported"]
+    (check,) = check_modules(("events", "no_such_module"))
+    assert check.severity is Severity.FAIL
     assert check.found.startswith("no_such_module: ModuleNotFoundError")
     packages = {path.parent.name for path in ROOT.glob("*/__init__.py")} - {
         "sim",
@@ -99,15 +108,13 @@ def test_modules_that_cannot_be_imported_are_named() -> None:
         "tests",
         "benchmarks",
     }
-    assert (
-        set(diagnose.MODULES) == {path.stem for path in ROOT.glob("*.py")} - {"diagnose", "entry"} | packages
-    )
+    assert set(MODULES) == {path.stem for path in ROOT.glob("*.py")} - {"diagnose", "entry"} | packages
 
 
 def test_each_setting_and_where_it_came_from() -> None:
     environment = {**SECRETS, "STOP_LOSS_PERCENT": "20", "HEARTBEAT_URL": "https://hc.example.com/Canary"}
     settings, sources = config.load(environment, None)
-    checks = diagnose.check_settings(settings, sources, verbose=True)
+    checks = check_settings(settings, sources, verbose=True)
     lines = [check.line().strip() for check in checks][1:]
     assert len(lines) == len(config.variable_names())
     assert "✓ POLYGON_API_KEY = set (environment)" in lines
@@ -117,7 +124,7 @@ def test_each_setting_and_where_it_came_from() -> None:
     assert "✓ DAILY_SUMMARY = on (default)" in lines
     assert not [line for line in lines if "Canary" in line]
     # Without being asked for all, only what was given, and how many were not.
-    short = [check.line().strip() for check in diagnose.check_settings(settings, sources)][1:]
+    short = [check.line().strip() for check in check_settings(settings, sources)][1:]
     assert short == [
         *(line for line in lines if line.endswith("(environment)")),
         f"✓ {len(lines) - 5} others at their default (--verbose shows them)",
@@ -127,7 +134,7 @@ def test_each_setting_and_where_it_came_from() -> None:
 def odd(environment: Mapping[str, str] = MappingProxyType({}), /, **changes: str) -> list[str]:
     """What is found odd besides the missing heartbeat."""
     settings = settings_of(**{"HEARTBEAT_URL": "https://hc.example.com/x", **changes})
-    return [check.line().strip() for check in diagnose.check_oddities(settings, environment)]
+    return [check.line().strip() for check in check_oddities(settings, environment)]
 
 
 def test_the_defaults_are_not_odd_but_for_the_heartbeat() -> None:
@@ -155,7 +162,7 @@ def test_the_defaults_are_not_odd_but_for_the_heartbeat() -> None:
         ({"VOLUME_MIN_BARS": "1000"}, "VOLUME_MIN_BARS is more than an ordinary VOLUME_WINDOW_SECONDS holds"),
         ({"MOMENTUM_SECONDS": "10"}, "MOMENTUM_MIN_BARS is more than an ordinary MOMENTUM_SECONDS holds"),
         ({"WARMUP_SECONDS": "21600"}, "there can be no entry at all"),
-        *[({name: "0"}, f"{name} is 0: this protection is off") for name in diagnose.OFF_AT_ZERO],
+        *[({name: "0"}, f"{name} is 0: this protection is off") for name in OFF_AT_ZERO],
     ],
 )
 def test_what_is_legal_and_odd(changes: dict[str, str], words: str) -> None:
@@ -173,7 +180,7 @@ def test_a_slip_of_the_pen_in_the_environment() -> None:
 def places(folder: Path, disk: Disk | None = None, free: int = 10**9, /, **changes: str) -> list[str]:
     """What is found about the places: a writable log, and ``free`` bytes, unless it is said otherwise."""
     settings = settings_of(**{"DATA_DIR": str(folder), "LOG_FILE": str(folder.parent / "iwm.log"), **changes})
-    checks = diagnose.check_places(settings, {}, opener=disk, free=lambda _: free)
+    checks = check_places(settings, {}, opener=disk, free=lambda _: free)
     return [check.line().strip() for check in checks]
 
 
@@ -229,7 +236,7 @@ def test_a_disk_that_is_really_full(tmp_path: Path) -> None:
         pytest.skip("needs the right to mount")
     try:
         settings = settings_of(DATA_DIR=str(tmp_path), LOG_FILE=f"{tmp_path}/iwm.log")
-        first, room, _ = (check.line().strip() for check in diagnose.check_places(settings, {}))
+        first, room, _ = (check.line().strip() for check in check_places(settings, {}))
     finally:
         subprocess.run(["umount", str(tmp_path)], timeout=30, check=True)
     assert first.startswith(f"✗ DATA_DIR: {tmp_path} cannot be written (No space left on device)")
@@ -266,14 +273,14 @@ def test_on_render_only_a_mounted_disk_outlives_a_deploy(tmp_path: Path) -> None
     settings = settings_of(DATA_DIR=str(tmp_path / "data"), LOG_FILE=f"{tmp_path}/iwm.log")
 
     def line(mount: Path) -> Check:
-        checks = diagnose.check_places(
+        checks = check_places(
             settings, {"RENDER": "true"}, free=lambda _: 10**9, is_mount=lambda path: path == mount
         )
         return checks[2]
 
     assert line(tmp_path).line().strip() == f"✓ DATA_DIR: on the disk that is mounted at {tmp_path}"
     # The root of the container is mounted, too, and is lost.
-    assert line(Path("/")).mark is Mark.FAIL
+    assert line(Path("/")).severity is Severity.FAIL
     assert line(Path("/")).found == (
         f"DATA_DIR: {tmp_path}/data is not on a disk: a deploy loses it, and forgets an open position"
     )
@@ -282,7 +289,7 @@ def test_on_render_only_a_mounted_disk_outlives_a_deploy(tmp_path: Path) -> None
 def test_a_log_that_cannot_be_written(tmp_path: Path) -> None:
     def log(path: Path) -> Check:
         settings = settings_of(DATA_DIR=str(tmp_path), LOG_FILE=str(path))
-        return diagnose.check_places(settings, {})[-1]
+        return check_places(settings, {})[-1]
 
     written = tmp_path / "iwm.log"
     written.write_text("kept\n")
@@ -297,30 +304,30 @@ def test_a_log_that_cannot_be_written(tmp_path: Path) -> None:
     assert log(pipe).found.startswith(f"LOG_FILE: {pipe} cannot be opened (")
     below = written / "below.log"
     assert log(below).found == f"LOG_FILE: {below} cannot be used: {written} is a file, not a folder"
-    assert {log(path).mark for path in (tmp_path, link, pipe, below)} == {Mark.FAIL}
+    assert {log(path).severity for path in (tmp_path, link, pipe, below)} == {Severity.FAIL}
 
 
 def test_a_copy_that_is_running_is_told(tmp_path: Path) -> None:
-    check, is_running = diagnose.check_lease(tmp_path / "none")
-    assert (check.mark, is_running) == (Mark.OK, False)
+    check, is_running = check_lease(tmp_path / "none")
+    assert (check.severity, is_running) == (Severity.OK, False)
     assert not (tmp_path / "none").exists()
     lease = Lease(tmp_path)
     lease.take("2025-10-02T13:25:00Z")
-    check, is_running = diagnose.check_lease(tmp_path)
-    assert (check.mark, is_running) == (Mark.WARNING, True)
+    check, is_running = check_lease(tmp_path)
+    assert (check.severity, is_running) == (Severity.WARNING, True)
     assert check.found == (
         f"lease: a copy is running on DATA_DIR (pid {os.getpid()}, started 2025-10-02T13:25:00Z)"
     )
     lease.release()
     # The file stays; nobody holds it, and the preflight does not keep it either.
     for _ in range(2):
-        assert diagnose.check_lease(tmp_path)[0].line().strip() == "✓ lease: free, no copy runs on DATA_DIR"
+        assert check_lease(tmp_path)[0].line().strip() == "✓ lease: free, no copy runs on DATA_DIR"
     lease.take("2025-10-02T13:26:00Z")
     lease.release()
     (tmp_path / "lease").unlink()
     (tmp_path / "lease").mkdir()
-    check, is_running = diagnose.check_lease(tmp_path)
-    assert (check.mark, is_running) == (Mark.FAIL, False)
+    check, is_running = check_lease(tmp_path)
+    assert (check.severity, is_running) == (Severity.FAIL, False)
     assert check.found == f"lease: cannot be taken ({os.strerror(errno.EISDIR)})"
 
 
@@ -355,9 +362,9 @@ def test_a_copy_that_is_running_is_told(tmp_path: Path) -> None:
     ],
 )
 def test_the_calendar(now: int, lines: list[str]) -> None:
-    checks = diagnose.check_calendar(settings_of(), now)
+    checks = check_calendar(settings_of(), now)
     assert [check.found for check in checks] == lines
-    assert {check.mark for check in checks} == {Mark.OK}
+    assert {check.severity for check in checks} == {Severity.OK}
 
 
 # --- The command -------------------------------------------------------------------------------------
@@ -467,11 +474,11 @@ async def test_help_needs_nothing_and_tells_the_statuses(tmp_path: Path) -> None
 
 def test_the_report_groups_and_counts() -> None:
     checks = [
-        Check("A", Mark.OK, "one"),
-        Check("B", Mark.WARNING, "two", "do this"),
-        Check("A", Mark.FAIL, "three", "do that"),
+        Check("A", Severity.OK, "one"),
+        Check("B", Severity.WARNING, "two", "do this"),
+        Check("A", Severity.FAIL, "three", "do that"),
     ]
-    assert diagnose.report_text(checks) == (
+    assert report_text(checks) == (
         "A\n  ✓ one\n  ✗ three — do that\n\nB\n  ⚠ two — do this\n\n"
         "Not ready: 1 well, 1 to look at, 1 failing"
     )
@@ -479,7 +486,8 @@ def test_the_report_groups_and_counts() -> None:
 
 async def test_why_without_the_simulation_says_what_is_missing(tmp_path: Path) -> None:
     """The command's own files alone, as on a machine that has only the worker: another command, so no check is printed."""
-    for name in ("diagnose.py", "entry.py", "preflight.py"):
+    (tmp_path / "checks").mkdir()
+    for name in LOADED_FIRST:
         (tmp_path / name).write_bytes((ROOT / name).read_bytes())
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, str(tmp_path / "diagnose.py"), "why", "2025-10-02"),
@@ -494,7 +502,7 @@ async def test_why_without_the_simulation_says_what_is_missing(tmp_path: Path) -
 
 
 async def test_packages_are_one_line_unless_asked_for(tmp_path: Path) -> None:
-    pinned = len(diagnose.check_packages((ROOT / "requirements.txt").read_text(encoding="utf-8")))
+    pinned = len(check_packages((ROOT / "requirements.txt").read_text(encoding="utf-8")))
     _, text = await run(tmp_path, "--offline", **SECRETS)
     assert f"Packages\n  ✓ {pinned} as tested (--verbose shows them)\n\n" in text
     _, text = await run(tmp_path, "--offline", "--verbose", **SECRETS)
@@ -541,7 +549,7 @@ async def test_on_a_terminal_it_says_what_it_waits_for(tmp_path: Path) -> None:
     finally:
         os.close(side)
         os.close(terminal)
-    wipe = diagnose.Screen.WIPE
+    wipe = TerminalDisplay.WIPE
     assert f"{wipe}Asking: key, option chain, stock bars" in shown
     assert shown.endswith(wipe)
     assert "Canary" not in shown
@@ -549,8 +557,6 @@ async def test_on_a_terminal_it_says_what_it_waits_for(tmp_path: Path) -> None:
     assert json.loads(output)["ready"] is False
 
 
-@pytest.mark.parametrize(
-    "name", ["entry.py", "main.py", "diagnose.py", "preflight.py", "sim/__main__.py", "review/__main__.py"]
-)
+@pytest.mark.parametrize("name", [*LOADED_FIRST, "main.py", "sim/__main__.py", "review/__main__.py"])
 def test_an_old_python_can_read_it_to_say_that_it_is_too_old(name: str) -> None:
     ast.parse((ROOT / name).read_text(encoding="utf-8"), feature_version=(3, 8))

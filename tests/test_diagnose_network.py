@@ -13,10 +13,13 @@ import pytest
 
 import config
 import diagnose
-import preflight
 import utils
+from checks.check import Severity
+from checks.plan import QUOTE_AGE_SECONDS, judge_chain, judge_contracts, nearest
+from checks.questions import LIMIT_S, Asked
+from checks.sessions import last_close, may_be_connected
+from checks.vendors import check_network
 from events import SECOND, Chain, ChainRow
-from preflight import Asked, Mark
 from record.lease import Lease
 from sim.market import Market
 from sim.pushover import LoopbackPushover
@@ -96,16 +99,14 @@ class Vendors:
             assert "Canary" not in secret or secret not in output + errors
         return Report(status, [line.strip() for line in output.splitlines()], errors)
 
-    async def ask(
-        self, asked: Asked | None = None, limit_s: float = preflight.LIMIT_S, **changes: str
-    ) -> Report:
+    async def ask(self, asked: Asked | None = None, limit_s: float = LIMIT_S, **changes: str) -> Report:
         """Only the lines of the vendors, with a limit for each question."""
         settings = settings_of(**{**self._addresses(), **changes})
         async with asyncio.timeout(60):
-            checks = await preflight.check_network(settings, self.clock, asked, limit_s=limit_s)
+            checks = await check_network(settings, self.clock, asked, limit_s=limit_s)
         lines = [check.line().strip() for check in checks]
         assert not [line for line in lines if "Canary" in line]
-        status = diagnose.EXIT_FAILS if any(c.mark is Mark.FAIL for c in checks) else diagnose.EXIT_OK
+        status = diagnose.EXIT_FAILS if any(c.severity is Severity.FAIL for c in checks) else diagnose.EXIT_OK
         return Report(status, lines, "")
 
 
@@ -256,7 +257,7 @@ async def test_a_sunday(vendors_at: Open) -> None:
 )
 def test_when_a_worker_elsewhere_may_be_connected(minutes: float, connected: bool) -> None:
     now = SESSION.open + int(minutes * MINUTE)
-    assert preflight.may_be_connected(SESSION, now) is connected
+    assert may_be_connected(SESSION, now) is connected
 
 
 # --- Market data: what goes wrong --------------------------------------------------------------------
@@ -503,7 +504,7 @@ def test_the_limits_of_everything_that_waits_stay_under_15_seconds() -> None:
     from polygon_client import CLOSE_TIMEOUT_S  # noqa: PLC0415
 
     start_s = 3.0
-    assert preflight.LIMIT_S + CLOSE_TIMEOUT_S + 0.5 + start_s <= 15.0
+    assert LIMIT_S + CLOSE_TIMEOUT_S + 0.5 + start_s <= 15.0
 
 
 # --- Push and the outside watch ----------------------------------------------------------------------
@@ -663,27 +664,32 @@ def row(**changes: object) -> ChainRow:
 
 
 @pytest.mark.parametrize(
-    ("rows", "now", "mark", "words"),
+    ("rows", "now", "severity", "words"),
     [
-        ((), IN_SESSION, Mark.FAIL, "none"),
-        ((), BEFORE, Mark.WARNING, "none listed yet"),
-        ((row(),), IN_SESSION, Mark.OK, "1 strikes, 1 quoted, REAL-TIME, 1 with delta, the newest 1s old"),
-        ((row(), row(quoted_at=0)), IN_SESSION, Mark.OK, "2 strikes, 1 quoted"),
-        ((row(bid=0, ask=0),), IN_SESSION, Mark.FAIL, "no last_quote"),
-        ((row(real_time=False), row()), IN_SESSION, Mark.FAIL, "not REAL-TIME"),
-        ((row(quoted_at=IN_SESSION - 5 * MINUTE),), IN_SESSION, Mark.WARNING, "the newest 5m00s old"),
-        ((row(quoted_at=IN_SESSION - 15 * SECOND),), IN_SESSION, Mark.OK, "the newest 15s old"),
-        ((row(quoted_at=IN_SESSION - 16 * SECOND),), IN_SESSION, Mark.WARNING, "the newest 16s old"),
-        ((row(quoted_at=BEFORE - 17 * 60 * MINUTE),), BEFORE, Mark.OK, "shows only after the open"),
+        ((), IN_SESSION, Severity.FAIL, "none"),
+        ((), BEFORE, Severity.WARNING, "none listed yet"),
+        (
+            (row(),),
+            IN_SESSION,
+            Severity.OK,
+            "1 strikes, 1 quoted, REAL-TIME, 1 with delta, the newest 1s old",
+        ),
+        ((row(), row(quoted_at=0)), IN_SESSION, Severity.OK, "2 strikes, 1 quoted"),
+        ((row(bid=0, ask=0),), IN_SESSION, Severity.FAIL, "no last_quote"),
+        ((row(real_time=False), row()), IN_SESSION, Severity.FAIL, "not REAL-TIME"),
+        ((row(quoted_at=IN_SESSION - 5 * MINUTE),), IN_SESSION, Severity.WARNING, "the newest 5m00s old"),
+        ((row(quoted_at=IN_SESSION - 15 * SECOND),), IN_SESSION, Severity.OK, "the newest 15s old"),
+        ((row(quoted_at=IN_SESSION - 16 * SECOND),), IN_SESSION, Severity.WARNING, "the newest 16s old"),
+        ((row(quoted_at=BEFORE - 17 * 60 * MINUTE),), BEFORE, Severity.OK, "shows only after the open"),
         # In the first minutes, yesterday's quotes are still what there is.
-        ((row(quoted_at=BEFORE - 17 * 60 * MINUTE),), SESSION.open + MINUTE, Mark.OK, "REAL-TIME"),
+        ((row(quoted_at=BEFORE - 17 * 60 * MINUTE),), SESSION.open + MINUTE, Severity.OK, "REAL-TIME"),
     ],
 )
-def test_what_a_chain_says(rows: tuple[ChainRow, ...], now: int, mark: Mark, words: str) -> None:
-    check = preflight.judge_chain(Chain(rows=rows), SESSION, "IWM", now)
-    assert check.mark is mark
+def test_what_a_chain_says(rows: tuple[ChainRow, ...], now: int, severity: Severity, words: str) -> None:
+    check = judge_chain(Chain(rows=rows), SESSION, "IWM", now)
+    assert check.severity is severity
     assert words in check.found
-    assert bool(check.do) is (mark is not Mark.OK)
+    assert bool(check.do) is (severity is not Severity.OK)
 
 
 def test_how_many_calls_fall_to_each_rule() -> None:
@@ -696,20 +702,20 @@ def test_how_many_calls_fall_to_each_rule() -> None:
         row(contract="O:IWM251002C00217000", strike=217_000, delta=0.05, bid=2_100, ask=2_150),
     )
     rules = settings_of().rules
-    check = preflight.judge_contracts(Chain(rows=rows), rules, SESSION, 214.6, IN_SESSION)
+    check = judge_contracts(Chain(rows=rows), rules, SESSION, 214.6, IN_SESSION)
     assert check.line().strip() == (
         "✓ contracts: O:IWM251002C00215000 (Δ0.42, spread 1.4%) would be taken now; of 5 calls, fell to each rule: "
         "unquoted 1, spread 1, open interest 1, delta 1"
     )
-    check = preflight.judge_contracts(Chain(rows=rows[:2]), rules, SESSION, 214.6, IN_SESSION)
-    assert check.mark is Mark.WARNING
+    check = judge_contracts(Chain(rows=rows[:2]), rules, SESSION, 214.6, IN_SESSION)
+    assert check.severity is Severity.WARNING
     assert check.found == "contracts: none passes now; of 2 calls, fell to each rule: unquoted 1, spread 1"
-    check = preflight.judge_contracts(Chain(rows=rows[2:3]), rules, SESSION, 214.6, IN_SESSION)
+    check = judge_contracts(Chain(rows=rows[2:3]), rules, SESSION, 214.6, IN_SESSION)
     assert check.found.endswith("would be taken now; of 1 call")
 
 
 def test_a_chain_is_said_to_stand_still_from_when_the_worker_takes_it_so() -> None:
-    assert settings_of().rules.quote_frozen_seconds == preflight.QUOTE_AGE_SECONDS
+    assert settings_of().rules.quote_frozen_seconds == QUOTE_AGE_SECONDS
 
 
 @pytest.mark.parametrize(
@@ -719,7 +725,7 @@ def test_a_chain_is_said_to_stand_still_from_when_the_worker_takes_it_so() -> No
 def test_a_chain_that_stands_still_passes_no_call(age_s: int, told: str) -> None:
     """Though it has just come, and says REAL-TIME."""
     frozen = row(quoted_at=IN_SESSION - age_s * SECOND)
-    check = preflight.judge_contracts(Chain(rows=(frozen,)), settings_of().rules, SESSION, 214.6, IN_SESSION)
+    check = judge_contracts(Chain(rows=(frozen,)), settings_of().rules, SESSION, 214.6, IN_SESSION)
     assert told in check.found
 
 
@@ -728,12 +734,12 @@ def test_the_nearest_calls_with_and_without_a_price() -> None:
         row(contract=f"O:IWM251002C00{strike}000", strike=strike * 1000) for strike in range(210, 221)
     )
     chain = Chain(rows=rows)
-    assert preflight.nearest(chain, 212.2, 2) == ["O:IWM251002C00212000", "O:IWM251002C00213000"]
-    assert preflight.nearest(chain, None, 1) == ["O:IWM251002C00215000"]
-    assert preflight.nearest(None, 212.2, 2) == []
+    assert nearest(chain, 212.2, 2) == ["O:IWM251002C00212000", "O:IWM251002C00213000"]
+    assert nearest(chain, None, 1) == ["O:IWM251002C00215000"]
+    assert nearest(None, 212.2, 2) == []
 
 
 def test_the_last_close_is_found_over_a_holiday() -> None:
     monday = utils.session_at(SUNDAY)
-    assert preflight.last_close(monday.open) == SESSION.close + 24 * 60 * MINUTE
-    assert preflight.last_close(monday.close) == monday.close
+    assert last_close(monday.open) == SESSION.close + 24 * 60 * MINUTE
+    assert last_close(monday.close) == monday.close

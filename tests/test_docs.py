@@ -16,8 +16,8 @@ import pytest
 import yaml
 
 import config
-import diagnose
 import logger
+from checks.settings import setting_text
 from events import Condition, ContractRule, DeclineReason, ExitReason, FeedCause, HoldReason
 from rules import Rules
 from tests.builders import missing
@@ -49,7 +49,7 @@ def default(name: str) -> str | None:
     field = config.Settings.model_fields[name.lower()]
     if field.is_required():
         return None
-    text = diagnose.setting_text(field.default)
+    text = setting_text(field.default)
     return "" if text == "not set" else text
 
 

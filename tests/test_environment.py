@@ -22,9 +22,10 @@ from hypothesis import strategies as st
 import config
 import entry
 import main
-import preflight
 import utils
 from checks import machine
+from checks.check import Severity
+from checks.vendors import check_network
 from tests.test_config import KEYS
 from tests.test_sim_places import record_in
 
@@ -232,12 +233,12 @@ async def test_whatever_a_connection_raises_is_a_failing_line(error: Exception) 
     def fail(_: httpx.Request) -> httpx.Response:
         raise error
 
-    found = await preflight.check_network(
+    found = await check_network(
         config.load({**KEYS, "HEARTBEAT_URL": "https://hc.example.com/CANARY"}, None)[0],
         utils.SystemClock(),
         transport=httpx.MockTransport(fail),
     )
-    failing = [check.found for check in found if check.mark is preflight.Mark.FAIL]
+    failing = [check.found for check in found if check.severity is Severity.FAIL]
     for subject in ("key", "option chain", "stock bars", "user", "quota", "HEARTBEAT_URL"):
         assert any(text.startswith(f"{subject}: ") for text in failing), subject
     assert "CANARY" not in "".join(failing)

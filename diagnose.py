@@ -50,6 +50,7 @@ if import_error is None:
     from checks.sessions import check_calendar, may_be_connected
     from checks.settings import check_oddities, check_settings, doubted
     from config import Settings
+    from redaction import redactor
     from utils import Clock
 
     log = structlog.get_logger("diagnose")
@@ -119,7 +120,7 @@ def main(arguments: Sequence[str] | None = None, clock: Clock | None = None) -> 
         print(_report([*checks, *_fault_lines(settings, faults)], options))
         return EXIT_CONFIGURATION
     checks += _check_program(settings, sources, options, clock or utils.SystemClock())
-    print(logger.redactor(settings.secrets())(_report(checks, options)))
+    print(redactor(settings.secrets())(_report(checks, options)))
     return EXIT_FAILS if fails(checks) else EXIT_OK
 
 

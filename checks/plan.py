@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import contract_selector
-import logger
 import utils
 from checks.check import MARKET, Check, Severity
 from checks.sessions import in_session
 from contract_selector import Refused, polled_prices, select
 from events import SECOND, STRIKE_UNIT, Bar, Chain, Session
 from rules import Rules
+from wording import fallen_text
 
 STOCKS_LAG_SECONDS = 120
 """Age of the newest second, during a session, from which a plan must be a delayed one: those are 900 s late."""
@@ -79,7 +79,7 @@ def judge_contracts(chain: Chain, rules: Rules, session: Session, spot: float, n
         chain_age=0,
     )
     told = f"of {result.considered} call{'' if result.considered == 1 else 's'}"
-    if fell := logger.fallen_text(result.fallen):
+    if fell := fallen_text(result.fallen):
         told += f", fell to each rule: {fell}"
     if isinstance(result, Refused):
         do = "no BUY as long as it stays so; the README says which setting each rule has"

@@ -11,12 +11,12 @@ from datetime import date
 from enum import StrEnum
 from typing import NamedTuple
 
-import logger
-from events import SECOND, Condition, DeclineReason, Evaluation, HoldReason, Shortfall
+from events import SECOND, Condition, DeclineReason, HoldReason, Shortfall
 from review import fills
 from review.study import Seen, Study
 from signals import BUY_FOLLOWS_S, EPISODE_GAP_S, near_miss
 from utils import clock_text, minute_text, signed_percent, span_text
+from wording import miss_text, stop_text, undefined_text
 
 MISSES_SHOWN = 10
 
@@ -241,19 +241,8 @@ def _miss(study: Study, episode: Sequence[Seen]) -> Miss:
         missed=missed,
         text=undefined_text(condition, nearest.evaluation, rules.benchmark)
         if missed is None
-        else logger.miss_text(missed, rules.benchmark),
+        else miss_text(missed, rules.benchmark),
     )
-
-
-def undefined_text(condition: Condition, evaluation: Evaluation, benchmark: str) -> str:
-    """Why a condition has no value."""
-    match condition:
-        case Condition.SPY_LAG:
-            return logger.lag_text(evaluation, benchmark)
-        case Condition.VOLUME_SURGE | Condition.MOMENTUM:
-            return "too few bars in its window"
-        case _:
-            return "no volume in its window"
 
 
 # --- The answer in a sentence ------------------------------------------------------------------------
@@ -370,34 +359,13 @@ def _stopped_text(study: Study, found: Sequence[Seen]) -> str:
     """Signals without an entry: how many, and what stopped them."""
     causes = Counter((stopped_by(row), row.evaluation.hold) for row in found)
     number = f"{len(found)} signal{'' if len(found) == 1 else 's'}"
-    texts = [(_stop_text(study, gate, hold), count) for (gate, hold), count in causes.most_common()]
+    texts = [
+        (stop_text(gate, hold, study.rules, study.session, _fallen_text(study)), count)
+        for (gate, hold), count in causes.most_common()
+    ]
     if len(texts) == 1:
         return f"{number}, {'' if len(found) == 1 else 'all '}{texts[0][0]}"
     return f"{number}, " + ", ".join(f"{count} {text}" for text, count in texts)
-
-
-def _stop_text(study: Study, gate: DeclineReason | None, hold: HoldReason | None) -> str:
-    """When a signal was stopped, in words that go on from "11 signals, all"."""
-    rules = study.rules
-    cutoff = study.session.close - rules.before_close(rules.no_entry_after) * SECOND
-    texts: dict[DeclineReason | None, str] = {
-        DeclineReason.SESSION_CLOSED: "outside the session, or as the program stopped",
-        DeclineReason.HELD: "while entries were held" + (f" ({hold})" if hold else ""),
-        DeclineReason.BLIND: "while the feed was blind",
-        DeclineReason.WARM_UP: f"in the first {span_text(rules.warmup_seconds * SECOND)} (warm-up)",
-        DeclineReason.NOT_COVERED: "while a gap in the bars was not filled yet",
-        DeclineReason.LATE_BAR: f"on bars more than {rules.entry_bar_seconds:g} s late",
-        DeclineReason.POSITION_OPEN: "while a position was open",
-        DeclineReason.COOLDOWN: "in the cooldown",
-        DeclineReason.MAX_ENTRIES: f"after the day's {rules.max_entries_per_day} entries",
-        DeclineReason.PAST_CUTOFF: f"after {minute_text(cutoff)}",
-        DeclineReason.CHAIN_TOO_OLD: "without an option chain (none, or too old)",
-        DeclineReason.NO_CONTRACT: f"without a contract that passed the rules{_fallen_text(study)}",
-        DeclineReason.QUOTE_TOO_OLD: f"without a quote of the last {rules.entry_quote_seconds:g} s",
-        DeclineReason.STOP_TOO_NEAR: "with spreads so wide that a tick could have sold",
-        None: "with every gate open",
-    }
-    return texts[gate]
 
 
 def _fallen_text(study: Study) -> str:

@@ -12,9 +12,9 @@ import utils
 from events import SECOND
 from review import funnel, what_if
 from review.funnel import Kind
-from review.page.tables import condition_name
 from review.study import Study
 from utils import clock_text, span_text
+from wording import condition_name
 
 WIDTH = 100
 """Columns of the report."""

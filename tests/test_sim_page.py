@@ -42,7 +42,6 @@ from review import fills, funnel
 from review.page import page
 from review.page.data import GATE_KINDS, column, payload
 from review.page.library import KINDS_LISTED, library, quick
-from review.page.tables import condition_name
 from review.places import Unusable
 from review.study import Blind, Down, DownCause, MarkPoint, Seen, Study, read
 from rules import Rules
@@ -50,6 +49,7 @@ from tests.builders import SESSION, at
 from tests.made_day import BEGIN_S, END_S, Made
 from tests.test_sim_study import EASY, bought
 from utils import option_price, signed_percent
+from wording import condition_name
 
 ROOT = Path(__file__).parent.parent
 MEGABYTE = 1_000_000

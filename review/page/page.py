@@ -20,7 +20,6 @@ from review import fills, funnel
 from review.page.data import GATE_KINDS, payload
 from review.page.library import library
 from review.page.tables import (
-    condition_name,
     declined_section,
     funnel_section,
     gaps_section,
@@ -31,6 +30,7 @@ from review.page.tables import (
 from review.places import Unusable, check_own, claim
 from review.study import Study
 from utils import clock_text, minute_text, new_york, span_text
+from wording import condition_name
 
 HERE = Path(__file__).parent
 

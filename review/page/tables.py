@@ -14,23 +14,7 @@ from review import fills, funnel
 from review.page.data import evaluated_second, seconds_after_open
 from review.study import Study
 from utils import clock_text, option_price, signed_percent, span_text, strike_text
-
-NAMES = {
-    Condition.FIVE_MINUTE_VWAP: "5-minute VWAP",
-    Condition.ABOVE_VWAP: "Above VWAP",
-    Condition.VWAP_RISING: "VWAP rising",
-    Condition.VOLUME_SURGE: "Volume surge",
-    Condition.MOMENTUM: "Momentum",
-    Condition.RELATIVE_VOLUME: "Relative volume",
-    Condition.SPY_LAG: "lag",
-}
-"""The conditions' names as the README has them."""
-
-
-def condition_name(condition: Condition, benchmark: str) -> str:
-    """A condition's name in full."""
-    name = NAMES[condition]
-    return f"{benchmark} {name}".lstrip() if condition is Condition.SPY_LAG else name
+from wording import condition_name
 
 
 def condition_cell(condition: Condition, benchmark: str) -> str:

@@ -21,8 +21,9 @@ from typing import TypeAlias
 import utils
 from config import ConfigError
 from record.reader import Damage
+from review.derive import parse_sets, survey
 from review.places import Closed, Unusable, named
-from review.replay import parse_sets, replay_bars, replay_record, survey
+from review.replay import replay_bars, replay_record
 from review.verify import verify
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2

@@ -11,6 +11,7 @@ from typing import Any
 import utils
 from events import SECOND
 from review import funnel, what_if
+from review.answer import answer
 from review.funnel import Kind
 from review.study import Study
 from utils import clock_text, span_text
@@ -201,7 +202,7 @@ def as_json(study: Study, extra: Mapping[str, Any]) -> str:
     """The report as one object."""
     return json.dumps(
         {
-            "answer": funnel.answer(study),
+            "answer": answer(study),
             "session": study.session.date,
             "until": utils.utc_iso(study.end),
             "in_progress": not study.is_over,

@@ -13,8 +13,8 @@ from config import VERSION, ConfigError
 from events import Bar, Decision, Event, Quote
 from record.lines import Header
 from record.reader import Damage
+from review.derive import WRITTEN_BY, Start, Step, Survey, play, recorded_rules, survey
 from review.places import Closed, Found, Unusable, check_file, named
-from review.replay import WRITTEN_BY, Start, Step, Survey, play, recorded_rules, survey
 from review.screen import Progress
 from utils import clock_text
 

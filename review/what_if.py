@@ -18,8 +18,9 @@ import msgspec
 from config import ConfigError
 from record.folder import date_of
 from review import fills
-from review.funnel import dollars_text, signals
-from review.replay import Survey, recorded_rules
+from review.answer import dollars_text
+from review.derive import Survey, recorded_rules
+from review.funnel import signals
 from review.study import Study
 from utils import clock_text, option_price, signed_percent, strike_text
 

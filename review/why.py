@@ -21,11 +21,12 @@ from config import ConfigError
 from record.folder import SUFFIX
 from record.reader import Damage
 from review import funnel, moment, what_if
+from review.answer import answer
+from review.derive import parse_sets, survey
+from review.keeper import read
 from review.page import page
 from review.places import Closed, Unusable, find
-from review.replay import parse_sets, survey
 from review.report import WIDTH, as_json, entry_data, printable, report, wrapped
-from review.study import read
 from rules import seconds_of_day
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
@@ -114,7 +115,7 @@ def _run(options: argparse.Namespace, now: int) -> None:
     study = read(found.path, now=now, surveyed=record)
     extra: dict[str, Any] = {}
     lines: list[str] = [*wrapped(found.note)] if found.note else []
-    lines += [*wrapped(funnel.answer(study))]
+    lines += [*wrapped(answer(study))]
     if options.at is not None:
         shown = moment.show(study, moment.at_of(study, options.at))
         lines += ["", *shown.lines]
@@ -126,10 +127,10 @@ def _run(options: argparse.Namespace, now: int) -> None:
             counted = what_if.tally(found.path, other.rules.digest(), what_if.settings_text(sets))
         lines += ["", *what_if.lines(study, other, sets, counted)]
         if not other.trades.told:
-            lines += ["", *wrapped(f"Under that rule: {funnel.answer(other)}")]
+            lines += ["", *wrapped(f"Under that rule: {answer(other)}")]
         extra["what_if"] = {
             "settings": sets,
-            "answer": funnel.answer(other),
+            "answer": answer(other),
             "signals": len(funnel.signals(other)),
             "tried_so_far": None if counted is None else counted.settings,
             "entries": [entry_data(result) for result in what_if.results(other)],

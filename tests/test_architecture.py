@@ -160,9 +160,12 @@ REVIEW = {
     *(
         "__init__",
         "__main__",
+        "answer",
         "bars",
+        "derive",
         "fills",
         "funnel",
+        "keeper",
         "moment",
         "places",
         "replay",

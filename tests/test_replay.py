@@ -23,7 +23,7 @@ from events import SECOND, Bar, Closed, Condition, Decision, FeedCause, FeedLost
 from record.lines import Entry, Header
 from record.reader import Damage, Reader
 from review.__main__ import main
-from review.replay import Start, Step, play
+from review.derive import Start, Step, play
 from review.screen import Progress
 from review.trace import COLUMNS, TRACE_BEGINS
 from review.verify import Difference, check

@@ -39,11 +39,13 @@ from events import (
     Tick,
 )
 from review import fills, funnel
+from review.answer import answer
+from review.keeper import read
 from review.page import page
 from review.page.data import GATE_KINDS, column, payload
 from review.page.library import KINDS_LISTED, library, quick
 from review.places import Unusable
-from review.study import Blind, Down, DownCause, MarkPoint, Seen, Study, read
+from review.study import Blind, Down, DownCause, MarkPoint, Seen, Study
 from rules import Rules
 from tests.builders import SESSION, at
 from tests.made_day import BEGIN_S, END_S, Made
@@ -294,7 +296,7 @@ def test_what_a_record_says_is_text(made: Study, tmp_path: Path) -> None:
 
 def test_the_sentence_and_the_tables_say_what_the_study_says(made: Study, tmp_path: Path) -> None:
     text = written(made, tmp_path).read_text(encoding="utf-8")
-    assert f"<h1>{escape(funnel.answer(made), quote=True)}</h1>" in text
+    assert f"<h1>{escape(answer(made), quote=True)}</h1>" in text
     rows = Elements(text).rows
     steps = {step.name: step for step in funnel.funnel(made)}
     for name, shown in (

@@ -40,9 +40,10 @@ from events import (
 from record.lines import Entry
 from record.reader import Damage, Reader
 from review.funnel import Kind, failing, followed, funnel, misses
+from review.keeper import read
 from review.places import Unusable
 from review.replay import replay_record
-from review.study import DownCause, Seen, Study, read
+from review.study import DownCause, Seen, Study
 from rules import Rules
 from signals import BUY_FOLLOWS_S, EPISODE_GAP_S
 from tests.builders import SESSION, at, bar, chain, quote, row

@@ -28,9 +28,10 @@ from events import (
     Tick,
 )
 from review import moment, what_if
-from review.funnel import answer
+from review.answer import answer
+from review.keeper import read
 from review.report import report
-from review.study import Study, read
+from review.study import Study
 from review.why import main
 from tests.builders import EARLY_SESSION, SESSION, at, bar, chain, row
 from tests.made_day import BEGIN_S, END_S, Made

@@ -17,6 +17,7 @@ from typing import Any
 from config import VERSION
 from events import Condition
 from review import fills, funnel
+from review.answer import answer, dollars_text
 from review.page.data import GATE_KINDS, payload
 from review.page.library import library
 from review.page.tables import (
@@ -132,7 +133,7 @@ def _header(study: Study) -> str:
         notes.append(f"Its last line is torn ({study.torn} bytes).")
     notes += [f"{text[0].upper()}{text[1:]}." for text in study.odd]
     return (
-        f'<header><p class="quiet">{escape(" ".join(notes))}</p><h1>{escape(funnel.answer(study))}</h1>'
+        f'<header><p class="quiet">{escape(" ".join(notes))}</p><h1>{escape(answer(study))}</h1>'
         f'{_facts(study)}<p class="failed" id="failed" role="alert" hidden></p>'
         '<noscript><p class="failed">The charts need JavaScript; the tables below do not.</p></noscript></header>'
     )
@@ -155,7 +156,7 @@ def _facts(study: Study) -> str:
                 ("Entries", f"{len(told)}", _entries_text(study)),
                 (
                     "Result, ask to bid",
-                    funnel.dollars_text(sum(dollars)) if dollars else fills.MISSING,
+                    dollars_text(sum(dollars)) if dollars else fills.MISSING,
                     "one contract each" if dollars else "no closed trade",
                 ),
                 ("Blind", span_text(blind), _times(len(study.blind))),

@@ -11,6 +11,7 @@ from html import escape
 import alerts
 from events import Condition
 from review import fills, funnel
+from review.answer import dollars_text
 from review.page.data import evaluated_second, seconds_after_open
 from review.study import Study
 from utils import clock_text, option_price, signed_percent, span_text, strike_text
@@ -151,7 +152,7 @@ def _trade_cells(study: Study, trade: fills.Trade) -> tuple[str, ...]:
         f"{moment(study, closed_at)}<small>{option_price(closed.mark)}</small>",
         result(trade.told_percent),
         result(trade.crossed_percent),
-        "n/a" if dollars is None else funnel.dollars_text(dollars),
+        "n/a" if dollars is None else dollars_text(dollars),
         option_price(closed.peak),
         span_text(closed_at - trade.opened_at),
         escape(alerts.reason_text(closed, study.rules_at(closed_at))),

@@ -176,7 +176,7 @@ class Start(NamedTuple):
     digest: str
 
 
-class Step(NamedTuple):
+class Handled(NamedTuple):
     """A fact that the engine has handled: the record's line, and what was decided and evaluated now."""
 
     number: int
@@ -185,7 +185,7 @@ class Step(NamedTuple):
     evaluation: Evaluation | None
 
 
-def play(path: Path, sets: Mapping[str, str] | None = None) -> Iterator[Start | Step]:
+def play(path: Path, sets: Mapping[str, str] | None = None) -> Iterator[Start | Handled]:
     """Every line of a surveyed record through engines, as the live program did: a new one at each header.
 
     Raises ConfigError for rules that cannot be, and Damage for a fact whose numbers nobody can reckon with: the live
@@ -217,4 +217,4 @@ def play(path: Path, sets: Mapping[str, str] | None = None) -> Iterator[Start | 
         if made:
             decided[line.number] = made
         last = line
-        yield Step(number, line, made, engine.evaluation if engine.evaluation is not before else None)
+        yield Handled(number, line, made, engine.evaluation if engine.evaluation is not before else None)

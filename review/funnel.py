@@ -23,7 +23,7 @@ BEFORE_CONDITIONS = (DeclineReason.BLIND, DeclineReason.WARM_UP)
 PERCENT = 100.0
 
 
-class Kind(StrEnum):
+class RowKind(StrEnum):
     """What a row of the funnel asks."""
 
     SECOND = "second"
@@ -39,7 +39,7 @@ class Row(NamedTuple):
     declined for), or what came of it. ``is_left_out``: the rules do without this condition.
     """
 
-    kind: Kind
+    kind: RowKind
     name: str
     left: int
     before: int
@@ -91,24 +91,24 @@ def funnel(study: Study) -> list[Row]:
     """
     left: Sequence[Seen] = study.seen
     rows = [
-        (Kind.SECOND, "session", study.seconds),
-        (Kind.SECOND, "with a bar", study.bar_seconds),
-        (Kind.SECOND, "evaluated", len(left)),
+        (RowKind.SECOND, "session", study.seconds),
+        (RowKind.SECOND, "with a bar", study.bar_seconds),
+        (RowKind.SECOND, "evaluated", len(left)),
     ]
     for name, gate in (("not blind", DeclineReason.BLIND), ("warm", DeclineReason.WARM_UP)):
         left = [row for row in left if row.evaluation.gate is not gate]
-        rows.append((Kind.SECOND, name, len(left)))
+        rows.append((RowKind.SECOND, name, len(left)))
     left_out: set[str] = set()
     for index, condition in enumerate(Condition):
         if left and all(row.evaluation.passes[index] is None for row in left):
             left_out.add(condition.value)
         left = [row for row in left if row.evaluation.passes[index] is not False]
-        rows.append((Kind.CONDITION, condition.value, len(left)))
+        rows.append((RowKind.CONDITION, condition.value, len(left)))
     for gate in DeclineReason:
         if gate not in BEFORE_CONDITIONS:
             left = [row for row in left if stopped_by(row) is not gate]
-            rows.append((Kind.GATE, gate.value, len(left)))
-    rows.append((Kind.RESULT, "fired", sum(row.is_fired for row in left)))
+            rows.append((RowKind.GATE, gate.value, len(left)))
+    rows.append((RowKind.RESULT, "fired", sum(row.is_fired for row in left)))
     before = [rows[0][2], *(count for _, _, count in rows)]
     return [
         Row(kind, name, count, earlier, before[0], name in left_out)

@@ -28,7 +28,7 @@ from events import (
     Withdrawn,
 )
 from review import fills
-from review.derive import Start, Step, Survey, play, survey
+from review.derive import Handled, Start, Survey, play, survey
 from review.screen import Progress
 from review.study import Blind, Down, DownCause, Held, MarkPoint, Seen, Study
 from review.trace import decision_name
@@ -94,7 +94,7 @@ def read(
     try:
         for item in play(path, sets):
             progress.tell(item.number)
-            if isinstance(item, Step):
+            if isinstance(item, Handled):
                 assert keeper is not None, "a record begins with a header"
                 keeper.step(item)
             else:
@@ -156,7 +156,7 @@ class _Keeper:
         if start < end:
             self.study.down.append(Down(start, end, cause))
 
-    def step(self, item: Step) -> None:
+    def step(self, item: Handled) -> None:
         """A fact was handled."""
         now, event, made = item.entry.now, item.entry.event, item.decisions
         study = self.study

@@ -230,7 +230,7 @@ def _ahead_heading(study: Study, end: int) -> str:
     return f"What followed until {clock_text(study.end)}, where the record ends so far:"
 
 
-class Move(NamedTuple):
+class PriceMove(NamedTuple):
     """The price at a second against that of an earlier one."""
 
     at: int
@@ -243,11 +243,11 @@ class Move(NamedTuple):
         return share(self.price - self.base, self.base)
 
 
-def _move(move: Move) -> str:
+def _move(move: PriceMove) -> str:
     return f"{signed_percent(move.percent, 2)} ({share_price(move.price)} at {clock_text(move.at)})"
 
 
-def _extremes(study: Study, at: int) -> tuple[Move | None, Move | None]:
+def _extremes(study: Study, at: int) -> tuple[PriceMove | None, PriceMove | None]:
     """The highest and the lowest close of the next minutes, against the last one up to ``at``."""
     first = min(max(0, study.index_of(at) + 1), len(study.closes))
     base = next((close for close in reversed(study.closes[:first]) if close is not None), None)
@@ -258,5 +258,5 @@ def _extremes(study: Study, at: int) -> tuple[Move | None, Move | None]:
     ]
     if base is None or not ahead:
         return None, None
-    moves = [Move(study.session.open + index * SECOND, close, base) for close, index in ahead]
+    moves = [PriceMove(study.session.open + index * SECOND, close, base) for close, index in ahead]
     return max(moves, key=lambda move: move.price), min(moves, key=lambda move: move.price)

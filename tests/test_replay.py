@@ -23,7 +23,7 @@ from events import SECOND, Bar, Closed, Condition, Decision, FeedCause, FeedLost
 from record.lines import Entry, Header
 from record.reader import Damage, Reader
 from review.__main__ import main
-from review.derive import Start, Step, play
+from review.derive import Handled, Start, play
 from review.screen import Progress
 from review.trace import COLUMNS, TRACE_BEGINS
 from review.verify import Difference, check
@@ -59,7 +59,7 @@ def recorded(path: Path) -> list[tuple[Decision, ...]]:
 
 def derived(path: Path, sets: dict[str, str] | None = None) -> list[tuple[Decision, ...]]:
     """The same, decided again."""
-    return [tuple(item.decisions) for item in play(path, sets) if isinstance(item, Step)]
+    return [tuple(item.decisions) for item in play(path, sets) if isinstance(item, Handled)]
 
 
 def rewritten(path: Path, folder: Path, edit: Edit, *, seal: bool) -> Path:
@@ -275,7 +275,7 @@ def test_the_trace_has_every_evaluation_to_the_last_bit(made: Made, tmp_path: Pa
     names, *rows = csv.reader(io.StringIO(text))
     assert tuple(names) == COLUMNS
     assert len(set(names)) == len(names)
-    steps = [item for item in play(made.path) if isinstance(item, Step) and item.evaluation is not None]
+    steps = [item for item in play(made.path) if isinstance(item, Handled) and item.evaluation is not None]
     assert len(rows) == len(steps) > 200
     first = len(COLUMNS) - len(Condition) - 2
     for row, step in zip(rows, steps, strict=True):

@@ -39,7 +39,7 @@ from events import (
 )
 from record.lines import Entry
 from record.reader import Damage, Reader
-from review.funnel import Kind, failing, followed, funnel, misses
+from review.funnel import RowKind, failing, followed, funnel, misses
 from review.keeper import read
 from review.places import Unusable
 from review.replay import replay_record
@@ -569,5 +569,5 @@ def test_the_shares_of_the_funnel(tmp_path: Path) -> None:
     assert rows["volume_surge"].of_before == pytest.approx(200 / 3)
     assert rows["volume_surge"].of_all == pytest.approx(0.2)
     assert rows["session"].left == 1_000 and rows["session"].of_before == 100
-    assert (rows["cooldown"].kind, rows["cooldown"].lost, rows["cooldown"].left) == (Kind.GATE, 2, 0)
+    assert (rows["cooldown"].kind, rows["cooldown"].lost, rows["cooldown"].left) == (RowKind.GATE, 2, 0)
     assert (rows["fired"].left, rows["fired"].of_before) == (0, 0.0)

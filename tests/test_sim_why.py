@@ -539,27 +539,27 @@ def test_an_entry_that_only_polls_priced_is_said(tmp_path: Path) -> None:
 def test_a_count_that_cannot_be_kept_is_no_error(tmp_path: Path) -> None:
     record = tmp_path / "2025-10-02.jsonl.gz"
     assert what_if.tried_path(record).name == "2025-10-02.tried.json"
-    assert what_if.tally(record, "aa", "A=1") == (1, "")
-    assert what_if.tally(record, "bb", "B=1") == (2, "")
+    assert what_if.count_trial(record, "aa", "A=1") == (1, "")
+    assert what_if.count_trial(record, "bb", "B=1") == (2, "")
     assert not list(tmp_path.glob("*.part"))
     for other in ("{", '{"letters": 3}', "[" * 2_000_000, "\ud800".encode("utf-8", "surrogatepass")):
         data = other if isinstance(other, bytes) else other.encode()
         what_if.tried_path(record).write_bytes(data)
-        settings, fault = what_if.tally(record, "cc", "C=1")
+        settings, fault = what_if.count_trial(record, "cc", "C=1")
         assert settings == 1 and "is damaged, or not a count: this one is not kept" in fault
         assert what_if.tried_path(record).read_bytes() == data
     what_if.tried_path(record).unlink()
     os.mkfifo(what_if.tried_path(record))
-    assert what_if.tally(record, "cc", "C=1")[0] == 1
+    assert what_if.count_trial(record, "cc", "C=1")[0] == 1
     folder = tmp_path / "2025-10-03.tried.json"
     folder.mkdir()
-    settings, fault = what_if.tally(tmp_path / "2025-10-03.jsonl", "aa", "A=1")
+    settings, fault = what_if.count_trial(tmp_path / "2025-10-03.jsonl", "aa", "A=1")
     assert settings == 1 and "cannot be read (Is a directory)" in fault
     (tmp_path / "2025-10-06.tried.json").symlink_to(what_if.tried_path(record))
-    settings, fault = what_if.tally(tmp_path / "2025-10-06.jsonl", "aa", "A=1")
+    settings, fault = what_if.count_trial(tmp_path / "2025-10-06.jsonl", "aa", "A=1")
     assert settings == 1 and "cannot be read" in fault
     long = tmp_path / ("x" * 240 + ".jsonl")  # its part's name is too long for the disk
-    settings, fault = what_if.tally(long, "aa", "A=1")
+    settings, fault = what_if.count_trial(long, "aa", "A=1")
     assert settings == 1 and "cannot be written (File name too long): this one is not kept" in fault
 
 

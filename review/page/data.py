@@ -49,7 +49,7 @@ ARRAYS = {"f4": "f", "u4": "I", "u2": "H", "u1": "B"}
 MILLISECOND = SECOND // 1_000
 
 
-class Gate(NamedTuple):
+class Obstacle(NamedTuple):
     """What stood in the way at an evaluation; neither, when nothing did."""
 
     reason: DeclineReason | None
@@ -90,7 +90,7 @@ def evaluated_second(study: Study, at: int) -> int:
 def payload(study: Study, misses: Sequence[funnel.Miss]) -> dict[str, Any]:
     """Everything that the page's script needs, as JSON can hold it."""
     opening, rules = study.session.open, study.rules
-    gates = list(dict.fromkeys([Gate(None, None), *map(gate_of, study.seen)]))
+    gates = list(dict.fromkeys([Obstacle(None, None), *map(gate_of, study.seen)]))
     markers = _markers(study, misses)
     return {
         "symbol": rules.symbol,
@@ -116,13 +116,15 @@ def payload(study: Study, misses: Sequence[funnel.Miss]) -> dict[str, Any]:
     }
 
 
-def gate_of(seen: Seen) -> Gate:
+def gate_of(seen: Seen) -> Obstacle:
     """What stood in the way at an evaluation: its gate, else what a contract was declined for."""
     evaluation = seen.evaluation
-    return Gate(funnel.stopped_by(seen), evaluation.hold if evaluation.gate is DeclineReason.HELD else None)
+    return Obstacle(
+        funnel.stopped_by(seen), evaluation.hold if evaluation.gate is DeclineReason.HELD else None
+    )
 
 
-def _rows(study: Study, gates: Sequence[Gate]) -> dict[str, dict[str, str]]:
+def _rows(study: Study, gates: Sequence[Obstacle]) -> dict[str, dict[str, str]]:
     evaluations = [seen.evaluation for seen in study.seen]
     places = {gate: place for place, gate in enumerate(gates)}
 

@@ -177,6 +177,17 @@ def _times(count: int) -> str:
     return "never" if not count else "once" if count == 1 else f"{count} times"
 
 
+SESSION_TOOLS = (
+    '<p class="note">Point at the chart, or touch it, to read a second; the arrow keys step. To look closer, '
+    "drag with a mouse or use the buttons. All times are New York's.</p>"
+    '<div class="tools" role="group" aria-label="What the chart shows">'
+    '<button type="button" id="whole" aria-pressed="true">Whole day</button>'
+    '<button type="button" id="closer">Closer</button><button type="button" id="wider">Wider</button>'
+    '<button type="button" id="earlier" aria-label="Earlier">←</button><button type="button" id="later" aria-label="Later">→</button></div>'
+)
+"""How to read the session's charts, and the buttons above them."""
+
+
 def _session_section(study: Study, missed: Sequence[funnel.Miss]) -> str:
     symbol = study.rules.symbol
     prices = [seen.evaluation.price for seen in study.seen]
@@ -195,13 +206,8 @@ def _session_section(study: Study, missed: Sequence[funnel.Miss]) -> str:
     )
     return (
         '<section id="session"><h2>The session, second by second</h2>'
-        '<p class="note">Point at the chart, or touch it, to read a second; the arrow keys step. To look closer, '
-        "drag with a mouse or use the buttons. All times are New York's.</p>"
-        '<div class="tools" role="group" aria-label="What the chart shows">'
-        '<button type="button" id="whole" aria-pressed="true">Whole day</button>'
-        '<button type="button" id="closer">Closer</button><button type="button" id="wider">Wider</button>'
-        '<button type="button" id="earlier" aria-label="Earlier">←</button><button type="button" id="later" aria-label="Later">→</button></div>'
-        f'<div class="reading"><div class="line" id="reading-line"></div><div class="said" id="reading-note"></div><div class="cells" id="reading-cells">{cells}</div></div>'
+        + SESSION_TOOLS
+        + f'<div class="reading"><div class="line" id="reading-line"></div><div class="said" id="reading-note"></div><div class="cells" id="reading-cells">{cells}</div></div>'
         + key(
             ("rule", "price", symbol),
             ("rule", "short", "VWAP 1 min"),

@@ -209,7 +209,7 @@ LEAST_BAR_PERCENT = 0.5
 def funnel_section(study: Study) -> str:
     """The funnel, and how often each condition failed."""
     steps = funnel.funnel(study)
-    idle = [step.name for step in steps if step.kind is funnel.Kind.GATE and not step.lost]
+    idle = [step.name for step in steps if step.kind is funnel.RowKind.GATE and not step.lost]
     numbers = (1, 2, 3)
     shown = table(
         "Each row counts what is left of the row before; its bar is that share",
@@ -223,9 +223,9 @@ def funnel_section(study: Study) -> str:
 
 def _funnel_cells(study: Study, step: funnel.Row) -> tuple[str, ...]:
     name = escape(ROW_NAMES.get(step.name, step.name))
-    if step.kind is funnel.Kind.CONDITION:
+    if step.kind is funnel.RowKind.CONDITION:
         name = condition_cell(Condition(step.name), study.rules.benchmark)
-    elif step.kind is funnel.Kind.GATE:
+    elif step.kind is funnel.RowKind.GATE:
         name = f"not stopped by {name}"
     left_out = " (left out)" * step.is_left_out
     width = max(step.of_before, LEAST_BAR_PERCENT) if step.left else 0.0

@@ -22,9 +22,9 @@ from events import SECOND
 from record.folder import record_path
 from review.places import Unusable, find
 from sim import demo
+from tests.environment import DIAGNOSE, LOOPBACK, MAIN, bare, run
 from tests.made_record import written
 from tests.test_config import KEYS
-from tests.test_environment import DIAGNOSE, LOOPBACK, MAIN, bare, run
 
 __all__ = ["bare"]  # a fixture that every test here uses, too
 

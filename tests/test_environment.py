@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 import config
 import entry
 from tests.environment import DIAGNOSE, GARBAGE, LOOPBACK, MAIN, ROOT, bare, run
+from tests.review.records import record_in
 from tests.test_config import KEYS
-from tests.test_sim_places import record_in
 
 __all__ = ["bare"]  # a fixture that every test here uses, too
 

@@ -30,20 +30,11 @@ from rules import Rules
 from tests.builders import SESSION, at
 from tests.made_day import Made
 from tests.made_record import resealed
+from tests.review.records import record_in
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 NOW = SESSION.close + 3_600 * SECOND
 TRACE = ",".join(COLUMNS) + "\n"
-
-
-def record_in(folder: Path, name: str = "2025-10-02.jsonl") -> Path:
-    """A small good record: three seconds of the made day."""
-    story = Made(folder / "sessions" / name)
-    story.start(SESSION.open)
-    for second in range(1, 4):
-        story.tell(at(second), Tick())
-    story.journal.close()
-    return story.path
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
-"""The command line of the checks: is everything there that the worker needs, and if not, what to do.
+"""The command line of the checks: reports what the worker lacks, and what to do about it.
 
-``why`` as the first word is another command: why there was no alert. Where packages are missing or Python is too old
-this still starts, to report it: what it loads before it can report is read by Python 3.8 and needs no package.
+``why`` as the first word is another command, which explains why there was no alert. The checks start even without
+packages or with an old Python, to report that: Python 3.8 can read everything that is loaded until then.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from checks.installation import check_modules, check_python, check_requirements
 from checks.report import TerminalDisplay, fails, report_json, report_text
 
 import_error: Exception | None = None
-"""Why the rest of the program cannot be loaded; None when it can. `main` reports it."""
+"""Why the rest of the program cannot be loaded; None if it can. `main` reports it."""
 try:
     from checks.questions import Asked
     from checks.vendors import check_network
@@ -76,7 +76,7 @@ only while no copy runs on DATA_DIR and, from 10 minutes before a session to its
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """The command line. Ends the process with 2 for one that is wrong."""
+    """Parses the command line. Ends the process with status 2 if it is wrong."""
     parser = argparse.ArgumentParser(
         prog="diagnose.py",
         description="Check settings, packages, calendar, market data and push before the worker runs.",
@@ -103,9 +103,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def main(arguments: Sequence[str] | None = None, clock: Clock | None = None) -> int:
-    """Run the checks, print the report, return the exit status. ``why`` as the first word is another command.
+    """Runs the checks, prints the report, returns the exit status. ``why`` as the first word is another command.
 
-    ``clock`` is what the checks go by (None: the machine's).
+    ``clock`` gives the time (None: the machine's).
     """
     words = sys.argv[1:] if arguments is None else list(arguments)
     if words[:1] == ["why"]:
@@ -125,7 +125,7 @@ def main(arguments: Sequence[str] | None = None, clock: Clock | None = None) -> 
 
 
 def _why(arguments: Sequence[str]) -> int:
-    """Why there was no alert, from a session's record: a report that the worker does without."""
+    """Runs ``why``, which explains from a session's record why there was no alert."""
     try:
         why = importlib.import_module("review.why")  # only here: the worker runs without review/
     except ImportError as error:
@@ -136,14 +136,14 @@ def _why(arguments: Sequence[str]) -> int:
 
 
 def _report(checks: Sequence[Check], options: argparse.Namespace) -> str:
-    """The report as it may be printed: what vendors, files and variables say steers no terminal."""
+    """Returns the report, with everything escaped by which a vendor, a file or a variable could steer a terminal."""
     report = report_json(checks) if options.json else report_text(checks)
-    # Where the program cannot be loaded, every text is our own.
+    # If the program cannot be loaded, every text is our own.
     return utils.printable(report, as_json=options.json) if import_error is None else report
 
 
 def _check_installation(options: argparse.Namespace) -> list[Check]:
-    """Python, packages and modules. Stops at the first that fails: the later ones would only repeat it."""
+    """Checks Python, packages and modules. Stops at the first failing layer: later ones would only repeat it."""
     checks = [check_python()]
     if not fails(checks):
         checks += check_requirements(options.verbose or options.json)
@@ -153,7 +153,7 @@ def _check_installation(options: argparse.Namespace) -> list[Check]:
 
 
 def _settings() -> tuple[Settings | None, dict[str, str], list[str]]:
-    """The settings (None when they are bad), their sources, and every fault, the machine's own variables' included."""
+    """Returns the settings (None if they are invalid), their sources, and every fault, the machine's own variables included."""
     settings: Settings | None = None
     sources: dict[str, str] = {}
     faults: list[str] = []
@@ -168,7 +168,7 @@ def _settings() -> tuple[Settings | None, dict[str, str], list[str]]:
 
 
 def _fault_lines(settings: Settings | None, faults: Sequence[str]) -> list[Check]:
-    """One line for each fault. The remedy is said once, with the last, unless a fault has said it itself."""
+    """Returns one line for each fault. The last one carries the remedy, unless a fault names it itself."""
     is_said = settings is not None or any(".env.example" in fault for fault in faults)
     do = "" if is_said else "see .env.example and the README's table of settings"
     *others, last = faults
@@ -181,8 +181,8 @@ def _fault_lines(settings: Settings | None, faults: Sequence[str]) -> list[Check
 def _check_program(
     settings: Settings, sources: Mapping[str, str], options: argparse.Namespace, clock: Clock
 ) -> list[Check]:
-    """What needs settings: themselves, places, calendar, and the vendors."""
-    # What the edges log is in the lines already. What crashes goes to standard error, without secrets.
+    """Runs the checks that need settings. A fault of their own becomes a failing line."""
+    # The lines already hold what the edges log. Only a crash goes to standard error, without secrets.
     logger.setup(
         level="CRITICAL",
         log_format="console",
@@ -210,7 +210,7 @@ def _check_program(
 def _groups(
     settings: Settings, sources: Mapping[str, str], options: argparse.Namespace, clock: Clock
 ) -> Iterator[list[Check]]:
-    """The checks, group by group, so that what was found before a fault is kept."""
+    """Yields the checks group by group, so that a fault in one keeps the lines before it."""
     yield check_settings(settings, sources, verbose=options.verbose or options.json)
     yield check_oddities(settings, os.environ)
     yield doubted("Machine", machine.doubts())
@@ -220,7 +220,7 @@ def _groups(
     try:
         calendar = check_calendar(settings, clock.now())
     except (LookupError, OverflowError, ValueError, OSError) as error:
-        # No calendar reaches as far as this clock: nobody needs to be asked before it is set.
+        # No calendar reaches as far as this clock: asking the vendors is useless until it is set.
         text = f"no session near this machine's time ({error})"
         yield [Check("Calendar", Severity.FAIL, text, "set this machine's clock (NTP)")]
         return
@@ -233,7 +233,7 @@ def _groups(
 
 
 def what_to_ask(options: argparse.Namespace, *, is_running: bool, now: int) -> Asked:
-    """What the vendors are asked. A socket of ours would take the account's only connection from a running copy."""
+    """Decides what to ask the vendors: a socket of ours takes the account's only connection from a running copy."""
     if is_running:
         why = "because a copy is running on DATA_DIR and would lose its connection"
         return Asked(no_sockets=why, do="its log says whether bars come", send_test=options.send_test)
@@ -245,7 +245,7 @@ def what_to_ask(options: argparse.Namespace, *, is_running: bool, now: int) -> A
 
 
 async def _ask(settings: Settings, clock: Clock, asked: Asked) -> list[Check]:
-    """Ask the vendors. A name server that does not answer holds the end up no longer than anybody else."""
+    """Asks the vendors. The executor keeps a silent name server from delaying the end."""
     asyncio.get_running_loop().set_default_executor(entry.threads())
     return await check_network(settings, clock, asked, display=TerminalDisplay(sys.stderr))
 

@@ -1,8 +1,8 @@
 """Writes the log, to the console and to a rotated file, in the same words.
 
 Every line passes one place, `_Output`, which replaces each secret with ``***`` as the last step before writing.
-A log that cannot be written never stops the program: it may cost lines, not alerts. The file is over 400 lines because
-set-up, rendering and both outputs are one way that nothing may enter or leave halfway.
+A log that cannot be written never stops the program: it may cost lines, not alerts. The file is over 400 lines: set-up,
+rendering and the two outputs share one handler and its lock.
 """
 
 from __future__ import annotations

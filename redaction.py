@@ -9,22 +9,22 @@ from collections.abc import Callable, Iterator, Sequence
 from urllib.parse import quote, quote_plus, unquote, urlsplit
 
 MASK = "***"
-"""What stands in the log where a secret was."""
+"""Replaces a secret."""
 
 SECRET_PART_LENGTH = 12
-"""Parts of a secret address (a path segment, a query value) from this length on are secrets themselves."""
+"""Parts of a secret address (a path segment, a query value) of at least this length are secrets too."""
 
 BASE64_LENGTH = 8
-"""Shortest run of base64 that is looked for: shorter ones occur by chance."""
+"""The shortest run of base64 to search for: shorter ones occur by chance."""
 
 WORD_LENGTH = 6
-"""A shorter secret, which only a test or a slip has, is hidden where it stands alone: ``k`` stands in every word."""
+"""A shorter secret (a test's, or a mistake) is hidden only as a whole word: ``k`` is part of many words."""
 
 RUN_LENGTH = 10
-"""Characters of a secret in a row that are hidden: what a cut or a line break leaves of a key is a part of it."""
+"""Any run of so many characters of a secret is hidden: a cut or a line break may leave just a part of a key."""
 
 ENCODINGS_DEEP = 3
-"""How often a text is decoded in search of a secret: a proxy may encode an address that was encoded before."""
+"""A text is decoded so many times in search of a secret: a proxy may encode an encoded address again."""
 
 _KEY_IN_URL = re.compile(r"(?i)(\bapi_?key=|\btoken=|\bbearer\s+)[^\s&\"'<>]+")
 
@@ -34,11 +34,11 @@ _ESCAPE = re.compile(r"\\{1,8}(?:x([0-9A-Fa-f]{2})|u([0-9A-Fa-f]{4}))")
 
 
 def redactor(secrets: Sequence[str]) -> Callable[[str], str]:
-    """A function that replaces each secret, in the spellings that logs show, with ``***``.
+    """Returns a function that replaces each secret, in every spelling that a log may show, with ``***``.
 
-    Besides the plain text: percent-encoded in whatever mixture, escaped as in JSON, and base64 at any offset; of an
-    address also the parts that make it secret. Of each, a part of ``RUN_LENGTH`` characters is hidden as well: a text
-    may have been cut. What follows ``apiKey=``, ``token=`` or ``Bearer`` is replaced whoever's it is.
+    It finds plain text, any mixture of percent-encoding, JSON escapes, base64 at any offset, and the secret parts of an
+    address. It also hides parts of ``RUN_LENGTH`` characters, as a text may have been cut, and whatever follows
+    ``apiKey=``, ``token=`` or ``Bearer``.
     """
     parts = {part for secret in secrets for part in _parts(secret)}
     spellings = {form for part in parts for form in _spellings(part)}
@@ -57,7 +57,7 @@ def redactor(secrets: Sequence[str]) -> Callable[[str], str]:
 
 
 def _pattern(spelling: str) -> str:
-    """A pattern that finds a spelling of a secret; a short one as a word of its own."""
+    """Returns a pattern for a spelling of a secret; a short one matches only as a whole word."""
     found = re.escape(spelling)
     return found if len(spelling) >= WORD_LENGTH else rf"(?<![A-Za-z0-9]){found}(?![A-Za-z0-9])"
 
@@ -67,7 +67,7 @@ def _runs(text: str) -> Iterator[str]:
 
 
 def _without_runs(text: str, runs: frozenset[str]) -> str:
-    """``text`` with every stretch that is made of ``runs`` masked."""
+    """Returns ``text`` with every stretch of ``runs`` masked."""
     found = [start for start, run in enumerate(_runs(text)) if run in runs]
     if not found:
         return text
@@ -81,7 +81,7 @@ def _without_runs(text: str, runs: frozenset[str]) -> str:
 
 
 def _holds(word: str, runs: frozenset[str]) -> bool:
-    """Whether a word that is percent-encoded, or escaped with backslashes, holds one of ``runs``."""
+    """Returns whether a percent-encoded or backslash-escaped word holds one of ``runs``."""
     for _ in range(ENCODINGS_DEEP if "%" in word or "\\" in word else 0):
         word = _ESCAPE.sub(lambda escape: chr(int(escape[1] or escape[2], 16)), unquote(word))
         if any(run in runs for run in _runs(word)):
@@ -99,11 +99,11 @@ def _parts(secret: str) -> Iterator[str]:
         address = urlsplit(secret)
         host, password = address.hostname, address.password
     except ValueError:
-        return  # no address by which anything could be asked
+        return  # no valid address
     if password:
         yield from {password, unquote(password)}
     whole = address.path + (f"?{address.query}" if address.query else "")
-    # Several addresses may stand in one setting, with commas or blanks between them.
+    # One setting may hold several addresses, separated by commas or blanks.
     words = re.split(r"[/?&=:@\s,]", secret.split("://", 1)[1])
     for part in (secret.rstrip("/"), whole, address.path, *words):
         if len(part) >= SECRET_PART_LENGTH and part != host:
@@ -119,7 +119,7 @@ def _spellings(secret: str) -> Iterator[str]:
         yield re.sub(r"%[0-9A-F]{2}", lambda escape: escape[0].lower(), encoded)
     raw = secret.encode()
     for offset, spoilt in ((0, 0), (1, 2), (2, 3)):
-        # Three bytes make four letters: those that share bits with a neighbour differ with it and are left out.
+        # Three bytes make four letters. Leave out letters that share bits with a neighbouring byte: they vary with it.
         padded = bytes(offset) + raw
         whole = len(padded) // 3 * 4
         for encode in (base64.b64encode, base64.urlsafe_b64encode):

@@ -1,7 +1,6 @@
-"""Every sentence about a condition, a gate, a decline or a decision, as log, report and page show it.
+"""Words every condition, gate, decline and decision, once, for log, report and page.
 
-It words what others have decided, and decides nothing. The texts of pushes are in `alerts`. A condition has one row,
-in `CONDITIONS`.
+It decides nothing. The texts of pushes are in `alerts`. A condition has exactly one row, in `CONDITIONS`.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ from rules import Rules
 
 
 class Wording(NamedTuple):
-    """Every text about one condition. In names, ``{benchmark}`` and ``{vwap}`` stand for what they are then."""
+    """Every text about one condition. Names may hold the placeholders ``{benchmark}`` and ``{vwap}``."""
 
     name: str
     """Its name in full, as the README has it."""
@@ -47,18 +46,18 @@ class Wording(NamedTuple):
     undefined: Callable[[Evaluation, str], str]
     """Why it has no value."""
     logged: Callable[[Evaluation, str], str | None] = lambda evaluation, benchmark: None
-    """What the log's line says of its value; None for nothing."""
+    """Its value in the log's line; None if the line shows none."""
     limit: Callable[[Rules], str] = lambda rules: ""
-    """What its value is compared with, where that is a setting; else empty."""
+    """The setting that its value is compared with; empty if there is none."""
     is_bare: bool = False
-    """The log's line shows its value in place of whether it is met, and always."""
+    """If True, the log's line shows the value instead of whether it is met, even if the rules leave it out."""
 
 
 def lag_text(evaluation: Evaluation, benchmark: str) -> str:
-    """By how much the benchmark's change exceeds the symbol's, in percentage points, or what is missing for it.
+    """Returns by how much the benchmark's change exceeds the symbol's, in percentage points, or which part is missing.
 
-    ``no SPY``: its newest close is missing or too old. ``no SPY base``: it comes, and its close at the start of the
-    span is missing, as in the first minutes of a session.
+    ``no SPY``: its newest close is missing or too old. ``no SPY base``: its close at the start of the span is missing, as in
+    the first minutes of a session.
     """
     change, benchmark_change = evaluation.roc5, evaluation.benchmark_roc5
     if benchmark_change is None:
@@ -106,7 +105,7 @@ def _five_minute_value(evaluation: Evaluation, _: Rules) -> str:
 
 
 def _five_minute_missed(missed: Shortfall, _: str) -> str:
-    if not missed.threshold:  # it is the rise that lacked, whose threshold is 0
+    if not missed.threshold:  # a threshold of 0 is that of the rise
         return f"5m VWAP {_rise_missed(missed)}"
     return _price_missed(missed, "5m VWAP")
 
@@ -117,7 +116,7 @@ def _rising_value(evaluation: Evaluation, _: Rules) -> str:
 
 
 def _rising_missed(missed: Shortfall, _: str) -> str:
-    if not missed.threshold:  # it has not fallen, and it has not risen
+    if not missed.threshold:  # a threshold of 0 is that of the rise
         return f"VWAP {_rise_missed(missed)}"
     value, threshold = missed.value, missed.threshold
     return f"VWAP rising for {value:.0f} s, needed {threshold:.0f} s: {_distance(missed):.0f} s short"
@@ -221,23 +220,23 @@ CONDITIONS: Mapping[Condition, Wording] = {
 
 
 def condition_name(condition: Condition, benchmark: str) -> str:
-    """A condition's name in full."""
+    """Returns a condition's name in full."""
     return CONDITIONS[condition].name.format(benchmark=benchmark).lstrip()
 
 
 def short_name(condition: Condition, benchmark: str) -> str:
-    """A condition's name on a chart."""
+    """Returns a condition's name on a chart."""
     return CONDITIONS[condition].short.format(benchmark=benchmark).lstrip()
 
 
 def label(condition: Condition, evaluation: Evaluation, benchmark: str) -> str:
-    """A condition's name in the log's line."""
+    """Returns a condition's name in the log's line."""
     vwap = utils.share_price(evaluation.vwap_1m)
     return CONDITIONS[condition].label.format(benchmark=benchmark, vwap=vwap)
 
 
 def conditions_line(evaluation: Evaluation, benchmark: str = "SPY") -> str:
-    """The second line of every minute: what is met, with the values. Conditions that are left out are left out."""
+    """Returns the second line of every minute: which conditions are met, with values. Skips those that the rules leave out."""
     passes = dict(zip(Condition, evaluation.passes, strict=True))
     parts: list[str] = []
     for condition, words in CONDITIONS.items():
@@ -250,17 +249,17 @@ def conditions_line(evaluation: Evaluation, benchmark: str = "SPY") -> str:
 
 
 def miss_text(missed: Shortfall, benchmark: str = "SPY") -> str:
-    """What a condition that alone failed had, what it needed, and the distance in its own unit."""
+    """Returns what a condition that alone failed had, what it needed, and the distance in its own unit."""
     return CONDITIONS[missed.condition].missed(missed, benchmark)
 
 
 def undefined_text(condition: Condition, evaluation: Evaluation, benchmark: str) -> str:
-    """Why a condition has no value."""
+    """Returns why a condition has no value."""
     return CONDITIONS[condition].undefined(evaluation, benchmark)
 
 
 def fine_price(value: float | None) -> str:
-    """A share price to a tenth of a cent: VWAPs are compared finer than cents."""
+    """Returns a share price to a tenth of a cent: VWAPs differ by less than a cent."""
     return "n/a" if value is None else f"${value:,.3f}"
 
 
@@ -269,14 +268,14 @@ def _distance(missed: Shortfall) -> float:
 
 
 def _small(value: float, decimals: int = 3) -> str:
-    """A distance, with more decimals where it would read as none."""
+    """Returns a distance, with more decimals if it would read as zero."""
     while value and not round(value, decimals):
         decimals += 1
     return f"{value:.{decimals}f}"
 
 
 def _percent_of(part: float, whole: float) -> str:
-    """A share in percent, whole from 1 % up."""
+    """Returns a share in percent, without decimals from 1 % up."""
     percent = part / whole * 100 if whole else 0.0
     return f"{percent:.0f} %" if percent >= 1 else f"{percent:.2g} %"
 
@@ -285,14 +284,14 @@ def _percent_of(part: float, whole: float) -> str:
 
 
 def gate_line(reason: DeclineReason, hold: HoldReason | None = None) -> str:
-    """What stands in the way of an entry; a hold is named."""
+    """Returns the line about the closed gate; names the hold, if it is one."""
     return f"⏰ No entries allowed: {reason}" + (f" ({hold})" if hold is not None else "")
 
 
 def stop_text(
     gate: DeclineReason | None, hold: HoldReason | None, rules: Rules, session: Session, fallen: str
 ) -> str:
-    """When a signal was stopped, in words that go on from "11 signals, all". ``fallen``: which rules contracts fell to."""
+    """Returns when a signal was stopped, to follow "11 signals, all". ``fallen``: the rules that contracts failed."""
     cutoff = session.close - rules.before_close(rules.no_entry_after) * SECOND
     texts: dict[DeclineReason | None, str] = {
         DeclineReason.SESSION_CLOSED: "outside the session, or as the program stopped",
@@ -318,7 +317,7 @@ def stop_text(
 
 
 def feed_active_line(symbol: str, price: float | None, vwap: float | None, volume: float) -> str:
-    """The first of the two lines of every minute. ``vwap`` is the 60 s one, ``volume`` the session's so far."""
+    """Returns the first of the two lines of every minute. ``vwap`` spans 60 s, ``volume`` the session so far."""
     return (
         f"📊 Data feed active: {symbol} {utils.share_price(price)}, "
         f"VWAP {utils.share_price(vwap)}, Vol {volume:,.0f}"
@@ -326,7 +325,7 @@ def feed_active_line(symbol: str, price: float | None, vwap: float | None, volum
 
 
 def doubted_line(bar: Bar, percent: float, count: int) -> str:
-    """A price that is kept apart: what it was, how far it lies from the last closes (percent), how many there were."""
+    """Returns the line about a doubted price. ``percent``: its distance from the last closes. ``count``: such prices today."""
     return (
         f"🤨 {bar.symbol} {utils.share_price(bar.close)} at {utils.clock_text(bar.start)} is {percent:+.1f}% from its "
         f"last closes: kept apart until something confirms it ({count} today)"
@@ -334,12 +333,12 @@ def doubted_line(bar: Bar, percent: float, count: int) -> str:
 
 
 def feed_quiet_line(symbol: str, price: float | None, age: int) -> str:
-    """Instead of the first line when the newest price is old: its age (µs) stands beside it, and nothing else does."""
+    """Returns the line that replaces the first one if the newest price is old. ``age`` in µs."""
     return f"⏳ Data feed quiet: {symbol} {utils.share_price(price)} is {utils.span_text(age)} old"
 
 
 def signal_line(evaluation: Evaluation) -> str:
-    """Every condition holds and no gate is closed."""
+    """Returns the line about a signal: every condition is met and every gate open."""
     return (
         f"🚀 MOMENTUM SIGNAL: {evaluation.symbol} {utils.share_price(evaluation.price)} > "
         f"VWAP {utils.share_price(evaluation.vwap_1m)} ({utils.signed_percent(evaluation.vwap_distance, 2)}), "
@@ -348,7 +347,7 @@ def signal_line(evaluation: Evaluation) -> str:
 
 
 def selection_line(decision: Opened | Declined) -> str:
-    """Which contract won and why, and how many fell to each rule, the most first."""
+    """Returns the line about the selection: which contract won, and how many failed each rule, most first."""
     winner = decision.contract if isinstance(decision, Opened) else "none"
     line = f"🎯 {winner} of {decision.considered}"
     if fallen := fallen_text(decision.fallen):
@@ -362,12 +361,12 @@ def selection_line(decision: Opened | Declined) -> str:
 
 
 def entry_line(opened: Opened) -> str:
-    """A BUY was decided."""
+    """Returns the line about a BUY."""
     return f"🔥 ENTRY: {opened.contract} @ {utils.option_price(opened.entry)}"
 
 
 def exit_line(closed: Closed, reason: str) -> str:
-    """A SELL was decided, for ``reason`` in the words of the alert. The result is the mark against the entry."""
+    """Returns the line about a SELL. ``reason`` is worded as in the alert; the result compares the mark with the entry."""
     result = None if closed.mark is None else (closed.mark - closed.entry) / closed.entry * 100
     return (
         f"🚪 EXIT: {closed.contract} @ {utils.option_price(closed.mark)} (bid {utils.option_price(closed.bid)}), "
@@ -377,7 +376,7 @@ def exit_line(closed: Closed, reason: str) -> str:
 
 
 def fallen_text(counts: Sequence[tuple[ContractRule, int]]) -> str:
-    """How many contracts fell to each rule, the most first, as in `spread 6, delta 5`; empty when none did."""
+    """Returns how many contracts failed each rule, most first, as in `spread 6, delta 5`; empty if none did."""
     return ", ".join(f"{rule} {count}" for rule, count in sorted(counts, key=lambda item: -item[1]) if count)
 
 

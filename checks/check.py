@@ -1,6 +1,6 @@
 """One result of the checks: what was looked at, what was found, and what to do about it.
 
-It can be loaded by Python 3.8 and without any package.
+Python 3.8 can load it, and it needs no package.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from enum import Enum
 
 MARKET, PUSH, OUTSIDE = "Market data", "Push", "Outside watch"
-"""Groups of lines that more than one file makes."""
+"""Headings of the report that more than one file fills."""
 
 
 class Severity(Enum):
-    """How a check came out."""
+    """The result of a check, as the mark that is printed in front of it."""
 
     OK = "✓"
     WARNING = "⚠"
@@ -30,5 +30,5 @@ class Check:
     do: str = ""
 
     def line(self) -> str:
-        """The line as it is printed."""
+        """Returns the line as it is printed."""
         return f"  {self.severity.value} {self.found}" + (f" — {self.do}" if self.do else "")

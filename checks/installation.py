@@ -1,6 +1,6 @@
 """Checks this Python, the packages and the program's own modules.
 
-It can be loaded by Python 3.8 and without any package: it reports what is missing.
+Python 3.8 can load it, and it needs no package: it reports what is missing.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ MODULES = (
 DEMO_ONLY = frozenset(
     {
         *("numpy", "plotly", "aiohttp"),
-        # And what aiohttp needs in turn.
+        # aiohttp's own dependencies.
         *("aiohappyeyeballs", "aiosignal", "attrs", "frozenlist", "multidict", "propcache", "yarl"),
     }
 )
-"""Packages that the worker does without."""
+"""Packages that only the demo and reports need."""
 
 
 def check_python(version: tuple[int, ...] = tuple(sys.version_info[:3])) -> Check:
-    """Whether this Python is new enough."""
+    """Checks that this Python is new enough and that this system can run the worker."""
     text = "Python " + ".".join(map(str, version))
     if version < entry.PYTHON_LEAST:
         return Check("Machine", Severity.FAIL, text, "install Python 3.11 or newer")
@@ -46,9 +46,9 @@ def check_python(version: tuple[int, ...] = tuple(sys.version_info[:3])) -> Chec
 def check_packages(
     requirements: str, installed: Callable[[str], str] = importlib.metadata.version
 ) -> list[Check]:
-    """Each locked package against what is installed. ``installed`` raises PackageNotFoundError for none.
+    """Compares each locked package with the installed one. ``installed`` raises PackageNotFoundError for a missing one.
 
-    Skips a package with a marker: only some machines need it.
+    Skips packages with a marker: only some machines need those.
     """
     checks = []
     for line in requirements.splitlines():
@@ -75,7 +75,7 @@ def check_packages(
 
 
 def _shortened(checks: list[Check], verbose: bool) -> list[Check]:
-    """Packages that are as they should be in one line, unless each is asked for."""
+    """Replaces the packages that are well by one line, unless ``verbose``."""
     good = sum(check.severity is Severity.OK for check in checks)
     if verbose or not good:
         return checks
@@ -84,7 +84,7 @@ def _shortened(checks: list[Check], verbose: bool) -> list[Check]:
 
 
 def check_modules(names: Sequence[str] = MODULES) -> list[Check]:
-    """Whether each of the program's own modules can be imported."""
+    """Checks that each of the program's own modules can be imported."""
     failures = []
     for name in names:
         try:
@@ -100,7 +100,7 @@ def check_modules(names: Sequence[str] = MODULES) -> list[Check]:
 
 
 def check_requirements(every: bool) -> list[Check]:
-    """The packages, each in its line if ``every`` is asked for."""
+    """Checks the packages of requirements.txt; with ``every``, each has a line of its own."""
     path = Path(entry.FOLDER) / "requirements.txt"
     try:
         requirements = path.read_text(encoding="utf-8")

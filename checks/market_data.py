@@ -1,4 +1,4 @@
-"""Asks the vendor of the market data for everything but push: key, clock, plan, contracts, sockets."""
+"""Asks the vendor of the market data about key, clock, plan, contracts and sockets."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from events import SECOND, Chain
 from polygon_client import Rest, ahead_us
 
 FIRST_BARS_SECONDS = 10
-"""How long after the open nothing can be expected of a socket yet."""
+"""A socket may stay silent for so long after the open."""
 
 BARS_WANTED = 5
-"""First prints that a lag is taken from: with two symbols they come within a few seconds."""
+"""Number of bars from which the lag is measured. With two symbols they arrive within a few seconds."""
 
 QUOTES_WANTED = 20
-"""Quotes that an age is taken from."""
+"""Number of quotes from which the lag is measured."""
 
 
 class MarketData:
-    """The questions about market data. Contracts and sockets wait for what chain and bars have found out."""
+    """The questions about market data. Contracts and the options socket wait for the answers about chain and bars."""
 
     def __init__(self, inquiry: Inquiry) -> None:
         settings, clock = inquiry.settings, inquiry.clock
@@ -41,19 +41,19 @@ class MarketData:
         )
         loop = asyncio.get_running_loop()
         self._chain: asyncio.Future[Chain | None] = loop.create_future()
-        """The chain of the session; None when it could not be had."""
+        """The chain of the session; None if it is unknown."""
         self._spot: asyncio.Future[float | None] = loop.create_future()
-        """The newest price of the symbol; None when it could not be had."""
+        """The newest price of the symbol; None if it is unknown."""
         self._now = clock.now()
         self._session = utils.session_at(self._now)
         self._in_session = in_session(self._session, self._now)
 
     async def close(self) -> None:
-        """Close the connection."""
+        """Closes the connection."""
         await self._rest.aclose()
 
     def questions(self) -> tuple[Awaitable[list[Check]], ...]:
-        """Every question, the one about the key first, to be asked side by side."""
+        """Returns the questions, the one about the key first, to be asked side by side."""
         limited = self._inquiry.limited
         return (
             limited(MARKET, "key", self._ask_key),
@@ -64,7 +64,7 @@ class MarketData:
         )
 
     async def _ask_key(self) -> Check:
-        """A cheap question that needs the key; its answer tells the exchange's state and the vendor's clock, too."""
+        """Asks for the exchange's state: a cheap request that needs the key, and whose answer carries the vendor's time."""
         status = await self._rest.market_status()
         found = f"key: accepted; the exchange says {status}"
         if self._in_session and status != "open":
@@ -73,7 +73,7 @@ class MarketData:
         return Check(MARKET, Severity.OK, found)
 
     def clock_line(self) -> Check:
-        """This machine's clock against the ``Date`` of the vendor's answers."""
+        """Compares this machine's clock with the ``Date`` of the vendor's answers."""
         skew, limit = self._rest.skew, self._rules.clock_doubt_seconds
         if skew is None:
             text = "clock: could not be compared with the vendor's (no answer that was quick enough)"
@@ -87,7 +87,7 @@ class MarketData:
         return Check(MARKET, Severity.OK, found)
 
     async def _ask_chain(self) -> Check:
-        """Whether the plan gives real-time option quotes."""
+        """Checks that the plan includes real-time option quotes."""
         known, rules = self._chain, self._rules
         try:
             chain = await self._rest.chain(rules.symbol, self._session.date, None, rules.chain_spot_percent)
@@ -98,7 +98,7 @@ class MarketData:
         return judge_chain(chain, self._session, rules.symbol, self._inquiry.clock.now())
 
     async def _ask_bars(self) -> Check:
-        """Whether the plan gives seconds of the stock, and in a session whether they are in time."""
+        """Checks that the plan includes one-second bars and, during a session, that they are in time."""
         known, session, symbol, now = self._spot, self._session, self._rules.symbol, self._now
         half_hour = 30 * 60 * SECOND
         proving = self._in_session and now - session.open > STOCKS_LAG_SECONDS * SECOND
@@ -113,7 +113,7 @@ class MarketData:
         return judge_bars(bars, session, symbol, now, proving=proving)
 
     async def _contracts(self) -> list[Check]:
-        """What the rules for the contract make of the chain as it is now. Without a chain, that has been said."""
+        """Applies the rules for the contract to the chain as it is now. Returns nothing without a chain: its own line says so."""
         chain, spot = await self._chain, await self._spot
         if chain is None or not chain.rows:
             return []
@@ -136,7 +136,7 @@ class MarketData:
         return stocks + options
 
     async def _try_stocks(self) -> Check:
-        """Log in, subscribe to the bars and, in a session, see some come."""
+        """Logs in, subscribes to the bars and, during a session, waits for some."""
         trial = SocketTrial("stocks", self._inquiry)
         flowing = in_session(self._session, self._now - FIRST_BARS_SECONDS * SECOND)
 
@@ -146,7 +146,7 @@ class MarketData:
         return await trial.run(pairs, BARS_WANTED if flowing else 0)
 
     async def _try_options(self) -> Check:
-        """Log in, subscribe to the calls that the worker would take and, in a session, see quotes come."""
+        """Logs in, subscribes to the calls nearest the money and, during a session, waits for quotes."""
         trial = SocketTrial("options", self._inquiry)
         flowing = in_session(self._session, self._now - FIRST_BARS_SECONDS * SECOND)
 

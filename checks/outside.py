@@ -1,4 +1,4 @@
-"""Asks the outside watch (HEARTBEAT_URL) and the second channel whether they answer."""
+"""Asks the outside watch (HEARTBEAT_URL) and the second channel (SECOND_CHANNEL_URL) for an answer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from worker.heartbeat import BODY_MAX, fault_of
 HTTP_FAULT = 500
 
 HTTP_UNKNOWN = frozenset({401, 403, 404, 410})
-"""Answers that an address gives which is not (any more) the right one."""
+"""Statuses that a wrong or outdated address answers with."""
 
 COMPARE = "compare it with the address that its service shows"
 
@@ -26,13 +26,13 @@ SECOND_TEST_TEXT = (
 
 
 class Outside:
-    """The questions about what watches from outside. An address that is not set is asked nothing."""
+    """The questions about what watches from outside. Skips an address that is not set."""
 
     def __init__(self, inquiry: Inquiry) -> None:
         self._inquiry = inquiry
 
     async def ask(self) -> list[Check]:
-        """Ask both addresses side by side."""
+        """Asks both addresses side by side."""
         settings = self._inquiry.settings
         heartbeat, second = settings.heartbeat_url, settings.second_channel_url
         lines = await asyncio.gather(
@@ -42,7 +42,7 @@ class Outside:
         return [check for group in lines for check in group]
 
     async def _beat(self, url: str) -> Check | None:
-        """Ask the heartbeat's address as the worker does every minute. That it is not set is said elsewhere."""
+        """Sends one beat, as the worker does every minute. Returns None if no address is set: `checks.settings` warns of that."""
         if not url:
             return None
         reply = await self._answer_of("GET", url)
@@ -56,7 +56,7 @@ class Outside:
         return Check(OUTSIDE, Severity.OK, text)
 
     async def _second_channel(self, url: SecretStr) -> Check | None:
-        """Post a test to the second channel when that is asked for; else only see whether somebody answers there."""
+        """Posts a test to the second channel with --send-test; otherwise only checks that its server answers."""
         if not url.get_secret_value():
             return None
         return await (
@@ -64,7 +64,7 @@ class Outside:
         )
 
     async def _post_test(self, url: SecretStr) -> Check:
-        """Post one test, as the worker posts a SELL that Pushover does not take."""
+        """Posts one test, as the worker posts a SELL that Pushover does not take."""
         channel = SecondChannel(url, self._inquiry.transport)
         title = TEST_TITLE.format(symbol=self._inquiry.settings.rules.symbol)
         text = SECOND_TEST_TEXT.format(at=utils.clock_text(self._inquiry.clock.now()))
@@ -79,7 +79,7 @@ class Outside:
         )
 
     async def _knock(self, url: str) -> Check:
-        """Whether somebody answers at the second channel. HEAD, so that nothing is told there."""
+        """Checks that the second channel's server answers. HEAD posts nothing there."""
         reply = await self._answer_of("HEAD", url)
         if isinstance(reply, str):
             do = "check this machine's network, and SECOND_CHANNEL_URL"
@@ -90,7 +90,7 @@ class Outside:
         return Check(OUTSIDE, Severity.OK, text)
 
     async def _answer_of(self, method: str, url: str) -> Reply | str:
-        """What a server answers, or in words why it does not: never the error's own text."""
+        """Returns a server's answer, or in words why there is none. Never returns the error's own text: it may hold the address."""
         caller = Caller(url, self._inquiry.transport, limit_s=self._inquiry.patience_s, body_max=BODY_MAX)
         try:
             return await caller.ask(method)

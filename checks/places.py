@@ -19,19 +19,19 @@ from record.lease import Lease, LeaseHeld
 MEGABYTE = 1_000_000
 
 SESSION_BYTES = 60 * MEGABYTE
-"""The most that the record of one session takes while it is written."""
+"""Upper limit for the record of one session while it is written."""
 
 PACKED_BYTES = 8 * MEGABYTE
-"""The most that it takes once it is packed, after the close."""
+"""Upper limit for the same record once it is packed, after the close."""
 
 PROBE_BYTES = 64 * 1024
-"""What is written to see whether a folder can be: more than fits into a file system's spare corners."""
+"""Size of the trial file: more than a full file system still stores in its spare blocks."""
 
 PROBE_NAME = ".preflight"
 
 
 def free_bytes(folder: Path) -> int:
-    """Bytes that are free on the disk of ``folder`` for this user."""
+    """Returns the bytes that this user may still write on the disk of ``folder``."""
     return shutil.disk_usage(folder).free
 
 
@@ -43,9 +43,9 @@ def check_places(
     free: Callable[[Path], int] = free_bytes,
     is_mount: Callable[[Path], bool] = os.path.ismount,
 ) -> list[Check]:
-    """Whether records and log can be written where they shall be, and whether there is room for them.
+    """Checks that records and log can be written in their places, and that there is room for them.
 
-    ``opener`` opens the file that is written as a trial (None: as the record's own is opened).
+    ``opener`` opens the trial file (None: the way the record's own is opened).
     """
     found = _guarded(
         "DATA_DIR", settings.data_dir, lambda: _check_data(settings, environment, opener, free, is_mount)
@@ -54,7 +54,7 @@ def check_places(
 
 
 def _guarded(name: str, place: Path, check: Callable[[], list[Check]]) -> list[Check]:
-    """What ``check`` finds; that it cannot look, as into a folder that may not be searched, is a finding, too."""
+    """Returns what ``check`` finds, or a failing line if it may not even look there."""
     try:
         return check()
     except OSError as error:
@@ -71,7 +71,7 @@ def _check_data(
     free: Callable[[Path], int],
     is_mount: Callable[[Path], bool],
 ) -> list[Check]:
-    """The folder of records. Raises OSError where it cannot even be looked at."""
+    """Checks the folder of records. Raises OSError if it cannot be examined."""
     folder = settings.data_dir
     found = [_check_folder("DATA_DIR", folder, folder)]
     if found[0].severity is not Severity.FAIL:
@@ -87,7 +87,7 @@ def _check_data(
 
 
 def _check_log(path: Path) -> Check:
-    """The log. Raises OSError where its folder cannot even be looked at."""
+    """Checks the log. Raises OSError if its folder cannot be examined."""
     fault = _log_file_fault(path)
     if fault is None and os.path.lexists(path):
         return _check_rotation(path)
@@ -98,7 +98,7 @@ def _check_log(path: Path) -> Check:
 
 
 def _check_rotation(path: Path) -> Check:
-    """A log that is there and can be written: whether it can be renamed, too, when it is full."""
+    """Checks that a log that exists and can be written can also be renamed when it is full."""
     can_be = f"LOG_FILE: {path.absolute()} can be written"
     if path.is_file() and not os.access(path.absolute().parent, os.W_OK | os.X_OK):
         do = f"give this user the right to write {path.absolute().parent}"
@@ -109,12 +109,12 @@ def _check_rotation(path: Path) -> Check:
 
 
 def _nearest(folder: Path) -> Path:
-    """The folder itself, or the nearest one above it that exists. A link that leads nowhere stands in the way, too."""
+    """Returns the folder, or the nearest path above it that exists. A broken link counts as existing: it blocks the way."""
     return next(path for path in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(path))
 
 
 def _check_folder(name: str, place: Path, folder: Path) -> Check:
-    """Whether ``folder``, which ``place`` needs, is there or can be made, and may be written."""
+    """Checks that ``folder``, which ``place`` needs, exists or can be made, and may be written."""
     absolute = place.absolute()
     nearest = _nearest(folder)
     if not nearest.is_dir():
@@ -130,7 +130,7 @@ def _check_folder(name: str, place: Path, folder: Path) -> Check:
 
 
 def _record_faults(folder: Path) -> list[Check]:
-    """Records that this user may not read, and a folder of them that cannot be looked through: each ends a start."""
+    """Returns a line for each record or folder that this user cannot read: each of them ends a start."""
     try:
         found = look_through(folder)
     except OSError as error:
@@ -157,7 +157,7 @@ def _record_faults(folder: Path) -> list[Check]:
 
 
 def _write_fault(folder: Path, opener: Opener) -> Check | None:
-    """Why a file cannot be written where records go; None when it can. The file is removed; no folder is made."""
+    """Writes a trial file where records go. Returns why that failed; None if it worked. Removes the file; makes no folder."""
 
     def fault(place: Path, reason: str, do: str) -> Check:
         text = f"DATA_DIR: {place.absolute()} cannot be written ({reason})"
@@ -188,7 +188,7 @@ def _write_fault(folder: Path, opener: Opener) -> Check | None:
 
 
 def _check_room(settings: Settings, free: Callable[[Path], int]) -> Check:
-    """Whether today's record fits on the disk, and those that are to be kept."""
+    """Checks that today's record, and the records to keep, fit on the disk."""
     try:
         room = free(_nearest(settings.data_dir))
     except OSError as error:
@@ -210,7 +210,7 @@ def _check_room(settings: Settings, free: Callable[[Path], int]) -> Check:
 
 
 def _check_disk(folder: Path, is_mount: Callable[[Path], bool]) -> Check:
-    """On Render, where everything outside a mounted disk is lost: whether the folder is on one."""
+    """Checks, on Render, that the folder is on a mounted disk: a deploy loses everything else."""
     absolute = folder.absolute()
     mount = next((path for path in (absolute, *absolute.parents[:-1]) if is_mount(path)), None)
     if mount is None:
@@ -221,15 +221,15 @@ def _check_disk(folder: Path, is_mount: Callable[[Path], bool]) -> Check:
 
 
 def _log_file_fault(path: Path) -> str | None:
-    """Why a log that is there cannot be written; None when it can, or is still to be made."""
+    """Returns why an existing log cannot be written; None if it can, or does not exist yet."""
     try:
-        # As the log opens it, a symbolic link included, but nothing is made; a pipe does not keep us waiting.
+        # The log's own flags, without O_CREAT; O_NONBLOCK keeps a pipe from blocking us.
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         is_pipe = stat.S_ISFIFO(os.fstat(descriptor).st_mode)
         os.close(descriptor)
         return "is a pipe, not a file" if is_pipe else None
     except (FileNotFoundError, NotADirectoryError):
-        return None  # its folder is looked at on its own
+        return None  # `_check_folder` reports it
     except OSError as error:
         if path.is_symlink():
             return "is a symbolic link, which the log refuses"
@@ -239,9 +239,9 @@ def _log_file_fault(path: Path) -> str | None:
 
 
 def check_lease(folder: Path) -> tuple[Check, bool]:
-    """Whether a copy of the worker runs on ``folder``: the line about it, and whether it does.
+    """Checks whether a copy of the worker runs on ``folder``. Returns the line about it, and whether one runs.
 
-    Takes its lease for a moment when there is one.
+    Takes the lease for a moment, if it exists.
     """
     try:
         has_run = (folder / "lease").exists()

@@ -1,4 +1,4 @@
-"""What chain and bars say about the plan, and how many calls pass the rules. It asks nobody."""
+"""Judges what chain and bars say about the vendor's plan, and how many calls pass the rules. Pure: it asks nobody."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from rules import Rules
 from wording import fallen_text
 
 STOCKS_LAG_SECONDS = 120
-"""Age of the newest second, during a session, from which a plan must be a delayed one: those are 900 s late."""
+"""An older newest bar, during a session, means a delayed plan: those are 900 s late."""
 
 FIRST_QUOTES_SECONDS = 120
-"""So long after the open, yesterday's quotes may still be what there is."""
+"""For so long after the open, the newest quotes may still be yesterday's."""
 
 QUOTE_AGE_SECONDS = 15
-"""Age of the newest quote of a whole chain, during a session, beyond which it prices nothing: `QUOTE_FROZEN_SECONDS`."""
+"""A chain whose newest quote is older, during a session, prices nothing. Equal to `QUOTE_FROZEN_SECONDS`."""
 
 
 def judge_chain(chain: Chain, session: Session, symbol: str, now: int) -> Check:
-    """What a session's chain says about the plan, and what only an open market can prove."""
+    """Judges the plan by a session's chain. Says what only an open market can prove."""
     subject = f"option chain: {symbol} calls of {session.date}"
     is_open = in_session(session, now)
     if not chain.rows:
@@ -53,7 +53,7 @@ def judge_chain(chain: Chain, session: Session, symbol: str, now: int) -> Check:
 
 
 def judge_bars(bars: Sequence[Bar], session: Session, symbol: str, now: int, *, proving: bool) -> Check:
-    """What the seconds of half an hour say about the plan; ``proving`` when they are the session's own."""
+    """Judges the plan by half an hour of one-second bars. ``proving``: the bars are of the session in progress."""
     if not proving:
         found = f"stock bars: {len(bars)} seconds of {symbol} in the last session's last half hour"
         if not bars:
@@ -68,7 +68,7 @@ def judge_bars(bars: Sequence[Bar], session: Session, symbol: str, now: int, *, 
 
 
 def judge_contracts(chain: Chain, rules: Rules, session: Session, spot: float, now: int) -> Check:
-    """How many calls fall to each rule for the contract at this moment, by the worker's own judgement and in its words."""
+    """Counts the calls that fail each rule for the contract now, by the worker's own selection and in its words."""
     result = select(
         rules,
         now=now,
@@ -91,7 +91,7 @@ def judge_contracts(chain: Chain, rules: Rules, session: Session, spot: float, n
 
 
 def nearest(chain: Chain | None, spot: float | None, count: int) -> list[str]:
-    """The calls nearest the money; the middle of the chain where the price is not known."""
+    """Returns the calls nearest the money, or those in the middle of the chain if the price is unknown."""
     rows = () if chain is None else chain.rows
     if not rows:
         return []

@@ -1,4 +1,4 @@
-"""Asks Pushover whether token and user are good and how many pushes are left, and sends a test when asked to."""
+"""Asks Pushover about token, user and quota, and sends one test push when asked to."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ class Push:
         )
 
     async def close(self) -> None:
-        """Close the connection."""
+        """Closes the connection."""
         await self._pushover.close()
 
     async def ask(self) -> list[Check]:
-        """Ask user and quota side by side, and send a test afterwards when both are well and it is asked for."""
+        """Asks about user and quota side by side. With --send-test, sends a test afterwards if neither fails."""
         limited = self._inquiry.limited
         user, quota = await asyncio.gather(
             limited(PUSH, "user", self._ask_user), limited(PUSH, "quota", self._ask_quota)
@@ -49,7 +49,7 @@ class Push:
         return found + await limited(PUSH, "test push", self._send_test)
 
     async def _ask_user(self) -> Check:
-        """Whether token and user key are good, and which devices there are."""
+        """Checks token and user key, and names the devices."""
         answer = await self._pushover.validate()
         if answer.result is not Result.OK:
             return _failure("user", answer)
@@ -59,7 +59,7 @@ class Push:
         return Check(PUSH, Severity.OK, f"user: valid; devices: {', '.join(answer.devices)}")
 
     async def _ask_quota(self) -> Check:
-        """How many pushes are left this month."""
+        """Checks how many pushes are left this month."""
         answer = await self._pushover.limits()
         if answer.result is not Result.OK:
             return _failure("quota", answer)
@@ -76,7 +76,7 @@ class Push:
         return Check(PUSH, Severity.OK, found)
 
     async def _send_test(self) -> Check:
-        """One real push, by the sender that the worker uses, as loud as a BUY."""
+        """Sends one real push, as loud as a BUY, through the worker's own sender."""
         outcomes: list[AlertOutcome] = []
 
         def report(event: Event) -> None:
@@ -85,7 +85,7 @@ class Push:
 
         settings, now = self._inquiry.settings, self._inquiry.clock.now()
         alert = Alert(
-            # The kind counts for ranking and duplicates only, and this sender sends nothing else.
+            # The kind only matters for ranking and duplicates; this sender sends nothing else.
             kind=AlertKind.ARMED,
             id="test",
             title=TEST_TITLE.format(symbol=settings.rules.symbol),
@@ -105,7 +105,7 @@ class Push:
 
 
 def _failure(subject: str, answer: Answer) -> Check:
-    """The line of a question that Pushover did not answer well."""
+    """Returns the failing line for a question that Pushover refused or left unanswered."""
     if answer.status == TOO_MANY:
         do = "the month's pushes are used up, or too many were asked at once: see pushover.net"
         return Check(PUSH, Severity.FAIL, f"{subject}: refused, {answer.reason}", do)
@@ -119,7 +119,7 @@ def _failure(subject: str, answer: Answer) -> Check:
 
 
 def _outcome_line(outcomes: Sequence[AlertOutcome], seconds: float) -> Check:
-    """What became of the test push."""
+    """Returns the line about the test push."""
     if not outcomes:
         text = f"test push: not accepted within {seconds:.0f} s"
         return Check(PUSH, Severity.FAIL, text, "check this machine's network, then Pushover's status page")

@@ -1,4 +1,4 @@
-"""What the questions to the vendors share: settings, clock, one time limit, and who is told what is being asked."""
+"""What all questions to the vendors share: settings, clock, a time limit, and the display of what is being asked."""
 
 from __future__ import annotations
 
@@ -16,40 +16,40 @@ from polygon_client import EXCHANGE_DEADLINE_S, RestError, RestErrorKind
 from utils import Clock
 
 LIMIT_S = 9.0
-"""Real seconds for one question, its retry included. With closing the sockets, and the start, all take under 15 s."""
+"""Real seconds for one question, its retry included. The whole command, start and closing included, stays under 15 s."""
 
 EXCHANGE_SHARE = 0.9
-"""Part of the limit after which an exchange gives up by itself, with a better reason than that it took too long."""
+"""An exchange gives up after this part of the limit: it knows a better reason than that the question took too long."""
 
 TEST_TITLE = "🔔 {symbol}: test"
 
 
 class Display(Protocol):
-    """Is told what is being asked."""
+    """Shows what is being asked."""
 
     def begin(self, subject: str) -> None:
-        """It is asked from now on."""
+        """Adds a question that has begun."""
 
     def end(self, subject: str) -> None:
-        """It has been answered, or given up."""
+        """Removes a question that was answered or given up."""
 
 
 class NoDisplay:
-    """Tells nobody."""
+    """Shows nothing."""
 
     def begin(self, subject: str) -> None:
-        """Nothing."""
+        """Does nothing."""
 
     def end(self, subject: str) -> None:
-        """Nothing."""
+        """Does nothing."""
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What is asked besides what harms nobody.
+    """Which of the questions with a side effect are asked.
 
-    ``sockets``: open both sockets; else ``no_sockets`` says why not, and ``do`` what to do about that. ``send_test``:
-    send one real push.
+    ``sockets``: open both sockets. If False, ``no_sockets`` says why, and ``do`` what to do about it. ``send_test``: send
+    one real push.
     """
 
     sockets: bool = False
@@ -60,7 +60,7 @@ class Asked:
 
 @dataclass(frozen=True, kw_only=True)
 class Inquiry:
-    """What every question is asked with. ``limit_s``: real seconds that one question may take."""
+    """The context of every question. ``limit_s``: real seconds that one question may take."""
 
     settings: Settings
     clock: Clock
@@ -71,18 +71,18 @@ class Inquiry:
 
     @property
     def exchange_s(self) -> float:
-        """Real seconds after which one exchange by REST, or with Pushover, gives up by itself."""
+        """Real seconds after which one REST or Pushover exchange gives up by itself."""
         return min(EXCHANGE_DEADLINE_S, self.patience_s)
 
     @property
     def patience_s(self) -> float:
-        """The part of the limit that an exchange may take."""
+        """Real seconds that one exchange of any kind may take."""
         return self.limit_s * EXCHANGE_SHARE
 
     async def limited(
         self, group: str, subject: str, ask: Callable[[], Awaitable[Check | None]]
     ) -> list[Check]:
-        """The line of one question, which is ended when it takes too long."""
+        """Asks one question, within the limit. Returns its line, or a failing line for whatever went wrong."""
         self.display.begin(subject)
         try:
             async with asyncio.timeout(self.limit_s):
@@ -95,7 +95,7 @@ class Inquiry:
                 group, Severity.FAIL, text, "check this machine's network; else that server is down"
             )
         except failures() as error:
-            # What an address, a proxy, a certificate or a connection did, TLS's and encoding's own errors included.
+            # Whatever an address, a proxy, a certificate or a connection caused, TLS and encoding errors included.
             text = f"{subject}: {failure_words(error)}"
             found = Check(
                 group,
@@ -109,7 +109,7 @@ class Inquiry:
 
 
 def _rest_remedy(kind: RestErrorKind) -> str:
-    """What to do about a request that gave nothing."""
+    """Returns what to do about a request that failed."""
     remedies = {
         RestErrorKind.UNAUTHORIZED: "check POLYGON_API_KEY against the dashboard at massive.com",
         RestErrorKind.FORBIDDEN: "the plan does not include it: Stocks Advanced and Options Advanced are needed",

@@ -1,6 +1,6 @@
 """The checks as they are printed, and the line on a terminal that says what is being asked.
 
-It can be loaded by Python 3.8 and without any package.
+Python 3.8 can load it, and it needs no package.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from checks.check import Check, Severity
 
 
 def report_text(checks: Sequence[Check]) -> str:
-    """The checks by group, one line each, and a summary."""
+    """Returns the checks by group, one line each, and a summary."""
     lines: list[str] = []
     for group in dict.fromkeys(check.group for check in checks):
         lines += [group, *(check.line() for check in checks if check.group == group), ""]
@@ -27,7 +27,7 @@ def report_text(checks: Sequence[Check]) -> str:
 
 
 def report_json(checks: Sequence[Check]) -> str:
-    """The checks as one JSON object."""
+    """Returns the checks as one JSON object."""
     rows = [
         {"group": check.group, "mark": check.severity.name.lower(), "found": check.found, "do": check.do}
         for check in checks
@@ -36,12 +36,12 @@ def report_json(checks: Sequence[Check]) -> str:
 
 
 def fails(checks: Sequence[Check]) -> bool:
-    """Whether any of them fails."""
+    """Returns whether any check fails."""
     return any(check.severity is Severity.FAIL for check in checks)
 
 
 class TerminalDisplay:
-    """Says on a terminal what is being asked, in one line that is wiped in the end. Elsewhere it says nothing."""
+    """Shows on a terminal what is being asked, in one line that is wiped at the end. Prints nothing to a pipe or a file."""
 
     WIPE = "\r\x1b[K"
 
@@ -51,12 +51,12 @@ class TerminalDisplay:
         self._open: list[str] = []
 
     def begin(self, subject: str) -> None:
-        """It is asked from now on."""
+        """Adds a question that has begun."""
         self._open.append(subject)
         self._draw()
 
     def end(self, subject: str) -> None:
-        """It has been answered, or given up."""
+        """Removes a question that was answered or given up."""
         self._open.remove(subject)
         self._draw()
 

@@ -1,4 +1,4 @@
-"""Checks the calendar, and tells when a worker may be connected."""
+"""Checks the calendar, and knows when a worker may be connected."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from config import Settings
 from events import SECOND, Session
 
 CALENDAR_DAYS = 40
-"""How far ahead an early close is looked for."""
+"""The next early close is searched for so far ahead."""
 
 CONNECTED_BEFORE_SECONDS, CONNECTED_AFTER_SECONDS = 600, 60
-"""A worker may be connected from so long before the open (it needs 300 s) until so long after the close (30 s)."""
+"""A worker may be connected from this long before the open (it connects 300 s before) until this long after the close (it
+stays for 30 s)."""
 
 
 def check_calendar(settings: Settings, now: int) -> list[Check]:
-    """Today's session or the next one, its hours, and the next early close."""
+    """Describes today's session or the next one, its hours, and the next early close."""
     session = utils.session_at(now)
     today = utils.new_york_date(now)
     checks = [Check("Calendar", Severity.OK, f"now {utils.day_text(now)} in New York")]
@@ -47,18 +48,18 @@ def check_calendar(settings: Settings, now: int) -> list[Check]:
 
 
 def in_session(session: Session, now: int) -> bool:
-    """Whether ``session`` is in progress."""
+    """Returns whether ``session`` is in progress."""
     return session.open <= now < session.close
 
 
 def may_be_connected(session: Session, now: int) -> bool:
-    """Whether a worker somewhere else, if there is one, is connected: a socket of ours would cut it off."""
+    """Returns whether a worker elsewhere could be connected now: opening a socket would cut it off."""
     begin = session.open - CONNECTED_BEFORE_SECONDS * SECOND
     return begin <= now < session.close + CONNECTED_AFTER_SECONDS * SECOND
 
 
 def last_close(now: int) -> int:
-    """The latest close before ``now``, µs. Raises LookupError when there was none in 30 days."""
+    """Returns the latest close before ``now``, µs. Raises LookupError if there was none in 30 days."""
     today = date.fromisoformat(utils.new_york_date(now))
     for days in range(31):
         session = utils.session_on(today - timedelta(days=days))

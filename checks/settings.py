@@ -1,4 +1,4 @@
-"""Checks the settings: what was given and where, and what is legal and odd."""
+"""Checks the settings: which were given and where, and which are legal but odd."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ EMERGENCY_PRIORITY = 2
 """Pushover's priority that repeats until it is acknowledged."""
 
 LAG_ODD_SECONDS = 60
-"""A limit for late bars from which on it guards against nothing."""
+"""A greater limit for late bars protects from nothing."""
 
 BAR_DELAY_SECONDS = 3
-"""Bars come about 2 s after their second has ended; a limit for them under this catches ordinary ones."""
+"""Bars arrive about 2 s after their second has ended; a smaller limit catches ordinary ones."""
 
 QUOTE_PAUSE_SECONDS = 1
-"""A contract's newest quote is handed on so often."""
+"""A contract's newest quote is passed on at this interval."""
 
 FILLED_SHARE = 2 / 3
-"""The part of an ordinary window's seconds that has a bar; in up to a third of them nothing is traded."""
+"""The share of seconds with a bar in an ordinary window: in up to a third of them nothing is traded."""
 
 
 def setting_text(value: Any) -> str:
-    """A setting's value as it is written in the environment; of a secret only whether it is set."""
+    """Returns a setting's value as the environment spells it; for a secret, only whether it is set."""
     if hasattr(value, "get_secret_value"):
         return "set" if value.get_secret_value() else "not set"
     if isinstance(value, bool):
@@ -37,7 +37,7 @@ def setting_text(value: Any) -> str:
 
 
 def check_settings(settings: Settings, sources: Mapping[str, str], *, verbose: bool = False) -> list[Check]:
-    """Each setting that was given, its value and where that came from; with ``verbose`` the defaults, too."""
+    """Lists each setting that was given, with its value and source; with ``verbose``, the defaults too."""
     file = Path(".env").absolute()
     read = f"{file} is read" if file.is_file() else f"there is no {file}: environment and defaults only"
     shown = {name: source for name, source in sources.items() if verbose or source != "default"}
@@ -124,17 +124,17 @@ ODD: tuple[tuple[Callable[[Settings], bool], str, str], ...] = (
         "up to a third of the seconds have no bar",
     ),
 )
-"""Settings that are legal and odd: when, what is odd, what to do."""
+"""Settings that are legal but odd: the test, what is odd, what to do."""
 
 OFF_AT_ZERO = (
     *("WARMUP_SECONDS", "ENTRY_BAR_SECONDS", "ENTRY_COOLDOWN_SECONDS", "MIN_QUOTE_SIZE", "MIN_PREMIUM"),
     *("MIN_OPEN_INTEREST", "STOP_ROOM_SPREADS", "PUSH_CAP_COUNT"),
 )
-"""Protections that 0 turns off."""
+"""Protections that a 0 turns off."""
 
 
 def check_oddities(settings: Settings, environment: Mapping[str, str]) -> list[Check]:
-    """What is legal and yet probably not meant."""
+    """Warns of settings that are legal but probably not meant."""
     found = [Check("Settings", Severity.WARNING, text, do) for when, text, do in ODD if when(settings)]
     for name in OFF_AT_ZERO:
         if not getattr(settings, name.lower()):
@@ -148,6 +148,6 @@ def check_oddities(settings: Settings, environment: Mapping[str, str]) -> list[C
 
 
 def doubted(group: str, doubts: Sequence[str]) -> list[Check]:
-    """A warning for each doubt; what follows its first colon is what to do."""
+    """Returns a warning for each doubt. The text after its first colon says what to do."""
     parted = (doubt.partition(": ") for doubt in doubts)
     return [Check(group, Severity.WARNING, text, do) for text, _, do in parted]

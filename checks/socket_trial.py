@@ -1,4 +1,4 @@
-"""Tries one socket of the vendor's once: opens it, subscribes, sees some data come, closes it."""
+"""Tries one of the vendor's sockets: opens it, subscribes, waits for some data, closes it."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from events import SECOND, Bar, FeedCause
 from polygon_client import BadInput, FrameDecoder, Lost, Socket, StreamQuote, ahead_us, scrubber
 
 EVICTION_SHARE = 0.1
-"""Part of the limit for which a socket without data is kept open: who holds the connection takes it back at once."""
+"""A socket without data is kept open for this part of the limit: a copy that holds the connection takes it back at once."""
 
 SOCKET_STEPS = 3
-"""Steps of opening a socket (connecting, its greeting, the key), each of which may take that part of the limit."""
+"""Steps of opening a socket (connect, greeting, key). Each may take an equal part of the limit."""
 
 EVICTED_DO = "another copy has the account's only connection: stop it, or do not run this one (a second key does not help)"
 
 
 class SocketTrial:
-    """One connection to one market, by the worker's own socket: opened, tried, closed."""
+    """One connection to one market through the worker's own socket."""
 
     def __init__(self, market: str, inquiry: Inquiry) -> None:
         settings, clock = inquiry.settings, inquiry.clock
@@ -46,7 +46,7 @@ class SocketTrial:
         self._newest: dict[str, int] = {}
 
     async def run(self, pairs: Callable[[], Awaitable[Sequence[str]]], data_wanted: int) -> Check:
-        """Open, subscribe to what ``pairs`` gives, wait for so many first prints or quotes (0: it is too early)."""
+        """Opens, subscribes to ``pairs`` and waits for ``data_wanted`` bars or quotes (0: it is too early for any)."""
         end = asyncio.get_running_loop().time() + self._patience_s
         try:
             try:
@@ -64,7 +64,7 @@ class SocketTrial:
         return self._judged(data_wanted)
 
     async def _answers(self) -> None:
-        """Wait until every pair is answered, or no more answers come. A pair whose data comes is taken for answered."""
+        """Waits until every pair is answered, or time is up. Data counts as an answer to its pair."""
         socket = self._socket
         try:
             async with asyncio.timeout(self._step_s):
@@ -74,10 +74,10 @@ class SocketTrial:
                         pair for pair in socket.pending if pair.partition(".")[2] in self._newest
                     }
         except TimeoutError:
-            return  # what is pending then is judged
+            return  # `_judged` reports what is still pending
 
     async def _data(self, wanted: int, end: float) -> None:
-        """Wait for data until ``end`` (the loop's time) at most; for a moment at least: an eviction shows here."""
+        """Waits for data until ``end`` (the loop's time). If none is wanted, waits a moment for an eviction."""
         if not wanted:
             end = asyncio.get_running_loop().time() + self._limit_s * EVICTION_SHARE
         try:
@@ -88,7 +88,7 @@ class SocketTrial:
             return
 
     def _take(self, events: Iterable[Bar | StreamQuote]) -> None:
-        """Note how late each first print, or quote, has come. A corrected bar is an old one."""
+        """Records how late each new bar or quote is. Skips corrected bars: they are old."""
         now = self._clock.now()
         for event in events:
             if isinstance(event, Bar):
@@ -108,7 +108,7 @@ class SocketTrial:
         return Check(MARKET, Severity.FAIL, text, "check this machine's network, and POLYGON_WS_URL")
 
     def _judged(self, data_wanted: int) -> Check:
-        """The line of a connection that has held."""
+        """Returns the line for a connection that was not lost."""
         found = f"{self._market} socket: connected, key accepted"
         if not self._wanted:
             text = f"{found}; no contract is known to subscribe to"
@@ -125,7 +125,7 @@ class SocketTrial:
         return self._late(found)
 
     def _missing(self, found: str, pending: Sequence[str]) -> Check:
-        """Some pair was not acknowledged. Without quotes by socket the worker polls them, without bars it is blind."""
+        """Returns the line for pairs without an answer. The worker can poll quotes instead, but is blind without bars."""
         text = f"{found}, not {', '.join(pending)}"
         if self._market == "options":
             plan = (
@@ -140,7 +140,7 @@ class SocketTrial:
         return Check(MARKET, Severity.FAIL, text, "ask again; if it stays, check SYMBOL and BENCHMARK")
 
     def _late(self, found: str) -> Check:
-        """How late the data came, of which there should be some."""
+        """Returns the line about how late the data was; there must be some."""
         what = "bars" if self._market == "stocks" else "quotes"
         if not self._lags:
             bad = ", ".join(f"{count} unusable: {reason}" for reason, count in self._bad.counts.items())

@@ -29,10 +29,10 @@ async def check_network(
     display: Display | None = None,
     limit_s: float = LIMIT_S,
 ) -> list[Check]:
-    """Ask every vendor, side by side, each question for at most ``limit_s`` real seconds.
+    """Asks every vendor, side by side, each question for at most ``limit_s`` real seconds.
 
     Never raises for what a vendor or the network did. It returns within the limit and what closing a socket takes
-    (2.5 s), even when no server answers. The lines come in the order in which they are read.
+    (2.5 s), even if no server answers. Returns the lines in the report's order.
     """
     inquiry = Inquiry(
         settings=settings,
@@ -46,11 +46,11 @@ async def check_network(
     async with AsyncExitStack() as stack:
         stack.push_async_callback(_close, market, push, limit_s)
         key, *others = await asyncio.gather(*market.questions(), push.ask(), outside.ask())
-        # Any answer of the market data's measures the clock, so its line is made when all are in.
+        # Every answer about market data measures the clock, so its line comes after all of them.
         return [*key, market.clock_line(), *(check for group in others for check in group)]
 
 
 async def _close(market: MarketData, push: Push, limit_s: float) -> None:
-    """Close the connections. What goes wrong in it changes nothing that was found."""
+    """Closes the connections. A failure to do so changes no result."""
     async with asyncio.timeout(limit_s):
         await asyncio.gather(market.close(), push.close(), return_exceptions=True)

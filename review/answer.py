@@ -1,4 +1,4 @@
-"""Why there was no entry, or which there were: one plain sentence about a day, and what else it was short of."""
+"""Says in one plain sentence why a day had no entry, or which it had, and what the day lacked."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ HALF = 0.5
 RULES_NAMED = 3
 
 HELD_TOLD_S = 60
-"""From so long on, holds are part of the answer: a busy machine has some of a second or two."""
+"""The answer mentions holds from this length on: a busy machine causes some of a second or two."""
 
 
 def day_text(study: Study) -> str:
-    """The session's day as a person says it, such as ``2 Oct``."""
+    """Returns the session's day as people say it, such as ``2 Oct``."""
     day = date.fromisoformat(study.session.date)
     return f"{day.day} {day:%b}"
 
 
 def answer(study: Study) -> str:
-    """Why there was no entry, or which there were: one plain sentence, and what else the day was short of."""
+    """Returns why there was no entry, or which entries there were, and what else the day lacked."""
     if study.end <= study.session.open and not study.down:
         return f"The session of {day_text(study)} opens at {minute_text(study.session.open)} ET: nothing to tell yet."
     if study.trades.told:
@@ -67,12 +67,12 @@ def _result_text(trade: fills.Trade) -> str:
 
 
 def dollars_text(value: float) -> str:
-    """A result in dollars with its sign."""
+    """Returns a result in dollars, with its sign."""
     return f"{'-' if value < 0 else '+'}${abs(value):,.2f}"
 
 
 def _obstacle(study: Study) -> str:
-    """What stood in the way of an entry, the weightiest first."""
+    """Returns the weightiest obstacle to an entry."""
     if study.withdrawn:
         name, detail = next(iter(study.withdrawn.items()))
         at = next(trade.opened_at for trade in study.trades.all if trade.opened.id == name)
@@ -101,12 +101,12 @@ def _obstacle(study: Study) -> str:
 
 
 def _longest(study: Study) -> str:
-    """What the longest blind spell came from."""
+    """Returns the cause of the longest blind spell."""
     return max(study.blind, key=lambda span: span.end - span.start).cause
 
 
 def _unmet(study: Study) -> str:
-    """No second met all conditions: which came nearest to it."""
+    """Returns which conditions failed, given that no second met all of them."""
     if not study.seen:
         return f"no bar of {study.rules.symbol} came"
     if not counted(study):
@@ -124,7 +124,7 @@ def _unmet(study: Study) -> str:
 
 
 def _stopped_text(study: Study, found: Sequence[Seen]) -> str:
-    """Signals without an entry: how many, and what stopped them."""
+    """Returns how many signals led to no entry, and what stopped them."""
     causes = Counter((stopped_by(row), row.evaluation.hold) for row in found)
     number = f"{len(found)} signal{'' if len(found) == 1 else 's'}"
     texts = [
@@ -142,7 +142,7 @@ def _fallen_text(study: Study) -> str:
 
 
 def _shortcomings(study: Study, said: str) -> list[str]:
-    """How long it was blind or not running, unless that was said."""
+    """Returns how long it was blind, held or not running, unless ``said`` mentions it."""
     texts: list[str] = []
     if study.down and "not running" not in said:
         texts.append(f"It was not running for {span_text(study.down_us)} of the session.")

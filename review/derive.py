@@ -1,7 +1,6 @@
-"""The loop that derives a session once more: a record's lines, with their times, through a new engine at each header.
+"""Derives a session again: feeds a record's lines, at their times, to a new engine at each header.
 
-`replay`, `verify` and the study of a day go through it. A record's rules are used as they were, unless some are set
-anew.
+`replay`, `verify` and `keeper` use this one loop. A record's rules apply as they were, unless some are set anew.
 """
 
 from __future__ import annotations
@@ -29,13 +28,13 @@ WRITTEN_BY = "written by version"
 DAY_S = 86_400
 
 NEAR_S = 3_660 * DAY_S
-"""A start after a long pause goes on with the newest record, years later, too: times beyond this are nobody's."""
+"""A start continues the newest record even after years; a time further from its session is damage."""
 
 # --- Reading -----------------------------------------------------------------------------------------
 
 
 class Survey(NamedTuple):
-    """A record at a glance: its headers with their line numbers, its lines, and the bytes torn off at its end."""
+    """A record's headers with their line numbers, its number of lines, and the bytes torn off at its end."""
 
     headers: list[tuple[int, Header]]
     lines: int
@@ -43,7 +42,7 @@ class Survey(NamedTuple):
 
 
 def survey(path: Path) -> Survey:
-    """Read a record through. Raises Unusable when it cannot be read, Damage for what is wrong but a torn end."""
+    """Reads a record once. Raises Unusable if it cannot be read, Damage for any fault except a torn end."""
     check_file(path)
     reader, headers, count = Reader(path), list[tuple[int, Header]](), 0
     progress = Progress("Reading", path.stat().st_size)
@@ -69,7 +68,7 @@ def survey(path: Path) -> Survey:
 
 
 def _check_header(path: Path, number: int, header: Header, first: Header) -> None:
-    """Raises Damage for a header of no session that there can be, of another one than the first, or out of its time."""
+    """Raises Damage for a header whose session cannot exist, differs from the first header's, or does not fit its time."""
     session = header.session
     try:
         opens_on = new_york_date(session.open)
@@ -86,13 +85,13 @@ def _check_header(path: Path, number: int, header: Header, first: Header) -> Non
 
 
 def _check_time(path: Path, number: int, now: int, session: Session) -> None:
-    """Raises Damage for a time in which nobody writes a session's record, µs."""
+    """Raises Damage for a time (µs) at which no program writes this session's record."""
     if abs(now - session.open) > NEAR_S * SECOND:
         raise Damage(path, number, f"its time, {now} µs, is not that of the session of {session.date}")
 
 
 def _check_order(path: Path, number: int, entry: Entry, last: Entry | None, session: Session) -> None:
-    """Raises Damage for an entry that does not come right after the last, or out of its session's time."""
+    """Raises Damage for an entry that does not follow the last one, or does not fit its session's time."""
     if entry.number != (last.number + 1 if last is not None else 1):
         after = "at the beginning" if last is None else f"after {last.number}"
         raise Damage(path, number, f"arrival number {entry.number} {after}: lines are missing or moved")
@@ -107,7 +106,7 @@ def _check_order(path: Path, number: int, entry: Entry, last: Entry | None, sess
 
 
 def parse_sets(texts: Iterable[str]) -> dict[str, str]:
-    """``NAME=VALUE`` texts as a mapping. Raises ConfigError, with a line for each that names no rule."""
+    """Returns ``NAME=VALUE`` texts as a mapping. Raises ConfigError with a line for each text that names no rule."""
     names = [name.upper() for name in Rules.model_fields]
     faults: list[str] = []
     found: dict[str, str] = {}
@@ -130,10 +129,9 @@ def parse_sets(texts: Iterable[str]) -> dict[str, str]:
 
 
 def recorded_rules(header: Header, sets: Mapping[str, str]) -> tuple[Rules, list[str]]:
-    """The rules of a header with ``sets`` on top, and what is odd about the header's. Raises ConfigError.
+    """Returns the rules of a header, changed by ``sets``, and what is odd about the header's. Raises ConfigError.
 
-    Another version may not have had all of today's rules: those are at their defaults. That the header's own are
-    complete is what its hash proves.
+    Rules that the version of then did not have get their defaults. The header's hash proves that its own are complete.
     """
     known = {name: value for name, value in header.rules.items() if name in Rules.model_fields}
     texts = {name.upper(): str(value) for name, value in known.items()}
@@ -154,7 +152,7 @@ def recorded_rules(header: Header, sets: Mapping[str, str]) -> tuple[Rules, list
 
 
 def digest_of(rules: Mapping[str, Any]) -> str:
-    """The hash of rules as a header holds them, whichever those of its version were: see `Rules.digest`."""
+    """Returns the hash of a header's rules, whatever its version's rules were. Compare `Rules.digest`."""
     text = json.dumps(rules, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
@@ -163,9 +161,9 @@ def digest_of(rules: Mapping[str, Any]) -> str:
 
 
 class Start(NamedTuple):
-    """A header: a new engine stands there, with what was before folded into it.
+    """A header and its new engine, which has already restored everything before it.
 
-    ``digest`` is the hash of the rules, as the version of then printed it unless some were set anew.
+    ``digest`` is the rules' hash: the recorded one, unless some rules are set anew.
     """
 
     number: int
@@ -177,7 +175,7 @@ class Start(NamedTuple):
 
 
 class Handled(NamedTuple):
-    """A fact that the engine has handled: the record's line, and what was decided and evaluated now."""
+    """A fact that the engine handled: the record's line, and what the engine decided and evaluated now."""
 
     number: int
     entry: Entry
@@ -186,10 +184,10 @@ class Handled(NamedTuple):
 
 
 def play(path: Path, sets: Mapping[str, str] | None = None) -> Iterator[Start | Handled]:
-    """Every line of a surveyed record through engines, as the live program did: a new one at each header.
+    """Feeds every line of a surveyed record to an engine, as the live program did. Each header starts a new engine.
 
-    Raises ConfigError for rules that cannot be, and Damage for a fact whose numbers nobody can reckon with: the live
-    program would not have got over it.
+    Raises ConfigError for invalid rules, and Damage for a fact whose numbers cannot be computed with: it would have ended
+    the live program.
     """
     decided: dict[int, list[Decision]] = {}
     engine: Engine | None = None
@@ -198,11 +196,11 @@ def play(path: Path, sets: Mapping[str, str] | None = None) -> Iterator[Start | 
         if isinstance(line, Header):
             rules, odd = recorded_rules(line, sets or {})
             engine = Engine(rules, line.session)
-            # Read again, not remembered: a session's facts would fill the memory.
+            # Reads the lines again instead of keeping them: a session's facts would fill the memory.
             is_own = True
             for earlier in islice(Reader(path), number - 1):
                 if isinstance(earlier, Header):
-                    # SYMBOL may have been changed at a start in between.
+                    # A start in between may have changed SYMBOL.
                     is_own = is_of(earlier, line.rules.get("symbol", ""))
                 elif is_own:
                     engine.restore(earlier.now, earlier.event, decided.get(earlier.number, ()))

@@ -1,6 +1,6 @@
-"""What stood in the way of entries, counted: how many seconds got how far, what failed, how nearly.
+"""Counts what kept a day from entries: how many seconds got how far, which conditions failed, and how nearly.
 
-Every count can be had again from the rows of a trace (`review.trace`): what each one counts is said where it is made.
+Every count can be recomputed from the rows of a trace (`review.trace`); each function says what it counts.
 """
 
 from __future__ import annotations

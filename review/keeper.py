@@ -1,7 +1,6 @@
-"""Reads a session's record through the engine once, and keeps a `Study` of it.
+"""Reads a session's record through the engine once, and makes a `Study` of it.
 
-It keeps what an evaluation, a blind spell, a stop, a decline and a position leave behind; of the quotes, only those
-that price a position.
+It keeps evaluations, blind spells, stops, declines and positions; of the quotes, only those that price a position.
 """
 
 from __future__ import annotations
@@ -34,14 +33,14 @@ from review.study import Blind, Down, DownCause, Held, MarkPoint, Seen, Study
 from review.trace import decision_name
 
 ALIVE_S = 30
-"""A running program writes every second; a record that is older than this is not being written."""
+"""A running program writes every second, so nobody writes a record that is older than this."""
 
 
 # --- Prices of the positions only --------------------------------------------------------------------
 
 
 class _KeptQuotes(fills.Quotes):
-    """The newest quote of every contract, and each one of those that were bought."""
+    """The newest quote of every contract, and every quote of the contracts that were bought."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -54,14 +53,14 @@ class _KeptQuotes(fills.Quotes):
 
 
 class KeptTrades(fills.Trades):
-    """A session's positions without the quotes of contracts that nobody was told of: those would fill the memory."""
+    """A session's positions, without the quotes of other contracts: those would fill the memory."""
 
     def __init__(self) -> None:
         super().__init__()
         self.quotes: _KeptQuotes = _KeptQuotes()
 
     def learn(self, now: int, event: Event, decisions: Iterable[Decision]) -> None:
-        """Take in a fact that was handled at ``now`` (µs) and what it caused; facts come in the order of time."""
+        """Records a fact that was handled at ``now`` (µs) and what it caused. Facts come in the order of time."""
         made = tuple(decisions)
         super().learn(now, event, made)
         for decision in made:
@@ -80,13 +79,12 @@ def read(
     surveyed: Survey | None = None,
     quiet: bool = False,
 ) -> Study:
-    """Read a record through once, under its own rules or with ``sets`` on top.
+    """Reads a record once, under its own rules or with ``sets`` on top.
 
-    ``now`` is when the question is asked (µs; default: at the record's end). A record that ends well before it and
-    before the close says that the program was not running from then on.
-    ``surveyed``: what `review.derive.survey` found, where that was asked before. Shows how far it is on a terminal.
-    Raises Unusable when the record cannot be read, Damage for what is wrong but a torn end, ConfigError for rules
-    that cannot be, and OSError.
+    ``now`` is when the question is asked (µs; default: the record's end). If the record ends well before ``now`` and before
+    the close, the program was not running from then on. ``surveyed``: the result of an earlier `review.derive.survey`.
+    Shows its progress on a terminal. Raises Unusable if the record cannot be read, Damage for any fault except a torn
+    end, ConfigError for invalid rules, and OSError.
     """
     found = surveyed or survey(path)
     progress = Progress("Deriving again", found.lines, quiet=quiet)
@@ -108,7 +106,7 @@ def read(
 
 
 class _Keeper:
-    """Goes along with a replay and keeps what a `Study` holds."""
+    """Follows a replay and fills a `Study`."""
 
     def __init__(self, path: Path, first: Start) -> None:
         self._trades = KeptTrades()
@@ -133,7 +131,7 @@ class _Keeper:
         self._levels = (-1, 0, 0)
 
     def start(self, item: Start) -> None:
-        """The program was started, or started again."""
+        """Records a start of the program, the first or a later one."""
         study, now = self.study, item.header.now
         if item.before is None:
             self._add_down(study.session.open, now, DownCause.NOT_STARTED)
@@ -157,7 +155,7 @@ class _Keeper:
             self.study.down.append(Down(start, end, cause))
 
     def step(self, item: Handled) -> None:
-        """A fact was handled."""
+        """Records a fact that the engine handled."""
         now, event, made = item.entry.now, item.entry.event, item.decisions
         study = self.study
         study.until = now
@@ -208,7 +206,7 @@ class _Keeper:
             self._causes.append(feed.cause)
 
     def _end_blind(self, now: int) -> None:
-        """The spell, if there is one, ends: in sight, with the session, or with the program."""
+        """Ends the blind spell, if there is one: the market is seen again, or the session or the program ends."""
         end = min(now, self.study.session.close)
         if self._causes and self._blind_from < end:
             self.study.blind.append(Blind(self._blind_from, end, tuple(dict.fromkeys(self._causes))))
@@ -241,13 +239,13 @@ class _Keeper:
         return MarkPoint(now, mark, *self._levels)
 
     def _point(self, name: str, point: MarkPoint) -> None:
-        """Keep a point where something moved."""
+        """Keeps a point if anything moved."""
         points = self.study.marks.setdefault(name, [])
         if not points or points[-1][1:] != point[1:]:
             points.append(point)
 
     def finish(self, now: int | None) -> Study:
-        """The record has ended."""
+        """Completes the study at the record's end."""
         study = self.study
         self._end_blind(study.until)
         study.asked_at = study.until if now is None else now

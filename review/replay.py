@@ -1,6 +1,6 @@
-"""A session once more, without waiting: from its record, or from plain bars.
+"""Replays a session without waiting, from its record or from plain bars.
 
-What the engine decides again is shown in the lines and the alerts of the live program, then summed up.
+It prints what the engine decides in the lines and alerts of the live program, then sums it up.
 """
 
 from __future__ import annotations

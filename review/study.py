@@ -1,4 +1,4 @@
-"""What a session's record shows when every fact has gone through the engine again: the values, without judgement.
+"""Holds what a session's record shows once the engine has handled every fact again. It judges nothing.
 
 `review.keeper` makes a `Study`; the counts are in `review.funnel`.
 """

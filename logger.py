@@ -1,12 +1,12 @@
-"""Writes the log, to the console and to a rotated file, in the same words; and words the lines of the session.
+"""Writes the log, to the console and to a rotated file, in the same words.
 
 Every line passes one place, `_Output`, which replaces each secret with ``***`` as the last step before writing.
-A log that cannot be written never stops the program: it may cost lines, not alerts.
+A log that cannot be written never stops the program: it may cost lines, not alerts. The file is over 400 lines: set-up,
+rendering and the two outputs share one handler and its lock.
 """
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import errno
 import json
@@ -14,7 +14,6 @@ import logging
 import logging.handlers
 import math
 import os
-import re
 import select
 import stat
 import sys
@@ -23,24 +22,12 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Literal, assert_never
-from urllib.parse import quote, quote_plus, unquote, urlsplit
+from typing import IO, Any, Literal
 
 import structlog
 
 import utils
-from events import (
-    Bar,
-    Closed,
-    Condition,
-    ContractRule,
-    Declined,
-    DeclineReason,
-    Evaluation,
-    HoldReason,
-    Opened,
-    Shortfall,
-)
+from redaction import redactor
 
 LogFormat = Literal["console", "json"]
 
@@ -59,37 +46,14 @@ CONSOLE_SECONDS = 0.5
 CONSOLE_CHARACTERS = 128
 """What a console that says it takes something surely takes at once: 512 bytes, POSIX's least for a pipe."""
 
-MASK = "***"
-"""What stands in the log where a secret was."""
-
 OURS = "iwm"
 """Parent of this program's loggers in the standard library's tree: others are heard from WARNING on only."""
-
-SECRET_PART_LENGTH = 12
-"""Parts of a secret address (a path segment, a query value) from this length on are secrets themselves."""
-
-BASE64_LENGTH = 8
-"""Shortest run of base64 that is looked for: shorter ones occur by chance."""
-
-WORD_LENGTH = 6
-"""A shorter secret, which only a test or a slip has, is hidden where it stands alone: ``k`` stands in every word."""
-
-RUN_LENGTH = 10
-"""Characters of a secret in a row that are hidden: what a cut or a line break leaves of a key is a part of it."""
-
-ENCODINGS_DEEP = 3
-"""How often a text is decoded in search of a secret: a proxy may encode an address that was encoded before."""
 
 LOCK_SECONDS = 2.0
 """How long a line waits for another thread's. A terminal that takes nothing must not stop the watchdog as well."""
 
 INDENT = "    "
 """Set before every line of a message but its first, so that no message can pass for another line of the log."""
-
-_KEY_IN_URL = re.compile(r"(?i)(\bapi_?key=|\btoken=|\bbearer\s+)[^\s&\"'<>]+")
-
-_WORD = re.compile(r"""[^\s"'<>()\[\]{},]+""")
-_ESCAPE = re.compile(r"\\{1,8}(?:x([0-9A-Fa-f]{2})|u([0-9A-Fa-f]{4}))")
 
 _installed = contextlib.ExitStack()
 
@@ -199,104 +163,6 @@ def _install_hooks() -> None:
         setattr(owner, name, hook)
     logging.captureWarnings(True)
     _installed.callback(logging.captureWarnings, False)
-
-
-# --- Secrets -----------------------------------------------------------------------------------------
-
-
-def redactor(secrets: Sequence[str]) -> Callable[[str], str]:
-    """A function that replaces each secret, in the spellings that logs show, with ``***``.
-
-    Besides the plain text: percent-encoded in whatever mixture, escaped as in JSON, and base64 at any offset; of an
-    address also the parts that make it secret. Of each, a part of ``RUN_LENGTH`` characters is hidden as well: a text
-    may have been cut. What follows ``apiKey=``, ``token=`` or ``Bearer`` is replaced whoever's it is.
-    """
-    parts = {part for secret in secrets for part in _parts(secret)}
-    spellings = {form for part in parts for form in _spellings(part)}
-    known = re.compile("|".join(map(_pattern, sorted(spellings, key=len, reverse=True))) or r"(?!)")
-    runs = frozenset(run for part in parts if "://" not in part for run in _runs(part))
-
-    def redact(text: str) -> str:
-        text = _KEY_IN_URL.sub(rf"\1{MASK}", known.sub(MASK, text))
-        if not runs:
-            return text
-        if "%" in text or "\\" in text:
-            text = _WORD.sub(lambda word: MASK if _holds(word[0], runs) else word[0], text)
-        return _without_runs(text, runs)
-
-    return redact
-
-
-def _pattern(spelling: str) -> str:
-    """A pattern that finds a spelling of a secret; a short one as a word of its own."""
-    found = re.escape(spelling)
-    return found if len(spelling) >= WORD_LENGTH else rf"(?<![A-Za-z0-9]){found}(?![A-Za-z0-9])"
-
-
-def _runs(text: str) -> Iterator[str]:
-    return (text[start : start + RUN_LENGTH] for start in range(len(text) - RUN_LENGTH + 1))
-
-
-def _without_runs(text: str, runs: frozenset[str]) -> str:
-    """``text`` with every stretch that is made of ``runs`` masked."""
-    found = [start for start, run in enumerate(_runs(text)) if run in runs]
-    if not found:
-        return text
-    kept: list[str] = []
-    end = 0
-    for start in found:
-        if start > end or not kept:
-            kept += [text[end:start], MASK]
-        end = start + RUN_LENGTH
-    return "".join([*kept, text[end:]])
-
-
-def _holds(word: str, runs: frozenset[str]) -> bool:
-    """Whether a word that is percent-encoded, or escaped with backslashes, holds one of ``runs``."""
-    for _ in range(ENCODINGS_DEEP if "%" in word or "\\" in word else 0):
-        word = _ESCAPE.sub(lambda escape: chr(int(escape[1] or escape[2], 16)), unquote(word))
-        if any(run in runs for run in _runs(word)):
-            return True
-    return False
-
-
-def _parts(secret: str) -> Iterator[str]:
-    if not secret:
-        return
-    yield secret
-    if "://" not in secret:
-        return
-    try:
-        address = urlsplit(secret)
-        host, password = address.hostname, address.password
-    except ValueError:
-        return  # no address by which anything could be asked
-    if password:
-        yield from {password, unquote(password)}
-    whole = address.path + (f"?{address.query}" if address.query else "")
-    # Several addresses may stand in one setting, with commas or blanks between them.
-    words = re.split(r"[/?&=:@\s,]", secret.split("://", 1)[1])
-    for part in (secret.rstrip("/"), whole, address.path, *words):
-        if len(part) >= SECRET_PART_LENGTH and part != host:
-            yield from {part, unquote(part)}
-
-
-def _spellings(secret: str) -> Iterator[str]:
-    for written in (secret, repr(secret)[1:-1], json.dumps(secret)[1:-1]):
-        yield written
-        yield json.dumps(written)[1:-1]
-    for encoded in (quote(secret, safe=""), quote(secret), quote_plus(secret)):
-        yield encoded
-        yield re.sub(r"%[0-9A-F]{2}", lambda escape: escape[0].lower(), encoded)
-    raw = secret.encode()
-    for offset, spoilt in ((0, 0), (1, 2), (2, 3)):
-        # Three bytes make four letters: those that share bits with a neighbour differ with it and are left out.
-        padded = bytes(offset) + raw
-        whole = len(padded) // 3 * 4
-        for encode in (base64.b64encode, base64.urlsafe_b64encode):
-            letters = encode(padded).decode()[spoilt:whole]
-            if len(letters) >= BASE64_LENGTH:
-                yield letters
 
 
 # --- Writing -----------------------------------------------------------------------------------------
@@ -572,166 +438,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value if value is None or isinstance(value, (str, int, float)) else str(value)
-
-
-# --- The lines of the session ------------------------------------------------------------------------
-
-
-def feed_active_line(symbol: str, price: float | None, vwap: float | None, volume: float) -> str:
-    """The first of the two lines of every minute. ``vwap`` is the 60 s one, ``volume`` the session's so far."""
-    return (
-        f"📊 Data feed active: {symbol} {utils.share_price(price)}, "
-        f"VWAP {utils.share_price(vwap)}, Vol {volume:,.0f}"
-    )
-
-
-def doubted_line(bar: Bar, percent: float, count: int) -> str:
-    """A price that is kept apart: what it was, how far it lies from the last closes (percent), how many there were."""
-    return (
-        f"🤨 {bar.symbol} {utils.share_price(bar.close)} at {utils.clock_text(bar.start)} is {percent:+.1f}% from its "
-        f"last closes: kept apart until something confirms it ({count} today)"
-    )
-
-
-def feed_quiet_line(symbol: str, price: float | None, age: int) -> str:
-    """Instead of the first line when the newest price is old: its age (µs) stands beside it, and nothing else does."""
-    return f"⏳ Data feed quiet: {symbol} {utils.share_price(price)} is {utils.span_text(age)} old"
-
-
-def lag_text(evaluation: Evaluation, benchmark: str) -> str:
-    """By how much the benchmark's change exceeds the symbol's, in percentage points, or what is missing for it.
-
-    ``no SPY``: its newest close is missing or too old. ``no SPY base``: it comes, and its close at the start of the
-    span is missing, as in the first minutes of a session.
-    """
-    change, benchmark_change = evaluation.roc5, evaluation.benchmark_roc5
-    if benchmark_change is None:
-        return f"no {benchmark} base" if evaluation.has_benchmark else f"no {benchmark}"
-    return f"no {evaluation.symbol} base" if change is None else _signed(benchmark_change - change)
-
-
-def conditions_line(evaluation: Evaluation, benchmark: str = "SPY") -> str:
-    """The second line of every minute: what holds, with the values. Conditions that are left out are left out."""
-    z = " n/a" if evaluation.volume_z is None else _one_decimal(evaluation.volume_z)
-    lag = lag_text(evaluation, benchmark)
-    shown: dict[Condition, tuple[str, str | None]] = {
-        Condition.ABOVE_VWAP: (f"Price>{utils.share_price(evaluation.vwap_1m)}", None),
-        Condition.VWAP_RISING: ("VWAP↑", None),
-        Condition.VOLUME_SURGE: ("Vol surge", f"Z{z}"),
-        Condition.MOMENTUM: ("Momentum", None),
-        Condition.FIVE_MINUTE_VWAP: ("5m VWAP", utils.signed_percent(evaluation.vwap_5m_change, 3)),
-        Condition.RELATIVE_VOLUME: ("RelVol", _one_decimal(evaluation.relative_volume)),
-        Condition.SPY_LAG: (f"{benchmark} lag", lag),
-    }
-    passes = dict(zip(Condition, evaluation.passes, strict=True))
-    parts: list[str] = []
-    for condition, (name, value) in shown.items():
-        if condition is Condition.MOMENTUM:
-            parts.append(f"{name}={_momentum(evaluation.momentum)}")
-        elif passes[condition] is not None:
-            parts.append(f"{name}={passes[condition]}" + ("" if value is None else f" ({value})"))
-    return "📈 Signal conditions: " + ", ".join(parts)
-
-
-def signal_line(evaluation: Evaluation) -> str:
-    """Every condition holds and no gate is closed."""
-    return (
-        f"🚀 MOMENTUM SIGNAL: {evaluation.symbol} {utils.share_price(evaluation.price)} > "
-        f"VWAP {utils.share_price(evaluation.vwap_1m)} ({utils.signed_percent(evaluation.vwap_distance, 2)}), "
-        f"Vol Z={_one_decimal(evaluation.volume_z)}, Momentum={_momentum(evaluation.momentum)}"
-    )
-
-
-def miss_text(missed: Shortfall, benchmark: str = "SPY") -> str:
-    """What a condition that alone failed had, what it needed, and the distance in its own unit."""
-    value, threshold = missed.value, missed.threshold
-    short = abs(threshold - value)
-    match missed.condition:
-        case Condition.FIVE_MINUTE_VWAP if threshold:  # else it is the rise that lacked, whose threshold is 0
-            return f"price ${value:,.3f}, needed above the 5m VWAP ${threshold:,.3f}: ${_small(short)} short"
-        case Condition.FIVE_MINUTE_VWAP:
-            return f"5m VWAP {utils.signed_percent(value, 4)}, needed a rise: {_small(short, 4)}% short"
-        case Condition.ABOVE_VWAP:
-            return f"price ${value:,.3f}, needed above the VWAP ${threshold:,.3f}: ${_small(short)} short"
-        case Condition.VWAP_RISING if not threshold:  # it has not fallen, and it has not risen
-            return f"VWAP {utils.signed_percent(value, 4)}, needed a rise: {_small(short, 4)}% short"
-        case Condition.VWAP_RISING:
-            return f"VWAP rising for {value:.0f} s, needed {threshold:.0f} s: {short:.0f} s short"
-        case Condition.VOLUME_SURGE:
-            return f"volume {value:,.0f}, needed {threshold:,.0f}: {_percent_of(short, threshold)} short"
-        case Condition.MOMENTUM:
-            return f"momentum {utils.momentum_text(value)}%/s, needed above 0"
-        case Condition.RELATIVE_VOLUME:
-            return (
-                f"relative volume {value:.2f}, needed {threshold:.2f}: {_percent_of(short, threshold)} short"
-            )
-        case Condition.SPY_LAG:
-            return (
-                f"{benchmark} ahead by {value:.3f} points, allowed {threshold:.3f}: {_small(short)} too far"
-            )
-        case other:
-            assert_never(other)
-
-
-def _small(value: float, decimals: int = 3) -> str:
-    """A distance, with more decimals where it would read as none."""
-    while value and not round(value, decimals):
-        decimals += 1
-    return f"{value:.{decimals}f}"
-
-
-def _percent_of(part: float, whole: float) -> str:
-    """A share in percent, whole from 1 % up."""
-    percent = part / whole * 100 if whole else 0.0
-    return f"{percent:.0f} %" if percent >= 1 else f"{percent:.2g} %"
-
-
-def selection_line(decision: Opened | Declined) -> str:
-    """Which contract won and why, and how many fell to each rule, the most first."""
-    winner = decision.contract if isinstance(decision, Opened) else "none"
-    line = f"🎯 {winner} of {decision.considered}"
-    if fallen := fallen_text(decision.fallen):
-        line += f": {fallen}"
-    if decision.doubted:
-        line += f"; {decision.doubted} delta{'' if decision.doubted == 1 else 's'} doubted"
-    if not isinstance(decision, Opened):
-        return line
-    stretched = "" if decision.in_range else f"Δ{decision.delta:.3f} nearest to the range, "
-    return f"{line}; {stretched}cost {decision.cost_percent:.1f}%"
-
-
-def entry_line(opened: Opened) -> str:
-    """A BUY was decided."""
-    return f"🔥 ENTRY: {opened.contract} @ {utils.option_price(opened.entry)}"
-
-
-def exit_line(closed: Closed, reason: str) -> str:
-    """A SELL was decided, for ``reason`` in the words of the alert. The result is the mark against the entry."""
-    result = None if closed.mark is None else (closed.mark - closed.entry) / closed.entry * 100
-    return (
-        f"🚪 EXIT: {closed.contract} @ {utils.option_price(closed.mark)} (bid {utils.option_price(closed.bid)}), "
-        f"entry {utils.option_price(closed.entry)}, peak {utils.option_price(closed.peak)}, {reason}, "
-        f"P&L {utils.signed_percent(result)}"
-    )
-
-
-def gate_line(reason: DeclineReason, hold: HoldReason | None = None) -> str:
-    """What stands in the way of an entry; a hold is named."""
-    return f"⏰ No entries allowed: {reason}" + (f" ({hold})" if hold is not None else "")
-
-
-def fallen_text(counts: Sequence[tuple[ContractRule, int]]) -> str:
-    """How many contracts fell to each rule, the most first, as in `spread 6, delta 5`; empty when none did."""
-    return ", ".join(f"{rule} {count}" for rule, count in sorted(counts, key=lambda item: -item[1]) if count)
-
-
-def _one_decimal(value: float | None) -> str:
-    return "n/a" if value is None else f"{round(value, 1) + 0.0:.1f}"
-
-
-def _signed(value: float) -> str:
-    return f"{round(value, 2) + 0.0:+.2f}"
-
-
-def _momentum(value: float | None) -> str:
-    return "n/a" if value is None else utils.momentum_text(value)

@@ -44,6 +44,7 @@ from pydantic import SecretStr
 import logger
 from checks import machine
 from config import VERSION, ConfigError, Settings, doubts, heartbeat_address, load, load_rules
+from redaction import redactor
 from utils import KeptClock, SystemClock
 from worker import heartbeat
 from worker.ending import EXIT_CONFIG, EXIT_CRASHED, EXIT_OK, say_crashed
@@ -208,7 +209,7 @@ def _tell_outside(faults: Sequence[str]) -> None:
 
 def _say_failed(settings: Settings, why: str) -> None:
     """Tell the outside watch why no worker could be started, as far as that can be told."""
-    _post_failure(settings.heartbeat_url, logger.redactor(settings.secrets())(why))
+    _post_failure(settings.heartbeat_url, redactor(settings.secrets())(why))
 
 
 def _post_failure(url: SecretStr, why: str) -> None:

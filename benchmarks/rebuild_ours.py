@@ -21,7 +21,7 @@ from events import Event
 from record.journal import Journal
 from record.lines import Header
 from record.reader import Reader
-from review import replay
+from review import derive
 from utils import ScaledClock
 from worker.session import LiveSession
 
@@ -76,8 +76,8 @@ def replayed(record: Path, watch: Stopwatch) -> Engine:
     """As `python -m sim replay` and `verify` do it."""
     engine: Engine | None = None
     watch.start()
-    for item in replay.play(record):
-        if isinstance(item, replay.Start):
+    for item in derive.play(record):
+        if isinstance(item, derive.Start):
             engine = item.engine
     watch.stop()
     assert engine is not None, "a record begins with a header"

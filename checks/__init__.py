@@ -1,1 +1,1 @@
-"""What must be right on this machine before the worker runs."""
+"""Checks everything that the worker needs, before it runs. `diagnose` is their command line."""

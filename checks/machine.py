@@ -1,7 +1,8 @@
 """The machine's own variables: which proxies to go through, which certificates to trust, where TLS keys are logged.
 
-They are not this program's settings, but they can make its connections impossible. `faults` says so in one line each,
-before anything is connected, by making what the connections are made of. Without such variables it costs nothing.
+They are no settings of this program, but they can make its connections impossible. `faults` finds that out before the
+first connection: it builds the parts that a connection is made of, and returns one line for each fault. Without such
+variables it does nothing.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ HASHED = re.compile(r"[0-9a-f]{8}\.[0-9]+")
 
 
 def faults(settings: Settings | None) -> list[str]:
-    """What the machine's variables make impossible, one line each. ``settings`` is None where they cannot be read."""
+    """Returns one line for each variable that makes a connection impossible. ``settings`` is None if they are invalid."""
     given = [name for name in (*CERTIFICATES, KEY_LOG, *_proxy_names()) if os.environ.get(name)]
     if not given or (settings is not None and not _leaves_the_machine(settings)):
         return []
@@ -68,7 +69,7 @@ def forget_tls() -> None:
 
 
 def doubts() -> list[str]:
-    """What the machine's variables do to the connections that the owner may not know, one line each. No fault."""
+    """Returns one line for each variable whose effect the owner may not expect. None of them is a fault."""
     told = []
     if os.environ.get(KEY_LOG):
         told.append(
@@ -84,7 +85,7 @@ def doubts() -> list[str]:
 
 
 def _leaves_the_machine(settings: Settings) -> bool:
-    """Whether any address is another machine's: nothing of all this is used for its own loopback."""
+    """Returns whether any address is on another machine: loopback uses neither proxies nor certificates."""
     if settings.heartbeat_url.get_secret_value() or settings.second_channel_url.get_secret_value():
         return True
     addresses = settings.polygon_rest_url, settings.polygon_ws_url, settings.pushover_url
@@ -104,7 +105,7 @@ def _certificate_faults() -> Iterator[str]:
         except (OSError, ValueError) as error:
             takes = "takes a file that this user may write; unset it for this program"
             found.append(f"{KEY_LOG}: got {name!r} ({_words(error)}); {takes}")
-    # The first of them that is set counts, and the other is not read.
+    # OpenSSL reads the first of them that is set, and ignores the other.
     variable = next((name for name in CERTIFICATES if os.environ.get(name)), None)
     if variable is not None:
         value = os.environ[variable]
@@ -125,7 +126,7 @@ def _certificate_faults() -> Iterator[str]:
 
 
 def _append(path: str) -> None:
-    """Open a file as TLS keys are logged, but wait for nobody. Raises OSError, or ValueError for an impossible name."""
+    """Opens a file as the TLS key log is opened, without waiting for a reader. Raises OSError, or ValueError for an impossible name."""
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
     mode = os.fstat(descriptor).st_mode
     os.close(descriptor)
@@ -134,14 +135,14 @@ def _append(path: str) -> None:
 
 
 def _read_file(path: str) -> None:
-    """Read a file of certificates. Raises OSError (ssl.SSLError is one), or ValueError for an impossible name."""
+    """Reads a file of certificates. Raises OSError (ssl.SSLError is one), or ValueError for an impossible name."""
     if not stat.S_ISREG(os.stat(path).st_mode):
         raise OSError(errno.EISDIR, "it is not a plain file")
     _context().load_verify_locations(cafile=path)
 
 
 def _read_folder(path: str) -> None:
-    """See whether a folder has certificates. OpenSSL looks for them when they are needed, and never complains."""
+    """Checks that a folder has certificates: OpenSSL reads them only when it needs them, and reports no missing one."""
     folders = path.split(os.pathsep)
     if not any(HASHED.fullmatch(name) for folder in folders for name in os.listdir(folder)):
         raise OSError(errno.ENOENT, "it has no certificates under their hashes")
@@ -186,7 +187,7 @@ def _with_scheme(proxy: str) -> str:
 
 
 def _proxy_fault(scheme: str, value: str) -> str | None:
-    """Why REST, pushes and sockets cannot all go through a proxy; None when they can."""
+    """Returns why REST, pushes and sockets cannot all use a proxy; None if they can."""
     shown = "a value that is not shown" if "@" in value else repr(value)
     wrong = f"got {shown}; {TAKES_PROXY}"
     try:
@@ -212,7 +213,7 @@ def _proxy_fault(scheme: str, value: str) -> str | None:
 
 
 def _no_proxy_fault(value: str) -> str | None:
-    """Why a list of hosts that are reached without a proxy cannot be used; None when it can."""
+    """Returns why a list of hosts to reach without a proxy is invalid; None if it is valid."""
     import httpx  # noqa: PLC0415 - only where the machine names proxies
 
     wrong: list[str] = []
@@ -231,7 +232,7 @@ def _no_proxy_fault(value: str) -> str | None:
 
 
 def _pattern(entry: str) -> str:
-    """What httpx makes of an entry of ``NO_PROXY``."""
+    """Returns the pattern that httpx makes of an entry of ``NO_PROXY``."""
     if "://" in entry:
         return entry
     try:
@@ -242,7 +243,7 @@ def _pattern(entry: str) -> str:
 
 
 def _client_fault() -> str | None:
-    """Why no client can be made with the proxies of this machine; None when one can."""
+    """Returns why no HTTP client can be made with this machine's proxies; None if one can."""
     import httpx  # noqa: PLC0415 - only where the machine names proxies
 
     try:

@@ -21,8 +21,9 @@ from typing import TypeAlias
 import utils
 from config import ConfigError
 from record.reader import Damage
-from review.places import Closed, Unusable, named
-from review.replay import parse_sets, replay_bars, replay_record, survey
+from review.derive import parse_sets, survey
+from review.places import NoSession, Unusable, named
+from review.replay import replay_bars, replay_record
 from review.verify import verify
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
@@ -134,7 +135,7 @@ def replay(arguments: argparse.Namespace) -> int:
     except ConfigError as error:
         print("python -m review replay: bad settings:", *error.faults, sep="\n  ", file=sys.stderr)
         return EXIT_USAGE
-    except (Unusable, Closed, Damage) as error:
+    except (Unusable, NoSession, Damage) as error:
         print(f"python -m review replay: {error}", file=sys.stderr)
         return EXIT_USAGE
     except BrokenPipeError:

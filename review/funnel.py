@@ -1,22 +1,19 @@
-"""What stood in the way of entries, counted and in a sentence: how many seconds got how far, what failed, how nearly.
+"""Counts what kept a day from entries: how many seconds got how far, which conditions failed, and how nearly.
 
-Every count can be had again from the rows of a trace (`review.trace`): what each one counts is said where it is made.
+Every count can be recomputed from the rows of a trace (`review.trace`); each function says what it counts.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from datetime import date
 from enum import StrEnum
 from typing import NamedTuple
 
-import logger
-from events import SECOND, Condition, DeclineReason, Evaluation, HoldReason, Shortfall
-from review import fills
+from events import SECOND, Condition, DeclineReason, Shortfall
 from review.study import Seen, Study
 from signals import BUY_FOLLOWS_S, EPISODE_GAP_S, near_miss
-from utils import clock_text, minute_text, signed_percent, span_text
+from wording import miss_text, undefined_text
 
 MISSES_SHOWN = 10
 
@@ -26,7 +23,7 @@ BEFORE_CONDITIONS = (DeclineReason.BLIND, DeclineReason.WARM_UP)
 PERCENT = 100.0
 
 
-class Kind(StrEnum):
+class RowKind(StrEnum):
     """What a row of the funnel asks."""
 
     SECOND = "second"
@@ -42,7 +39,7 @@ class Row(NamedTuple):
     declined for), or what came of it. ``is_left_out``: the rules do without this condition.
     """
 
-    kind: Kind
+    kind: RowKind
     name: str
     left: int
     before: int
@@ -94,24 +91,24 @@ def funnel(study: Study) -> list[Row]:
     """
     left: Sequence[Seen] = study.seen
     rows = [
-        (Kind.SECOND, "session", study.seconds),
-        (Kind.SECOND, "with a bar", study.bar_seconds),
-        (Kind.SECOND, "evaluated", len(left)),
+        (RowKind.SECOND, "session", study.seconds),
+        (RowKind.SECOND, "with a bar", study.bar_seconds),
+        (RowKind.SECOND, "evaluated", len(left)),
     ]
     for name, gate in (("not blind", DeclineReason.BLIND), ("warm", DeclineReason.WARM_UP)):
         left = [row for row in left if row.evaluation.gate is not gate]
-        rows.append((Kind.SECOND, name, len(left)))
+        rows.append((RowKind.SECOND, name, len(left)))
     left_out: set[str] = set()
     for index, condition in enumerate(Condition):
         if left and all(row.evaluation.passes[index] is None for row in left):
             left_out.add(condition.value)
         left = [row for row in left if row.evaluation.passes[index] is not False]
-        rows.append((Kind.CONDITION, condition.value, len(left)))
+        rows.append((RowKind.CONDITION, condition.value, len(left)))
     for gate in DeclineReason:
         if gate not in BEFORE_CONDITIONS:
             left = [row for row in left if stopped_by(row) is not gate]
-            rows.append((Kind.GATE, gate.value, len(left)))
-    rows.append((Kind.RESULT, "fired", sum(row.is_fired for row in left)))
+            rows.append((RowKind.GATE, gate.value, len(left)))
+    rows.append((RowKind.RESULT, "fired", sum(row.is_fired for row in left)))
     before = [rows[0][2], *(count for _, _, count in rows)]
     return [
         Row(kind, name, count, earlier, before[0], name in left_out)
@@ -241,181 +238,5 @@ def _miss(study: Study, episode: Sequence[Seen]) -> Miss:
         missed=missed,
         text=undefined_text(condition, nearest.evaluation, rules.benchmark)
         if missed is None
-        else logger.miss_text(missed, rules.benchmark),
+        else miss_text(missed, rules.benchmark),
     )
-
-
-def undefined_text(condition: Condition, evaluation: Evaluation, benchmark: str) -> str:
-    """Why a condition has no value."""
-    match condition:
-        case Condition.SPY_LAG:
-            return logger.lag_text(evaluation, benchmark)
-        case Condition.VOLUME_SURGE | Condition.MOMENTUM:
-            return "too few bars in its window"
-        case _:
-            return "no volume in its window"
-
-
-# --- The answer in a sentence ------------------------------------------------------------------------
-
-HALF = 0.5
-RULES_NAMED = 3
-HELD_TOLD_S = 60
-"""From so long on, holds are part of the answer: a busy machine has some of a second or two."""
-
-
-def day_text(study: Study) -> str:
-    """The session's day as a person says it, such as ``2 Oct``."""
-    day = date.fromisoformat(study.session.date)
-    return f"{day.day} {day:%b}"
-
-
-def answer(study: Study) -> str:
-    """Why there was no entry, or which there were: one plain sentence, and what else the day was short of."""
-    if study.end <= study.session.open and not study.down:
-        return f"The session of {day_text(study)} opens at {minute_text(study.session.open)} ET: nothing to tell yet."
-    if study.trades.told:
-        first = _entries_text(study)
-    else:
-        so_far = "" if study.is_over else f" so far (until {clock_text(study.end)} ET)"
-        first = f"No entry on {day_text(study)}{so_far}: {_obstacle(study)}."
-    return " ".join([first, *_shortcomings(study, first)])
-
-
-def _entries_text(study: Study) -> str:
-    told, withdrawn = study.trades.told, len(study.withdrawn)
-    number = f"{len(told)} entr{'y' if len(told) == 1 else 'ies'}" + ("" if study.is_over else " so far")
-    text = f"{number} on {day_text(study)}: {told[0].opened.contract} at {clock_text(told[0].opened_at)}"
-    if len(told) == 1:
-        text += f", {_result_text(told[0])}"
-    else:
-        results = [trade.crossed_percent for trade in told]
-        up = sum(1 for result in results if result is not None and result >= 0)
-        down = sum(1 for result in results if result is not None and result < 0)
-        parts = [f"{up} up", f"{down} down"] + [f"{len(told) - up - down} open"] * (up + down < len(told))
-        paid = sum(value for trade in told if (value := fills.dollars(trade)) is not None)
-        text = f"{number} on {day_text(study)}: {', '.join(parts)}; ask→bid {dollars_text(paid)}, one contract each"
-    if withdrawn:
-        text += f"; {withdrawn} more {'was' if withdrawn == 1 else 'were'} withdrawn, nobody was told"
-    return f"{text}."
-
-
-def _result_text(trade: fills.Trade) -> str:
-    if trade.closed is None or trade.closed_at is None:
-        return "still open"
-    return (
-        f"sold {clock_text(trade.closed_at)} ({trade.closed.reason}), told {signed_percent(trade.told_percent)}, "
-        f"ask→bid {signed_percent(trade.crossed_percent)}"
-    )
-
-
-def dollars_text(value: float) -> str:
-    """A result in dollars with its sign."""
-    return f"{'-' if value < 0 else '+'}${abs(value):,.2f}"
-
-
-def _obstacle(study: Study) -> str:
-    """What stood in the way of an entry, the weightiest first."""
-    if study.withdrawn:
-        name, detail = next(iter(study.withdrawn.items()))
-        at = next(trade.opened_at for trade in study.trades.all if trade.opened.id == name)
-        because = f" ({detail})" if detail else ""
-        if len(study.withdrawn) == 1:
-            return f"the BUY of {clock_text(at)} was withdrawn before it could arrive{because}"
-        return f"{len(study.withdrawn)} BUYs were withdrawn before they could arrive, the first at {clock_text(at)}{because}"
-    if any(span.reason is HoldReason.MARKET_CLOSED and span.end >= study.until for span in study.held):
-        return "the exchange was closed, although the calendar has a session"
-    if found := signals(study):
-        return _stopped_text(study, found)
-    span = max(1, study.end - study.session.open)
-    if study.down_us >= span:
-        return "the program was not running in the session"
-    seeing = [row for row in study.seen if not row.is_blind]
-    if not seeing and study.blind:
-        when = "whenever the program ran" if study.down else "all day" if study.is_over else "all the time"
-        return f"blind {when} ({_longest(study)})"
-    if study.down_us > HALF * span:
-        return f"the program was not running for {span_text(study.down_us)} of {span_text(span)}; {_unmet(study)}"
-    if study.blind_us > HALF * span:
-        return (
-            f"blind for {span_text(study.blind_us)} of {span_text(span)} ({_longest(study)}); {_unmet(study)}"
-        )
-    return _unmet(study)
-
-
-def _longest(study: Study) -> str:
-    """What the longest blind spell came from."""
-    return max(study.blind, key=lambda span: span.end - span.start).cause
-
-
-def _unmet(study: Study) -> str:
-    """No second met all conditions: which came nearest to it."""
-    if not study.seen:
-        return f"no bar of {study.rules.symbol} came"
-    if not counted(study):
-        gates = {row.evaluation.gate for row in study.seen}
-        if DeclineReason.BLIND not in gates:
-            return f"nothing but the first {span_text(study.rules.warmup_seconds * SECOND)} after the open was seen"
-        return "every second that was seen was blind or in the warm-up"
-    found = sorted(failing(study), key=lambda item: -item.alone)
-    alone = [f"{item.condition} alone failed in {item.alone:,}" for item in found if item.alone]
-    if alone:
-        return f"no second met all conditions; {', '.join(alone[:RULES_NAMED])}"
-    worst = max(found, key=lambda item: item.failed)
-    part = share(worst.failed, worst.of)
-    return f"no second met all conditions, nor all but one; {worst.condition} failed most, in {part:.0f} % of the seconds"
-
-
-def _stopped_text(study: Study, found: Sequence[Seen]) -> str:
-    """Signals without an entry: how many, and what stopped them."""
-    causes = Counter((stopped_by(row), row.evaluation.hold) for row in found)
-    number = f"{len(found)} signal{'' if len(found) == 1 else 's'}"
-    texts = [(_stop_text(study, gate, hold), count) for (gate, hold), count in causes.most_common()]
-    if len(texts) == 1:
-        return f"{number}, {'' if len(found) == 1 else 'all '}{texts[0][0]}"
-    return f"{number}, " + ", ".join(f"{count} {text}" for text, count in texts)
-
-
-def _stop_text(study: Study, gate: DeclineReason | None, hold: HoldReason | None) -> str:
-    """When a signal was stopped, in words that go on from "11 signals, all"."""
-    rules = study.rules
-    cutoff = study.session.close - rules.before_close(rules.no_entry_after) * SECOND
-    texts: dict[DeclineReason | None, str] = {
-        DeclineReason.SESSION_CLOSED: "outside the session, or as the program stopped",
-        DeclineReason.HELD: "while entries were held" + (f" ({hold})" if hold else ""),
-        DeclineReason.BLIND: "while the feed was blind",
-        DeclineReason.WARM_UP: f"in the first {span_text(rules.warmup_seconds * SECOND)} (warm-up)",
-        DeclineReason.NOT_COVERED: "while a gap in the bars was not filled yet",
-        DeclineReason.LATE_BAR: f"on bars more than {rules.entry_bar_seconds:g} s late",
-        DeclineReason.POSITION_OPEN: "while a position was open",
-        DeclineReason.COOLDOWN: "in the cooldown",
-        DeclineReason.MAX_ENTRIES: f"after the day's {rules.max_entries_per_day} entries",
-        DeclineReason.PAST_CUTOFF: f"after {minute_text(cutoff)}",
-        DeclineReason.CHAIN_TOO_OLD: "without an option chain (none, or too old)",
-        DeclineReason.NO_CONTRACT: f"without a contract that passed the rules{_fallen_text(study)}",
-        DeclineReason.QUOTE_TOO_OLD: f"without a quote of the last {rules.entry_quote_seconds:g} s",
-        DeclineReason.STOP_TOO_NEAR: "with spreads so wide that a tick could have sold",
-        None: "with every gate open",
-    }
-    return texts[gate]
-
-
-def _fallen_text(study: Study) -> str:
-    most = study.fallen.most_common(RULES_NAMED)
-    return f" ({', '.join(f'{rule} {count}' for rule, count in most)})" if most else ""
-
-
-def _shortcomings(study: Study, said: str) -> list[str]:
-    """How long it was blind or not running, unless that was said."""
-    texts: list[str] = []
-    if study.down and "not running" not in said:
-        texts.append(f"It was not running for {span_text(study.down_us)} of the session.")
-    if study.held_us >= HELD_TOLD_S * SECOND and "held" not in said:
-        reasons = ", ".join(dict.fromkeys(span.reason for span in study.held))
-        texts.append(f"Entries were held for {span_text(study.held_us)} ({reasons}).")
-    if study.is_down_now:
-        texts.append(f"Nothing has been recorded since {clock_text(study.until)} ET: is the program running?")
-    if study.blind and "blind" not in said:
-        spells = f" in {len(study.blind)} spells" if len(study.blind) > 1 else ""
-        texts.append(f"It was blind for {span_text(study.blind_us)}{spells}.")
-    return texts

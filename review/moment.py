@@ -6,14 +6,14 @@ from bisect import bisect_left, bisect_right
 from collections import Counter
 from typing import Any, NamedTuple
 
-import logger
 import utils
 from events import SECOND, Condition, Evaluation
 from review.funnel import share, stopped_by
 from review.report import wrapped
 from review.study import Seen, Study
 from rules import Rules
-from utils import clock_text, momentum_text, share_price, signed_percent, span_text
+from utils import clock_text, share_price, signed_percent, span_text
+from wording import CONDITIONS, fine_price
 
 AHEAD_S = 600
 """How far the look ahead goes."""
@@ -116,49 +116,22 @@ def _without_bar(study: Study, at: int) -> str:
 
 def conditions(rules: Rules, evaluation: Evaluation) -> list[tuple[Condition, str, str, bool | None]]:
     """Every condition with its value, what it takes, and whether it held (None: left out by the rules)."""
-    seen = evaluation
-    change = "n/a" if seen.vwap_5m_change is None else f"{seen.vwap_5m_change:+.4f}%"
-    volume = f"{seen.volume:,.0f}" + ("" if seen.volume_z is None else f" (Z {seen.volume_z:.1f})")
-    p95 = "n/a" if seen.volume_p95 is None else f"{seen.volume_p95:,.0f}"
-    lag = None if seen.roc5 is None or seen.benchmark_roc5 is None else seen.benchmark_roc5 - seen.roc5
-    momentum = "n/a" if seen.momentum is None else f"{momentum_text(seen.momentum)}%/s"
-    ratio = "n/a" if seen.relative_volume is None else f"{seen.relative_volume:.2f}"
-    risen = "" if seen.vwap_1m_change is None else f", {seen.vwap_1m_change:+.4f}%"
-    price = _price(seen.price)
-    texts = {
-        Condition.FIVE_MINUTE_VWAP: (
-            f"{price}, 5m VWAP {change}",
-            f"over {_price(seen.vwap_5m)}, and rising",
-        ),
-        Condition.ABOVE_VWAP: (price, f"over {_price(seen.vwap_1m)}"),
-        Condition.VWAP_RISING: (
-            f"{seen.vwap_rising_s} s{risen}",
-            f"at least {rules.vwap_rising_seconds} s, and above itself then",
-        ),
-        Condition.VOLUME_SURGE: (volume, f"over {p95}"),
-        Condition.MOMENTUM: (momentum, "over 0"),
-        Condition.RELATIVE_VOLUME: (ratio, f"at least {rules.relative_volume_min:g}"),
-        Condition.SPY_LAG: (
-            logger.lag_text(seen, rules.benchmark) if lag is None else f"{lag:+.3f} points",
-            f"at most {rules.spy_iwm_lag_threshold:g}",
-        ),
-    }
     return [
-        (condition, *texts[condition], passed)
-        for condition, passed in zip(Condition, seen.passes, strict=True)
+        (
+            condition,
+            CONDITIONS[condition].value(evaluation, rules),
+            CONDITIONS[condition].needed(evaluation, rules),
+            passed,
+        )
+        for condition, passed in zip(Condition, evaluation.passes, strict=True)
     ]
-
-
-def _price(value: float | None) -> str:
-    """A share price to a tenth of a cent: VWAPs are compared finer than cents."""
-    return "n/a" if value is None else f"${value:,.3f}"
 
 
 def _table_lines(study: Study, row: Seen, table: list[tuple[Condition, str, str, bool | None]]) -> list[str]:
     evaluation = row.evaluation
     late = max(0, row.now - evaluation.start - SECOND) / SECOND
     lines = [
-        f"{clock_text(evaluation.start)} ET: {evaluation.symbol} {_price(evaluation.price)}; "
+        f"{clock_text(evaluation.start)} ET: {evaluation.symbol} {fine_price(evaluation.price)}; "
         f"seen at {clock_text(row.now)}, {late:.1f} s after the second's end",
         f"    {'condition':<18}{'value':<36}needed",
     ]
@@ -230,7 +203,7 @@ def _ahead(study: Study, at: int, *, decided_at: int) -> tuple[list[str], dict[s
         lines.append(f"  {study.rules.symbol}: no prices")
     else:
         lines.append(
-            f"  {study.rules.symbol}: at best {_move(best)}, at worst {_move(worst)}, from {_price(best.base)}"
+            f"  {study.rules.symbol}: at best {_move(best)}, at worst {_move(worst)}, from {fine_price(best.base)}"
         )
     return lines, {
         "until": utils.utc_iso(min(end, study.end)),
@@ -257,7 +230,7 @@ def _ahead_heading(study: Study, end: int) -> str:
     return f"What followed until {clock_text(study.end)}, where the record ends so far:"
 
 
-class Move(NamedTuple):
+class PriceMove(NamedTuple):
     """The price at a second against that of an earlier one."""
 
     at: int
@@ -270,11 +243,11 @@ class Move(NamedTuple):
         return share(self.price - self.base, self.base)
 
 
-def _move(move: Move) -> str:
+def _move(move: PriceMove) -> str:
     return f"{signed_percent(move.percent, 2)} ({share_price(move.price)} at {clock_text(move.at)})"
 
 
-def _extremes(study: Study, at: int) -> tuple[Move | None, Move | None]:
+def _extremes(study: Study, at: int) -> tuple[PriceMove | None, PriceMove | None]:
     """The highest and the lowest close of the next minutes, against the last one up to ``at``."""
     first = min(max(0, study.index_of(at) + 1), len(study.closes))
     base = next((close for close in reversed(study.closes[:first]) if close is not None), None)
@@ -285,5 +258,5 @@ def _extremes(study: Study, at: int) -> tuple[Move | None, Move | None]:
     ]
     if base is None or not ahead:
         return None, None
-    moves = [Move(study.session.open + index * SECOND, close, base) for close, index in ahead]
+    moves = [PriceMove(study.session.open + index * SECOND, close, base) for close, index in ahead]
     return max(moves, key=lambda move: move.price), min(moves, key=lambda move: move.price)

@@ -35,7 +35,7 @@ class Unusable(Exception):
     """What was asked for cannot be done: why, in a line."""
 
 
-class Closed(Exception):
+class NoSession(Exception):
     """There was no session to have a record of: why, in a line."""
 
 
@@ -60,7 +60,7 @@ def check_file(path: Path) -> None:
         raise Unusable(f"{path}: is not an ordinary file")
 
 
-class Found(NamedTuple):
+class Choice(NamedTuple):
     """A record, the session that it should hold (empty when nothing says which), and what is to be said of the choice."""
 
     path: Path
@@ -73,10 +73,10 @@ class Found(NamedTuple):
             raise Unusable(f"{self.path}: holds the session of {dated}, not of {self.date}")
 
 
-def named(word: str, now: int) -> Found:
+def named(word: str, now: int) -> Choice:
     """The record that a word of the command line names: a session's date, or a file that may have been packed since.
 
-    Raises Unusable when there is none, Closed when there was no session, ConfigError for bad settings.
+    Raises Unusable when there is none, NoSession when there was no session, ConfigError for bad settings.
     """
     if DATE.fullmatch(word):
         try:
@@ -86,21 +86,21 @@ def named(word: str, now: int) -> Found:
         return find(None, day, now)
     other = word.removesuffix(".gz") if word.endswith(PACKED_SUFFIX) else f"{word}.gz"
     if word.endswith((SUFFIX, PACKED_SUFFIX)) and not os.path.lexists(word) and os.path.isfile(other):
-        return Found(Path(other))
-    return Found(Path(word))
+        return Choice(Path(other))
+    return Choice(Path(word))
 
 
-def find(place: Path | None, day: date | None, now: int) -> Found:
-    """The record that is asked for. Raises Unusable when there is none, Closed when there was no session."""
+def find(place: Path | None, day: date | None, now: int) -> Choice:
+    """The record that is asked for. Raises Unusable when there is none, NoSession when there was no session."""
     if place is not None and not place.is_dir():
-        return Found(place, "" if day is None else day.isoformat())
+        return Choice(place, "" if day is None else day.isoformat())
     folder = data_dir() if place is None else place
     if folder.name == "sessions" and not (folder / "sessions").is_dir():
         folder = folder.parent
     by_date = {date_of(path): path for path in _records(folder)}
     if day is not None:
         if day.isoformat() in by_date:
-            return Found(by_date[day.isoformat()], day.isoformat())
+            return Choice(by_date[day.isoformat()], day.isoformat())
         if day.isoformat() in (others := misnamed(folder)):
             raise Unusable(others[day.isoformat()])
         raise _no_record(folder, day, sorted(by_date), now)
@@ -113,8 +113,8 @@ def find(place: Path | None, day: date | None, now: int) -> Found:
     today = utils.new_york_date(now)
     newest = max(by_date)
     if today in by_date:
-        return Found(by_date[today], today)
-    return Found(
+        return Choice(by_date[today], today)
+    return Choice(
         by_date[newest],
         newest,
         f"Today ({today}) has no record: this is the newest. {_today_text(now)}".strip(),
@@ -151,9 +151,9 @@ def _no_record(folder: Path, day: date, dates: Sequence[str], now: int) -> Excep
     session = utils.session_on(day)
     if session is None:
         what = "it was a weekend" if day.weekday() >= utils.SATURDAY else "it was a holiday"
-        return Closed(f"No alert on {words}: the exchange was closed, {what}.")
+        return NoSession(f"No alert on {words}: the exchange was closed, {what}.")
     if now < session.open:
-        return Closed(f"No alert on {words} yet: its session opens {utils.day_text(session.open)} ET.")
+        return NoSession(f"No alert on {words} yet: its session opens {utils.day_text(session.open)} ET.")
     shown = ", ".join(dates[-DATES_NAMED:])
     known = "There is no record at all."
     if dates:

@@ -1,229 +1,28 @@
-"""A session once more, on the same engine, without waiting: from its record, or from plain bars.
+"""Replays a session without waiting, from its record or from plain bars.
 
-The facts go to a fresh engine in their order and with their times; what it decides is shown in the lines and the
-alerts of the live program, then summed up. A record's rules are used as they were, unless some are set anew.
+It prints what the engine decides in the lines and alerts of the live program, then sums it up.
 """
 
 from __future__ import annotations
 
 import contextlib
-import difflib
-import hashlib
-import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import alerts
 import logger
-from config import VERSION, ConfigError, load_rules
+from config import load_rules
 from engine import Engine
 from events import SECOND, Bar, Decision, DeclineReason, Evaluation, Event, Session
-from record.lines import Entry, Header
-from record.reader import Damage, Reader, is_of
 from review import bars, fills
+from review.derive import Start, Survey, play, recorded_rules, survey
 from review.places import Unusable, check_file, claim
 from review.screen import Progress, Screen
 from review.trace import TRACE_BEGINS, Trace
 from rules import Rules
-from utils import clock_text, minute_text, new_york_date, option_price, signed_percent, span_text
-
-# --- Reading -----------------------------------------------------------------------------------------
-
-
-class Survey(NamedTuple):
-    """A record at a glance: its headers with their line numbers, its lines, and the bytes torn off at its end."""
-
-    headers: list[tuple[int, Header]]
-    lines: int
-    torn: int
-
-
-def survey(path: Path) -> Survey:
-    """Read a record through. Raises Unusable when it cannot be read, Damage for what is wrong but a torn end."""
-    check_file(path)
-    reader, headers, count = Reader(path), list[tuple[int, Header]](), 0
-    progress = Progress("Reading", path.stat().st_size)
-    last: Entry | None = None
-    try:
-        for count, line in enumerate(reader, start=1):
-            progress.tell(reader.size)
-            if isinstance(line, Header):
-                _check_header(path, count, line, headers[0][1] if headers else line)
-                headers.append((count, line))
-            else:
-                _check_order(path, count, line, last, headers[0][1].session)
-                last = line
-    except OSError as error:
-        raise Unusable(f"{path}: {error.strerror}") from None
-    except RecursionError:
-        raise Damage(path, count + 1, "not a record: nested too deeply") from None
-    finally:
-        progress.clear()
-    if not headers:
-        raise Damage(path, 1, "empty, or not a record: no header")
-    return Survey(headers, count, reader.torn)
-
-
-def _check_header(path: Path, number: int, header: Header, first: Header) -> None:
-    """Raises Damage for a header of no session that there can be, of another one than the first, or out of its time."""
-    session = header.session
-    try:
-        opens_on = new_york_date(session.open)
-    except (OverflowError, ValueError, OSError):
-        opens_on = ""
-    if opens_on != session.date or not 0 < session.close - session.open <= DAY_S * SECOND:
-        raise Damage(
-            path, number, f"there is no such session: {session.date!r}, {session.open} to {session.close}"
-        )
-    if session.date != first.session.date:
-        reason = f"a start in the session of {session.date}, after one of {first.session.date}"
-        raise Damage(path, number, reason)
-    _check_time(path, number, header.now, session)
-
-
-def _check_time(path: Path, number: int, now: int, session: Session) -> None:
-    """Raises Damage for a time in which nobody writes a session's record, µs."""
-    if abs(now - session.open) > NEAR_S * SECOND:
-        raise Damage(path, number, f"its time, {now} µs, is not that of the session of {session.date}")
-
-
-def _check_order(path: Path, number: int, entry: Entry, last: Entry | None, session: Session) -> None:
-    """Raises Damage for an entry that does not come right after the last, or out of its session's time."""
-    if entry.number != (last.number + 1 if last is not None else 1):
-        after = "at the beginning" if last is None else f"after {last.number}"
-        raise Damage(path, number, f"arrival number {entry.number} {after}: lines are missing or moved")
-    _check_time(path, number, entry.now, session)
-    if last is not None and entry.now < last.now:
-        raise Damage(
-            path, number, f"time goes back, from {clock_text(last.now)} to {clock_text(entry.now)} ET"
-        )
-
-
-WRITTEN_BY = "written by version"
-DAY_S = 86_400
-NEAR_S = 3_660 * DAY_S
-"""A start after a long pause goes on with the newest record, years later, too: times beyond this are nobody's."""
-
-# --- Rules -------------------------------------------------------------------------------------------
-
-
-def parse_sets(texts: Iterable[str]) -> dict[str, str]:
-    """``NAME=VALUE`` texts as a mapping. Raises ConfigError, with a line for each that names no rule."""
-    names = [name.upper() for name in Rules.model_fields]
-    faults: list[str] = []
-    found: dict[str, str] = {}
-    for text in texts:
-        name, separator, value = text.partition("=")
-        name, value = name.strip().upper(), value.strip()
-        if not separator:
-            faults.append(f"--set {name}: takes NAME=VALUE")
-        elif name not in names:
-            near = difflib.get_close_matches(name, names, n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            faults.append(f"--set {name}: no such rule{hint}")
-        elif not value and name != "BENCHMARK":
-            faults.append(f"--set {name}: takes a value")
-        else:
-            found[name] = value
-    if faults:
-        raise ConfigError(faults)
-    return found
-
-
-def recorded_rules(header: Header, sets: Mapping[str, str]) -> tuple[Rules, list[str]]:
-    """The rules of a header with ``sets`` on top, and what is odd about the header's. Raises ConfigError.
-
-    Another version may not have had all of today's rules: those are at their defaults. That the header's own are
-    complete is what its hash proves.
-    """
-    known = {name: value for name, value in header.rules.items() if name in Rules.model_fields}
-    texts = {name.upper(): str(value) for name, value in known.items()}
-    lacking = sorted(name.upper() for name in Rules.model_fields.keys() - known.keys())
-    odd = [
-        f"rule {name.upper()} is unknown to version {VERSION}" for name in header.rules.keys() - known.keys()
-    ]
-    digest = digest_of(header.rules)
-    if digest != header.rules_hash:
-        odd.append(f"the rules' hash is {digest}, the header says {header.rules_hash}")
-    if header.version == VERSION:
-        odd += [f"rule {name} is missing; its default is used" for name in lacking]
-    else:
-        defaults = f"; rules that it did not have are at their defaults: {', '.join(lacking)}"
-        odd.append(f"{WRITTEN_BY} {header.version}, this is {VERSION}" + defaults * bool(lacking))
-    rules = load_rules(texts, env_file=None)
-    return (load_rules({**texts, **sets}, env_file=None) if sets else rules), sorted(odd)
-
-
-def digest_of(rules: Mapping[str, Any]) -> str:
-    """The hash of rules as a header holds them, whichever those of its version were: see `Rules.digest`."""
-    text = json.dumps(rules, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:8]
-
-
-# --- The loop ----------------------------------------------------------------------------------------
-
-
-class Start(NamedTuple):
-    """A header: a new engine stands there, with what was before folded into it.
-
-    ``digest`` is the hash of the rules, as the version of then printed it unless some were set anew.
-    """
-
-    number: int
-    header: Header
-    engine: Engine
-    odd: list[str]
-    before: Entry | None
-    digest: str
-
-
-class Step(NamedTuple):
-    """A fact that the engine has handled: the record's line, and what was decided and evaluated now."""
-
-    number: int
-    entry: Entry
-    decisions: list[Decision]
-    evaluation: Evaluation | None
-
-
-def play(path: Path, sets: Mapping[str, str] | None = None) -> Iterator[Start | Step]:
-    """Every line of a surveyed record through engines, as the live program did: a new one at each header.
-
-    Raises ConfigError for rules that cannot be, and Damage for a fact whose numbers nobody can reckon with: the live
-    program would not have got over it.
-    """
-    decided: dict[int, list[Decision]] = {}
-    engine: Engine | None = None
-    last: Entry | None = None
-    for number, line in enumerate(Reader(path), start=1):
-        if isinstance(line, Header):
-            rules, odd = recorded_rules(line, sets or {})
-            engine = Engine(rules, line.session)
-            # Read again, not remembered: a session's facts would fill the memory.
-            is_own = True
-            for earlier in islice(Reader(path), number - 1):
-                if isinstance(earlier, Header):
-                    # SYMBOL may have been changed at a start in between.
-                    is_own = is_of(earlier, line.rules.get("symbol", ""))
-                elif is_own:
-                    engine.restore(earlier.now, earlier.event, decided.get(earlier.number, ()))
-            yield Start(number, line, engine, odd, last, rules.digest() if sets else line.rules_hash)
-            continue
-        assert engine is not None, "a record begins with a header"
-        before = engine.evaluation
-        try:
-            made = engine.handle(line.now, line.event)
-        except ArithmeticError as error:
-            raise Damage(path, number, f"its numbers cannot be ({error})") from error
-        if made:
-            decided[line.number] = made
-        last = line
-        yield Step(number, line, made, engine.evaluation if engine.evaluation is not before else None)
-
+from utils import clock_text, minute_text, option_price, signed_percent, span_text
 
 # --- Summing up --------------------------------------------------------------------------------------
 

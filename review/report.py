@@ -11,10 +11,11 @@ from typing import Any
 import utils
 from events import SECOND
 from review import funnel, what_if
-from review.funnel import Kind
-from review.page.tables import condition_name
+from review.answer import answer
+from review.funnel import RowKind
 from review.study import Study
 from utils import clock_text, span_text
+from wording import condition_name
 
 WIDTH = 100
 """Columns of the report."""
@@ -83,16 +84,16 @@ def _funnel_lines(study: Study) -> list[str]:
     rows = funnel.funnel(study)
     lines = ["How far the seconds of the session got", f"  {'':<26}{'left':>8}{'of before':>12}{'of all':>9}"]
     for row in rows:
-        if row.kind is Kind.GATE and not row.lost:
+        if row.kind is RowKind.GATE and not row.lost:
             continue
-        name = f"gate: {row.name}" if row.kind is Kind.GATE else row.name
+        name = f"gate: {row.name}" if row.kind is RowKind.GATE else row.name
         note = "  left out by the rules" if row.is_left_out else ""
-        if row.kind is Kind.GATE:
+        if row.kind is RowKind.GATE:
             note = f"  stopped {row.lost:,} signal{'' if row.lost == 1 else 's'}"
         lines.append(
             f"  {name:<26}{row.left:>8,}{row.of_before:>10.1f} %{_fine(row.of_all):>7} %{note}".rstrip()
         )
-    silent = [row.name for row in rows if row.kind is Kind.GATE and not row.lost]
+    silent = [row.name for row in rows if row.kind is RowKind.GATE and not row.lost]
     if silent:
         lines += [f"  {line}" for line in textwrap.wrap(f"Stopped none: {', '.join(silent)}.", WIDTH - 2)]
     return lines
@@ -201,7 +202,7 @@ def as_json(study: Study, extra: Mapping[str, Any]) -> str:
     """The report as one object."""
     return json.dumps(
         {
-            "answer": funnel.answer(study),
+            "answer": answer(study),
             "session": study.session.date,
             "until": utils.utc_iso(study.end),
             "in_progress": not study.is_over,
@@ -214,19 +215,7 @@ def as_json(study: Study, extra: Mapping[str, Any]) -> str:
                 {name: value for name, value in row._asdict().items() if name != "of"}
                 for row in funnel.failing(study)
             ],
-            "near_misses": [
-                {
-                    "start": utils.utc_iso(miss.start),
-                    "end": utils.utc_iso(miss.end),
-                    "nearest": utils.utc_iso(miss.nearest.evaluation.start),
-                    "condition": miss.condition,
-                    "value": None if miss.missed is None else miss.missed.value,
-                    "threshold": None if miss.missed is None else miss.missed.threshold,
-                    "ratio": None if miss.missed is None else miss.missed.ratio,
-                    "text": miss.text,
-                }
-                for miss in funnel.misses(study)
-            ],
+            "near_misses": [_miss_data(miss) for miss in funnel.misses(study)],
             "near_misses_before_a_buy": funnel.followed(study),
             "not_running": [_span(span.start, span.end, span.cause) for span in study.down],
             "blind": [_span(span.start, span.end, span.cause) for span in study.blind],
@@ -243,11 +232,25 @@ def as_json(study: Study, extra: Mapping[str, Any]) -> str:
     )
 
 
+def _miss_data(miss: funnel.Miss) -> dict[str, Any]:
+    missed = miss.missed
+    return {
+        "start": utils.utc_iso(miss.start),
+        "end": utils.utc_iso(miss.end),
+        "nearest": utils.utc_iso(miss.nearest.evaluation.start),
+        "condition": miss.condition,
+        "value": None if missed is None else missed.value,
+        "threshold": None if missed is None else missed.threshold,
+        "ratio": None if missed is None else missed.ratio,
+        "text": miss.text,
+    }
+
+
 def _span(start: int, end: int, cause: str) -> dict[str, str]:
     return {"start": utils.utc_iso(start), "end": utils.utc_iso(end), "cause": cause}
 
 
-def entry_data(result: what_if.Result) -> dict[str, Any]:
+def entry_data(result: what_if.EntryResult) -> dict[str, Any]:
     """One entry for machines."""
     trade = result.trade
     return {

@@ -9,7 +9,6 @@ from typing import IO
 import structlog
 
 import alerts
-import logger
 from engine import Engine
 from events import (
     SECOND,
@@ -24,6 +23,7 @@ from events import (
     Shutdown,
     Tick,
 )
+from wording import gate_line, selection_line, signal_line
 from worker.narrator import Narrator
 from worker.notices import Notices
 
@@ -136,11 +136,11 @@ class Screen:
         if reason == self._declined and now - self._declined_at < DECLINE_SPACING_S * SECOND:
             return
         self._declined, self._declined_at = reason, now
-        log.info("signal", text=logger.signal_line(self._engine.evaluation))
+        log.info("signal", text=signal_line(self._engine.evaluation))
         if declined.considered:
-            log.info("contract_declined", text=logger.selection_line(declined))
+            log.info("contract_declined", text=selection_line(declined))
         if self._with_contracts or declined.reason is not DeclineReason.CHAIN_TOO_OLD:
-            log.info("gate_closed", text=logger.gate_line(*reason))
+            log.info("gate_closed", text=gate_line(*reason))
 
     def _outcome(self, event: AlertOutcome) -> None:
         detail = f" ({event.detail})" if event.detail else ""

@@ -13,8 +13,8 @@ from config import VERSION, ConfigError
 from events import Bar, Decision, Event, Quote
 from record.lines import Header
 from record.reader import Damage
-from review.places import Closed, Found, Unusable, check_file, named
-from review.replay import WRITTEN_BY, Start, Step, Survey, play, recorded_rules, survey
+from review.derive import WRITTEN_BY, Handled, Start, Survey, play, recorded_rules, survey
+from review.places import Choice, NoSession, Unusable, check_file, named
 from review.screen import Progress
 from utils import clock_text
 
@@ -31,7 +31,7 @@ def verify(words: Sequence[str], now: int) -> int:
 
     Returns the exit status: 0 all are good, 1 one is not, 2 one cannot be had.
     """
-    records: list[Found] = []
+    records: list[Choice] = []
     for word in words:
         try:
             found = named(word, now)
@@ -39,7 +39,7 @@ def verify(words: Sequence[str], now: int) -> int:
             records.append(found)
         except ConfigError as error:
             print("python -m review verify: bad settings:", *error.faults, sep="\n  ", file=sys.stderr)
-        except (Unusable, Closed) as error:
+        except (Unusable, NoSession) as error:
             print(f"python -m review verify: {error}", file=sys.stderr)
     if len(records) < len(words):
         return EXIT_USAGE
@@ -64,7 +64,7 @@ def check(path: Path, dated: str = "") -> str:
     record = survey(path)
     if record.torn:
         raise Damage(path, record.lines + 1, f"torn: {record.torn} bytes that are no whole line follow")
-    Found(path, dated).check(record.headers[0][1].session.date)
+    Choice(path, dated).check(record.headers[0][1].session.date)
     for number, header in record.headers:
         _check_rules(path, number, header)
     decided = _check_lines(path, record)
@@ -110,7 +110,7 @@ def _check_lines(path: Path, record: Survey) -> int:
     return decided
 
 
-def _words(path: Path, record: Survey, item: Step, header: Header, found: tuple[str, Any, Any]) -> str:
+def _words(path: Path, record: Survey, item: Handled, header: Header, found: tuple[str, Any, Any]) -> str:
     field, recorded, derived = found
     what = (
         f"line {item.number}: fact {item.entry.number} at {clock_text(item.entry.now)} ET, {_name(item.entry.event)}: "

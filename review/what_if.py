@@ -18,8 +18,9 @@ import msgspec
 from config import ConfigError
 from record.folder import date_of
 from review import fills
-from review.funnel import dollars_text, signals
-from review.replay import Survey, recorded_rules
+from review.answer import dollars_text
+from review.derive import Survey, recorded_rules
+from review.funnel import signals
 from review.study import Study
 from utils import clock_text, option_price, signed_percent, strike_text
 
@@ -45,7 +46,7 @@ class Tried(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     tried: dict[str, str] = {}
 
 
-class Tally(NamedTuple):
+class Trials(NamedTuple):
     """How many settings were tried on a record so far, this one included, and why that is not kept, if it is not."""
 
     settings: int
@@ -76,7 +77,7 @@ def tried_path(record: Path) -> Path:
     return record.with_name(f"{date_of(record)}.tried.json")
 
 
-def tally(record: Path, digest: str, words: str) -> Tally:
+def count_trial(record: Path, digest: str, words: str) -> Trials:
     """Count a setting, unless it was counted before. A file that cannot be read or written is no error, but said.
 
     What is no count stays as it is: it is somebody else's, or could still be mended.
@@ -88,16 +89,16 @@ def tally(record: Path, digest: str, words: str) -> Tally:
     except FileNotFoundError:
         book = Tried()
     except (msgspec.MsgspecError, ValueError):
-        return Tally(1, f"{path.name} is damaged, or not a count: this one is not kept")
+        return Trials(1, f"{path.name} is damaged, or not a count: this one is not kept")
     except OSError as error:
-        return Tally(1, f"{path.name} cannot be read ({error.strerror})")
+        return Trials(1, f"{path.name} cannot be read ({error.strerror})")
     if digest not in book.tried:
         book.tried[digest] = words
         try:
             _write(path, msgspec.json.format(msgspec.json.encode(book)) + b"\n")
         except OSError as error:
             fault = f"{path.name} cannot be written ({error.strerror}): this one is not kept"
-    return Tally(len(book.tried), fault)
+    return Trials(len(book.tried), fault)
 
 
 def _read(path: Path) -> bytes:
@@ -129,7 +130,7 @@ def _write(path: Path, data: bytes) -> None:
 # --- The two side by side ----------------------------------------------------------------------------
 
 
-class Result(NamedTuple):
+class EntryResult(NamedTuple):
     """What one entry came to: in at the ask of its BUY, out at the bid of its SELL.
 
     ``percent`` and ``dollars`` (one contract) are None where it is still open or could not be priced.
@@ -142,13 +143,13 @@ class Result(NamedTuple):
     is_streamed: bool
 
 
-def results(study: Study) -> list[Result]:
+def results(study: Study) -> list[EntryResult]:
     """Every entry that was told, or would have been."""
-    found: list[Result] = []
+    found: list[EntryResult] = []
     for trade in study.trades.told:
         is_priced = trade.closed is None or (trade.bought is not None and trade.sold is not None)
         found.append(
-            Result(
+            EntryResult(
                 trade,
                 trade.crossed_percent if is_priced else None,
                 fills.dollars(trade) if is_priced else None,
@@ -166,7 +167,7 @@ def changed(study: Study, other: Study) -> bool:
     ]
 
 
-def lines(study: Study, other: Study, sets: Mapping[str, str], counted: Tally | None) -> list[str]:
+def lines(study: Study, other: Study, sets: Mapping[str, str], counted: Trials | None) -> list[str]:
     """The comparison as text: the entries as they were and as they would have been, then what it is worth."""
     words = settings_text(sets)
     if not changed(study, other):
@@ -184,7 +185,7 @@ def settings_text(sets: Mapping[str, str]) -> str:
     return ", ".join(f"{name}={value}" for name, value in sorted(sets.items()))
 
 
-def _sum_text(name: str, study: Study, found: Sequence[Result]) -> str:
+def _sum_text(name: str, study: Study, found: Sequence[EntryResult]) -> str:
     known = [result.dollars for result in found if result.dollars is not None]
     count = len(signals(study))
     text = f"  {name + ':':<11}{count} signal{'' if count == 1 else 's'}, {len(found)} entr{'y' if len(found) == 1 else 'ies'}"
@@ -194,7 +195,7 @@ def _sum_text(name: str, study: Study, found: Sequence[Result]) -> str:
     return text + (f" ({missing} could not be priced)" if missing else "")
 
 
-def _table(before: Sequence[Result], after: Sequence[Result]) -> list[str]:
+def _table(before: Sequence[EntryResult], after: Sequence[EntryResult]) -> list[str]:
     was = {result.trade.opened.id: result for result in before}
     would = {result.trade.opened.id: result for result in after}
     every = sorted({**was, **would}.values(), key=lambda result: result.trade.opened_at)
@@ -210,7 +211,7 @@ def _table(before: Sequence[Result], after: Sequence[Result]) -> list[str]:
     return out
 
 
-def cell(result: Result | None) -> str:
+def cell(result: EntryResult | None) -> str:
     """An entry in a few words: ``10:44:15 $0.45→$0.54 +20.0% +$9.00``."""
     if result is None:
         return "no entry"
@@ -225,7 +226,7 @@ def cell(result: Result | None) -> str:
     )
 
 
-def _caveats(after: Sequence[Result], sets: Mapping[str, str], counted: Tally | None) -> list[str]:
+def _caveats(after: Sequence[EntryResult], sets: Mapping[str, str], counted: Trials | None) -> list[str]:
     """What the comparison is worth."""
     out: list[str] = []
     for name in sorted(OUTSIDE & sets.keys()):

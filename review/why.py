@@ -11,7 +11,7 @@ import json
 import os
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -21,11 +21,13 @@ from config import ConfigError
 from record.folder import SUFFIX
 from record.reader import Damage
 from review import funnel, moment, what_if
+from review.answer import answer
+from review.derive import parse_sets, survey
+from review.keeper import read
 from review.page import page
-from review.places import Closed, Unusable, find
-from review.replay import parse_sets, survey
+from review.places import NoSession, Unusable, find
 from review.report import WIDTH, as_json, entry_data, printable, report, wrapped
-from review.study import read
+from review.study import Study
 from rules import seconds_of_day
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
@@ -102,7 +104,7 @@ def _second(text: str) -> int:
 
 
 def _run(options: argparse.Namespace, now: int) -> None:
-    """Answer. Raises Unusable, Damage, Closed, ConfigError or OSError."""
+    """Answer. Raises Unusable, Damage, NoSession, ConfigError or OSError."""
     sets = _sets(options.sets)
     found = find(options.data_dir, options.date, now)
     record = survey(found.path)
@@ -114,26 +116,15 @@ def _run(options: argparse.Namespace, now: int) -> None:
     study = read(found.path, now=now, surveyed=record)
     extra: dict[str, Any] = {}
     lines: list[str] = [*wrapped(found.note)] if found.note else []
-    lines += [*wrapped(funnel.answer(study))]
+    lines += [*wrapped(answer(study))]
     if options.at is not None:
         shown = moment.show(study, moment.at_of(study, options.at))
         lines += ["", *shown.lines]
         extra["at"] = shown.data
     if sets:
         other = read(found.path, sets, now=now, surveyed=record)
-        counted = None
-        if what_if.changed(study, other):
-            counted = what_if.tally(found.path, other.rules.digest(), what_if.settings_text(sets))
-        lines += ["", *what_if.lines(study, other, sets, counted)]
-        if not other.trades.told:
-            lines += ["", *wrapped(f"Under that rule: {funnel.answer(other)}")]
-        extra["what_if"] = {
-            "settings": sets,
-            "answer": funnel.answer(other),
-            "signals": len(funnel.signals(other)),
-            "tried_so_far": None if counted is None else counted.settings,
-            "entries": [entry_data(result) for result in what_if.results(other)],
-        }
+        told, extra["what_if"] = _tried(study, other, sets, found.path)
+        lines += told
     if options.at is None and not sets:
         lines += report(study)
     if options.json:
@@ -143,6 +134,25 @@ def _run(options: argparse.Namespace, now: int) -> None:
     if options.html is not None:
         page.write(study, options.html)
         print(f"\nWritten: {options.html}", file=sys.stderr if options.json else sys.stdout)
+
+
+def _tried(
+    study: Study, other: Study, sets: Mapping[str, str], record: Path
+) -> tuple[list[str], dict[str, Any]]:
+    """What the day comes to under ``sets``, in lines and for machines. Counts the trial when it changes anything."""
+    counted = None
+    if what_if.changed(study, other):
+        counted = what_if.count_trial(record, other.rules.digest(), what_if.settings_text(sets))
+    lines = ["", *what_if.lines(study, other, sets, counted)]
+    if not other.trades.told:
+        lines += ["", *wrapped(f"Under that rule: {answer(other)}")]
+    return lines, {
+        "settings": sets,
+        "answer": answer(other),
+        "signals": len(funnel.signals(other)),
+        "tried_so_far": None if counted is None else counted.settings,
+        "entries": [entry_data(result) for result in what_if.results(other)],
+    }
 
 
 def _sets(texts: Sequence[str]) -> dict[str, str]:
@@ -161,7 +171,7 @@ def main(arguments: Sequence[str], now: int | None = None) -> int:
     try:
         _run(options, utils.utc_now() if now is None else now)
         sys.stdout.flush()
-    except Closed as answer:
+    except NoSession as answer:
         if options.json:
             print(json.dumps({"answer": str(answer)}, ensure_ascii=False))
         else:

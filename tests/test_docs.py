@@ -16,8 +16,8 @@ import pytest
 import yaml
 
 import config
-import diagnose
-import logger
+import wording
+from checks.settings import setting_text
 from events import Condition, ContractRule, DeclineReason, ExitReason, FeedCause, HoldReason
 from rules import Rules
 from tests.builders import missing
@@ -49,7 +49,7 @@ def default(name: str) -> str | None:
     field = config.Settings.model_fields[name.lower()]
     if field.is_required():
         return None
-    text = diagnose.setting_text(field.default)
+    text = setting_text(field.default)
     return "" if text == "not set" else text
 
 
@@ -152,23 +152,15 @@ def test_every_reason_for_no_entry_is_explained() -> None:
         assert f"| `{rule}` |" in section
 
 
-LABELS = {
-    Condition.FIVE_MINUTE_VWAP: "5m VWAP=",
-    Condition.ABOVE_VWAP: "Price>$240.55=",
-    Condition.VWAP_RISING: "VWAP↑=",
-    Condition.VOLUME_SURGE: "Vol surge=",
-    Condition.MOMENTUM: "Momentum=",
-    Condition.RELATIVE_VOLUME: "RelVol=",
-    Condition.SPY_LAG: "SPY lag=",
-}
-
-
 def test_a_condition_has_one_name_beside_its_label() -> None:
-    line = logger.conditions_line(missing(Condition.VOLUME_SURGE, vwap_1m=240.55))
-    assert tuple(LABELS) == tuple(Condition)
-    for condition, label in LABELS.items():
-        assert label in line
-        assert re.search(rf"(?m)^\| [^|]+ \| `{condition}` \| [^|]+ \| `{re.escape(label)}` \|$", README)
+    evaluation = missing(Condition.VOLUME_SURGE, vwap_1m=240.55)
+    for condition in Condition:
+        label = f"{wording.label(condition, evaluation, 'SPY')}="
+        name = re.escape(wording.condition_name(condition, "SPY"))
+        assert label in wording.conditions_line(evaluation)
+        assert re.search(
+            rf"(?m)^\| {name}[^|]* \| `{condition}` \| [^|]+ \| `{re.escape(label)}` \|$", README
+        )
         assert re.search(rf"(?m)^\| `{re.escape(label)}` \| `{condition}` \| ", LOGGING)
 
 

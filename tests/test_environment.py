@@ -7,197 +7,23 @@ import fcntl
 import os
 import resource
 import signal
-import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import config
 import entry
-import main
-import preflight
-import utils
-from checks import machine
+from tests.environment import DIAGNOSE, GARBAGE, LOOPBACK, MAIN, ROOT, bare, run
+from tests.review.records import record_in
 from tests.test_config import KEYS
-from tests.test_sim_places import record_in
 
-ROOT = Path(__file__).parent.parent
-LOOPBACK = {
-    "POLYGON_REST_URL": "http://127.0.0.1:9",
-    "POLYGON_WS_URL": "ws://127.0.0.1:9",
-    "PUSHOVER_URL": "http://127.0.0.1:9",
-}
-MACHINES_OWN = (*machine.CERTIFICATES, machine.KEY_LOG, *machine.PROXIES, *map(str.upper, machine.PROXIES))
-
-
-@pytest.fixture(autouse=True)
-def bare(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the variables of the machine that the tests run on."""
-    for name in MACHINES_OWN:
-        monkeypatch.delenv(name, raising=False)
-
-
-def run(
-    folder: Path,
-    *command: str,
-    env: Mapping[str, str] | None = None,
-    options: tuple[str, ...] = (),
-    **more: object,
-) -> subprocess.CompletedProcess[str]:
-    """One of the commands, in a process of its own."""
-    return subprocess.run(  # type: ignore[call-overload, no-any-return]
-        [sys.executable, *options, *command],
-        cwd=folder,
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **(env or {})},
-        timeout=60,
-        check=False,
-        encoding="utf-8",
-        **({"capture_output": True} | more),
-    )
-
-
-MAIN, DIAGNOSE = str(ROOT / "main.py"), str(ROOT / "diagnose.py")
-
-
-# --- Proxies and certificates ------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        *(("NO_PROXY", value) for value in ("localhost,::1/128", "[::1]", "a.com, fd00::/8", "http://a:b")),
-        *(
-            ("HTTPS_PROXY", value)
-            for value in ("socks://a:1", "socks5://a:1", "http://a..b", "http://a:99999", "ftp://a")
-        ),
-        *(("all_proxy", value) for value in ("\x1b[2J", "http://", "http://a b", "http://a/path", "::::")),
-        *(("http_proxy", value) for value in ("socks4://a", "//", "http://u@a", "http://a:0")),
-        *(("socks_proxy", value) for value in ("http://a:1", "socks://a:1")),
-        *(("SSL_CERT_FILE", value) for value in ("/gone", "/dev/zero", "/", "/etc/hostname", "a" * 300)),
-        *(("SSL_CERT_DIR", value) for value in ("/gone", "/dev/null", "/proc/1/task")),
-        *(("SSLKEYLOGFILE", value) for value in ("/gone/keys", "/", "/dev/null/keys", "keys/")),
-    ],
-)
-def test_what_cannot_be_used_is_one_fault_that_names_the_variable(
-    monkeypatch: pytest.MonkeyPatch, name: str, value: str
-) -> None:
-    monkeypatch.setenv(name, value)
-    (fault,) = machine.faults(None)
-    assert fault.startswith(f"{name}: got ")
-    assert "; takes " in fault
-    assert "\x1b" not in fault
-    # Nothing of it is used for this machine's own loopback.
-    assert machine.faults(config.load({**KEYS, **LOOPBACK}, None)[0]) == []
-    assert machine.faults(config.load(KEYS, None)[0]) == [fault]
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        *(("NO_PROXY", value) for value in ("*", "", "localhost,127.0.0.1,::1,10.0.0.0/8,.a.com, b.com")),
-        *(
-            ("HTTPS_PROXY", value)
-            for value in ("http://a:1", "https://a", "a:3128", "http://u:p@a:1/", "http://[::1]:1")
-        ),
-        *(("ALL_PROXY", value) for value in ("http://127.0.0.1:3128",)),
-        *(("SSL_CERT_FILE", value) for value in ("",)),
-    ],
-)
-def test_what_can_be_used_is_no_fault(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
-    monkeypatch.setenv(name, value)
-    assert machine.faults(None) == []
-    httpx.Client(verify=False).close()
-
-
-def test_a_pipe_keeps_nobody_waiting_and_a_password_is_not_shown(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    os.mkfifo(tmp_path / "pipe")
-    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "pipe"))
-    monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "pipe"))
-    monkeypatch.setenv("HTTPS_PROXY", "http://user:CANARY@a..b:1")
-    monkeypatch.setenv("NO_PROXY", "::/0")
-    found = machine.faults(None)
-    assert [fault.partition(":")[0] for fault in found] == [
-        "SSLKEYLOGFILE",
-        "SSL_CERT_FILE",
-        "HTTPS_PROXY",
-        "NO_PROXY",
-    ]
-    assert "CANARY" not in "".join(found)
-
-
-def test_sockets_go_the_way_of_rest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ALL_PROXY", "proxy.example:3128")
-    monkeypatch.setenv("https_proxy", "")
-    machine.unify()
-    assert os.environ["https_proxy"] == "http://proxy.example:3128"
-
-
-def test_what_the_owner_may_not_know_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    assert machine.doubts() == []
-    monkeypatch.setenv("https_proxy", "http://user:CANARY@proxy.example:3128")
-    monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "keys"))
-    assert [doubt.partition(": ")[0] for doubt in machine.doubts()] == [
-        "SSLKEYLOGFILE is set",
-        "https_proxy is set",
-    ]
-    assert "through proxy.example:3128," in machine.doubts()[1]
-    assert "CANARY" not in "".join(machine.doubts())
-
-
-def test_every_fault_is_told_at_once_by_every_command_that_connects(tmp_path: Path) -> None:
-    bad = {
-        **KEYS,
-        "HTTPS_PROXY": "socks://a:1",
-        "NO_PROXY": "::1/128",
-        "SSL_CERT_FILE": "/gone",
-        "SSLKEYLOGFILE": "/gone/keys",
-        "STALL_SECONDS": "0",
-    }
-    for command in ((MAIN,), (DIAGNOSE, "--offline"), (DIAGNOSE,)):
-        done = run(tmp_path, *command, env=bad)
-        assert done.returncode == entry.EXIT_CONFIGURATION
-        said = done.stdout + done.stderr
-        assert "Traceback" not in said
-        assert all(name in said for name in bad if name not in KEYS)
-        assert not any(secret in said for secret in KEYS.values())
-    # What needs no connection goes on.
-    assert run(tmp_path, MAIN, "--version", env={**bad, "STALL_SECONDS": "5"}).returncode == entry.EXIT_OK
-
-
-GARBAGE = st.one_of(
-    st.sampled_from(
-        ["", "*", "/", "/gone", "/dev/null", "::1/128", "socks5://a", "http://a:1", "a..b", "[", "%zz"]
-    ),
-    st.text(st.characters(blacklist_characters="\0", blacklist_categories=["Cs"]), max_size=20),
-    st.text(st.sampled_from("a1:/@.[]\udc80\udcff"), max_size=12),  # bytes that are no UTF-8
-)
-
-
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
-@given(st.dictionaries(st.sampled_from(MACHINES_OWN), GARBAGE, max_size=4))
-def test_whatever_the_machines_variables_hold_they_are_used_or_told(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, drawn: dict[str, str]
-) -> None:
-    with monkeypatch.context() as patched:
-        patched.chdir(tmp_path)
-        for name, value in drawn.items():
-            patched.setenv(name, value)
-        found = machine.faults(None)
-        assert all("\n" not in fault and fault.isprintable() for fault in found)
-        if not found:
-            machine.unify()
-            httpx.Client(verify=False).close()
-            httpx.create_ssl_context()
-        assert main.main(["--version"]) == entry.EXIT_OK
+__all__ = ["bare"]  # a fixture that every test here uses, too
 
 
 NAMES = st.sampled_from((*config.variable_names(), *config.ALIASES, "SYMBLO", "POLYGON_", "symbol"))
@@ -212,35 +38,6 @@ def test_whatever_the_settings_hold_they_are_taken_or_told(drawn: dict[str, str]
     except config.ConfigError as error:
         assert error.faults
         assert all(fault.partition(":")[0].isascii() for fault in error.faults)
-
-
-# --- Checks of what a vendor, or the way there, does -------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        ssl.SSLError(1, "[SSL: DECRYPTION_FAILED_OR_BAD_RECORD_MAC]"),
-        UnicodeError("label empty or too long"),
-        ValueError("Port out of range 0-65535"),
-        httpx.InvalidURL("URL too long"),
-        OSError(113, "No route to host"),
-        ImportError("Using SOCKS proxy, but the 'socksio' package is not installed"),
-    ],
-)
-async def test_whatever_a_connection_raises_is_a_failing_line(error: Exception) -> None:
-    def fail(_: httpx.Request) -> httpx.Response:
-        raise error
-
-    found = await preflight.check_network(
-        config.load({**KEYS, "HEARTBEAT_URL": "https://hc.example.com/CANARY"}, None)[0],
-        utils.SystemClock(),
-        transport=httpx.MockTransport(fail),
-    )
-    failing = [check.found for check in found if check.mark is preflight.Mark.FAIL]
-    for subject in ("key", "option chain", "stock bars", "user", "quota", "HEARTBEAT_URL"):
-        assert any(text.startswith(f"{subject}: ") for text in failing), subject
-    assert "CANARY" not in "".join(failing)
 
 
 # --- Consoles ----------------------------------------------------------------------------------------

@@ -15,15 +15,16 @@ import pytest
 import config
 import diagnose
 import entry
-import preflight
 import utils
+from checks.check import Severity
+from checks.places import check_lease, check_places
 from events import SECOND
 from record.folder import record_path
 from review.places import Unusable, find
 from sim import demo
+from tests.environment import DIAGNOSE, LOOPBACK, MAIN, bare, run
 from tests.made_record import written
 from tests.test_config import KEYS
-from tests.test_environment import DIAGNOSE, LOOPBACK, MAIN, bare, run
 
 __all__ = ["bare"]  # a fixture that every test here uses, too
 
@@ -50,9 +51,9 @@ def test_a_folder_that_may_not_be_searched_is_a_failing_line(tmp_path: Path, nob
         settings_, _ = config.load(
             {**KEYS, "DATA_DIR": str(closed / "data"), "LOG_FILE": str(closed / "log")}, None
         )
-        checks = diagnose.check_places(settings_, {})
-        lease, is_running = diagnose.check_lease(settings_.data_dir)
-        assert [check.mark for check in (*checks, lease)] == [preflight.Mark.FAIL] * 3
+        checks = check_places(settings_, {})
+        lease, is_running = check_lease(settings_.data_dir)
+        assert [check.severity for check in (*checks, lease)] == [Severity.FAIL] * 3
         assert checks[0].found == f"DATA_DIR: {closed}/data cannot be used (Permission denied)"
         assert checks[1].found == f"LOG_FILE: {closed}/log cannot be used (Permission denied)"
         assert not is_running

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 import logger
 import utils
 from events import SECOND
+from redaction import MASK, RUN_LENGTH, redactor
 
 NOW = 1_759_416_052 * SECOND
 KEY = "aCANARYq7Rt2Yw9Lk4Mn8Bv3Xc6Zd1Pf"
@@ -122,10 +123,10 @@ def test_of_a_key_that_was_cut_no_more_than_nine_characters_are_left(
     first: int, last: int, before: str, after: str
 ) -> None:
     part = KEY[min(first, last) : max(first, last)]
-    shown = logger.redactor([KEY])(f"{before}{part}{after}")
-    for start in range(len(KEY) - logger.RUN_LENGTH + 1):
-        assert KEY[start : start + logger.RUN_LENGTH] not in shown
-    if len(part) < logger.RUN_LENGTH and KEY not in f"{before}{part}{after}":
+    shown = redactor([KEY])(f"{before}{part}{after}")
+    for start in range(len(KEY) - RUN_LENGTH + 1):
+        assert KEY[start : start + RUN_LENGTH] not in shown
+    if len(part) < RUN_LENGTH and KEY not in f"{before}{part}{after}":
         assert part in shown
 
 
@@ -144,8 +145,8 @@ def test_of_a_key_that_was_cut_no_more_than_nine_characters_are_left(
     ],
 )
 def test_no_part_of_a_secret_is_left_by_a_cut_a_line_break_or_an_encoding(text: str) -> None:
-    shown = logger.redactor([KEY, HEARTBEAT])(text)
-    assert logger.MASK in shown
+    shown = redactor([KEY, HEARTBEAT])(text)
+    assert MASK in shown
     for secret in (KEY, HEARTBEAT[-36:]):
         assert not any(secret[start : start + 10] in shown for start in range(len(secret) - 9))
     assert "%" not in shown
@@ -153,15 +154,15 @@ def test_no_part_of_a_secret_is_left_by_a_cut_a_line_break_or_an_encoding(text: 
 
 
 def test_what_only_resembles_a_secret_stays() -> None:
-    redact = logger.redactor([KEY, HEARTBEAT, "https://bot:hunter2@hooks.example.com/x"])
+    redact = redactor([KEY, HEARTBEAT, "https://bot:hunter2@hooks.example.com/x"])
     for text in (KEY[:9], "https://hc.example.com is down", "100%25 sure", r"C:\x41", "nothing at all"):
         assert redact(text) == text
     assert redact("password hunter2") == "password ***"
-    assert logger.redactor([])("as it is %41") == "as it is %41"
+    assert redactor([])("as it is %41") == "as it is %41"
 
 
 def test_of_several_addresses_in_one_setting_each_is_hidden() -> None:
-    redact = logger.redactor(
+    redact = redactor(
         ["tgram://123456789:AAECANARYtelegramtoken/1234567890123, mailto://me:pass%20CANARY@example.com"]
     )
     for text in (
@@ -171,11 +172,11 @@ def test_of_several_addresses_in_one_setting_each_is_hidden() -> None:
         "login pass%20CANARY",
     ):
         assert "CANARY" not in redact(text)
-        assert logger.MASK in redact(text)
+        assert MASK in redact(text)
 
 
 def test_a_line_is_searched_quickly() -> None:
-    redact = logger.redactor([KEY, HEARTBEAT, KEY[::-1], "u" + KEY])
+    redact = redactor([KEY, HEARTBEAT, KEY[::-1], "u" + KEY])
     line = "📊 Data feed active: IWM $220.50, VWAP $220.30, Vol 1,250,000" * 3
     began = time.perf_counter()
     for _ in range(100):
@@ -262,10 +263,10 @@ def test_a_console_that_takes_nothing_costs_lines_and_no_time(tmp_path: Path) ->
 
 @pytest.mark.parametrize(("key", "hidden"), [("k", 1), ("kEy12", 1), ("kEy123", 2)])
 def test_a_short_key_is_hidden_where_it_stands_alone(key: str, hidden: int) -> None:
-    said = logger.redactor([key])(f"key {key}: like back{key}ed")
-    assert said.count(logger.MASK) == hidden
+    said = redactor([key])(f"key {key}: like back{key}ed")
+    assert said.count(MASK) == hidden
     assert said.startswith("key ***: like ")
-    assert logger.redactor([key])(f"https://a.com/?apiKey={key}&x=1") == "https://a.com/?apiKey=***&x=1"
+    assert redactor([key])(f"https://a.com/?apiKey={key}&x=1") == "https://a.com/?apiKey=***&x=1"
 
 
 def test_a_file_that_was_moved_away_takes_the_lines_until_a_new_one_can_be_made(

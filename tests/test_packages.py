@@ -14,7 +14,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-import diagnose
+from checks.installation import DEMO_ONLY
 
 ROOT = Path(__file__).parent.parent
 LOCKS = ("requirements", "requirements-dev", "requirements-audit")
@@ -105,7 +105,7 @@ def test_a_lock_holds_all_that_its_packages_need() -> None:
 
 def test_what_only_the_demo_needs_is_what_the_worker_does_without() -> None:
     direct = set(asked_for("requirements"))
-    assert diagnose.DEMO_ONLY - {"plotly"} == needed(direct) - needed(direct - diagnose.DEMO_ONLY)
+    assert DEMO_ONLY - {"plotly"} == needed(direct) - needed(direct - DEMO_ONLY)
 
 
 def test_the_command_that_locks_is_the_one_that_the_locks_name() -> None:

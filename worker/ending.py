@@ -8,12 +8,12 @@ from pathlib import Path
 import structlog
 
 import entry
-import logger
 from config import ConfigError, Settings
 from polygon_client import VendorRefused
 from record.disk import Taken
 from record.lease import LeaseHeld
 from record.reader import Damage
+from redaction import redactor
 
 log = structlog.get_logger("main")
 
@@ -58,7 +58,7 @@ def conclude(error: Exception, settings: Settings) -> int:
 def reason_text(error: Exception, settings: Settings) -> str:
     """Returns why the worker ends, in a line for the outside watch: without a secret."""
     first = first_in(error)
-    return logger.redactor(settings.secrets())(f"{type(first).__name__}: {first}")
+    return redactor(settings.secrets())(f"{type(first).__name__}: {first}")
 
 
 def say_crashed(first: BaseException, error: Exception) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import structlog
 
 import alerts
-import logger
 from engine import Engine
 from events import (
     SECOND,
@@ -28,6 +27,17 @@ from events import (
 )
 from rules import Rules
 from utils import option_price, share_price, span_text
+from wording import (
+    conditions_line,
+    doubted_line,
+    entry_line,
+    exit_line,
+    feed_active_line,
+    feed_quiet_line,
+    gate_line,
+    selection_line,
+    signal_line,
+)
 
 log = structlog.get_logger("desk")
 
@@ -107,14 +117,14 @@ class Narrator:
                 symbol=feed.symbol,
             )
         elif age is not None and age > engine.values_used:
-            line = logger.feed_quiet_line(self._rules.symbol, price, age)
+            line = feed_quiet_line(self._rules.symbol, price, age)
             log.warning("feed_quiet", text=line, price=price, age_s=age // SECOND)
         else:
             vwap, volume = signals.vwap, signals.volume
-            line = logger.feed_active_line(self._rules.symbol, price, vwap, volume)
+            line = feed_active_line(self._rules.symbol, price, vwap, volume)
             log.info("feed_active", text=line, price=price, vwap=vwap, volume=volume)
         if engine.evaluation is not None and engine.is_fresh(now):
-            line = logger.conditions_line(engine.evaluation, self._rules.benchmark)
+            line = conditions_line(engine.evaluation, self._rules.benchmark)
             log.info("conditions", text=line, start=engine.evaluation.start, passes=engine.evaluation.passes)
 
     def _say_doubts(self, now: int) -> None:
@@ -131,7 +141,7 @@ class Narrator:
             self._doubted_at = now
             log.warning(
                 "price_doubted",
-                text=logger.doubted_line(bar, percent, level.kept_apart),
+                text=doubted_line(bar, percent, level.kept_apart),
                 symbol=bar.symbol,
                 price=bar.close,
                 start=bar.start,
@@ -150,7 +160,7 @@ class Narrator:
         if (reason, hold) == self._gate or (self._gate_at is not None and now - self._gate_at < spacing):
             return False
         self._gate, self._gate_at = (reason, hold), now
-        log.info("gate_closed", text=logger.gate_line(reason, hold), reason=reason, hold=hold)
+        log.info("gate_closed", text=gate_line(reason, hold), reason=reason, hold=hold)
         return True
 
     def decision(self, now: int, decision: Decision, evaluation: Evaluation | None = None) -> None:
@@ -161,13 +171,13 @@ class Narrator:
                 self._signal(evaluation)
                 log.info(
                     "contract_selected",
-                    text=logger.selection_line(decision),
+                    text=selection_line(decision),
                     contract=decision.contract,
                     id=decision.id,
                 )
                 log.info(
                     "entry",
-                    text=logger.entry_line(decision),
+                    text=entry_line(decision),
                     contract=decision.contract,
                     id=decision.id,
                     entry=decision.entry,
@@ -175,14 +185,12 @@ class Narrator:
             case Declined():
                 if self._say_gate(now, decision.reason, decision.hold) and decision.considered:
                     self._signal(evaluation)
-                    log.info(
-                        "contract_declined", text=logger.selection_line(decision), reason=decision.reason
-                    )
+                    log.info("contract_declined", text=selection_line(decision), reason=decision.reason)
             case Closed():
                 reason = alerts.reason_text(decision, self._rules)
                 log.info(
                     "exit",
-                    text=logger.exit_line(decision, reason),
+                    text=exit_line(decision, reason),
                     contract=decision.contract,
                     id=decision.id,
                     reason=decision.reason,
@@ -199,7 +207,7 @@ class Narrator:
 
     def _signal(self, evaluation: Evaluation | None) -> None:
         if evaluation is not None:
-            log.info("signal", text=logger.signal_line(evaluation), start=evaluation.start)
+            log.info("signal", text=signal_line(evaluation), start=evaluation.start)
 
     def _sight(self, now: int, decision: FeedAlarmed | FeedRecovered | MarkLost | MarkBack) -> None:
         match decision:

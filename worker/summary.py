@@ -6,11 +6,11 @@ from collections import deque
 from dataclasses import dataclass
 from functools import reduce
 
-import logger
 from events import SECOND, Closed, Decision, Declined, Evaluation, Opened, Session, Shortfall, Withdrawn
 from rules import Rules
 from signals import BUY_FOLLOWS_S, EPISODE_GAP_S, near_miss
 from utils import clock_text, signed_percent, span_text
+from wording import miss_text
 
 
 @dataclass
@@ -132,7 +132,7 @@ class DaySummary:
         followed = f" ({count} before a BUY {'is' if count == 1 else 'are'} left out)" if count else ""
         if found is None:
             return f"No near miss{since}: at no second did one condition alone fail{followed}"
-        return f"Nearest miss{since}: {clock_text(found.start)}, {logger.miss_text(found.missed, rules.benchmark)}{followed}"
+        return f"Nearest miss{since}: {clock_text(found.start)}, {miss_text(found.missed, rules.benchmark)}{followed}"
 
 
 def _nearer(one: _Miss | None, other: _Miss) -> _Miss:

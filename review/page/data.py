@@ -19,26 +19,8 @@ from events import OPTION_PRICE_UNIT, SECOND, Condition, DeclineReason, HoldReas
 from review import funnel
 from review.fills import Trade
 from review.study import MarkPoint, Seen, Study
-from rules import Rules
 from utils import clock_text, new_york, option_price, strike_text
-
-LABELS = {
-    Condition.FIVE_MINUTE_VWAP: "5m VWAP",
-    Condition.ABOVE_VWAP: "VWAP",
-    Condition.VWAP_RISING: "VWAP↑",
-    Condition.VOLUME_SURGE: "Volume",
-    Condition.MOMENTUM: "Momentum",
-    Condition.RELATIVE_VOLUME: "RelVol",
-    Condition.SPY_LAG: "lag",
-}
-"""Labels short enough for a phone's margin. The page gives the name and the full label beside them."""
-
-
-def label(condition: Condition, benchmark: str) -> str:
-    """A condition's short name."""
-    name = LABELS[condition]
-    return f"{benchmark} {name}".lstrip() if condition is Condition.SPY_LAG else name
-
+from wording import CONDITIONS, short_name
 
 GATE_KINDS = {
     "time": (DeclineReason.SESSION_CLOSED, DeclineReason.WARM_UP, DeclineReason.PAST_CUTOFF),
@@ -67,7 +49,7 @@ ARRAYS = {"f4": "f", "u4": "I", "u2": "H", "u1": "B"}
 MILLISECOND = SECOND // 1_000
 
 
-class Gate(NamedTuple):
+class Obstacle(NamedTuple):
     """What stood in the way at an evaluation; neither, when nothing did."""
 
     reason: DeclineReason | None
@@ -108,7 +90,7 @@ def evaluated_second(study: Study, at: int) -> int:
 def payload(study: Study, misses: Sequence[funnel.Miss]) -> dict[str, Any]:
     """Everything that the page's script needs, as JSON can hold it."""
     opening, rules = study.session.open, study.rules
-    gates = list(dict.fromkeys([Gate(None, None), *map(gate_of, study.seen)]))
+    gates = list(dict.fromkeys([Obstacle(None, None), *map(gate_of, study.seen)]))
     markers = _markers(study, misses)
     return {
         "symbol": rules.symbol,
@@ -120,8 +102,8 @@ def payload(study: Study, misses: Sequence[funnel.Miss]) -> dict[str, Any]:
         "conditions": [
             {
                 "name": condition.value,
-                "label": label(condition, rules.benchmark),
-                "limit": _limit(rules, condition),
+                "label": short_name(condition, rules.benchmark),
+                "limit": CONDITIONS[condition].limit(rules),
             }
             for condition in Condition
         ],
@@ -134,13 +116,15 @@ def payload(study: Study, misses: Sequence[funnel.Miss]) -> dict[str, Any]:
     }
 
 
-def gate_of(seen: Seen) -> Gate:
+def gate_of(seen: Seen) -> Obstacle:
     """What stood in the way at an evaluation: its gate, else what a contract was declined for."""
     evaluation = seen.evaluation
-    return Gate(funnel.stopped_by(seen), evaluation.hold if evaluation.gate is DeclineReason.HELD else None)
+    return Obstacle(
+        funnel.stopped_by(seen), evaluation.hold if evaluation.gate is DeclineReason.HELD else None
+    )
 
 
-def _rows(study: Study, gates: Sequence[Gate]) -> dict[str, dict[str, str]]:
+def _rows(study: Study, gates: Sequence[Obstacle]) -> dict[str, dict[str, str]]:
     evaluations = [seen.evaluation for seen in study.seen]
     places = {gate: place for place, gate in enumerate(gates)}
 
@@ -176,19 +160,6 @@ def _bits(flags: Iterable[bool]) -> int:
 
 def _lag(own: float | None, benchmark: float | None) -> float | None:
     return None if own is None or benchmark is None else benchmark - own
-
-
-def _limit(rules: Rules, condition: Condition) -> str:
-    """What a condition's value is compared with, where that is a rule."""
-    match condition:
-        case Condition.VWAP_RISING:
-            return str(rules.vwap_rising_seconds)
-        case Condition.RELATIVE_VOLUME:
-            return f"{rules.relative_volume_min:g}"
-        case Condition.SPY_LAG:
-            return f"{rules.spy_iwm_lag_threshold:.2f}"
-        case _:
-            return ""
 
 
 def _span(study: Study, start: int, end: int, cause: str) -> dict[str, Any]:

@@ -17,10 +17,10 @@ from typing import Any
 from config import VERSION
 from events import Condition
 from review import fills, funnel
+from review.answer import answer, dollars_text
 from review.page.data import GATE_KINDS, payload
 from review.page.library import library
 from review.page.tables import (
-    condition_name,
     declined_section,
     funnel_section,
     gaps_section,
@@ -31,6 +31,7 @@ from review.page.tables import (
 from review.places import Unusable, check_own, claim
 from review.study import Study
 from utils import clock_text, minute_text, new_york, span_text
+from wording import condition_name
 
 HERE = Path(__file__).parent
 
@@ -132,7 +133,7 @@ def _header(study: Study) -> str:
         notes.append(f"Its last line is torn ({study.torn} bytes).")
     notes += [f"{text[0].upper()}{text[1:]}." for text in study.odd]
     return (
-        f'<header><p class="quiet">{escape(" ".join(notes))}</p><h1>{escape(funnel.answer(study))}</h1>'
+        f'<header><p class="quiet">{escape(" ".join(notes))}</p><h1>{escape(answer(study))}</h1>'
         f'{_facts(study)}<p class="failed" id="failed" role="alert" hidden></p>'
         '<noscript><p class="failed">The charts need JavaScript; the tables below do not.</p></noscript></header>'
     )
@@ -155,7 +156,7 @@ def _facts(study: Study) -> str:
                 ("Entries", f"{len(told)}", _entries_text(study)),
                 (
                     "Result, ask to bid",
-                    funnel.dollars_text(sum(dollars)) if dollars else fills.MISSING,
+                    dollars_text(sum(dollars)) if dollars else fills.MISSING,
                     "one contract each" if dollars else "no closed trade",
                 ),
                 ("Blind", span_text(blind), _times(len(study.blind))),
@@ -176,6 +177,17 @@ def _times(count: int) -> str:
     return "never" if not count else "once" if count == 1 else f"{count} times"
 
 
+SESSION_TOOLS = (
+    '<p class="note">Point at the chart, or touch it, to read a second; the arrow keys step. To look closer, '
+    "drag with a mouse or use the buttons. All times are New York's.</p>"
+    '<div class="tools" role="group" aria-label="What the chart shows">'
+    '<button type="button" id="whole" aria-pressed="true">Whole day</button>'
+    '<button type="button" id="closer">Closer</button><button type="button" id="wider">Wider</button>'
+    '<button type="button" id="earlier" aria-label="Earlier">←</button><button type="button" id="later" aria-label="Later">→</button></div>'
+)
+"""How to read the session's charts, and the buttons above them."""
+
+
 def _session_section(study: Study, missed: Sequence[funnel.Miss]) -> str:
     symbol = study.rules.symbol
     prices = [seen.evaluation.price for seen in study.seen]
@@ -194,13 +206,8 @@ def _session_section(study: Study, missed: Sequence[funnel.Miss]) -> str:
     )
     return (
         '<section id="session"><h2>The session, second by second</h2>'
-        '<p class="note">Point at the chart, or touch it, to read a second; the arrow keys step. To look closer, '
-        "drag with a mouse or use the buttons. All times are New York's.</p>"
-        '<div class="tools" role="group" aria-label="What the chart shows">'
-        '<button type="button" id="whole" aria-pressed="true">Whole day</button>'
-        '<button type="button" id="closer">Closer</button><button type="button" id="wider">Wider</button>'
-        '<button type="button" id="earlier" aria-label="Earlier">←</button><button type="button" id="later" aria-label="Later">→</button></div>'
-        f'<div class="reading"><div class="line" id="reading-line"></div><div class="said" id="reading-note"></div><div class="cells" id="reading-cells">{cells}</div></div>'
+        + SESSION_TOOLS
+        + f'<div class="reading"><div class="line" id="reading-line"></div><div class="said" id="reading-note"></div><div class="cells" id="reading-cells">{cells}</div></div>'
         + key(
             ("rule", "price", symbol),
             ("rule", "short", "VWAP 1 min"),

@@ -11,26 +11,11 @@ from html import escape
 import alerts
 from events import Condition
 from review import fills, funnel
+from review.answer import dollars_text
 from review.page.data import evaluated_second, seconds_after_open
 from review.study import Study
 from utils import clock_text, option_price, signed_percent, span_text, strike_text
-
-NAMES = {
-    Condition.FIVE_MINUTE_VWAP: "5-minute VWAP",
-    Condition.ABOVE_VWAP: "Above VWAP",
-    Condition.VWAP_RISING: "VWAP rising",
-    Condition.VOLUME_SURGE: "Volume surge",
-    Condition.MOMENTUM: "Momentum",
-    Condition.RELATIVE_VOLUME: "Relative volume",
-    Condition.SPY_LAG: "lag",
-}
-"""The conditions' names as the README has them."""
-
-
-def condition_name(condition: Condition, benchmark: str) -> str:
-    """A condition's name in full."""
-    name = NAMES[condition]
-    return f"{benchmark} {name}".lstrip() if condition is Condition.SPY_LAG else name
+from wording import condition_name
 
 
 def condition_cell(condition: Condition, benchmark: str) -> str:
@@ -167,7 +152,7 @@ def _trade_cells(study: Study, trade: fills.Trade) -> tuple[str, ...]:
         f"{moment(study, closed_at)}<small>{option_price(closed.mark)}</small>",
         result(trade.told_percent),
         result(trade.crossed_percent),
-        "n/a" if dollars is None else funnel.dollars_text(dollars),
+        "n/a" if dollars is None else dollars_text(dollars),
         option_price(closed.peak),
         span_text(closed_at - trade.opened_at),
         escape(alerts.reason_text(closed, study.rules_at(closed_at))),
@@ -224,7 +209,7 @@ LEAST_BAR_PERCENT = 0.5
 def funnel_section(study: Study) -> str:
     """The funnel, and how often each condition failed."""
     steps = funnel.funnel(study)
-    idle = [step.name for step in steps if step.kind is funnel.Kind.GATE and not step.lost]
+    idle = [step.name for step in steps if step.kind is funnel.RowKind.GATE and not step.lost]
     numbers = (1, 2, 3)
     shown = table(
         "Each row counts what is left of the row before; its bar is that share",
@@ -238,9 +223,9 @@ def funnel_section(study: Study) -> str:
 
 def _funnel_cells(study: Study, step: funnel.Row) -> tuple[str, ...]:
     name = escape(ROW_NAMES.get(step.name, step.name))
-    if step.kind is funnel.Kind.CONDITION:
+    if step.kind is funnel.RowKind.CONDITION:
         name = condition_cell(Condition(step.name), study.rules.benchmark)
-    elif step.kind is funnel.Kind.GATE:
+    elif step.kind is funnel.RowKind.GATE:
         name = f"not stopped by {name}"
     left_out = " (left out)" * step.is_left_out
     width = max(step.of_before, LEAST_BAR_PERCENT) if step.left else 0.0

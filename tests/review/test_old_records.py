@@ -19,9 +19,9 @@ from record.lines import Entry, Header
 from record.reader import Reader
 from review import why
 from review.__main__ import main
+from review.derive import digest_of, recorded_rules
+from review.keeper import read
 from review.page import page
-from review.replay import digest_of, recorded_rules
-from review.study import read
 from rules import Rules
 from tests.builders import SESSION
 from tests.made_day import BEGIN_S, END_S, Made

@@ -1,8 +1,7 @@
-"""A recorded session replayed and verified: the same decisions, to the bit, and every tampering found."""
+"""A recorded session replayed: the same decisions, to the bit, and what can be said of what is no record."""
 
 from __future__ import annotations
 
-import csv
 import gzip
 import io
 import itertools
@@ -12,87 +11,23 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import httpx
-import msgspec
 import pytest
-from msgspec.structs import replace
 
-from events import SECOND, Bar, Closed, Condition, Decision, FeedCause, FeedLost, Opened, Tick
-from record.lines import Entry, Header
+from events import SECOND, Closed, Opened, Tick
+from record.lines import Header
 from record.reader import Damage, Reader
 from review.__main__ import main
-from review.replay import Start, Step, play
+from review.derive import Start, play
 from review.screen import Progress
-from review.trace import COLUMNS, TRACE_BEGINS
-from review.verify import Difference, check
-from rules import Rules
+from review.verify import check
 from sim.__main__ import main as sim_main
 from tests.builders import SESSION
 from tests.made_day import BEGIN_S, END_S, Made
-from tests.made_record import Edit, resealed
+from tests.review.records import ROOT, derived, drop, has, line_of, made, recorded, rewritten, run
 
-ROOT = Path(__file__).parent.parent
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
-    """A session with a BUY and its SELL, and a restart with other rules between the two."""
-    path = tmp_path_factory.mktemp("record") / "2025-10-02.jsonl"
-    story = Made(path)
-    story.start(SESSION.open + BEGIN_S * SECOND)
-    story.go(BEGIN_S - 1_300, BEGIN_S, 2_330)
-    assert story.engine is not None and story.engine.position is not None
-    story.journal.close()
-    story.start(SESSION.open + 2_360 * SECOND, Rules(stop_loss_percent=14.0))
-    story.tell(SESSION.open + 2_360 * SECOND, FeedLost(cause=FeedCause.NOT_CONNECTED))
-    story.go(2_300, 2_361, END_S)
-    story.journal.close()
-    return story
-
-
-def recorded(path: Path) -> list[tuple[Decision, ...]]:
-    """What each fact of a record caused."""
-    return [line.decisions for line in Reader(path) if isinstance(line, Entry)]
-
-
-def derived(path: Path, sets: dict[str, str] | None = None) -> list[tuple[Decision, ...]]:
-    """The same, decided again."""
-    return [tuple(item.decisions) for item in play(path, sets) if isinstance(item, Step)]
-
-
-def rewritten(path: Path, folder: Path, edit: Edit, *, seal: bool) -> Path:
-    """A copy with its texts edited. ``seal`` mends every checksum, as somebody who knows the format would."""
-    copy = folder / "copy.jsonl"
-    if seal:
-        return resealed(path, copy, edit)
-    lines = path.read_bytes().splitlines(keepends=True)
-    edit(lines)
-    copy.write_bytes(b"".join(lines))
-    return copy
-
-
-def line_of(path: Path, holds: Callable[[Entry], bool]) -> int:
-    """The index of the first line whose fact is as asked."""
-    return next(index for index, line in enumerate(Reader(path)) if isinstance(line, Entry) and holds(line))
-
-
-def has(kind: type[Decision]) -> Callable[[Entry], bool]:
-    """Whether a fact caused such a decision."""
-    return lambda entry: any(isinstance(decision, kind) for decision in entry.decisions)
-
-
-def run(*arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[bytes]:
-    """The command line in a process of its own."""
-    return subprocess.run(
-        [sys.executable, "-m", "review", *arguments],
-        cwd=ROOT,
-        capture_output=True,
-        timeout=60,
-        check=False,
-        env={**os.environ, **(env or {})},
-    )
+__all__ = ["made"]  # fixtures that the tests here use, too
 
 
 # --- Replay ------------------------------------------------------------------------------------------
@@ -256,260 +191,6 @@ def test_a_rule_that_cannot_be_is_refused(
     assert fault in captured.err
     assert "abc123secret" not in captured.err + captured.out
     assert not captured.out
-
-
-# --- The trace ---------------------------------------------------------------------------------------
-
-
-def test_the_trace_has_every_evaluation_to_the_last_bit(made: Made, tmp_path: Path) -> None:
-    path = tmp_path / "trace.csv"
-    assert main(["replay", str(made.path), "--trace", str(path)]) == 0
-    text = path.read_text(encoding="utf-8")
-    assert text.startswith(
-        "time,symbol,price,vwap_1m,vwap_1m_change,vwap_5m,vwap_5m_change,vwap_rising_s,volume,volume_p95,volume_z,"
-        "momentum_pct_per_s,relative_volume,roc5,benchmark_roc5,met_five_minute_vwap,met_above_vwap,"
-        "met_vwap_rising,met_volume_surge,met_momentum,met_relative_volume,met_spy_lag,gate,decision\n"
-    )
-    assert "\r" not in text
-    assert text.encode().startswith(TRACE_BEGINS)
-    names, *rows = csv.reader(io.StringIO(text))
-    assert tuple(names) == COLUMNS
-    assert len(set(names)) == len(names)
-    steps = [item for item in play(made.path) if isinstance(item, Step) and item.evaluation is not None]
-    assert len(rows) == len(steps) > 200
-    first = len(COLUMNS) - len(Condition) - 2
-    for row, step in zip(rows, steps, strict=True):
-        evaluation = step.evaluation
-        assert evaluation is not None
-        assert row[0].endswith("Z")
-        assert row[1] == "IWM"
-        for name, field in (("vwap_5m", "vwap_5m"), ("momentum_pct_per_s", "momentum"), ("roc5", "roc5")):
-            value = getattr(evaluation, field)
-            assert row[names.index(name)] == ("" if value is None else repr(value))
-        assert row[first:-2] == ["01"[passed] if passed is not None else "" for passed in evaluation.passes]
-        assert row[-2] == (evaluation.gate or "")
-    named = {type(decision).__name__ for step in steps for decision in step.decisions}
-    assert {row[-1] for row in rows} - {""} <= named
-    assert [row[-1] for row in rows].count("Opened") == 1
-    assert next(row for row in rows if row[-1] == "Opened")[0] == "2025-10-02T14:07:00Z"
-
-
-def test_a_condition_that_is_left_out_is_empty(made: Made, tmp_path: Path) -> None:
-    path = tmp_path / "trace.csv"
-    sets = ["--set", "BENCHMARK=", "--set", "RELATIVE_VOLUME_MIN=0"]
-    assert main(["replay", str(made.path), *sets, "--trace", str(path)]) == 0
-    _, *rows = csv.reader(io.StringIO(path.read_text(encoding="utf-8")))
-    for row in rows:
-        assert row[-4] == row[-3] == ""
-        assert row[COLUMNS.index("benchmark_roc5")] == ""
-
-
-def test_the_trace_never_overwrites_what_is_replayed(
-    made: Made, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    before = made.path.read_bytes()
-    again = made.path.parent / ".." / made.path.parent.name / made.path.name
-    assert main(["replay", str(made.path), "--trace", str(again)]) == 2
-    assert made.path.read_bytes() == before
-    assert main(["replay", str(made.path), "--trace", str(tmp_path / "no" / "trace.csv")]) == 2
-    assert main(["replay", str(made.path), "--trace", str(tmp_path)]) == 2
-    assert capsys.readouterr().err.count("--trace") == 3
-
-
-# --- Verify ------------------------------------------------------------------------------------------
-
-
-def test_a_good_record_is_good(made: Made, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["verify", str(made.path)]) == 0
-    out = capsys.readouterr().out
-    facts = len(recorded(made.path))
-    assert out.startswith(
-        f"✓ {made.path}: 2025-10-02, {facts:,} facts, 2 starts, {len(made.decisions)} decisions"
-    )
-    assert out.count("\n") == 1
-
-
-def test_any_changed_number_is_found_where_it_is(
-    made: Made, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """One digit of one line, anywhere: the checksum tells."""
-    count = len(made.path.read_bytes().splitlines())
-    for index in range(3, count, count // 20):
-
-        def change(lines: list[bytes], index: int = index) -> None:
-            digits = [place for place, byte in enumerate(lines[index]) if chr(byte).isdigit()]
-            place = digits[index % len(digits)]
-            other = b"%d" % ((int(lines[index][place : place + 1]) + 1) % 10)
-            lines[index] = lines[index][:place] + other + lines[index][place + 1 :]
-
-        copy = rewritten(made.path, tmp_path, change, seal=False)
-        assert main(["verify", str(copy)]) == 1
-        assert f"{copy}, line {index + 1}: " in capsys.readouterr().out
-
-
-def drop(index: int) -> Edit:
-    """Leave a line out."""
-
-    def edit(lines: list[bytes]) -> None:
-        del lines[index]
-
-    return edit
-
-
-def swap(index: int) -> Edit:
-    """Exchange a line with the next."""
-
-    def edit(lines: list[bytes]) -> None:
-        lines[index], lines[index + 1] = lines[index + 1], lines[index]
-
-    return edit
-
-
-@pytest.mark.parametrize("edit", [drop, swap])
-@pytest.mark.parametrize("seal", [False, True])
-def test_a_line_dropped_or_moved_is_found(
-    made: Made,
-    tmp_path: Path,
-    edit: Callable[[int], Edit],
-    seal: bool,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    index = line_of(made.path, has(Opened)) - 7
-    copy = rewritten(made.path, tmp_path, edit(index), seal=seal)
-    assert main(["verify", str(copy)]) == 1
-    found = capsys.readouterr().out
-    assert f"{copy}, line {index + 1}: " in found
-    assert ("arrival number" if seal else "checksum") in found
-
-
-def test_a_torn_end_is_found(made: Made, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    whole = made.path.read_bytes()
-    count = len(whole.splitlines())
-    copy = tmp_path / "copy.jsonl"
-    for cut in (1, 30):
-        copy.write_bytes(whole[:-cut])
-        assert main(["verify", str(copy)]) == 1
-        assert f"{copy}, line {count}: torn" in capsys.readouterr().out
-    copy.write_bytes(gzip.compress(whole)[:-500])
-    assert main(["verify", str(copy)]) == 1
-    assert "the archive is broken" in capsys.readouterr().out
-
-
-def test_a_forged_fact_is_found_by_what_it_would_have_caused(
-    made: Made, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """One number of one fact, with every checksum mended: the decision it led to can no more be derived."""
-    index = line_of(made.path, has(Opened))
-    entry = list(Reader(made.path))[index]
-    assert isinstance(entry, Entry) and isinstance(entry.event, Bar)
-
-    def change(texts: list[bytes]) -> None:
-        event = entry.event
-        assert isinstance(event, Bar)
-        texts[index] = msgspec.json.encode(
-            Entry(entry.now, entry.number, replace(event, close=event.close + 0.01), entry.decisions)
-        )
-
-    copy = rewritten(made.path, tmp_path, change, seal=True)
-    assert main(["verify", str(copy)]) == 1
-    found = capsys.readouterr().out
-    assert (
-        f"{copy}, line {index + 1}: fact {entry.number} at 10:07:03 ET, Bar IWM of 10:07:00: Opened.price"
-        in found
-    )
-    assert f"recorded {entry.event.close!r}, derived {entry.event.close + 0.01!r}" in found
-
-
-@pytest.mark.parametrize("kind", [Opened, Closed])
-def test_a_forged_decision_is_found_in_any_field(made: Made, tmp_path: Path, kind: type[Decision]) -> None:
-    index = line_of(made.path, has(kind))
-    entry = list(Reader(made.path))[index]
-    assert isinstance(entry, Entry)
-    decision = next(item for item in entry.decisions if isinstance(item, kind))
-    numbers = [
-        field
-        for field in decision.__struct_fields__
-        if type(getattr(decision, field)) in (int, float) and (kind, field) != (Closed, "late")
-    ]
-    assert len(numbers) > 8
-    fields = iter(numbers)
-    for field in itertools.islice(fields, 0, None, 4):
-        changed = replace(decision, **{field: getattr(decision, field) + 1})
-        decisions = tuple(changed if item is decision else item for item in entry.decisions)
-
-        def change(texts: list[bytes], decisions: tuple[Decision, ...] = decisions) -> None:
-            texts[index] = msgspec.json.encode(Entry(entry.now, entry.number, entry.event, decisions))
-
-        copy = rewritten(made.path, tmp_path, change, seal=True)
-        with pytest.raises(Difference, match=f"line {index + 1}: .*{kind.__name__}.{field}: recorded"):
-            check(copy)
-
-
-@pytest.mark.parametrize("forged", ["left out", "made up"])
-def test_a_decision_left_out_or_made_up_is_found(made: Made, tmp_path: Path, forged: str) -> None:
-    lines = list(Reader(made.path))
-    index = line_of(made.path, has(Closed))
-    entry = lines[index]
-    assert isinstance(entry, Entry)
-    target = index if forged == "left out" else index - 1
-    other = lines[target]
-    assert isinstance(other, Entry)
-    decisions = () if forged == "left out" else entry.decisions
-
-    def change(texts: list[bytes]) -> None:
-        texts[target] = msgspec.json.encode(Entry(other.now, other.number, other.event, decisions))
-
-    copy = rewritten(made.path, tmp_path, change, seal=True)
-    words = (
-        "recorded nothing, derived Closed" if forged == "left out" else "recorded Closed .*, derived nothing"
-    )
-    with pytest.raises(Difference, match=f"line {target + 1}: .* decision: {words}"):
-        check(copy)
-
-
-def header_edit(**changes: Any) -> Edit:
-    """The first header with other fields."""
-
-    def edit(texts: list[bytes]) -> None:
-        texts[0] = msgspec.json.encode({**msgspec.json.decode(texts[0]), **changes})
-
-    return edit
-
-
-def test_another_version_is_said(made: Made, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    copy = rewritten(made.path, tmp_path, header_edit(version="0.9.0"), seal=True)
-    assert main(["verify", str(copy)]) == 0  # the newest header's is this one's, and all can be derived
-    assert main(["replay", str(copy)]) == 0
-    assert "⚠️ written by version 0.9.0, this is" in capsys.readouterr().out
-    copy = rewritten(made.path, tmp_path, header_edit(schema=2, version="9.9.9"), seal=True)
-    assert main(["verify", str(copy)]) == 1
-    assert "line 1: schema 2 of version 9.9.9; this version reads 1" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(
-    ("rules", "words"),
-    [
-        ({**Rules().model_dump(mode="json"), "moon_phase": 3}, "rule MOON_PHASE is unknown"),
-        ({"symbol": "IWM"}, "the rules' hash is"),
-        ({**Rules().model_dump(mode="json"), "stop_loss_percent": 14.5}, "the rules' hash is"),
-        ({**Rules().model_dump(mode="json"), "stop_loss_percent": 145}, "STOP_LOSS_PERCENT: got '145'"),
-    ],
-)
-def test_rules_that_are_not_the_header_s_are_found(
-    made: Made, tmp_path: Path, rules: dict[str, Any], words: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    copy = rewritten(made.path, tmp_path, header_edit(rules=rules, version="0.9.0"), seal=True)
-    assert main(["verify", str(copy)]) == 1
-    out = capsys.readouterr().out
-    assert f"{copy}, line 1: written by version 0.9.0, this is " in out
-    assert words in out
-
-
-def test_every_record_is_checked(made: Made, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    copy = rewritten(made.path, tmp_path, drop(100), seal=False)
-    assert main(["verify", str(copy), str(made.path)]) == 1
-    out = capsys.readouterr().out.splitlines()
-    assert [line[0] for line in out] == ["✗", "✓"]
 
 
 # --- What is no record -------------------------------------------------------------------------------

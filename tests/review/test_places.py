@@ -24,26 +24,17 @@ from events import SECOND, Tick
 from record.folder import pack, record_path
 from review import why
 from review.__main__ import main
-from review.places import Closed, Unusable, check_own, claim, find, named
+from review.places import NoSession, Unusable, check_own, claim, find, named
 from review.trace import COLUMNS, TRACE_BEGINS
 from rules import Rules
 from tests.builders import SESSION, at
 from tests.made_day import Made
 from tests.made_record import resealed
+from tests.review.records import record_in
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 NOW = SESSION.close + 3_600 * SECOND
 TRACE = ",".join(COLUMNS) + "\n"
-
-
-def record_in(folder: Path, name: str = "2025-10-02.jsonl") -> Path:
-    """A small good record: three seconds of the made day."""
-    story = Made(folder / "sessions" / name)
-    story.start(SESSION.open)
-    for second in range(1, 4):
-        story.tell(at(second), Tick())
-    story.journal.close()
-    return story.path
 
 
 @pytest.fixture
@@ -89,8 +80,8 @@ def test_a_record_that_was_packed_since_is_found_by_its_old_name(data: Path) -> 
     ("word", "error", "text"),
     [
         ("2025-10-01", Unusable, "no record of Wed 1 Oct 2025"),
-        ("2025-10-04", Closed, "it was a weekend"),
-        ("2025-10-06", Closed, "its session opens"),
+        ("2025-10-04", NoSession, "it was a weekend"),
+        ("2025-10-06", NoSession, "its session opens"),
         ("2025-13-01", Unusable, "there is no such date"),
     ],
 )

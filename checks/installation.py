@@ -1,0 +1,110 @@
+"""Checks this Python, the packages and the program's own modules.
+
+Python 3.8 can load it, and it needs no package: it reports what is missing.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import entry
+from checks.check import Check, Severity
+
+MODULES = (
+    *("events", "rules", "config", "utils", "wording", "network", "redaction"),
+    *("windows", "price_level", "signals", "contract_selector", "risk_manager"),
+    *("lags", "gaps", "telling", "sight"),
+    *("quotes", "gates", "decisions", "engine"),
+    *("feeds", "polygon_client", "delivery", "alerts", "record", "logger", "worker", "main"),
+    "checks",
+)
+
+DEMO_ONLY = frozenset(
+    {
+        *("numpy", "plotly", "aiohttp"),
+        # aiohttp's own dependencies.
+        *("aiohappyeyeballs", "aiosignal", "attrs", "frozenlist", "multidict", "propcache", "yarl"),
+    }
+)
+"""Packages that only the demo and reports need."""
+
+
+def check_python(version: tuple[int, ...] = tuple(sys.version_info[:3])) -> Check:
+    """Checks that this Python is new enough and that this system can run the worker."""
+    text = "Python " + ".".join(map(str, version))
+    if version < entry.PYTHON_LEAST:
+        return Check("Machine", Severity.FAIL, text, "install Python 3.11 or newer")
+    if fault := entry.platform_text():
+        return Check("Machine", Severity.FAIL, f"{text}, but {fault}")
+    return Check("Machine", Severity.OK, text)
+
+
+def check_packages(
+    requirements: str, installed: Callable[[str], str] = importlib.metadata.version
+) -> list[Check]:
+    """Compares each locked package with the installed one. ``installed`` raises PackageNotFoundError for a missing one.
+
+    Skips packages with a marker: only some machines need those.
+    """
+    checks = []
+    for line in requirements.splitlines():
+        name, _, pinned = line.partition("#")[0].strip(" \\").partition("==")
+        if not pinned or ";" in pinned:
+            continue
+        try:
+            found = installed(name)
+        except importlib.metadata.PackageNotFoundError:
+            demo = name in DEMO_ONLY
+            severity, text = (
+                (Severity.WARNING, "only the demo and reports need it")
+                if demo
+                else (Severity.FAIL, "missing")
+            )
+            checks.append(Check("Packages", severity, f"{name}: {text}", "pip install -r requirements.txt"))
+            continue
+        if found == pinned:
+            checks.append(Check("Packages", Severity.OK, f"{name} {found}"))
+        else:
+            do = f"tested with {pinned}: pip install -r requirements.txt"
+            checks.append(Check("Packages", Severity.WARNING, f"{name} {found}", do))
+    return checks
+
+
+def _shortened(checks: list[Check], verbose: bool) -> list[Check]:
+    """Replaces the packages that are well by one line, unless ``verbose``."""
+    good = sum(check.severity is Severity.OK for check in checks)
+    if verbose or not good:
+        return checks
+    line = Check("Packages", Severity.OK, f"{good} as tested (--verbose shows them)")
+    return [line, *(check for check in checks if check.severity is not Severity.OK)]
+
+
+def check_modules(names: Sequence[str] = MODULES) -> list[Check]:
+    """Checks that each of the program's own modules can be imported."""
+    failures = []
+    for name in names:
+        try:
+            importlib.import_module(name)
+        except Exception as error:  # noqa: BLE001  (a module can fail in any way; it is named, and that is the check)
+            if shortage := entry.shortage_text(error):
+                return [Check("Modules", Severity.FAIL, *shortage.split(": ", 1))]
+            text = f"{name}: {type(error).__name__}: {error}"
+            failures.append(
+                Check("Modules", Severity.FAIL, text, "the installation is incomplete: get it anew")
+            )
+    return failures or [Check("Modules", Severity.OK, f"all {len(names)} can be imported")]
+
+
+def check_requirements(every: bool) -> list[Check]:
+    """Checks the packages of requirements.txt; with ``every``, each has a line of its own."""
+    path = Path(entry.FOLDER) / "requirements.txt"
+    try:
+        requirements = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        text = f"{path}: cannot be read ({getattr(error, 'strerror', None) or type(error).__name__})"
+        return [Check("Packages", Severity.FAIL, text, "the installation is incomplete: get it anew")]
+    return _shortened(check_packages(requirements), every)

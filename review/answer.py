@@ -1,0 +1,157 @@
+"""Says in one plain sentence why a day had no entry, or which it had, and what the day lacked."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import date
+
+from events import SECOND, DeclineReason, HoldReason
+from review import fills
+from review.funnel import counted, failing, share, signals, stopped_by
+from review.study import Seen, Study
+from utils import clock_text, minute_text, signed_percent, span_text
+from wording import stop_text
+
+HALF = 0.5
+
+RULES_NAMED = 3
+
+HELD_TOLD_S = 60
+"""The answer mentions holds from this length on: a busy machine causes some of a second or two."""
+
+
+def day_text(study: Study) -> str:
+    """Returns the session's day as people say it, such as ``2 Oct``."""
+    day = date.fromisoformat(study.session.date)
+    return f"{day.day} {day:%b}"
+
+
+def answer(study: Study) -> str:
+    """Returns why there was no entry, or which entries there were, and what else the day lacked."""
+    if study.end <= study.session.open and not study.down:
+        return f"The session of {day_text(study)} opens at {minute_text(study.session.open)} ET: nothing to tell yet."
+    if study.trades.told:
+        first = _entries_text(study)
+    else:
+        so_far = "" if study.is_over else f" so far (until {clock_text(study.end)} ET)"
+        first = f"No entry on {day_text(study)}{so_far}: {_obstacle(study)}."
+    return " ".join([first, *_shortcomings(study, first)])
+
+
+def _entries_text(study: Study) -> str:
+    told, withdrawn = study.trades.told, len(study.withdrawn)
+    number = f"{len(told)} entr{'y' if len(told) == 1 else 'ies'}" + ("" if study.is_over else " so far")
+    text = f"{number} on {day_text(study)}: {told[0].opened.contract} at {clock_text(told[0].opened_at)}"
+    if len(told) == 1:
+        text += f", {_result_text(told[0])}"
+    else:
+        results = [trade.crossed_percent for trade in told]
+        up = sum(1 for result in results if result is not None and result >= 0)
+        down = sum(1 for result in results if result is not None and result < 0)
+        parts = [f"{up} up", f"{down} down"] + [f"{len(told) - up - down} open"] * (up + down < len(told))
+        paid = sum(value for trade in told if (value := fills.dollars(trade)) is not None)
+        text = f"{number} on {day_text(study)}: {', '.join(parts)}; ask→bid {dollars_text(paid)}, one contract each"
+    if withdrawn:
+        text += f"; {withdrawn} more {'was' if withdrawn == 1 else 'were'} withdrawn, nobody was told"
+    return f"{text}."
+
+
+def _result_text(trade: fills.Trade) -> str:
+    if trade.closed is None or trade.closed_at is None:
+        return "still open"
+    return (
+        f"sold {clock_text(trade.closed_at)} ({trade.closed.reason}), told {signed_percent(trade.told_percent)}, "
+        f"ask→bid {signed_percent(trade.crossed_percent)}"
+    )
+
+
+def dollars_text(value: float) -> str:
+    """Returns a result in dollars, with its sign."""
+    return f"{'-' if value < 0 else '+'}${abs(value):,.2f}"
+
+
+def _obstacle(study: Study) -> str:
+    """Returns the weightiest obstacle to an entry."""
+    if study.withdrawn:
+        name, detail = next(iter(study.withdrawn.items()))
+        at = next(trade.opened_at for trade in study.trades.all if trade.opened.id == name)
+        because = f" ({detail})" if detail else ""
+        if len(study.withdrawn) == 1:
+            return f"the BUY of {clock_text(at)} was withdrawn before it could arrive{because}"
+        return f"{len(study.withdrawn)} BUYs were withdrawn before they could arrive, the first at {clock_text(at)}{because}"
+    if any(span.reason is HoldReason.MARKET_CLOSED and span.end >= study.until for span in study.held):
+        return "the exchange was closed, although the calendar has a session"
+    if found := signals(study):
+        return _stopped_text(study, found)
+    span = max(1, study.end - study.session.open)
+    if study.down_us >= span:
+        return "the program was not running in the session"
+    seeing = [row for row in study.seen if not row.is_blind]
+    if not seeing and study.blind:
+        when = "whenever the program ran" if study.down else "all day" if study.is_over else "all the time"
+        return f"blind {when} ({_longest(study)})"
+    if study.down_us > HALF * span:
+        return f"the program was not running for {span_text(study.down_us)} of {span_text(span)}; {_unmet(study)}"
+    if study.blind_us > HALF * span:
+        return (
+            f"blind for {span_text(study.blind_us)} of {span_text(span)} ({_longest(study)}); {_unmet(study)}"
+        )
+    return _unmet(study)
+
+
+def _longest(study: Study) -> str:
+    """Returns the cause of the longest blind spell."""
+    return max(study.blind, key=lambda span: span.end - span.start).cause
+
+
+def _unmet(study: Study) -> str:
+    """Returns which conditions failed, given that no second met all of them."""
+    if not study.seen:
+        return f"no bar of {study.rules.symbol} came"
+    if not counted(study):
+        gates = {row.evaluation.gate for row in study.seen}
+        if DeclineReason.BLIND not in gates:
+            return f"nothing but the first {span_text(study.rules.warmup_seconds * SECOND)} after the open was seen"
+        return "every second that was seen was blind or in the warm-up"
+    found = sorted(failing(study), key=lambda item: -item.alone)
+    alone = [f"{item.condition} alone failed in {item.alone:,}" for item in found if item.alone]
+    if alone:
+        return f"no second met all conditions; {', '.join(alone[:RULES_NAMED])}"
+    worst = max(found, key=lambda item: item.failed)
+    part = share(worst.failed, worst.of)
+    return f"no second met all conditions, nor all but one; {worst.condition} failed most, in {part:.0f} % of the seconds"
+
+
+def _stopped_text(study: Study, found: Sequence[Seen]) -> str:
+    """Returns how many signals led to no entry, and what stopped them."""
+    causes = Counter((stopped_by(row), row.evaluation.hold) for row in found)
+    number = f"{len(found)} signal{'' if len(found) == 1 else 's'}"
+    texts = [
+        (stop_text(gate, hold, study.rules, study.session, _fallen_text(study)), count)
+        for (gate, hold), count in causes.most_common()
+    ]
+    if len(texts) == 1:
+        return f"{number}, {'' if len(found) == 1 else 'all '}{texts[0][0]}"
+    return f"{number}, " + ", ".join(f"{count} {text}" for text, count in texts)
+
+
+def _fallen_text(study: Study) -> str:
+    most = study.fallen.most_common(RULES_NAMED)
+    return f" ({', '.join(f'{rule} {count}' for rule, count in most)})" if most else ""
+
+
+def _shortcomings(study: Study, said: str) -> list[str]:
+    """Returns how long it was blind, held or not running, unless ``said`` mentions it."""
+    texts: list[str] = []
+    if study.down and "not running" not in said:
+        texts.append(f"It was not running for {span_text(study.down_us)} of the session.")
+    if study.held_us >= HELD_TOLD_S * SECOND and "held" not in said:
+        reasons = ", ".join(dict.fromkeys(span.reason for span in study.held))
+        texts.append(f"Entries were held for {span_text(study.held_us)} ({reasons}).")
+    if study.is_down_now:
+        texts.append(f"Nothing has been recorded since {clock_text(study.until)} ET: is the program running?")
+    if study.blind and "blind" not in said:
+        spells = f" in {len(study.blind)} spells" if len(study.blind) > 1 else ""
+        texts.append(f"It was blind for {span_text(study.blind_us)}{spells}.")
+    return texts

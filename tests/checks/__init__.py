@@ -1,0 +1,1 @@
+"""Tests of `checks`: each file mirrors one of the package."""

@@ -1,0 +1,62 @@
+"""Commands in a process of their own, without the variables of the machine that the tests run on."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from hypothesis import strategies as st
+
+from checks import machine
+
+ROOT = Path(__file__).parent.parent
+
+LOOPBACK = {
+    "POLYGON_REST_URL": "http://127.0.0.1:9",
+    "POLYGON_WS_URL": "ws://127.0.0.1:9",
+    "PUSHOVER_URL": "http://127.0.0.1:9",
+}
+
+MACHINES_OWN = (*machine.CERTIFICATES, machine.KEY_LOG, *machine.PROXIES, *map(str.upper, machine.PROXIES))
+
+
+@pytest.fixture(autouse=True)
+def bare(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the variables of the machine that the tests run on."""
+    for name in MACHINES_OWN:
+        monkeypatch.delenv(name, raising=False)
+
+
+def run(
+    folder: Path,
+    *command: str,
+    env: Mapping[str, str] | None = None,
+    options: tuple[str, ...] = (),
+    **more: object,
+) -> subprocess.CompletedProcess[str]:
+    """One of the commands, in a process of its own."""
+    return subprocess.run(  # type: ignore[call-overload, no-any-return]
+        [sys.executable, *options, *command],
+        cwd=folder,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **(env or {})},
+        timeout=60,
+        check=False,
+        encoding="utf-8",
+        **({"capture_output": True} | more),
+    )
+
+
+MAIN, DIAGNOSE = str(ROOT / "main.py"), str(ROOT / "diagnose.py")
+
+GARBAGE = st.one_of(
+    st.sampled_from(
+        ["", "*", "/", "/gone", "/dev/null", "::1/128", "socks5://a", "http://a:1", "a..b", "[", "%zz"]
+    ),
+    st.text(st.characters(blacklist_characters="\0", blacklist_categories=["Cs"]), max_size=20),
+    st.text(st.sampled_from("a1:/@.[]\udc80\udcff"), max_size=12),  # bytes that are no UTF-8
+)
+"""What a variable may hold that nobody would write."""

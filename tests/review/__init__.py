@@ -1,0 +1,1 @@
+"""Tests of `review`: each file mirrors one of the package."""

@@ -43,19 +43,13 @@ try:
         Outcome,
         Session,
     )
-    from polygon_client import (
-        EXCHANGE_DEADLINE_S,
-        BadInput,
-        FrameDecoder,
-        Lost,
-        Rest,
-        RestError,
-        RestErrorKind,
-        Socket,
-        StreamQuote,
-        ahead_us,
-        scrubber,
-    )
+    from feeds.massive.bad_input import BadInput, scrubber
+    from feeds.massive.errors import RestError, RestErrorKind
+    from feeds.massive.numbers import ahead_us
+    from feeds.massive.rest import Rest
+    from feeds.massive.socket import Socket
+    from feeds.massive.wire import FrameDecoder
+    from feeds.vendor import EXCHANGE_DEADLINE_S, Lost, StreamQuote
     from rules import Rules
     from utils import Clock
     from worker.heartbeat import BODY_MAX, fault_of

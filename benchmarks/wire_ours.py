@@ -20,15 +20,11 @@ from benchmarks.contest import Stopwatch
 from benchmarks.made_frames import OPEN_MS, SECONDS, SYMBOLS, WireBar
 from benchmarks.measured import tell, told
 from events import SECOND, Bar, Event, Session
-from polygon_client import (
-    FRAMES_WAITING_MAX,
-    BadInput,
-    FrameDecoder,
-    Rest,
-    Socket,
-    StocksFeed,
-    scrubber,
-)
+from feeds.massive.bad_input import BadInput, scrubber
+from feeds.massive.rest import Rest
+from feeds.massive.socket import FRAMES_WAITING_MAX, Socket
+from feeds.massive.wire import FrameDecoder
+from feeds.stocks import StocksFeed
 from rules import Rules
 from utils import ScaledClock
 from worker.inbox import Inbox

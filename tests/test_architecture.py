@@ -24,7 +24,23 @@ MODULES = (
 ROOMS = {
     "checks": {"__init__", "machine"},
     "delivery": {"__init__", "exchange", "outbox", "pushover", "receipts", "second_channel", "standing"},
-    "feeds": {"__init__", "exchange", "vendor"},
+    "feeds": {
+        *("__init__", "chain", "connection", "exchange", "options", "outlet", "pacing", "stocks", "vendor"),
+        # in feeds/massive
+        *(
+            "bad_input",
+            "body",
+            "errors",
+            "headers",
+            "numbers",
+            "pages",
+            "rest",
+            "rows",
+            "seconds",
+            "socket",
+            "wire",
+        ),
+    },
     "record": {"__init__", "lines", "reader", "disk", "journal", "folder", "past", "lease"},
     "worker": {
         *(
@@ -59,9 +75,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     **dict.fromkeys(EDGES, WORDS),
     "checks": WORDS | {"network"},
     "delivery": WORDS | {"network"},
+    "feeds": WORDS | {"network", "sight"},
     "worker": MODULES - ENTRY_POINTS - {"preflight", "checks"},
     "alerts": WORDS | {"delivery"},
-    "polygon_client": WORDS | {"feeds", "network", "sight"},
+    "polygon_client": WORDS | {"feeds"},
     "preflight": WORDS | RULES | EDGES | {"worker"},
     "main": MODULES - ENTRY_POINTS - {"preflight"},
     "diagnose": MODULES - ENTRY_POINTS,

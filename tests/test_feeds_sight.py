@@ -17,16 +17,12 @@ from structlog.testing import capture_logs
 from websockets.asyncio.server import ServerConnection
 
 from events import SECOND, Bar, Covered, FeedCause, FeedLost, FeedRestored, Quote
-from polygon_client import (
-    BadInput,
-    FrameDecoder,
-    Lost,
-    Pacing,
-    Socket,
-    VendorRefused,
-    Wanted,
-    _is_vendors,
-)
+from feeds.massive.bad_input import BadInput
+from feeds.massive.socket import Socket, _is_vendors
+from feeds.massive.wire import FrameDecoder
+from feeds.options import Wanted
+from feeds.pacing import Pacing
+from feeds.vendor import Lost, VendorRefused
 from tests.test_polygon_client import (
     BEGIN,
     RULES,

@@ -9,8 +9,9 @@ import httpcore
 import pytest
 
 from delivery.exchange import Caller, Failed
+from feeds.massive.errors import RestError, RestErrorKind
+from feeds.massive.rest import SECONDS_BODY_BYTES, Rest
 from network import HEADERS_MAX, bound_stream, trust
-from polygon_client import SECONDS_BODY_BYTES, Rest, RestError, RestErrorKind
 from tests.outside import INTERIM, outside, reply
 from utils import SystemClock
 

@@ -41,29 +41,18 @@ from events import (
     QuoteSource,
     Session,
 )
-from polygon_client import (
-    BadInput,
-    BadReason,
-    ChainPoller,
-    FrameDecoder,
-    Lost,
-    OptionsFeed,
-    Outlet,
-    Pacing,
-    Rest,
-    RestError,
-    RestErrorKind,
-    Socket,
-    Status,
-    StocksFeed,
-    StreamEvent,
-    StreamQuote,
-    VendorRefused,
-    Wanted,
-    printable,
-    retry_after_s,
-    scrubber,
-)
+from feeds.chain import ChainPoller
+from feeds.massive.bad_input import BadInput, BadReason, printable, scrubber
+from feeds.massive.errors import RestError, RestErrorKind
+from feeds.massive.headers import retry_after_s
+from feeds.massive.rest import Rest
+from feeds.massive.socket import Socket
+from feeds.massive.wire import FrameDecoder, Status, StreamEvent
+from feeds.options import OptionsFeed, Wanted
+from feeds.outlet import Outlet
+from feeds.pacing import Pacing
+from feeds.stocks import StocksFeed
+from feeds.vendor import Lost, StreamQuote, VendorRefused
 from rules import Rules
 from sim.faults import GARBAGE
 from sim.market import Market, SimBar

@@ -11,20 +11,11 @@ import pytest
 import structlog
 
 from events import SECOND, Bar
-from polygon_client import (
-    FRAME_MAX_BYTES,
-    OTHERS_MAX,
-    PIECES_MAX,
-    SHOWN_WINDOW,
-    BadInput,
-    BadReason,
-    FrameDecoder,
-    Status,
-    StreamQuote,
-    ahead_us,
-    printable,
-    scrubber,
-)
+from feeds.massive.bad_input import SHOWN_WINDOW, BadInput, BadReason, printable, scrubber
+from feeds.massive.numbers import ahead_us
+from feeds.massive.socket import FRAME_MAX_BYTES
+from feeds.massive.wire import OTHERS_MAX, PIECES_MAX, FrameDecoder, Status
+from feeds.vendor import StreamQuote
 from rules import Rules
 from tests.wire import (
     ABSENT,

@@ -18,8 +18,12 @@ import structlog
 import websockets.asyncio.server
 from websockets.asyncio.server import ServerConnection
 
+from feeds.massive.bad_input import BadReason
+from feeds.massive.errors import RestErrorKind
+from feeds.massive.rest import Rest
+from feeds.massive.socket import FRAME_MAX_BYTES, Socket
+from feeds.massive.wire import OTHERS_MAX
 from network import trust
-from polygon_client import FRAME_MAX_BYTES, OTHERS_MAX, BadReason, Rest, RestErrorKind, Socket
 from tests.test_polygon_client import SELF_SIGNED
 from tests.wire import (
     BASE,

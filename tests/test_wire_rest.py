@@ -16,17 +16,11 @@ import pytest
 import structlog
 
 from events import SECOND
-from polygon_client import (
-    CHAIN_PAGE_ROWS,
-    ERROR_BODY_BYTES,
-    PAGES_MAX,
-    SHOWN_WINDOW,
-    BadReason,
-    Rest,
-    RestErrorKind,
-    beginning,
-    scrubber,
-)
+from feeds.massive.bad_input import SHOWN_WINDOW, BadReason, beginning, scrubber
+from feeds.massive.body import ERROR_BODY_BYTES
+from feeds.massive.errors import RestErrorKind
+from feeds.massive.rest import PAGES_MAX, Rest
+from feeds.massive.rows import CHAIN_PAGE_ROWS
 from tests.wire import (
     ABSENT,
     BASE,

@@ -7,9 +7,7 @@ from pathlib import Path
 import structlog
 
 import entry
-from polygon_client import (
-    VendorRefused,
-)
+from feeds.vendor import VendorRefused
 
 log = structlog.get_logger("main")
 

@@ -34,18 +34,14 @@ from events import (
     Shutdown,
     Tick,
 )
+from feeds.chain import ChainPoller
 from feeds.exchange import BarLags, ClockJudge, ClockWatch, ExchangeWatch
-from polygon_client import (
-    ChainPoller,
-    OptionsFeed,
-    Rest,
-    RestError,
-    RestErrorKind,
-    StocksFeed,
-    VendorRefused,
-    Wanted,
-    ahead_us,
-)
+from feeds.massive.errors import RestError, RestErrorKind
+from feeds.massive.numbers import ahead_us
+from feeds.massive.rest import Rest
+from feeds.options import OptionsFeed, Wanted
+from feeds.stocks import StocksFeed
+from feeds.vendor import VendorRefused
 from record.disk import DiskFile, Opener, Taken, in_thread
 from record.folder import record_path, tidy
 from record.journal import Journal

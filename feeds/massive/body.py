@@ -1,0 +1,84 @@
+"""The body of an answer, unpacked no further than its bound."""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from collections.abc import AsyncIterable, Callable
+
+import httpx
+
+from feeds.massive.errors import RestError, RestErrorKind
+from feeds.massive.headers import HTTP_OK
+
+ERROR_BODY_BYTES = 64 * 1024
+"""So much is read of an answer that is an error; what it says stands at its beginning."""
+
+CHUNKS_AT_ONCE = 256
+"""Pieces of a body that are taken before the loop gets its turn: a server may send them byte by byte."""
+
+PACKING = "gzip"
+"""The one packing that is asked for: chains of 250 rows become a tenth."""
+
+PACKED = frozenset({"gzip", "x-gzip", "deflate"})
+
+ZLIB_OR_GZIP = 32 + zlib.MAX_WBITS
+"""Makes zlib read either format."""
+
+
+async def bounded_body(response: httpx.Response, limit: int) -> bytes:
+    """The body, unpacked. Raises RestError(BAD_BODY) when it is longer than ``limit`` bytes, packed or unpacked.
+
+    httpx unpacks a piece whole before it hands it on, and one packing inside another: 5 kB become 3 GB. So the
+    pieces are taken as they come, and unpacked no further than the limit. Of an error's body the beginning is kept.
+    """
+    is_error = response.status_code != HTTP_OK
+    limit = ERROR_BODY_BYTES if is_error else limit
+    unpack = _unpacker(response, limit)
+    body, received, number = bytearray(), 0, 0
+    async for chunk in _raw(response):
+        number += 1
+        if number % CHUNKS_AT_ONCE == 0:
+            await asyncio.sleep(0)
+        received += len(chunk)
+        body += unpack(chunk)
+        if max(len(body), received) > limit:
+            if is_error:
+                return bytes(body[:limit])
+            raise RestError(RestErrorKind.BAD_BODY, "too long", status=response.status_code)
+    body += unpack(None)
+    return bytes(body)
+
+
+def _raw(response: httpx.Response) -> AsyncIterable[bytes]:
+    """The pieces of a body as they were sent."""
+    if not isinstance(response.stream, httpx.AsyncByteStream):
+        raise RestError(RestErrorKind.BAD_BODY, "no stream")
+    return response.stream
+
+
+def _unpacker(response: httpx.Response, limit: int) -> Callable[[bytes | None], bytes]:
+    """What unpacks the pieces of a body, None being its end. Raises RestError for a packing that was not asked for."""
+    packings = [
+        packing.lower()
+        for packing in response.headers.get_list("content-encoding", split_commas=True)
+        if packing.lower() not in ("", "identity")
+    ]
+    if not packings:
+        return lambda chunk: chunk or b""
+    if len(packings) > 1 or packings[0] not in PACKED:
+        raise RestError(
+            RestErrorKind.BAD_BODY, "packed in a way that was not asked for", status=response.status_code
+        )
+    engine = zlib.decompressobj(ZLIB_OR_GZIP)
+
+    def unpack(chunk: bytes | None) -> bytes:
+        if chunk is None:
+            if not engine.eof:
+                raise RestError(RestErrorKind.BAD_BODY, "its packing breaks off", status=response.status_code)
+            return b""
+        if not chunk or engine.eof:
+            return b""
+        return engine.decompress(chunk, limit + 1)
+
+    return unpack

@@ -1,0 +1,42 @@
+"""Why a request over REST gave nothing."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from feeds.vendor import NoAnswer
+
+
+class RestErrorKind(StrEnum):
+    """Why a request gave nothing."""
+
+    TRANSPORT = "no connection"
+    CERTIFICATE = "certificate not trusted"
+    TIMEOUT = "no answer in time"
+    UNAUTHORIZED = "key refused"
+    FORBIDDEN = "not in the plan"
+    NOT_FOUND = "not found"
+    RATE_LIMITED = "too many requests"
+    REFUSED = "request refused"
+    SERVER = "vendor's server fails"
+    REDIRECT = "redirected"
+    BAD_BODY = "unusable answer"
+    EMPTY = "nothing there"
+
+
+class RestError(NoAnswer):
+    """A request gave nothing. The text holds neither key nor address. ``retry_after`` is seconds, for 429 only."""
+
+    def __init__(
+        self,
+        kind: RestErrorKind,
+        detail: str = "",
+        *,
+        status: int | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        number = f" ({status})" if status is not None else ""
+        super().__init__(f"{kind}{number}{': ' if detail else ''}{detail}")
+        self.kind = kind
+        self.status = status
+        self.retry_after = retry_after

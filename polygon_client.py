@@ -1,9 +1,96 @@
-"""The vendor's sockets and REST turned into events; decides nothing about entries or exits.
+"""The client of a session: its three sources, its REST and its sockets. Decides nothing about entries or exits.
 
 Massive (formerly Polygon.io) sends one-second bars and option quotes over one socket per market, and answers
 chains, single contracts and past seconds over REST. Whatever it sends is checked before it becomes a fact: bad
 input is counted and sampled in the log, never raised, and never costs its neighbours in the same frame or page.
 
-Times are µs of UTC unless a name says otherwise. Timeouts of network steps are real seconds; everything else
+This is the only module that names both `feeds`, which any vendor's stream needs, and `feeds.massive`, this vendor's
+wire. Times are µs of UTC unless a name says otherwise. Timeouts of network steps are real seconds; everything else
 that waits (reconnects, polls, silence) goes by the clock that is passed in.
 """
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from events import Session
+from feeds.arrivals import Link
+from feeds.backfill import StocksEvent
+from feeds.chain import ChainPoller
+from feeds.massive.dial import DIAL, Dial
+from feeds.massive.numbers import ahead_us
+from feeds.massive.rest import Rest
+from feeds.massive.socket import Sockets
+from feeds.options import OptionsFeed, Wanted
+from feeds.stocks import StocksFeed
+from feeds.vendor import STEP_TIMEOUT_S, Early
+from rules import Rules
+from utils import Clock
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionClient:
+    """Makes the sources of one session. ``rest`` answers questions; the sockets are dialled by ``dial``.
+
+    ``step_s`` is real seconds for each step of connecting.
+    """
+
+    rest: Rest
+    ws_url: str
+    api_key: str
+    clock: Clock
+    rules: Rules
+    session: Session
+    rng: random.Random
+    step_s: float = STEP_TIMEOUT_S
+    dial: Dial = DIAL
+
+    def stocks(
+        self,
+        *,
+        position_open: Callable[[], bool],
+        backfill_from: int | None = None,
+        key_has_worked: bool = False,
+        offer: Callable[[Sequence[StocksEvent]], bool] | None = None,
+        early: Early | None = None,
+    ) -> StocksFeed:
+        """The bars of the watched symbols. `StocksFeed` says what the parameters are."""
+        return StocksFeed(
+            self._link(),
+            self._sockets("stocks"),
+            self.rng,
+            position_open=position_open,
+            backfill_from=backfill_from,
+            key_has_worked=key_has_worked,
+            offer=offer,
+            step_s=self.step_s,
+            early=early,
+        )
+
+    def options(self, *, wanted: Callable[[], Wanted]) -> OptionsFeed:
+        """The quotes of the contracts that ``wanted`` names."""
+        return OptionsFeed(
+            self._link(), self._sockets("options"), self.rng, wanted=wanted, step_s=self.step_s
+        )
+
+    def chains(
+        self, *, spot: Callable[[], float | None], streaming: Callable[[], bool], has_rows: bool = False
+    ) -> ChainPoller:
+        """Today's chain. `ChainPoller` says what the parameters are."""
+        return ChainPoller(self._link(), spot=spot, streaming=streaming, has_rows=has_rows)
+
+    def _link(self) -> Link:
+        return Link(data=self.rest, clock=self.clock, rules=self.rules, session=self.session)
+
+    def _sockets(self, market: str) -> Sockets:
+        return Sockets(
+            market,
+            ws_url=self.ws_url,
+            api_key=self.api_key,
+            clock=self.clock,
+            ahead_us=ahead_us(self.rules),
+            step_s=self.step_s,
+            dial=self.dial,
+        )

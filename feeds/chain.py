@@ -7,18 +7,12 @@ from collections.abc import AsyncGenerator, Callable
 
 import structlog
 
-from events import SECOND, Chain, Session
-from feeds.massive.errors import RestError, RestErrorKind
-from feeds.massive.rest import Rest
-from feeds.outlet import Outlet, iterate
-from rules import Rules
-from utils import Clock
+from events import SECOND, Chain
+from feeds.arrivals import Link
+from feeds.outlet import BATCHES_WAITING_MAX, Outlet, iterate
+from feeds.vendor import NoAnswer
 
 log = structlog.get_logger("polygon_client")
-
-BATCHES_WAITING_MAX = 20
-"""Batches or polls that may wait for their reader; beyond, quotes are merged, and the chain is not polled."""
-
 
 REFUSED_POLL_S = 60.0
 """How often something is asked for again that the vendor refuses (401, 403), by the clock."""
@@ -36,19 +30,16 @@ class ChainPoller:
 
     def __init__(
         self,
+        link: Link,
         *,
-        rest: Rest,
-        clock: Clock,
-        rules: Rules,
-        session: Session,
         spot: Callable[[], float | None],
         streaming: Callable[[], bool],
         has_rows: bool = False,
     ) -> None:
-        self._rest = rest
-        self._clock = clock
-        self._rules = rules
-        self._session = session
+        self._link = link
+        self._clock = link.clock
+        self._rules = link.rules
+        self._session = link.session
         self._spot = spot
         self._streaming = streaming
         self._outlet: Outlet[Chain] = Outlet()
@@ -67,13 +58,8 @@ class ChainPoller:
         await self._poll()
         await asyncio.Event().wait()
 
-    def _in_session(self) -> bool:
-        return self._session.open <= self._clock.now() < self._session.close
-
-    # The chain
-
     async def _poll(self) -> None:
-        while self._in_session():
+        while self._link.in_session(self._clock.now()):
             began_at = self._clock.now()
             wait = await self._poll_once()
             not_before = self._clock.now() + round(wait * SECOND)
@@ -91,10 +77,10 @@ class ChainPoller:
         if self._outlet.batches >= BATCHES_WAITING_MAX:
             return 0.0
         try:
-            chain = await self._rest.chain(
+            chain = await self._link.data.chain(
                 rules.symbol, self._session.date, self._spot(), rules.chain_spot_percent
             )
-        except RestError as error:
+        except NoAnswer as error:
             return self._fail(error)
         if self._has_rows and not chain.rows:
             # Calls do not vanish in mid-session: the last good chain stays, and its age ends the entries in time.
@@ -115,7 +101,7 @@ class ChainPoller:
         self._outlet.put(chain)
         return 0.0
 
-    def _fail(self, error: RestError) -> float:
+    def _fail(self, error: NoAnswer) -> float:
         self._failures += 1
         if str(error) != self._told:
             self._told = str(error)
@@ -125,13 +111,9 @@ class ChainPoller:
                 reason=self._told,
                 kind=error.kind,
             )
-        match error.kind:
-            case RestErrorKind.RATE_LIMITED:
-                return error.retry_after if error.retry_after is not None else LIMITED_POLL_S
-            case RestErrorKind.UNAUTHORIZED | RestErrorKind.FORBIDDEN | RestErrorKind.CERTIFICATE:
-                return REFUSED_POLL_S
-            case _:
-                return 0.0
+        if error.is_limited:
+            return error.retry_after if error.retry_after is not None else LIMITED_POLL_S
+        return REFUSED_POLL_S if error.is_lasting else 0.0
 
     def _tell_empty(self, text: str) -> None:
         """Said when it changes, and not at every poll."""

@@ -8,6 +8,9 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
+BATCHES_WAITING_MAX = 20
+"""Batches or polls that may wait for their reader; beyond, quotes are merged, and the chain is not polled."""
+
 
 class Outlet(Generic[T]):
     """Where a feed puts its facts: into ``offer`` at once if that takes them, else they wait for the feed's reader.

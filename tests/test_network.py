@@ -10,7 +10,8 @@ import pytest
 
 from delivery.exchange import Caller, Failed
 from feeds.massive.errors import RestError, RestErrorKind
-from feeds.massive.rest import SECONDS_BODY_BYTES, Rest
+from feeds.massive.http_client import SECONDS_BODY_BYTES
+from feeds.massive.rest import Rest
 from network import HEADERS_MAX, bound_stream, trust
 from tests.outside import INTERIM, outside, reply
 from utils import SystemClock

@@ -41,18 +41,18 @@ from events import (
     QuoteSource,
     Session,
 )
-from feeds.chain import ChainPoller
 from feeds.massive.bad_input import BadInput, BadReason, printable, scrubber
 from feeds.massive.errors import RestError, RestErrorKind
 from feeds.massive.headers import retry_after_s
 from feeds.massive.rest import Rest
-from feeds.massive.socket import Socket
+from feeds.massive.socket import Socket, Sockets
 from feeds.massive.wire import FrameDecoder, Status, StreamEvent
 from feeds.options import OptionsFeed, Wanted
 from feeds.outlet import Outlet
 from feeds.pacing import Pacing
 from feeds.stocks import StocksFeed
 from feeds.vendor import Lost, StreamQuote, VendorRefused
+from polygon_client import SessionClient
 from rules import Rules
 from sim.faults import GARBAGE
 from sim.market import Market, SimBar
@@ -1024,30 +1024,26 @@ class Place:
         self._step_s = step_s
         self._watches: list[Watch] = []
 
-    @property
-    def _common(self) -> dict[str, Any]:
-        return {
-            "rest": self.rest, "ws_url": self.server.ws_url, "api_key": self._key, "clock": self.clock,
-            "rules": self.rules, "session": session(), "rng": random.Random(11), "step_s": self._step_s,
-        }  # fmt: skip
+    def client(self) -> SessionClient:
+        return SessionClient(
+            rest=self.rest, ws_url=self.server.ws_url, api_key=self._key, clock=self.clock, rules=self.rules,
+            session=session(), rng=random.Random(11), step_s=self._step_s,
+        )  # fmt: skip
 
     def watch(self, events: AsyncGenerator[Any, None]) -> Watch:
         self._watches.append(Watch(events, self.clock))
         return self._watches[-1]
 
     def stocks(self, position: bool = False, **options: Any) -> tuple[StocksFeed, Watch]:
-        feed = StocksFeed(**{**self._common, "position_open": lambda: position, **options})
+        feed = self.client().stocks(**{"position_open": lambda: position, **options})
         return feed, self.watch(feed.events())
 
     def options(self) -> tuple[OptionsFeed, Watch]:
-        feed = OptionsFeed(**self._common, wanted=lambda: self.wanted)
+        feed = self.client().options(wanted=lambda: self.wanted)
         return feed, self.watch(feed.events())
 
     def poller(self, spot: float | None = None, streaming: bool = True) -> Watch:
-        poller = ChainPoller(
-            rest=self.rest, clock=self.clock, rules=self.rules, session=session(), spot=lambda: spot,
-            streaming=lambda: streaming,
-        )  # fmt: skip
+        poller = self.client().chains(spot=lambda: spot, streaming=lambda: streaming)
         return self.watch(poller.events())
 
     def calls(self, count: int = 10) -> list[str]:
@@ -1395,7 +1391,8 @@ async def test_garbage_among_good_bars_costs_none_of_them(logged: list[Any]) -> 
         due = {start for start, bar in first_prints(symbol).items()
                if restored_at + SECOND < bar.sent_at and start <= max(live)}  # fmt: skip
         assert due <= live
-    assert set(feed.bad.counts) >= {
+    assert isinstance(feed._streams, Sockets)
+    assert set(feed._streams.bad.counts) >= {
         BadReason.FRAME, BadReason.EVENT, BadReason.UNKNOWN_EVENT, BadReason.SYMBOL, BadReason.PRICE,
         BadReason.VOLUME, BadReason.TIME, BadReason.FUTURE, BadReason.NUMBER,
     }  # fmt: skip
@@ -1518,10 +1515,11 @@ async def scripted_stocks(*scripts: Script, position: bool = False) -> AsyncIter
     clock = PatientClock(NOW + 600 * SECOND, 10)
     rest = make_rest(Server(ok([])), StillClock())
     async with scripted(*scripts) as (url, _):
-        feed = StocksFeed(
+        client = SessionClient(
             rest=rest, ws_url=url, api_key=KEY, clock=clock, rules=RULES, session=session(), rng=random.Random(1),
-            position_open=lambda: position, step_s=5.0,
+            step_s=5.0,
         )  # fmt: skip
+        feed = client.stocks(position_open=lambda: position)
         watch = Watch(feed.events(), clock)
         try:
             yield watch
@@ -1696,10 +1694,11 @@ async def test_a_redirect_is_not_followed_to_where_the_key_would_go() -> None:
         server, url, count = await serve_once(redirect)
         clock = PatientClock(NOW, 40)
         rest = make_rest(Server(ok([])))
-        feed = StocksFeed(
+        client = SessionClient(
             rest=rest, ws_url=url.replace("http", "ws"), api_key=KEY, clock=clock, rules=RULES, session=session(),
-            rng=random.Random(1), position_open=lambda: False,
+            rng=random.Random(1),
         )  # fmt: skip
+        feed = client.stocks(position_open=lambda: False)
         watch = Watch(feed.events(), clock)
         async with server:
             await watch.until(lambda: count[0] >= 2)
@@ -1750,11 +1749,11 @@ async def test_a_certificate_that_nobody_vouches_for_is_refused_clearly(tmp_path
             assert error.value.kind is RestErrorKind.CERTIFICATE
 
             def feed(position: bool) -> Watch:
-                made = StocksFeed(
+                client = SessionClient(
                     rest=rest, ws_url=url, api_key=KEY, clock=clock, rules=RULES, session=session(),
-                    rng=random.Random(1), position_open=lambda: position,
+                    rng=random.Random(1),
                 )  # fmt: skip
-                return Watch(made.events(), clock)
+                return Watch(client.stocks(position_open=lambda: position).events(), clock)
 
             watch = feed(position=False)
             with pytest.raises(
@@ -1889,10 +1888,11 @@ async def scripted_options(
     clock = PatientClock(NOW + 600 * SECOND, speed)
     rest = Rest(BASE, KEY, clock, httpx.MockTransport(server))
     async with scripted(script) as (url, _):
-        feed = OptionsFeed(
+        client = SessionClient(
             rest=rest, ws_url=url, api_key=KEY, clock=clock, rules=RULES, session=session(), rng=random.Random(1),
-            wanted=lambda: wanted, step_s=5.0,
+            step_s=5.0,
         )  # fmt: skip
+        feed = client.options(wanted=lambda: wanted)
         watch = Watch(feed.events(), clock)
         try:
             yield feed, watch
@@ -2049,7 +2049,7 @@ async def test_a_fault_of_our_own_ends_the_feed_with_its_reason() -> None:
         def wanted() -> Wanted:
             raise ZeroDivisionError
 
-        feed = OptionsFeed(**place._common, wanted=wanted)
+        feed = place.client().options(wanted=wanted)
         watch = place.watch(feed.events())
         with pytest.raises(ExceptionGroup) as caught:
             await watch.until(lambda: False)

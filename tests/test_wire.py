@@ -12,8 +12,8 @@ import structlog
 
 from events import SECOND, Bar
 from feeds.massive.bad_input import SHOWN_WINDOW, BadInput, BadReason, printable, scrubber
+from feeds.massive.dial import FRAME_MAX_BYTES
 from feeds.massive.numbers import ahead_us
-from feeds.massive.socket import FRAME_MAX_BYTES
 from feeds.massive.wire import OTHERS_MAX, PIECES_MAX, FrameDecoder, Status
 from feeds.vendor import StreamQuote
 from rules import Rules

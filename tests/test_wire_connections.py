@@ -19,9 +19,10 @@ import websockets.asyncio.server
 from websockets.asyncio.server import ServerConnection
 
 from feeds.massive.bad_input import BadReason
+from feeds.massive.dial import FRAME_MAX_BYTES
 from feeds.massive.errors import RestErrorKind
 from feeds.massive.rest import Rest
-from feeds.massive.socket import FRAME_MAX_BYTES, Socket
+from feeds.massive.socket import Socket
 from feeds.massive.wire import OTHERS_MAX
 from network import trust
 from tests.test_polygon_client import SELF_SIGNED

@@ -19,7 +19,8 @@ from events import SECOND
 from feeds.massive.bad_input import SHOWN_WINDOW, BadReason, beginning, scrubber
 from feeds.massive.body import ERROR_BODY_BYTES
 from feeds.massive.errors import RestErrorKind
-from feeds.massive.rest import PAGES_MAX, Rest
+from feeds.massive.lists import PAGES_MAX
+from feeds.massive.rest import Rest
 from feeds.massive.rows import CHAIN_PAGE_ROWS
 from tests.wire import (
     ABSENT,

@@ -34,14 +34,14 @@ from events import (
     Shutdown,
     Tick,
 )
-from feeds.chain import ChainPoller
 from feeds.exchange import BarLags, ClockJudge, ClockWatch, ExchangeWatch
 from feeds.massive.errors import RestError, RestErrorKind
 from feeds.massive.numbers import ahead_us
 from feeds.massive.rest import Rest
-from feeds.options import OptionsFeed, Wanted
+from feeds.options import Wanted
 from feeds.stocks import StocksFeed
 from feeds.vendor import VendorRefused
+from polygon_client import SessionClient
 from record.disk import DiskFile, Opener, Taken, in_thread
 from record.folder import record_path, tidy
 from record.journal import Journal
@@ -728,36 +728,25 @@ class Worker:
 
     def _sources(self, session: Session, rest: Rest, key: str, rules: Rules) -> Iterator[Source]:
         """Everything that facts come from, by name."""
-        clock, url, rng = self._clock, self.settings.polygon_ws_url, self._random
-        self._stocks = StocksFeed(
+        clock = self._clock
+        client = SessionClient(
             rest=rest,
-            ws_url=url,
+            ws_url=self.settings.polygon_ws_url,
             api_key=key,
             clock=clock,
             rules=rules,
             session=session,
-            rng=rng,
+            rng=self._random,
+        )
+        self._stocks = client.stocks(
             position_open=lambda: self._position is not None,
             key_has_worked=self._key_has_worked,
             backfill_from=self.engine.feed.unknown_from if self.engine is not None else None,
             offer=self._inbox.offer,
             early=self._lags.learn_early,
         )
-        options = OptionsFeed(
-            rest=rest,
-            ws_url=url,
-            api_key=key,
-            clock=clock,
-            rules=rules,
-            session=session,
-            rng=rng,
-            wanted=self._wanted,
-        )
-        chains = ChainPoller(
-            rest=rest,
-            clock=clock,
-            rules=rules,
-            session=session,
+        options = client.options(wanted=self._wanted)
+        chains = client.chains(
             spot=self._spot,
             streaming=lambda: options.streaming,
             has_rows=self.engine is not None and bool(self.engine.chain),

@@ -24,6 +24,10 @@ class RestErrorKind(StrEnum):
     EMPTY = "nothing there"
 
 
+LASTING = frozenset({RestErrorKind.UNAUTHORIZED, RestErrorKind.FORBIDDEN, RestErrorKind.CERTIFICATE})
+"""Kinds that asking again soon does not change."""
+
+
 class RestError(NoAnswer):
     """A request gave nothing. The text holds neither key nor address. ``retry_after`` is seconds, for 429 only."""
 
@@ -37,6 +41,8 @@ class RestError(NoAnswer):
     ) -> None:
         number = f" ({status})" if status is not None else ""
         super().__init__(f"{kind}{number}{': ' if detail else ''}{detail}")
-        self.kind = kind
+        self.kind: RestErrorKind = kind
         self.status = status
         self.retry_after = retry_after
+        self.is_limited = kind is RestErrorKind.RATE_LIMITED
+        self.is_lasting = kind in LASTING

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import msgspec
 
@@ -22,7 +22,7 @@ from feeds.massive.numbers import (
     time_us,
 )
 from feeds.massive.seconds import Aggregate, make_bar, second_numbers
-from feeds.vendor import StreamQuote
+from feeds.vendor import Early, StreamQuote
 
 
 class Status(msgspec.Struct, frozen=True, gc=False, tag_field="ev", tag="status"):
@@ -84,11 +84,9 @@ class FrameDecoder:
     told of each bar that is left out for ending later (now, its symbol, its start): if all do, it is our clock.
     """
 
-    def __init__(
-        self, bad: BadInput, ahead_us: int = AHEAD_US, early: Callable[[int, str, int], None] | None = None
-    ) -> None:
+    def __init__(self, bad: BadInput, ahead_us: int = AHEAD_US, early: Early | None = None) -> None:
         self.bad = bad
-        self._early = early
+        self.early = early
         self.asked: set[str] = set()
         """Symbols and contracts that were ever subscribed to. Bounded by what the caller asks for."""
         self._ahead_us = ahead_us
@@ -164,8 +162,8 @@ class FrameDecoder:
             try:
                 return make_bar(symbol, start_ms, event, latest, self.bad)
             except BadValue as error:
-                if error.reason is BadReason.FUTURE and self._early is not None and start_ms is not None:
-                    self._early(latest - self._ahead_us, symbol, int(start_ms) * MILLISECOND)
+                if error.reason is BadReason.FUTURE and self.early is not None and start_ms is not None:
+                    self.early(latest - self._ahead_us, symbol, int(start_ms) * MILLISECOND)
                 raise
         if isinstance(event, OptionQuote):
             return self._quote(event, latest)

@@ -1,4 +1,4 @@
-"""Today's chain, polled in the session."""
+"""Polls today's chain in the session."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from feeds.vendor import NoAnswer
 log = structlog.get_logger("polygon_client")
 
 REFUSED_POLL_S = 60.0
-"""How often something is asked for again that the vendor refuses (401, 403), by the clock."""
+"""How often the vendor is asked again for what it refuses, by the clock."""
 
 LIMITED_POLL_S = 10.0
-"""How long to wait after a 429 that does not say."""
+"""How long to wait after too many questions if the vendor does not say."""
 
 
 class ChainPoller:
-    """Today's chain, polled in the session. Iterated once.
+    """Polls today's chain in the session. `events` is iterated once.
 
-    ``spot`` is the newest price or None; ``streaming`` whether quotes come by socket (else polls come faster);
-    ``has_rows`` whether an earlier start of this session has had a chain with calls.
+    ``spot`` gives the newest price or None; ``streaming`` whether quotes come by socket (else polls come faster);
+    ``has_rows`` says whether an earlier start of this session has had a chain with calls.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class ChainPoller:
         """Whether an answer of this session has had calls."""
 
     def events(self) -> AsyncGenerator[list[Chain], None]:
-        """The chain after each poll, all that wait at once. After the close it stays silent."""
+        """Yields the chain after each poll, all that wait at once. Stays silent after the close."""
         return iterate(self._outlet, self._run, "chain poller")
 
     async def _run(self) -> None:
@@ -63,7 +63,7 @@ class ChainPoller:
             began_at = self._clock.now()
             wait = await self._poll_once()
             not_before = self._clock.now() + round(wait * SECOND)
-            # Looked at every second, so that a stream that falls silent speeds the polls up at once.
+            # The pace is read every second, so that a stream that falls silent speeds the polls up at once.
             while (left := max(not_before, began_at + round(self._pace() * SECOND)) - self._clock.now()) > 0:
                 await self._clock.sleep(min(1.0, left / SECOND))
 
@@ -72,7 +72,7 @@ class ChainPoller:
         return rules.chain_poll_seconds if self._streaming() else rules.chain_fallback_poll_seconds
 
     async def _poll_once(self) -> float:
-        """One poll. Returns how long to rest after it at least, in seconds."""
+        """Poll once. Returns the seconds to rest after it at least."""
         rules = self._rules
         if self._outlet.batches >= BATCHES_WAITING_MAX:
             return 0.0
@@ -116,7 +116,7 @@ class ChainPoller:
         return REFUSED_POLL_S if error.is_lasting else 0.0
 
     def _tell_empty(self, text: str) -> None:
-        """Said when it changes, and not at every poll."""
+        """Log ``text`` when it changes, and not at every poll."""
         if self._told != text:
             self._told = text
             log.warning("chain_empty", text=text, expiry=self._session.date)

@@ -9,14 +9,14 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 BATCHES_WAITING_MAX = 20
-"""Batches or polls that may wait for their reader; beyond, quotes are merged, and the chain is not polled."""
+"""Batches or polls that may wait for their reader. Beyond, quotes are merged, and the chain is not polled."""
 
 
 class Outlet(Generic[T]):
-    """Where a feed puts its facts: into ``offer`` at once if that takes them, else they wait for the feed's reader.
+    """Where a feed puts its facts. They go to ``offer`` at once if it takes them, else they wait for the feed's reader.
 
-    The reader takes all that waits at once. Nothing is offered while anything waits, or is still in the reader's
-    hands: facts stay in their order.
+    The reader takes all that waits at once. To keep the order, nothing is offered while anything waits or is still in
+    the reader's hands.
     """
 
     def __init__(self, offer: Callable[[Sequence[T]], bool] | None = None) -> None:
@@ -41,7 +41,7 @@ class Outlet(Generic[T]):
         self._woken.set()
 
     async def take(self) -> list[T]:
-        """All that waits, in its order, once something does; nothing after `wake`."""
+        """Returns all that waits, in its order, once something does; nothing after `wake`."""
         self._is_read = True
         try:
             await self._woken.wait()
@@ -55,10 +55,10 @@ class Outlet(Generic[T]):
 async def iterate(
     outlet: Outlet[T], work: Callable[[], Coroutine[object, object, None]], name: str
 ) -> AsyncGenerator[list[T], None]:
-    """What ``work`` puts into ``outlet``, all that waits at once; ends it when it is closed.
+    """Yields what ``work`` puts into ``outlet``, all that waits at once. Ends ``work`` when it is closed.
 
-    Raises what ``work`` raises, and RuntimeError when it ends in any other way: a task group takes a cancelled task
-    for a finished one, and whoever waits for facts would take a quiet end for a quiet market.
+    Raises what ``work`` raises, and RuntimeError if it ends in any other way. A task group takes a cancelled task for a
+    finished one, and whoever waits for facts would take a quiet end for a quiet market.
     """
     task = asyncio.create_task(work(), name=name)
     task.add_done_callback(lambda _: outlet.wake())
@@ -75,7 +75,7 @@ async def iterate(
 
 
 async def apart(work: Coroutine[object, object, T]) -> T:
-    """The result of ``work``, in a task of its own.
+    """Returns the result of ``work``, which runs in a task of its own.
 
     Python 3.11's task group loses its task's cancellation when a child fails at the same moment, and leaves the
     task's count of cancellations too high. In a task that ends with the group, neither does harm.

@@ -9,7 +9,7 @@ from events import SECOND, FeedCause
 
 
 class Pacing:
-    """When to connect again. Pure: the time (µs) and the randomness are passed in.
+    """Says when to connect again. Pure: the time (µs) and the randomness are passed in.
 
     The wait doubles from 1 s to 60 s and starts anew only after a connection has lived with data: a server that
     accepts and closes would otherwise be called hundreds of times a second. Whatever the cause, at most
@@ -27,7 +27,7 @@ class Pacing:
     SETTLED_US = 600 * SECOND
     REFUSED_S = 300.0
     RETRY_AFTER_S = 300.0
-    """The longest ``Retry-After`` that is believed: who asks for an hour would blind us for it."""
+    """The longest ``Retry-After`` that is obeyed: an hour of waiting is an hour without data."""
 
     def __init__(self, rng: random.Random) -> None:
         self._rng = rng
@@ -56,7 +56,7 @@ class Pacing:
             self._evictions = 0
 
     def delay(self, now: int, cause: FeedCause, retry_after: float | None = None) -> float:
-        """Seconds to wait after a connection was lost, or did not come about, for ``cause``."""
+        """Returns the seconds to wait after a connection was lost, or did not come about, for ``cause``."""
         match cause:
             case FeedCause.EVICTED:
                 wait = self.EVICTED_S[min(self._evictions, len(self.EVICTED_S) - 1)]

@@ -1,4 +1,7 @@
-"""What the vendor sent that cannot be used: counted by reason, sampled in the log, never raised to a caller."""
+"""Bad input of the vendor: counted by reason, and sampled in the log. It ends nothing.
+
+What comes from outside is shown in one line, without the key and without addresses.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ log = structlog.get_logger("polygon_client")
 
 
 class BadReason(StrEnum):
-    """What was wrong with something the vendor sent. A closed list, so that the counters are bounded."""
+    """What is wrong with something the vendor sent. The list is closed, so that the counters are bounded."""
 
     FRAME = "broken frame"
     EVENT = "broken event"
@@ -33,7 +36,7 @@ class BadReason(StrEnum):
 
 
 class BadValue(Exception):
-    """One event or row is bad. Never leaves this module."""
+    """One event or row is bad. It never leaves this package."""
 
     def __init__(self, reason: BadReason) -> None:
         super().__init__(reason)
@@ -41,7 +44,7 @@ class BadValue(Exception):
 
 
 class BadInput:
-    """Counts bad input by reason, and logs a sample of it: the first, then at most one a minute per reason."""
+    """Counts bad input by reason. Logs the first sample of each reason, then at most one a minute."""
 
     SPACING_US = 60 * SECOND
     SAMPLE_CHARACTERS = 160
@@ -56,9 +59,9 @@ class BadInput:
     def add(
         self, reason: BadReason, sample: bytes | msgspec.Struct, *, times: int = 1, is_used: bool = False
     ) -> None:
-        """Count ``times`` of them, and log the sample if it is its turn.
+        """Count ``times`` of them, and log the sample if one is due.
 
-        ``is_used`` says that the rest of the event goes on, with a stand-in for what is bad.
+        ``is_used`` says that the rest of the event is used, with a stand-in for what is bad.
         """
         self.counts[reason] += times
         if reason is BadReason.UNKNOWN_EVENT:
@@ -80,21 +83,21 @@ class BadInput:
         )
 
     def _text(self, sample: bytes) -> str:
-        """The beginning of a sample in one line."""
-        # No character has more than four bytes: that many are enough to fill the window.
+        """Returns the beginning of a sample in one line."""
+        # A character has at most four bytes, so this many bytes fill the window.
         text = sample[: 4 * SHOWN_WINDOW + 4].decode(errors="replace")
         return beginning(text, self._scrub, self.SAMPLE_CHARACTERS)
 
 
 SHOWN_WINDOW = 2_048
-"""Characters of a foreign text that are looked at, whatever its length: 8 MB of one would hold the loop for 1.4 s."""
+"""Characters of a foreign text that are read, whatever its length: all of 8 MB would hold the loop for 1.4 s."""
 
 KEY_CHARACTERS = 512
-"""No key is longer. So much is left off at the end of a window that was cut: a part of the key may stand there."""
+"""No key is longer. A window that was cut loses so much of its end, where a part of the key may stand."""
 
 
 def beginning(text: str, scrub: Callable[[str], str], characters: int) -> str:
-    """The beginning of a foreign text in one line. The key is blacked out before anything is cut."""
+    """Returns the beginning of a foreign text in one line. Blacks the key out before it cuts anything."""
     scrubbed = scrub(text[:SHOWN_WINDOW])
     if len(text) > SHOWN_WINDOW:
         scrubbed = scrubbed[:-KEY_CHARACTERS]
@@ -102,12 +105,12 @@ def beginning(text: str, scrub: Callable[[str], str], characters: int) -> str:
 
 
 def printable(text: str) -> str:
-    """``text`` in one line, whatever the vendor wrote: no line ends, terminal escapes, C1 or bidi controls."""
+    """Returns ``text`` in one line, without line ends, terminal escapes, C1 or bidi controls."""
     return "".join(character if character.isprintable() else " " for character in text)
 
 
 def scrubber(api_key: str) -> Callable[[str], str]:
-    """A function that blacks out the key, and addresses, in text that came from outside."""
+    """Returns a function that blacks out the key, and addresses, in text that came from outside."""
 
     def scrub(text: str) -> str:
         if api_key:

@@ -1,4 +1,4 @@
-"""The body of an answer, unpacked no further than its bound."""
+"""Reads the body of an answer, and unpacks it no further than its bound."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from feeds.massive.errors import RestError, RestErrorKind
 from feeds.massive.headers import HTTP_OK
 
 ERROR_BODY_BYTES = 64 * 1024
-"""So much is read of an answer that is an error; what it says stands at its beginning."""
+"""How much is read of an error: what it says stands at its beginning."""
 
 CHUNKS_AT_ONCE = 256
-"""Pieces of a body that are taken before the loop gets its turn: a server may send them byte by byte."""
+"""Pieces of a body that are read before the loop gets its turn: a server may send single bytes."""
 
 PACKING = "gzip"
-"""The one packing that is asked for: chains of 250 rows become a tenth."""
+"""The only packing that is asked for. It makes a chain of 250 rows ten times smaller."""
 
 PACKED = frozenset({"gzip", "x-gzip", "deflate"})
 
@@ -27,10 +27,10 @@ ZLIB_OR_GZIP = 32 + zlib.MAX_WBITS
 
 
 async def bounded_body(response: httpx.Response, limit: int) -> bytes:
-    """The body, unpacked. Raises RestError(BAD_BODY) when it is longer than ``limit`` bytes, packed or unpacked.
+    """Returns the body, unpacked. Raises RestError(BAD_BODY) if it is longer than ``limit`` bytes, packed or unpacked.
 
-    httpx unpacks a piece whole before it hands it on, and one packing inside another: 5 kB become 3 GB. So the
-    pieces are taken as they come, and unpacked no further than the limit. Of an error's body the beginning is kept.
+    httpx would unpack each piece whole, and one packing inside another: 5 kB can become 3 GB. So the raw pieces are
+    read here, and unpacked no further than the limit. Of an error's body, the beginning is enough.
     """
     is_error = response.status_code != HTTP_OK
     limit = ERROR_BODY_BYTES if is_error else limit
@@ -51,14 +51,17 @@ async def bounded_body(response: httpx.Response, limit: int) -> bytes:
 
 
 def _raw(response: httpx.Response) -> AsyncIterable[bytes]:
-    """The pieces of a body as they were sent."""
+    """Returns the pieces of a body as they were sent."""
     if not isinstance(response.stream, httpx.AsyncByteStream):
         raise RestError(RestErrorKind.BAD_BODY, "no stream")
     return response.stream
 
 
 def _unpacker(response: httpx.Response, limit: int) -> Callable[[bytes | None], bytes]:
-    """What unpacks the pieces of a body, None being its end. Raises RestError for a packing that was not asked for."""
+    """Returns a function that unpacks the pieces of a body; None marks its end.
+
+    Raises RestError for a packing that was not asked for.
+    """
     packings = [
         packing.lower()
         for packing in response.headers.get_list("content-encoding", split_commas=True)

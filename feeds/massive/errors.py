@@ -1,4 +1,4 @@
-"""Why a request over REST gave nothing."""
+"""Why a request over REST gave no answer."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from feeds.vendor import NoAnswer
 
 
 class RestErrorKind(StrEnum):
-    """Why a request gave nothing."""
+    """Why a request gave no answer."""
 
     TRANSPORT = "no connection"
     CERTIFICATE = "certificate not trusted"
@@ -29,7 +29,10 @@ LASTING = frozenset({RestErrorKind.UNAUTHORIZED, RestErrorKind.FORBIDDEN, RestEr
 
 
 class RestError(NoAnswer):
-    """A request gave nothing. The text holds neither key nor address. ``retry_after`` is seconds, for 429 only."""
+    """A request gave no usable answer. The text holds neither key nor address.
+
+    ``retry_after`` is in seconds, and set for 429 only.
+    """
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""What an answer's status and headers say, over REST and in a refused handshake."""
+"""Reads an answer's status and headers, from REST and from a refused handshake."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ HTTP_WAITS = frozenset({HTTP_TOO_MANY, 503})
 """Refusals of a handshake that may say how long to wait."""
 
 RETRY_AFTER_MAX_S = 3600.0
-"""The longest wait that an answer is believed to ask for."""
+"""A longer wait is taken for this one."""
 
 
 def http_date_us(text: str | None) -> int | None:
+    """Returns a date header's time, µs; None if it is absent or no date."""
     if text is None:
         return None
     try:
@@ -34,7 +35,7 @@ def http_date_us(text: str | None) -> int | None:
 
 
 def age_us(text: str | None) -> int | None:
-    """How long a cache has had the answer, µs: 0 without an ``Age``, None with one that is no number of a day."""
+    """Returns how long a cache has had the answer, µs: 0 without an ``Age``, None if that is not up to five digits."""
     text = "0" if text is None else text.strip()
     if not (text.isascii() and text.isdigit()) or len(text) > len("86400"):
         return None
@@ -42,7 +43,7 @@ def age_us(text: str | None) -> int | None:
 
 
 def retry_after_s(text: str | None, now: int) -> float | None:
-    """Seconds of a ``Retry-After`` header, which is a number or a date; None when it is neither."""
+    """Returns the seconds of a ``Retry-After`` header, which is a number or a date; None if it is neither."""
     if text is None:
         return None
     if text.strip().isascii() and text.strip().isdigit():

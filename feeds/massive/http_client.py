@@ -1,4 +1,4 @@
-"""One question to the vendor over HTTP and its answer, whatever the network does."""
+"""Asks the vendor one question over HTTP, whatever the network does."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ CONNECT_TIMEOUT_S = 3.0
 """Real seconds for a connection."""
 
 KEEP_ALIVE_S = 60.0
-"""Idle connections are given up before the vendor resets them (every reset seen came after 81 s idle)."""
+"""Idle connections are closed before the vendor resets them: every reset seen came after 81 s idle."""
 
 SECONDS_BODY_BYTES = 8 * 1024 * 1024
-"""A page of 50,000 seconds, the most that one has, is 5 MB: 14 ms to decode."""
+"""A page holds at most 50,000 seconds: 5 MB, which take 14 ms to decode. No other body is longer."""
 
 SKEW_ROUND_TRIP_US = 2 * SECOND
 """A longer exchange (in real time) says too little about the vendor's clock."""
@@ -69,17 +69,18 @@ Params = Mapping[str, str | int] | Sequence[tuple[str, str | int | float | bool 
 
 
 def origin_of(url: httpx.URL) -> tuple[str, str, int | None]:
+    """Returns scheme, host and port of an address."""
     usual = {"http": 80, "https": 443}.get(url.scheme)
     return url.scheme, url.host, usual if url.port is None else url.port
 
 
 ANSWER_FAULTS = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, zlib.error, ValueError)
-"""What httpx raises, and what it lets through of what it is built on: zlib's faults, and ValueError for an address that
-cannot be written or encoded (``idna`` and the resolver say UnicodeError)."""
+"""What httpx raises, and what it lets through from below: zlib's faults, and ValueError for an address that cannot be
+written or encoded (``idna`` and the resolver raise UnicodeError)."""
 
 
 def request_faults() -> tuple[type[Exception], ...]:
-    """Everything that asking for an answer and unpacking it can raise, whatever the network and the other side do."""
+    """Returns everything that a request and unpacking its answer can raise, whatever the network and the server do."""
     return (*connection_faults(), zlib.error)
 
 
@@ -117,7 +118,7 @@ class HttpClient:
 
     @functools.cached_property
     def _client(self) -> httpx.AsyncClient:
-        """Made at the first request: httpx's own transport takes 40 ms to import, and the feed comes first."""
+        """Made at the first request: httpx's own transport takes 40 ms to import, and the feed must connect first."""
         # Half the deadline for one attempt's silence, so that a retry has time, too.
         half_s = self.deadline_s / 2
         return httpx.AsyncClient(
@@ -145,7 +146,7 @@ class HttpClient:
             raise RestError(RestErrorKind.BAD_BODY, "POLYGON_REST_URL makes no address") from None
 
     async def aclose(self) -> None:
-        """Close the connections. Never raises for what the network does: what is given up needs no good end."""
+        """Close the connections. Never raises for what the network does: nothing depends on a clean end."""
         if "_client" not in self.__dict__:
             return
         try:
@@ -155,7 +156,7 @@ class HttpClient:
             log.debug("rest_close_failed", text=f"A connection did not close well: {fault}", fault=fault)
 
     async def get(self, url: httpx.URL | str, limit: int) -> bytes:
-        """The body of a JSON answer, ``limit`` bytes at most; one immediate retry, everything inside one deadline."""
+        """Returns the body of a JSON answer, ``limit`` bytes at most. Retries once, at once, within the one deadline."""
         if isinstance(url, str):
             url = self.address(url, None)
         try:
@@ -163,7 +164,7 @@ class HttpClient:
                 try:
                     return await self._attempt(url, limit)
                 except RestError as error:
-                    # Past the deadline, a connection that broke while it was given up starts nothing anew.
+                    # A connection that broke because the deadline ended it is no reason to try again.
                     if error.kind not in RETRIED or deadline.expired():
                         raise
                 return await self._attempt(url, limit)
@@ -182,7 +183,7 @@ class HttpClient:
         except request_faults() as error:
             raise self._connection_error(error) from None
         except ExceptionGroup as group:
-            # anyio tries a name's addresses in a group, from which all but OSError come as they are.
+            # anyio tries a name's addresses in a task group. It turns OSErrors into one, and lets the rest out as a group.
             if group.split(request_faults())[1] is not None:
                 raise
             raise self._connection_error(group.exceptions[0]) from None
@@ -206,7 +207,7 @@ class HttpClient:
             raise RestError(RestErrorKind.TRANSPORT, text) from None
 
     def _connection_error(self, error: Exception) -> RestError:
-        # Only the type of an exception is told, and the certificate's fault: other texts may hold addresses.
+        # Only the exception's type and the certificate's fault are told: other texts may hold addresses.
         fault = certificate_fault(error)
         if fault is not None:
             return RestError(RestErrorKind.CERTIFICATE, fault)
@@ -229,7 +230,7 @@ class HttpClient:
         return RestError(kind, self._refusal_text(body), status=status, retry_after=retry_after)
 
     def _refusal_text(self, body: bytes) -> str:
-        """The vendor's own words about an error, without key and addresses; empty when it sent no JSON."""
+        """Returns the vendor's own words about an error, without key and addresses; empty if it sent no JSON."""
         try:
             refusal = msgspec.json.decode(body, type=_Refusal)
         except UNDECODABLE:
@@ -237,12 +238,12 @@ class HttpClient:
         return beginning(refusal.error or refusal.message or "", self.scrub, 160)
 
     def _measure_skew(self, headers: httpx.Headers, asked_at: int) -> None:
-        """Measure the vendor's time by an answer's ``Date``, to which a cache's ``Age`` is added (both whole seconds)."""
+        """Measure the vendor's time by an answer's ``Date`` plus a cache's ``Age``, both of which are whole seconds."""
         now = self._clock.now()
         date, age = http_date_us(headers.get("date")), age_us(headers.get("age"))
         if date is None or age is None or now - asked_at > SKEW_ROUND_TRIP_US * self._clock.speed:
             return
-        # Both headers are cut to the second, and the answer was dated between question and answer.
+        # Both headers are cut to the second, and the vendor dated the answer between our question and now.
         cut = SECOND if age == 0 else 2 * SECOND
         low, high = date + age - now, date + age + cut - asked_at
         self.vendor_time = VendorTime(low, high, now)

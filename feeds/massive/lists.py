@@ -1,4 +1,4 @@
-"""Lists that REST answers page by page."""
+"""Asks for the lists that REST answers page by page."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ class Lists:
     async def rows(
         self, path: str, params: Params, decoder: RowDecoder[T], limit: int, ticker: str | None = None
     ) -> tuple[list[T], bool, int]:
-        """The rows of every page, whether they are delayed, and how many more were broken. A page that fails fails all.
+        """Returns the rows of every page, whether they are delayed, and how many more were broken.
 
-        ``limit`` is bytes of a page; ``ticker`` whose rows they are, where the vendor says so. A chain with a hole is
-        none, and neither is one of which every row is broken.
+        ``limit`` is bytes of a page; ``ticker`` is whose rows they must be, if the vendor says. Raises RestError if any
+        page fails, because a list with a hole is no list, and if every row is broken.
         """
         try:
             async with asyncio.timeout(LIST_DEADLINES * self._http.deadline_s):
@@ -80,7 +80,7 @@ class Lists:
             self._bad.add(BadReason.EVENT, broken[0], times=len(broken))
 
     def _results(self, page: Page[T], *, is_empty: bool) -> list[T]:
-        """The rows of a page. None at all counts only where the vendor says so: ``[]``, or a count of 0."""
+        """Returns the rows of a page. An empty page counts only if the vendor says so: by ``[]``, or by a count of 0."""
         check_status(page.status, self._http.scrub)
         results = page.results
         if results is msgspec.UNSET and page.results_count == 0:
@@ -92,7 +92,7 @@ class Lists:
         return results
 
     def _next(self, address: str) -> httpx.URL:
-        """The next page's address, verbatim. Any other server's is refused: it would be sent the key."""
+        """Returns the next page's address, verbatim. Refuses another server's, which would be sent the key."""
         try:
             url, base = httpx.URL(address), httpx.URL(self._http.base)
             is_ours = origin_of(url) == origin_of(base) and not url.userinfo

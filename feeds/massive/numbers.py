@@ -1,4 +1,4 @@
-"""Single numbers and times of the wire, checked."""
+"""Checks single numbers and times of the wire. Pure."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ NEWEST_TIME_US = 4_102_444_800 * SECOND
 OLDEST_TIME_MS, NEWEST_TIME_MS = OLDEST_TIME_US / MILLISECOND, NEWEST_TIME_US / MILLISECOND
 
 AHEAD_US = round(Rules.model_fields["clock_doubt_seconds"].default * SECOND)
-"""How far ahead of now a bar may end, or a quote be stamped, before it is bad: by the rule's default."""
+"""How far ahead of now a bar may end, or a quote be stamped, before it is bad. This is the rule's default."""
 
 
 def ahead_us(rules: Rules) -> int:
-    """The same by ``rules``, µs: from there on the clock is doubted, too."""
+    """Returns the same by ``rules``, µs. A lead as large as this makes the worker doubt its clock as well."""
     return round(rules.clock_doubt_seconds * SECOND)
 
 
 DIGITS_AND_POINT = "0123456789."
-"""What a decimal volume is written with; Python's own ``float`` would take ``nan`` and ``1_0`` besides."""
+"""The characters of a decimal volume. Python's own ``float`` would also take ``nan`` and ``1_0``."""
 
 EXPONENT_FORM = re.compile(r"[0-9]*\.?[0-9]+[eE][+-]?[0-9]{1,3}")
 """How a large or small number may be written instead: ``1.234567e+06``."""
@@ -48,16 +48,23 @@ LONGEST_NUMBER = 40
 """Characters; a longer number is a fault, and Python refuses integers of thousands of digits."""
 
 UNUSABLE = math.nan
-"""Stands for a number that was sent and is none (a text, a list): no bound lets it through. Absent is None."""
+"""Stands for a value that should be a number and is not (a text, a list). No comparison with it holds, so no bound lets it
+through. An absent value is None."""
+
+
+FIELDS: msgspec.json.Decoder[dict[str, Any]] = msgspec.json.Decoder(dict[str, Any])
+
+UNDECODABLE = (msgspec.MsgspecError, UnicodeError, RecursionError)
+"""What msgspec raises for bytes of another form. Deep nesting ends in RecursionError."""
 
 
 def is_price(value: float | None) -> bool:
-    """Whether a number is a possible share price in dollars."""
+    """Returns whether a number is a possible share price in dollars."""
     return value is not None and PRICE_MIN <= value <= PRICE_MAX
 
 
 def amount_of(value: float | None) -> float:
-    """A volume, size or open interest; absent is 0. Raises BadValue when it is negative or impossible."""
+    """Returns a volume, size or open interest; 0 if it is absent. Raises BadValue if it is negative or impossible."""
     if value is None:
         return 0.0
     if not 0 <= value < VOLUME_LIMIT:
@@ -66,7 +73,7 @@ def amount_of(value: float | None) -> float:
 
 
 def volume_of(value: float | str | None) -> float | None:
-    """A bar's volume from a number or its text; None where it is absent or no usable number."""
+    """Returns a bar's volume from a number or its text; None if it is absent or unusable."""
     if isinstance(value, str):
         if len(value) > LONGEST_NUMBER:
             return None
@@ -80,7 +87,7 @@ def volume_of(value: float | str | None) -> float | None:
 
 
 def option_price(value: float | None) -> int:
-    """An option price in units of a hundredth of a cent; 0 where the side is absent."""
+    """Returns an option price in units of a hundredth of a cent; 0 if the side is absent. Raises BadValue."""
     if value is None:
         return 0
     if not 0 <= value <= PRICE_MAX:
@@ -89,7 +96,10 @@ def option_price(value: float | None) -> int:
 
 
 def time_us(value: float | None, numerator: int, denominator: int, latest: int) -> int:
-    """A vendor's time as µs. Raises BadValue for a fraction of its unit, a wrong unit, or a time after ``latest``."""
+    """Returns a vendor's time as µs.
+
+    Raises BadValue for a fraction of its unit, for a wrong unit, and for a time after ``latest``.
+    """
     if value is None or (isinstance(value, float) and not value.is_integer()):
         raise BadValue(BadReason.TIME)
     at = int(value) * numerator // denominator
@@ -101,9 +111,9 @@ def time_us(value: float | None, numerator: int, denominator: int, latest: int) 
 
 
 def second_us(start_ms: float | None, latest: int) -> int:
-    """The start of a bar's second as µs, which ends at ``latest`` at most.
+    """Returns the start of a bar's second as µs.
 
-    Raises BadValue as `time_us` does, and unless it is a whole second's.
+    Raises BadValue as `time_us` does, if it is not a whole second, and if that second ends after ``latest``.
     """
     if start_ms is None or not OLDEST_TIME_MS <= start_ms < NEWEST_TIME_MS:
         raise BadValue(BadReason.TIME)
@@ -117,14 +127,8 @@ def second_us(start_ms: float | None, latest: int) -> int:
     return start
 
 
-FIELDS: msgspec.json.Decoder[dict[str, Any]] = msgspec.json.Decoder(dict[str, Any])
-
-UNDECODABLE = (msgspec.MsgspecError, UnicodeError, RecursionError)
-"""What msgspec raises for bytes that are not what they should be (deep nesting ends in RecursionError)."""
-
-
 def loose(value: Any) -> float | None:
-    """A number, None where it is absent, or `UNUSABLE`."""
+    """Returns a number, None if it is absent, or `UNUSABLE`."""
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float):

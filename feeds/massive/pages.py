@@ -1,4 +1,4 @@
-"""Pages of REST: a bad row costs itself only."""
+"""Decodes the pages of REST, so that a bad row costs only itself."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 class Page(msgspec.Struct, Generic[T], frozen=True):
-    """One page of a list. ``results`` may be left out where there are none; null is no answer."""
+    """One page of a list. ``results`` may be left out if there are none; null is no answer."""
 
     status: str | None = None
     results: list[T] | msgspec.UnsetType | None = msgspec.UNSET
@@ -29,9 +29,9 @@ class Page(msgspec.Struct, Generic[T], frozen=True):
 
 
 class RowDecoder(Generic[T]):
-    """Decodes pages of one kind of row: a page at once, or row by row where that fails: a bad row is alone.
+    """Decodes pages of one kind of row: a whole page at once or, if that fails, row by row.
 
-    ``rows_max`` is how many rows are asked for, ``values_max`` how many JSON values so many rows have at most.
+    ``rows_max`` is how many rows are asked for; ``values_max`` is how many JSON values so many rows have at most.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class RowDecoder(Generic[T]):
         self._values_max = values_max
 
     async def decode(self, body: bytes) -> tuple[Page[T], list[bytes]]:
-        """A page with its good rows, and the bad ones as they came. Raises RestError(BAD_BODY)."""
+        """Returns a page with its good rows, and the bad ones as they came. Raises RestError(BAD_BODY)."""
         if body.count(b",") > self._values_max:
             raise RestError(RestErrorKind.BAD_BODY, "more values than were asked for")
         broken: list[bytes] = []
@@ -83,17 +83,17 @@ class RowDecoder(Generic[T]):
 
 
 BROKEN_ON_LOOP_BYTES = 256 * 1024
-"""A longer page that has to be mended is mended in a thread: this much takes 20 ms."""
+"""A longer page is mended in a thread: this much takes 20 ms on the loop."""
 
 ROWS_SLACK = 2
-"""A page may have so many times the rows that were asked for."""
+"""A page may hold this many times the rows that were asked for."""
 
 
 def decode_body(body: bytes, kind: type[T]) -> T:
-    """A whole answer. Raises RestError(BAD_BODY).
+    """Returns a whole answer. Raises RestError(BAD_BODY).
 
-    A bare NaN, an overflowing number or an unpaired surrogate makes a page no JSON at all. It is written anew, with
-    numbers that are none as text and without what no JSON can hold, so that it costs its own row only.
+    A bare NaN, an overflowing number or an unpaired surrogate makes the whole page invalid JSON. Such a page is written
+    anew: impossible numbers become text, and what JSON cannot hold is left out. Then each fault costs only its own row.
     """
     try:
         return msgspec.json.decode(body, type=kind)
@@ -112,7 +112,7 @@ def decode_body(body: bytes, kind: type[T]) -> T:
 
 
 def _without_surrogates(mended: Any) -> bytes:
-    """JSON again. A field that no JSON can hold is left out; a row becomes its own text, which is no row."""
+    """Returns JSON again. Leaves out a field that JSON cannot hold; replaces such a row by its text, which is no row."""
     if isinstance(mended, dict):
         if isinstance(rows := mended.get("results"), list):
             mended["results"] = [row if _is_encodable(row) else json.dumps(row) for row in rows]

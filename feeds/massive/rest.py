@@ -1,4 +1,4 @@
-"""The vendor's REST."""
+"""The vendor's REST: the questions the worker asks, and what an answer must be to be believed."""
 
 from __future__ import annotations
 
@@ -53,16 +53,16 @@ CHAIN_BODY_BYTES = 2 * 1024 * 1024
 """A page of 250 contracts has 250 kB."""
 
 SINGLE_BODY_BYTES = 64 * 1024
-"""One contract or the market's status has 1 kB. The worst so many bytes can be mended in 50 ms."""
+"""One contract or the market's status has 1 kB. Mending the worst body of this size takes 50 ms."""
 
 ROWS_AT_ONCE = 2_000
-"""Rows that are checked before the loop gets its turn: 4 ms."""
+"""Rows that are checked before the loop gets its turn: 4 ms' worth."""
 
 MARKET_STATUSES = frozenset({"open", "closed", "extended-hours"})
 
 UNUSABLE_ROWS, UNUSABLE_PART = 20, 0.1
-"""Up to so many, or such a part, of the seconds of an answer may be unusable: each costs itself, as a bad event does.
-With more of them the answer has failed, and is asked for again: lost seconds are not quiet ones."""
+"""Up to so many, or such a part, of an answer's seconds may be unusable: each costs itself, as a bad event does. With
+more of them the whole answer fails and is asked for again: lost seconds must not pass for quiet ones."""
 
 
 class Rest:
@@ -109,10 +109,10 @@ class Rest:
         await self._http.aclose()
 
     async def chain(self, underlying: str, expiry: str, spot: float | None, percent: float) -> Chain:
-        """The calls of ``underlying`` that expire on ``expiry`` (ISO), within ``percent`` of ``spot``, all pages.
+        """Returns the calls of ``underlying`` that expire on ``expiry`` (ISO), within ``percent`` of ``spot``.
 
-        Without ``spot`` every strike is asked for, and the underlying's price in the answer stands in for it.
-        Rows that pages repeat are merged, the newest quote wins. Raises RestError when any page fails.
+        Without ``spot`` every strike is asked for, and the underlying's price in the answer stands in for it. Of rows
+        that pages repeat, the newest quote wins. Raises RestError if any page fails.
         """
         params: list[tuple[str, str | int | float | bool | None]] = [
             ("contract_type", "call"),
@@ -136,14 +136,14 @@ class Rest:
             if known is None or replaces(newest, known):
                 rows[row.contract] = newest
         if found and not rows:
-            # Not an empty market: an answer that cannot be used.
+            # The market is not empty: the answer is unusable.
             raise RestError(RestErrorKind.BAD_BODY, f"none of its {len(found)} rows is usable")
         return Chain(rows=tuple(sorted(rows.values(), key=lambda row: (row.strike, row.contract))))
 
     def _checked(
         self, found: Iterable[SnapshotRow], underlying: str, expiry: str, band: tuple[float, float]
     ) -> Iterator[ChainRow]:
-        """The good rows inside ``band`` (dollars). A bad row is counted."""
+        """Yields the good rows inside ``band`` (dollars), and counts the bad ones."""
         latest = self._clock.now() + self._ahead_us
         for wire in found:
             try:
@@ -155,7 +155,7 @@ class Rest:
                 yield row
 
     async def contract(self, underlying: str, contract: str) -> Quote:
-        """The quote of one contract. Raises RestError, EMPTY when it has no quote (or the plan shows none in time)."""
+        """Returns the quote of one contract. Raises RestError: EMPTY if it has no quote, or the plan only a delayed one."""
         path = f"/v3/snapshot/options/{quote(underlying)}/{quote(contract, safe=':')}"
         answer = decode_body(await self._single(path), _Single)
         check_status(answer.status, self._http.scrub)
@@ -185,7 +185,7 @@ class Rest:
         )
 
     async def second_bars(self, symbol: str, start_us: int, end_us: int) -> list[Bar]:
-        """The seconds of ``symbol`` that start in [start_us, end_us), oldest first, as they were traded."""
+        """Returns the seconds of ``symbol`` that start in [start_us, end_us), oldest first, unadjusted."""
         first, last = start_us // MILLISECOND, (end_us - 1) // MILLISECOND
         path = f"/v2/aggs/ticker/{quote(symbol)}/range/1/second/{first}/{last}"
         params: dict[str, str | int] = {"adjusted": "false", "sort": "asc", "limit": SECONDS_PAGE_ROWS}
@@ -207,7 +207,7 @@ class Rest:
                 bars[bar.start] = bar
             outside += not start_us - SECOND < bar.start <= end_us
         if found and not usable:
-            # Not a quiet span: an answer that cannot be used.
+            # The span was not quiet: the answer is unusable.
             raise RestError(RestErrorKind.BAD_BODY, f"none of its {len(found)} rows is usable")
         if outside and outside == usable:
             raise RestError(RestErrorKind.BAD_BODY, "seconds of another time than was asked for")
@@ -218,7 +218,7 @@ class Rest:
         return [bars[start] for start in sorted(bars)]
 
     async def market_status(self) -> str:
-        """What the exchange says of itself: ``open``, ``closed`` or ``extended-hours``."""
+        """Returns what the exchange says of itself: ``open``, ``closed`` or ``extended-hours``."""
         answer = decode_body(await self._single("/v1/marketstatus/now"), _MarketStatus)
         exchange = (answer.exchanges or _Exchanges()).nyse
         market = answer.market if exchange is None else exchange

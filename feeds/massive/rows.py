@@ -1,4 +1,4 @@
-"""Rows of REST: contracts of a chain and seconds of a day, checked."""
+"""Decodes and checks the rows of REST: contracts of a chain, and seconds of a day."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from feeds.massive.pages import Page, RowDecoder
 from feeds.massive.seconds import SecondRow, second_numbers
 
 IMPLIED_VOLATILITY_MAX = 100.0
-"""Fraction per year; the vendor's degenerate rows show 5, a percentage taken for a fraction shows 1,000."""
+"""Fraction per year. The vendor's degenerate rows show 5; a percentage taken for a fraction shows 1,000."""
 
 
 class _Details(msgspec.Struct, frozen=True, gc=False):
@@ -47,7 +47,7 @@ class _LastQuote(msgspec.Struct, frozen=True, gc=False):
 
 
 class _Greeks(msgspec.Struct, frozen=True, gc=False):
-    """Only the delta is used. The others tell whether any of them was computed."""
+    """Only the delta is used. The others tell whether the vendor computed any of them."""
 
     delta: float | None = None
     gamma: Any = None
@@ -71,9 +71,9 @@ class SnapshotRow(msgspec.Struct, frozen=True, gc=False):
 
 
 def decode_snapshot(raw: bytes | msgspec.Raw) -> SnapshotRow:
-    """One contract's row. Raises BadValue.
+    """Returns one contract's row. Raises BadValue.
 
-    A delta or volatility that is no number costs itself only: `checked_row` counts it and leaves it out.
+    A delta or volatility that is no number costs only itself: `checked_row` counts it and leaves it out.
     """
     try:
         return msgspec.json.decode(raw, type=SnapshotRow)
@@ -91,7 +91,7 @@ def decode_snapshot(raw: bytes | msgspec.Raw) -> SnapshotRow:
 
 
 def _decode_second(raw: msgspec.Raw) -> SecondRow:
-    """One second's row. Raises BadValue."""
+    """Returns one second's row. Raises BadValue."""
     try:
         return msgspec.json.decode(raw, type=SecondRow)
     except UNDECODABLE:
@@ -144,11 +144,11 @@ def checked_row(
     expiry: str | None = None,
     band: tuple[float, float] = EVERY_STRIKE,
 ) -> ChainRow | None:
-    """A checked row (None outside ``band``, dollars). Raises BadValue.
+    """Returns a checked row; None if its strike lies outside ``band`` (dollars). Raises BadValue.
 
-    ``root`` is the underlying and ``expiry`` the ISO date that were asked for (None: any); no quote is stamped after
-    ``latest``. What contradicts its own ticker is bad. A delta or volatility that cannot be one is left out and
-    counted by ``bad``: both can be computed from the price. Greeks that are all zero were not computed.
+    ``root`` is the underlying and ``expiry`` the ISO date that were asked for (None: any). A quote stamped after
+    ``latest`` is bad, and so is a row that contradicts its own ticker. ``bad`` counts an impossible delta or volatility,
+    which is then left out: both can be computed from the price. Greeks that are all zero were not computed.
     """
     details, quoted, greeks = row.details or _NO_DETAILS, row.last_quote or _NO_QUOTE, row.greeks
     strike, shares = _contract_terms(details, root, expiry)
@@ -187,10 +187,10 @@ REAL_TIME = "REAL-TIME"
 
 @functools.lru_cache(maxsize=1_024)
 def _contract_terms(details: _Details, root: str | None, expiry: str | None) -> tuple[int, float]:
-    """Strike and shares of a ticker. They never change, and every poll brings the same ones. Raises BadValue.
+    """Returns strike and shares of a ticker. Cached: every poll brings the same ones. Raises BadValue.
 
-    A root other than the asked one (IWM1, 2IWM) is of an adjusted contract: it delivers something else. Shares are
-    taken for the standard 100 only where the ticker has a plain root.
+    A root other than the asked one (IWM1, 2IWM) belongs to an adjusted contract, which delivers something else. Absent
+    shares count as the standard 100 only if the ticker has a plain root.
     """
     ticker = OPTION_TICKER.fullmatch(details.ticker or "")
     if ticker is None or details.contract_type not in (None, "call") or ticker[3] != "C":
@@ -210,14 +210,14 @@ def _contract_terms(details: _Details, root: str | None, expiry: str | None) -> 
 
 
 def replaces(row: ChainRow, known: ChainRow) -> bool:
-    """Whether a row that a page repeats is the newer one; of two alike, one that has lost its delta is not."""
+    """Returns whether a repeated row is better than the known one: newer, or as new and not without its delta."""
     if row.quoted_at == known.quoted_at:
         return row.delta is not None or known.delta is None
     return row.quoted_at > known.quoted_at
 
 
 def underlying_price(rows: Iterable[SnapshotRow]) -> float | None:
-    """The price that the rows name for their underlying: the middle one, so that no single row decides."""
+    """Returns the price that the rows name for their underlying: the median, so that no single row decides."""
     found = (loose(row.underlying_asset.price) for row in rows if row.underlying_asset is not None)
     prices = sorted(price for price in found if price is not None and is_price(price))
     return prices[len(prices) // 2] if prices else None

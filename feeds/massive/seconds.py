@@ -1,4 +1,4 @@
-"""One second of one symbol, as frames and REST write it, made into a bar."""
+"""Makes a bar of one second of one symbol, as frames and REST write it. Pure, but for what `BadInput` counts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from feeds.massive.bad_input import BadInput, BadReason, BadValue
 from feeds.massive.numbers import UNUSABLE, is_price, loose, second_us, volume_of
 
 SPAN_MOST = 2.0
-"""High over low: a wider second has a number in another unit, and any VWAP would lie between the two."""
+"""High over low at most. In a wider second a number has another unit, and any VWAP would lie between the two."""
 
 VWAP_LEAST, VWAP_MOST = 1 - VWAP_SLACK, 1 + VWAP_SLACK
 
@@ -47,8 +47,21 @@ class Aggregate(msgspec.Struct, frozen=True, gc=False, tag_field="ev", tag="A"):
     e: float | None = None
 
 
+class SecondRow(msgspec.Struct, frozen=True, gc=False):
+    """One second of a symbol's history, as it is on the wire."""
+
+    t: float | None = None
+    o: float | None = None
+    h: float | None = None
+    l: float | None = None  # noqa: E741 - the vendor's name
+    c: float | None = None
+    v: float | str | None = None
+    dv: float | str | None = None
+    vw: float | None = None
+
+
 def second_numbers(fields: dict[str, Any], start: str, *more: str) -> dict[str, Any]:
-    """A second's numbers, of which some are none. Raises BadValue where its start or close is not."""
+    """Returns a second's numbers, unusable ones as `UNUSABLE`. Raises BadValue if its start or close is one of those."""
     numbers: dict[str, Any] = {name: loose(fields.get(name)) for name in (start, *more, *"ohlc", "vw")}
     for name in (start, "c"):
         if numbers[name] is UNUSABLE:
@@ -68,7 +81,7 @@ def make_bar(
     *,
     backfilled: bool = False,
 ) -> Bar:
-    """A bar from the wire's numbers, which ends at ``latest`` at most. Raises BadValue for what cannot be used.
+    """Returns a bar from the wire's numbers. Raises BadValue if they cannot be used, or it ends after ``latest``.
 
     `Aggregate` says what stands in for what. ``bad`` counts the stand-ins.
     """
@@ -109,11 +122,11 @@ def make_bar(
 def _mended_prices(
     wire: Aggregate | SecondRow, volume: float, bad: BadInput
 ) -> tuple[float, float, float, float, float]:
-    """Open, high, low, close and VWAP of a second in which one of them is missing or cannot be.
+    """Returns open, high, low, close and VWAP of a second in which one of them is missing or impossible.
 
-    The close must be usable. One outside low and high is either wrong itself (the open and the VWAP lie between
-    them: the nearer of the two stands in), or they are (open and VWAP lie beside it: they are left out). Where
-    nothing tells which, the second is bad. Raises BadValue.
+    The close must be usable. If it lies outside low and high, either it is wrong or they are. It is wrong if open and
+    VWAP lie between low and high: then the nearer of these two stands in for it. They are wrong if open and VWAP lie
+    beside the close: then they are left out. Raises BadValue if nothing tells which.
     """
     close = wire.c
     if close is None or not PRICE_MIN <= close <= PRICE_MAX:
@@ -125,7 +138,7 @@ def _mended_prices(
         if not low <= close <= high:
             span = _judged_span(low, high, close, opening, wire.vw)
     if span is None:
-        # The open only counts beside the close: nothing else is left that could bear it out.
+        # Only the close is left to confirm the open, so the open counts only beside it.
         is_near = opening is not None and is_price(opening) and is_vwap(opening, close, close)
         low, high = sorted((opening if is_near and opening is not None else close, close))
     else:
@@ -146,23 +159,10 @@ def _mended_prices(
 def _judged_span(
     low: float, high: float, close: float, opening: float | None, vwap: float | None
 ) -> tuple[float, float] | None:
-    """Low and high if it is the close outside that is wrong, None if it is they. Raises BadValue if nobody knows."""
+    """Returns low and high if the close outside them is wrong, None if they are. Raises BadValue if nothing tells."""
     witnesses = [value for value in (opening, vwap) if value is not None and is_price(value)]
     if witnesses and all(is_vwap(value, low, high) for value in witnesses):
         return low, high
     if witnesses and all(is_vwap(value, close, close) for value in witnesses):
         return None
     raise BadValue(BadReason.PRICE)
-
-
-class SecondRow(msgspec.Struct, frozen=True, gc=False):
-    """One second of a symbol's history, as it is on the wire."""
-
-    t: float | None = None
-    o: float | None = None
-    h: float | None = None
-    l: float | None = None  # noqa: E741 - the vendor's name
-    c: float | None = None
-    v: float | str | None = None
-    dv: float | str | None = None
-    vw: float | None = None

@@ -1,4 +1,4 @@
-"""One connection to one market of the vendor."""
+"""One connection to one market of the vendor: what is said on it, and what ends it."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ from utils import Clock
 log = structlog.get_logger("polygon_client")
 
 HEAVY_FRAME_BYTES = 64 * 1024
-"""After a frame that is longer the loop gets its turn: it took a millisecond or more."""
+"""After a longer frame the loop gets its turn: decoding it took a millisecond or more."""
 
 UNKNOWN_STATUSES_MAX = 20
-"""Different statuses never heard of that are logged."""
+"""So many different unknown statuses are logged."""
 
 ACKNOWLEDGEMENT = re.compile(r"(un)?subscribed to:\s*(.+)", re.IGNORECASE)
 
@@ -42,7 +42,7 @@ ACKNOWLEDGEMENT = re.compile(r"(un)?subscribed to:\s*(.+)", re.IGNORECASE)
 class Socket:
     """One connection to one market: connect, log in, subscribe, receive, ping, close.
 
-    It goes by events, not by frames: what is awaited may come in any frame, beside anything else. Every method
+    What it waits for may come in any frame, beside anything else: it reads events, whatever their frame. Every method
     but `alive` and `close` raises Lost, and nothing else, for what the vendor or the network did.
 
     ``decoder`` may be shared by the connections that follow one another; ``dial`` opens the websocket.
@@ -106,14 +106,14 @@ class Socket:
         await self._send("unsubscribe", ",".join(unwanted))
 
     async def receive(self) -> list[Bar | StreamQuote]:
-        """The data of the next frame; empty when it held only statuses."""
+        """Returns the data of the next frame; empty if it held only statuses."""
         if self._early:
             early, self._early = self._early, []
             return early
         return await self._receive_frame()
 
     async def alive(self) -> bool:
-        """Whether a ping is answered in time. (That a connection is closed, `receive` says.)"""
+        """Returns whether a ping is answered in time. A closed connection counts as alive: `receive` tells of its end."""
         assert self._connection is not None, "open it first"
         try:
             async with asyncio.timeout(PING_TIMEOUT_S):
@@ -124,14 +124,14 @@ class Socket:
         return True
 
     async def close(self) -> None:
-        """Close with a close frame; a peer that does not answer is left."""
+        """Close with a close frame; abort if the peer does not answer."""
         if self._connection is None:
             return
         try:
             async with asyncio.timeout(CLOSE_TIMEOUT_S + 0.5):
                 await self._connection.close()
         except CONNECTION_FAULTS as error:
-            # It is over either way; the account's slot is free once the peer sees the connection end.
+            # It is over either way: the account's slot is free once the peer sees the connection end.
             log.debug(
                 "close_failed", text=f"{self._market.capitalize()}: not closed properly: {fault_text(error)}"
             )
@@ -141,7 +141,7 @@ class Socket:
         if self._end is not None:
             raise self._end
         if self._is_heavy:
-            # Frames that wait already are handed out without a turn of the loop between them. Nothing is in hand here.
+            # The library hands out frames that wait already without a turn of the loop. Give one while no frame is in hand.
             await asyncio.sleep(0)
         assert self._connection is not None, "open it first"
         with lost_by_fault("connection lost"):
@@ -167,7 +167,7 @@ class Socket:
         with lost_by_fault(f"{action} could not be sent"):
             try:
                 async with asyncio.timeout(self._step_s):
-                    # That the connection is closed, and what the vendor said before, `receive` tells.
+                    # `receive` tells that the connection is closed, and what the vendor said before.
                     with contextlib.suppress(ConnectionClosed):
                         await self._connection.send(message)
             except TimeoutError:
@@ -265,7 +265,7 @@ class Sockets:
 
 
 def _auth_failed(market: str, message: str) -> Lost:
-    """The key, or the plan, was refused at the login; ``message`` is what the vendor says of it."""
+    """Returns the loss for a key, or a plan, that was refused at the login; ``message`` is what the vendor says."""
     if "plan" in message.lower():
         advice = (
             f"Your plan has no websocket access for {market} (the vendor says: {message}). Real-time data "

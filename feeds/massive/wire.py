@@ -1,4 +1,4 @@
-"""Frames of the vendor's sockets into checked events."""
+"""Decodes the frames of the vendor's sockets into checked events."""
 
 from __future__ import annotations
 
@@ -61,15 +61,15 @@ _PIECE = re.compile(
     """,
     re.DOTALL | re.VERBOSE,
 )
-"""What gives the wreck of a frame its structure. Every part is matched once and never again: linear time."""
+"""Finds the structure of a broken frame. The possessive groups never backtrack, so it takes linear time."""
 
 PIECES_MAX = 50_000
-"""Pieces of a wreck that are looked at: five full frames' worth of events, 15 ms."""
+"""Pieces of a broken frame that are read: five full frames' worth of events, 15 ms."""
 
 OTHERS_MAX = 4_000
-"""Bad events, and as many statuses, of one frame that are looked at one by one: what comes after is counted at once.
+"""Bad events, and as many statuses, of one frame that are handled one by one. The rest of the frame counts once.
 
-A full frame (1 MiB) holds some 5,000 real events and takes 10 ms; a bad one costs up to eight times a good one.
+A full frame (1 MiB) holds some 5,000 real events and takes 10 ms; a bad event costs up to eight times a good one.
 """
 
 KNOWN_EVENTS = frozenset({"status", "A", "Q"})
@@ -78,10 +78,10 @@ OPTION_PREFIX = "O:"
 
 
 class FrameDecoder:
-    """Frames into checked events. What it is given ``asked`` for, it lets through; ``bad`` counts the rest.
+    """Decodes frames into checked events. Lets through what stands in ``asked``; ``bad`` counts the rest.
 
     ``ahead_us`` is how far ahead of now a bar may end, or a quote be stamped (`Rules.clock_doubt_seconds`). ``early`` is
-    told of each bar that is left out for ending later (now, its symbol, its start): if all do, it is our clock.
+    told of each bar that is left out for ending later: if all bars do, our own clock is wrong.
     """
 
     def __init__(self, bad: BadInput, ahead_us: int = AHEAD_US, early: Early | None = None) -> None:
@@ -92,7 +92,7 @@ class FrameDecoder:
         self._ahead_us = ahead_us
 
     def decode(self, frame: bytes, now: int) -> list[StreamEvent]:
-        """The good events of a frame in their order. Never raises for what the vendor sent."""
+        """Returns the good events of a frame in their order. Never raises for what the vendor sent."""
         latest = now + self._ahead_us
         try:
             wire = _FRAME.decode(frame)
@@ -114,7 +114,7 @@ class FrameDecoder:
         return events
 
     def _without_a_flood(self, wire: list[WireEvent], frame: bytes) -> list[WireEvent]:
-        """The events without the statuses after the first `OTHERS_MAX`."""
+        """Returns the events without the statuses after the first `OTHERS_MAX`."""
         kept: list[WireEvent] = []
         statuses = 0
         for event in wire:
@@ -130,7 +130,7 @@ class FrameDecoder:
         try:
             pieces = _RAW_FRAME.decode(frame)
         except UNDECODABLE:
-            # Not JSON as a whole, such as a bare NaN or a cut end: its whole objects are still good.
+            # The frame is no JSON, for a bare NaN or a cut end, but its whole objects are still good.
             self.bad.add(BadReason.FRAME, frame)
             pieces = _whole_objects(frame)
         events: list[StreamEvent] = []
@@ -150,7 +150,7 @@ class FrameDecoder:
         return events
 
     def _checked(self, event: WireEvent, latest: int) -> StreamEvent:
-        # Asked in the order of how many come: that an event is not of a kind takes longer to say than that it is.
+        # Most frequent kind first: a failing isinstance costs more than a passing one.
         if isinstance(event, Aggregate):
             symbol, start_ms, end_ms = event.sym, event.s, event.e
             if symbol is None or symbol not in self.asked or symbol.startswith(OPTION_PREFIX):
@@ -188,10 +188,10 @@ class FrameDecoder:
 
 
 def _whole_objects(frame: bytes) -> Iterable[bytes]:
-    """The objects of a broken frame that stand in its list, each whole.
+    """Yields each whole object that stands directly in the list of a broken frame.
 
-    What stands inside another object is a part of that one and no event, however whole it looks. Where a text
-    never ends, nothing more is known to be outside of it.
+    An object inside another one is a part of that and no event. After the beginning of a text that never ends, nothing
+    is known to be outside of it.
     """
     braces = brackets = begin = 0
     for piece in itertools.islice(_PIECE.finditer(frame), PIECES_MAX):
@@ -220,7 +220,7 @@ OPENING_BRACE = ord("{")
 
 
 def _decode_event(piece: bytes | msgspec.Raw) -> WireEvent:
-    """One event. Raises BadValue, with the reason told apart as far as it can be."""
+    """Returns one event. Raises BadValue with the most exact reason there is."""
     try:
         return _ONE_EVENT.decode(piece)
     except UNDECODABLE:

@@ -1125,6 +1125,11 @@ HOUSEKEEPING_S = 1.0
 """Pause between two looks at what is due besides alerts."""
 
 
+def _turns(told: Alert, alert: Alert) -> bool:
+    """Whether an alert ends the spell of one told before, or begins it anew: what is said after it is not the same."""
+    return bool(told.spell and told.spell == alert.ends) or bool(told.ends and told.ends == alert.spell)
+
+
 class Withheld(Exception):
     """An attempt is not sent after all. ``obstacle`` says why; empty when there is nothing to say."""
 
@@ -1159,7 +1164,7 @@ class Sender:
         self._outbox = Outbox()
         self._wakes = {True: asyncio.Event(), False: asyncio.Event()}
         self._changed = asyncio.Event()
-        self._seen: dict[str, int] = {}
+        self._seen: dict[str, tuple[int, Alert]] = {}
         self._accepted_at: deque[int] = deque()
         self._holds: set[HoldReason] = set()
         self._standing = Standing()
@@ -1343,10 +1348,14 @@ class Sender:
     # Taking over
 
     def _is_duplicate(self, alert: Alert, now: int) -> bool:
-        self._seen = {key: at for key, at in self._seen.items() if now - at < DUPLICATE_S * SECOND}
+        self._seen = {
+            key: (at, told)
+            for key, (at, told) in self._seen.items()
+            if now - at < DUPLICATE_S * SECOND and not _turns(told, alert)
+        }
         if not alert.repeat and alert.fingerprint in self._seen:
             return True
-        self._seen[alert.fingerprint] = now
+        self._seen[alert.fingerprint] = now, alert
         return False
 
     def _line_up(self, entry: Entry) -> None:

@@ -75,7 +75,7 @@ FILLED_SHARE = 2 / 3
 
 MODULES = (
     *("events", "rules", "config", "utils", "network"),
-    *("signals", "contract_selector", "risk_manager", "sight", "engine"),
+    *("windows", "price_level", "signals", "contract_selector", "risk_manager", "sight", "engine"),
     *("feeds", "polygon_client", "delivery", "alerts", "record", "logger", "worker", "main"),
     *("checks", "preflight"),
 )

@@ -15,19 +15,33 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import httpx
+
 from events import Session
 from feeds.arrivals import Link
 from feeds.backfill import StocksEvent
 from feeds.chain import ChainPoller
 from feeds.massive.dial import DIAL, Dial
-from feeds.massive.numbers import ahead_us
+from feeds.massive.numbers import AHEAD_US, ahead_us
 from feeds.massive.rest import Rest
 from feeds.massive.socket import Sockets
 from feeds.options import OptionsFeed, Wanted
 from feeds.stocks import StocksFeed
-from feeds.vendor import STEP_TIMEOUT_S, Early
+from feeds.vendor import STEP_TIMEOUT_S, Early, VendorClient
 from rules import Rules
 from utils import Clock
+
+
+def vendor_client(
+    base_url: str,
+    api_key: str,
+    clock: Clock,
+    transport: httpx.AsyncBaseTransport | None,
+    *,
+    rules: Rules | None = None,
+) -> VendorClient:
+    """Returns what answers questions; ``rules`` (None: the defaults) say how far ahead of now its data may be."""
+    return Rest(base_url, api_key, clock, transport, ahead_us=AHEAD_US if rules is None else ahead_us(rules))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +51,7 @@ class SessionClient:
     ``step_s`` is real seconds for each step of connecting.
     """
 
-    rest: Rest
+    rest: VendorClient
     ws_url: str
     api_key: str
     clock: Clock

@@ -58,6 +58,16 @@ def unify() -> None:
         os.environ["https_proxy"] = _with_scheme(proxy)
 
 
+def forget_tls() -> None:
+    """Take the machine's certificates and its log of TLS keys out of the environment of this process.
+
+    For what speaks to its own loopback only: aiohttp reads them while it is imported, and a file that is gone, or a
+    pipe, would end the program or keep it waiting for something that it does not use.
+    """
+    for name in (*CERTIFICATES, KEY_LOG):
+        os.environ.pop(name, None)
+
+
 def doubts() -> list[str]:
     """What the machine's variables do to the connections that the owner may not know, one line each. No fault."""
     told = []

@@ -43,6 +43,8 @@ class NoAnswer(Exception):
     """Whether the vendor was asked too often."""
     is_lasting = False
     """Whether the same question gets no answer for a while: the vendor refuses it, or cannot be trusted."""
+    is_key_refused = False
+    """Whether the vendor says that the key is wrong."""
 
 
 class Lost(Exception):
@@ -116,6 +118,17 @@ class MarketData(Protocol):
 
     async def contract(self, underlying: str, contract: str, /) -> Quote:
         """The newest quote of one contract."""
+
+
+class VendorClient(Vendor, MarketData, Protocol):
+    """Everything that is asked of a vendor, over connections that must be closed."""
+
+    @property
+    def skew(self) -> float | None:
+        """The vendor's clock minus ours in seconds, good to about one."""
+
+    async def aclose(self) -> None:
+        """Close the connections."""
 
 
 class Stream(Protocol):

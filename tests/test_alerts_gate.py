@@ -19,18 +19,7 @@ from delivery.pushover import Result
 from events import SECOND, AlertKind, Outcome
 from sim.pushover import LoopbackPushover
 from tests.patience import PatientClock
-from tests.test_alerts import (
-    CALL,
-    START,
-    TOKEN,
-    USER,
-    Story,
-    buy,
-    sell,
-    settings_for,
-    story,
-    system,
-)
+from tests.test_alerts import CALL, START, TOKEN, USER, Story, buy, sell, settings_for, story, system
 from utils import ScaledClock
 
 QUIET_S = 0.05

@@ -97,6 +97,19 @@ async def test_who_was_told_elsewhere_of_a_spell_is_told_there_of_its_end(is_lat
         assert [text.splitlines()[0] for _, text in world.texts] == [BLIND, SEEN]
 
 
+async def test_each_spell_while_a_position_is_open_is_told_however_soon_it_follows() -> None:
+    """Two within a minute, of one cause: the second alarm is not the first one again, whose end has been told."""
+    async with world_of(["ok"]) as world:
+        for _ in range(2):
+            world.sender.submit(system(world.clock.now(), position=ID))
+            world.sender.submit(system(world.clock.now(), position=ID))  # the same again is dropped
+            await world.clock.wait(10)
+            world.sender.submit(recovered(world.clock.now()))
+            world.sender.submit(recovered(world.clock.now()))
+            await world.clock.wait(10)
+        assert accepted(world) == [BLIND, SEEN, BLIND, SEEN]
+
+
 # --- A gateway's word --------------------------------------------------------------------------------
 
 

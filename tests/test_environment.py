@@ -26,6 +26,7 @@ import preflight
 import utils
 from checks import machine
 from tests.test_config import KEYS
+from tests.test_sim_places import record_in
 
 ROOT = Path(__file__).parent.parent
 LOOPBACK = {
@@ -244,22 +245,23 @@ async def test_whatever_a_connection_raises_is_a_failing_line(error: Exception) 
 # --- Consoles ----------------------------------------------------------------------------------------
 
 
-def test_a_console_of_another_language_shows_everything(tmp_path: Path) -> None:
-    done = run(
-        tmp_path,
-        DIAGNOSE,
-        "--offline",
-        env={
-            **KEYS,
-            **LOOPBACK,
-            "LC_ALL": "C",
-            "PYTHONIOENCODING": "ascii",
-            "PYTHONUTF8": "0",
-            "TZ": ":garbage",
-        },
-    )
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ((DIAGNOSE, "--offline"), "✓ Python"),
+        ((DIAGNOSE, "why", "2025-10-02", "--data-dir", "."), "09:30:03–16:00:00"),
+        (("-m", "sim", "verify", "sessions/2025-10-02.jsonl"), "✓ sessions/2025-10-02.jsonl: "),
+        (("-m", "sim", "replay", "sessions/2025-10-02.jsonl"), "Session 2025-10-02"),
+    ],
+)
+def test_a_console_of_another_language_shows_everything(
+    tmp_path: Path, command: tuple[str, ...], said: str
+) -> None:
+    record_in(tmp_path)
+    latin = {"LC_ALL": "C", "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0", "TZ": ":garbage"}
+    done = run(tmp_path, *command, env={**KEYS, **LOOPBACK, **latin})
     assert (done.returncode, done.stderr) == (entry.EXIT_OK, "")
-    assert "✓ Python" in done.stdout
+    assert said in done.stdout
 
 
 def test_outputs_that_are_closed_full_or_gone_end_without_a_traceback(tmp_path: Path) -> None:

@@ -206,6 +206,18 @@ async def test_lag_that_lasts_reopens_the_socket_once(symbol: str, cured: bool) 
     assert (statistics.median(lags) < 15) is cured
 
 
+@pytest.mark.parametrize(("late_s", "is_reopened"), [(50, False), (115, True)])
+async def test_lag_reopens_the_socket_from_sixty_seconds_of_it_on(late_s: float, is_reopened: bool) -> None:
+    """Late bars come from 40 s after the lag has begun to 40 s after its end: for 50 s, and for 115."""
+    rules = PATIENT.model_copy(update={"stall_seconds": 60, "symbol_silence_seconds": 60})
+    async with open_place(speed=60, rules=rules) as place:
+        _, watch = place.stocks()
+        await seen(place, watch)
+        place.faults.add("late", by=40.0, seconds=late_s)
+        await pass_by(place, watch, late_s + 60)
+        assert bool(causes(watch)) is is_reopened
+
+
 # --- What is covered ---------------------------------------------------------------------------------
 
 

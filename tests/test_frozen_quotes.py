@@ -386,3 +386,36 @@ def test_no_stamp_of_then_or_of_later_ever_sells_and_a_restart_agrees(
     )
     assert restored._quotes == story.engine._quotes
     assert chain(0, row()).rows[0].contract == CALL
+
+
+STAMPS = st.lists(
+    st.tuples(
+        st.sampled_from((-86_400, -3, -2, 0, 1, 14, 15, 16, 60, 299, 300, 301, 900, DAY)), st.booleans()
+    ),
+    min_size=10,
+    max_size=10,
+)
+
+
+@settings(max_examples=80, deadline=None)
+@given(STAMPS, st.booleans())
+def test_no_stamp_of_then_or_of_later_ever_buys(stamps: list[tuple[int, bool]], is_alone: bool) -> None:
+    """What is bought is marked REAL-TIME and not of another market, in an answer whose newest quote is of now."""
+    interest = [1000.0, *([0.0 if is_alone else 1000.0] * 9)]  # the first alone is a candidate, or all are
+
+    def made_rows(second: float) -> tuple[ChainRow, ...]:
+        return tuple(
+            replace(each, quoted_at=at(second) - age * SECOND, real_time=is_real, open_interest=calls)
+            for each, (age, is_real), calls in zip(rows_at(second), stamps, interest, strict=True)
+        )
+
+    story = calm(Story(quick()))
+    found = [each for each in surge_with(story, made_rows) if isinstance(each, Opened)]
+    moves = any(is_real and -2 <= age <= 15 for age, is_real in stamps)
+    if not moves:
+        assert found == [] and story.engine.live_calls(at(QUIET_END + 10)) == 0
+    for decision in found:
+        age, is_real = stamps[decision.strike // 1000 - 215]
+        assert is_real and -2 <= age <= 300
+    if all(is_real and -2 <= age <= 15 for age, is_real in stamps):
+        assert found

@@ -241,7 +241,7 @@ async def test_who_is_stopped_before_the_feed_comes_up_asks_nobody(tmp_path: Pat
         vendor.faults.add("rest_401")
 
     async with stage(tmp_path, prepare=prepare, polygon_ws_url="ws://127.0.0.1:9") as play:
-        await play.until(lambda: play.worker.desk is not None, 20, "the session")
+        await play.until(lambda: play.worker.live is not None, 20, "the session")
         play.worker.stop()
         assert await asyncio.wait_for(play.running, 20) == EXIT_OK
         assert "/v1/marketstatus/now" not in {request.path for request in play.vendor.requests}

@@ -12,8 +12,9 @@ from structlog.testing import capture_logs
 
 from engine import Engine
 from events import Bar, Chain, Closed, Evaluation, Opened, Tick
+from price_level import IMPOSSIBLE_PERCENT, LEVEL_BARS
 from rules import Rules
-from signals import IMPOSSIBLE_PERCENT, LEVEL_BARS, Signals
+from signals import Signals
 from tests.builders import SESSION, Story, at, bar, chain, quote, row
 from tests.test_engine import QUIET_END, calm, opened, quick, surge
 from worker.narrator import Narrator

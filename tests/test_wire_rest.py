@@ -20,7 +20,7 @@ from feeds.massive.bad_input import SHOWN_WINDOW, BadReason, beginning, scrubber
 from feeds.massive.body import ERROR_BODY_BYTES
 from feeds.massive.errors import RestErrorKind
 from feeds.massive.lists import PAGES_MAX
-from feeds.massive.rest import Rest
+from feeds.massive.rest import CHAIN_BODY_BYTES, Rest
 from feeds.massive.rows import CHAIN_PAGE_ROWS
 from tests.wire import (
     ABSENT,
@@ -418,6 +418,16 @@ async def test_a_packed_body_is_unpacked_no_further_than_its_bound() -> None:
         tracemalloc.stop()
     assert str(error) == "unusable answer (200): too long"
     assert peak < 12_000_000
+
+
+@pytest.mark.parametrize("packing", ["identity", "gzip"])
+async def test_a_body_may_be_as_long_as_its_bound_and_no_longer(packing: str) -> None:
+    pack = gzip.compress if packing == "gzip" else bytes
+    body = b'{"status":"OK","results":[]}'.ljust(CHAIN_BODY_BYTES)
+    assert await chain_of(packed(pack(body), packing)) == ()
+    assert str(await failure(chain_of(packed(pack(body + b" "), packing)))) == (
+        "unusable answer (200): too long"
+    )
 
 
 async def test_of_an_error_s_body_the_beginning_is_read() -> None:

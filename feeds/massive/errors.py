@@ -49,3 +49,4 @@ class RestError(NoAnswer):
         self.retry_after = retry_after
         self.is_limited = kind is RestErrorKind.RATE_LIMITED
         self.is_lasting = kind in LASTING
+        self.is_key_refused = kind is RestErrorKind.UNAUTHORIZED

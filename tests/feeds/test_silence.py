@@ -24,7 +24,7 @@ from feeds.massive.wire import FrameDecoder
 from feeds.options import Wanted
 from feeds.pacing import Pacing
 from feeds.vendor import Lost, VendorRefused
-from tests.test_polygon_client import (
+from tests.feeds.scene import (
     BEGIN,
     RULES,
     Place,

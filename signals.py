@@ -131,6 +131,11 @@ class Signals:
         """Start (µs) of the second of `price`; None without one."""
         return self.open + self._tape.newest * SECOND if self._tape.newest >= 0 else None
 
+    def price_age(self, now: int) -> int | None:
+        """Returns the time since the end of the second that `price` is of, µs; None without one."""
+        start = self.price_start
+        return None if start is None else max(0, now - start - SECOND)
+
     @property
     def vwap(self) -> float | None:
         """The short VWAP at the last evaluation, from the bars as now known."""

@@ -18,7 +18,7 @@ from feeds.vendor import (
     NoAnswer,
     Stream,
 )
-from sight import Lags
+from lags import Lags
 
 log = structlog.get_logger("polygon_client")
 

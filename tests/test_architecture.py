@@ -13,7 +13,20 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 WORDS = {"events", "rules", "config", "utils"}
-RULES = {"windows", "price_level", "signals", "contract_selector", "risk_manager", "sight"}
+RULES = {
+    *(
+        "windows",
+        "price_level",
+        "signals",
+        "contract_selector",
+        "risk_manager",
+        "lags",
+        "gaps",
+        "telling",
+        "sight",
+    ),
+    *("quotes", "gates", "decisions"),
+}
 EDGES = {"polygon_client", "alerts", "record", "logger", "delivery", "feeds"}
 ENTRY_POINTS = {"main", "diagnose"}
 MODULES = (
@@ -77,13 +90,17 @@ MAY_IMPORT: dict[str, set[str]] = {
     "config": {"rules"},
     **dict.fromkeys(RULES, WORDS),
     "price_level": WORDS | {"windows"},
+    "sight": WORDS | {"gaps", "lags", "telling"},
     "signals": WORDS | {"price_level", "windows"},
+    "gates": WORDS | {"risk_manager", "sight"},
+    "quotes": WORDS | {"contract_selector", "risk_manager", "sight", "signals"},
+    "decisions": WORDS | {"contract_selector", "risk_manager"},
     "engine": WORDS | RULES,
     "network": {"config"},
     **dict.fromkeys(EDGES, WORDS),
     "checks": WORDS | {"network"},
     "delivery": WORDS | {"network"},
-    "feeds": WORDS | {"network", "sight"},
+    "feeds": WORDS | {"lags", "network"},
     "worker": MODULES - ENTRY_POINTS - {"preflight", "checks"},
     "alerts": WORDS | {"delivery"},
     "polygon_client": WORDS | {"feeds"},

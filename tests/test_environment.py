@@ -82,7 +82,7 @@ MAIN, DIAGNOSE = str(ROOT / "main.py"), str(ROOT / "diagnose.py")
         *(("socks_proxy", value) for value in ("http://a:1", "socks://a:1")),
         *(("SSL_CERT_FILE", value) for value in ("/gone", "/dev/zero", "/", "/etc/hostname", "a" * 300)),
         *(("SSL_CERT_DIR", value) for value in ("/gone", "/dev/null", "/proc/1/task")),
-        *(("SSLKEYLOGFILE", value) for value in ("/gone/keys", "/", "/dev/null/keys")),
+        *(("SSLKEYLOGFILE", value) for value in ("/gone/keys", "/", "/dev/null/keys", "keys/")),
     ],
 )
 def test_what_cannot_be_used_is_one_fault_that_names_the_variable(
@@ -178,6 +178,7 @@ GARBAGE = st.one_of(
         ["", "*", "/", "/gone", "/dev/null", "::1/128", "socks5://a", "http://a:1", "a..b", "[", "%zz"]
     ),
     st.text(st.characters(blacklist_characters="\0", blacklist_categories=["Cs"]), max_size=20),
+    st.text(st.sampled_from("a1:/@.[]\udc80\udcff"), max_size=12),  # bytes that are no UTF-8
 )
 
 

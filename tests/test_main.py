@@ -254,7 +254,7 @@ async def test_a_key_that_the_feed_has_taken_outlives_a_refusal_by_rest(tmp_path
     async with stage(tmp_path, prepare=prepare) as play:
         await play.until(lambda: play.vendor.faults.fired["rest_401"], 60, "refused")
         # The chain's poll may be one of those that were refused: it is made again after 300 s.
-        await play.until(lambda: play.worker.engine and play.worker.engine.chain_at, 330, "the chain")
+        await play.until(lambda: play.worker.engine and play.worker.engine.quotes.chain_at, 330, "the chain")
 
 
 async def test_a_hold_that_began_in_the_night_holds_in_the_session(tmp_path: Path) -> None:

@@ -122,7 +122,7 @@ async def test_a_gap_that_rest_answers_with_nothing_keeps_the_gate_until_it_has_
         found = engine_of(play).evaluation
         assert found is not None and found.gate is DeclineReason.NOT_COVERED
         assert play.titles("BUY") == []
-        await play.until(lambda: engine_of(play).feed.is_covered(play.clock.now()), 120, "covered")
+        await play.until(lambda: not engine_of(play).feed.gaps.lie_before(play.clock.now()), 120, "covered")
         assert await play.stop() == 0
 
 

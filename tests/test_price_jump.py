@@ -347,7 +347,7 @@ def test_one_print_ten_percent_off_buys_nothing_and_is_nobodys_spot() -> None:
     assert story.tell(second + 3, bar(second, 236.5, 50_000.0)) == []
     assert story.evaluation is before
     assert story.engine.signals.price == 215.0
-    assert story.engine.nearest(1) == (row().contract,)
+    assert story.engine.quotes.nearest(1) == (row().contract,)
     made = surge(story, start=second + 1)
     assert [d.price < 216 for d in made if isinstance(d, Opened)] == [True]
 

@@ -144,7 +144,7 @@ async def test_quotes_of_yesterday_that_are_marked_real_time_buy_nothing_and_arm
     async with stage(tmp_path, transport=Yesterday(20), plan=plan, daily_summary=True) as play:
         await play.until(lambda: play.market_s > SURGE_OVER_S, SURGE_OVER_S + 10, "the surge is over")
         engine = play.worker.engine
-        assert engine is not None and engine.chain, "polls go well"
+        assert engine is not None and engine.quotes.chain, "polls go well"
         assert play.titles("BUY") == []
         (armed,) = [message for message in play.pushover.messages if "armed" in message.title]
         assert armed.title == "⚠️ IWM: armed, not all well"

@@ -45,7 +45,9 @@ async def test_a_surge_among_absurd_prints_and_a_chain_of_nonsense_is_one_buy_an
             faults.add("rest_null", path="/v3/snapshot")
             await play.wait(7)
             assert is_near(play)
-            assert play.worker.engine is not None and play.worker.engine.chain, "no null answer empties it"
+            assert play.worker.engine is not None and play.worker.engine.quotes.chain, (
+                "no null answer empties it"
+            )
             assert len(play.vendor.subscriptions("options")) > 5, "nor ends the stream of its quotes"
         faults.add("absurd_print", factor=0.9)
         faults.add("absurd_quotes", times=3)
@@ -71,7 +73,7 @@ async def frozen_and_then_not(play: Stage, lines: list[Any]) -> None:
     await play.until(lambda: declined <= {line["event"] for line in lines}, 240, "a declined signal")
     engine = play.worker.engine
     assert engine is not None
-    assert engine.live_calls(play.clock.now()) == 0
+    assert engine.quotes.live_calls(play.clock.now()) == 0
     assert play.titles("BUY") == []
     # The same surge, and the quotes are of now again.
     play.vendor.faults.clear()

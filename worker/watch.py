@@ -160,7 +160,7 @@ class Watch:
         chains = client.chains(
             spot=self._spot,
             streaming=lambda: options.streaming,
-            has_rows=engine is not None and bool(engine.chain),
+            has_rows=engine is not None and bool(engine.quotes.chain),
         )
         yield "ticks", self._ticks()
         watch = ClockWatch(vendor=rest, clock=clock, judge=self._judge, lags=self._lags)
@@ -180,7 +180,7 @@ class Watch:
         if engine is None:
             return Wanted()
         held = None if self.position is None else self.position.opened.contract
-        nearest = engine.nearest(self._context.rules.stream_contracts)
+        nearest = engine.quotes.nearest(self._context.rules.stream_contracts)
         return Wanted(contracts=frozenset(nearest), held=held)
 
     async def _start(self, name: str, source: AsyncGenerator[Sequence[Event], None]) -> None:

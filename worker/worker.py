@@ -107,7 +107,7 @@ class Worker:
         return None if position is None else position.opened.id
 
     def _ask_of(self, contract: str) -> int | None:
-        return None if self.engine is None else self.engine.ask_of(contract)
+        return None if self.engine is None else self.engine.quotes.ask_of(contract)
 
     # --- Stopping ---
 

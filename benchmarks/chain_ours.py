@@ -18,7 +18,7 @@ from benchmarks.made_chain import CLOSE_S, DATE, NOW_S, SPOT
 from benchmarks.measured import tell, told
 from contract_selector import Refused, Selected, price_of, select
 from events import OPTION_PRICE_UNIT, SECOND, STRIKE_UNIT, Chain, ChainRow
-from polygon_client import Rest
+from feeds.massive.rest import Rest
 from rules import Rules
 from utils import ScaledClock
 

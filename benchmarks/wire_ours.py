@@ -20,7 +20,12 @@ from benchmarks.contest import Stopwatch
 from benchmarks.made_frames import OPEN_MS, SECONDS, SYMBOLS, WireBar
 from benchmarks.measured import tell, told
 from events import SECOND, Bar, Event, Session
-from polygon_client import FRAMES_WAITING_MAX, BadInput, FrameDecoder, Rest, Socket, StocksFeed, scrubber
+from feeds.massive.bad_input import BadInput, scrubber
+from feeds.massive.dial import FRAMES_WAITING_MAX
+from feeds.massive.rest import Rest
+from feeds.massive.socket import Socket
+from feeds.massive.wire import FrameDecoder
+from polygon_client import SessionClient
 from rules import Rules
 from utils import ScaledClock
 from worker.inbox import Inbox
@@ -61,7 +66,7 @@ def from_feed(url: str, inbox: Inbox) -> AsyncIterator[Sequence[Event]]:
     clock = make_clock()
     nothing = httpx.MockTransport(lambda _: httpx.Response(200, json={"status": "OK", "results": []}))
     rest = Rest("http://127.0.0.1", KEY, clock, nothing)
-    feed = StocksFeed(
+    client = SessionClient(
         rest=rest,
         ws_url=url,
         api_key=KEY,
@@ -69,9 +74,8 @@ def from_feed(url: str, inbox: Inbox) -> AsyncIterator[Sequence[Event]]:
         rules=Rules(),
         session=SESSION,
         rng=random.Random(1),
-        position_open=lambda: False,
-        offer=inbox.offer,
     )
+    feed = client.stocks(position_open=lambda: False, offer=inbox.offer)
     return feed.events()
 
 

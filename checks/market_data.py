@@ -12,7 +12,8 @@ from checks.questions import Inquiry
 from checks.sessions import in_session, last_close
 from checks.socket_trial import SocketTrial
 from events import SECOND, Chain
-from polygon_client import Rest, ahead_us
+from feeds.massive.numbers import ahead_us
+from feeds.massive.rest import Rest
 
 FIRST_BARS_SECONDS = 10
 """A socket may stay silent for so long after the open."""

@@ -12,7 +12,8 @@ import httpx
 from checks.check import Check, Severity
 from config import Settings
 from delivery.exchange import failure_words, failures
-from polygon_client import EXCHANGE_DEADLINE_S, RestError, RestErrorKind
+from feeds.massive.errors import RestError, RestErrorKind
+from feeds.vendor import EXCHANGE_DEADLINE_S
 from utils import Clock
 
 LIMIT_S = 9.0

@@ -9,7 +9,11 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from checks.check import MARKET, Check, Severity
 from checks.questions import Inquiry
 from events import SECOND, Bar, FeedCause
-from polygon_client import BadInput, FrameDecoder, Lost, Socket, StreamQuote, ahead_us, scrubber
+from feeds.massive.bad_input import BadInput, scrubber
+from feeds.massive.numbers import ahead_us
+from feeds.massive.socket import Socket
+from feeds.massive.wire import FrameDecoder
+from feeds.vendor import Lost, StreamQuote
 
 EVICTION_SHARE = 0.1
 """A socket without data is kept open for this part of the limit: a copy that holds the connection takes it back at once."""

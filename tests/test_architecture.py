@@ -40,7 +40,34 @@ ROOMS = {
         *("questions", "report", "sessions", "settings", "socket_trial", "vendors"),
     },
     "delivery": {"__init__", "exchange", "outbox", "pushover", "receipts", "second_channel", "standing"},
-    "feeds": {"__init__", "exchange", "vendor"},
+    "feeds": {
+        *(
+            "__init__",
+            "arrivals",
+            "backfill",
+            "chain",
+            "connection",
+            "exchange",
+            "options",
+            "outlet",
+            "pacing",
+        ),
+        *("silence", "states", "stocks", "vendor"),
+        # in feeds/massive
+        *(
+            "bad_input",
+            "body",
+            "dial",
+            "errors",
+            "headers",
+            "http_client",
+            "lists",
+            "numbers",
+            "pages",
+            "rest",
+        ),
+        *("rows", "seconds", "socket", "wire"),
+    },
     "record": {"__init__", "lines", "reader", "disk", "journal", "folder", "past", "lease"},
     "worker": {
         *("__init__", "context", "ending", "heartbeat", "inbox", "lease_keeper", "narrator", "notices"),
@@ -51,11 +78,8 @@ ROOMS = {
 """Modules of the picture that are packages, and the closed list of what is in each."""
 
 PURE_PARTS = {
-    "checks/plan",
-    "delivery/outbox",
-    "delivery/pushover",
-    "delivery/receipts",
-    "delivery/standing",
+    *("checks/plan", "delivery/outbox", "delivery/pushover", "delivery/receipts", "delivery/standing"),
+    *("feeds/states", "feeds/massive/numbers", "feeds/massive/seconds"),
     "worker/start",
 }
 """Files of packages that judge what they are given, and touch nothing."""
@@ -82,9 +106,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "logger": WORDS | {"redaction"},
     "checks": WORDS | RULES | EDGES | {"entry", "network", "worker"},
     "delivery": WORDS | {"network"},
+    "feeds": WORDS | {"lags", "network"},
     "worker": MODULES - ENTRY_POINTS - {"checks"},
     "alerts": WORDS | {"delivery"},
-    "polygon_client": WORDS | {"feeds", "lags", "network"},
+    "polygon_client": WORDS | {"feeds"},
     "main": MODULES - ENTRY_POINTS,
     "diagnose": MODULES - ENTRY_POINTS,
 }
@@ -186,6 +211,32 @@ def test_a_record_is_read_again_without_the_simulation_and_without_an_entry_poin
         found = set(imports(ast.parse(path.read_text(encoding="utf-8"))))
         assert "sim" not in found, path.name
         assert found & MODULES <= MODULES - ENTRY_POINTS, path.name
+
+
+def test_the_feeds_know_no_vendor_and_the_vendors_wire_knows_of_the_feeds_only_what_they_want() -> None:
+    """Another vendor is another folder beside ``feeds/massive``, and one line in ``polygon_client``."""
+    for path in sorted((ROOT / "feeds").glob("*.py")):
+        assert not [name for name in named(path) if name.startswith("feeds.massive")], path.name
+    for path in sorted((ROOT / "feeds" / "massive").glob("*.py")):
+        found = {name for name in named(path) if name.startswith("feeds")}
+        assert {name for name in found if not name.startswith("feeds.massive.")} <= {"feeds.vendor"}, (
+            path.name
+        )
+
+
+def test_the_worker_knows_no_vendor() -> None:
+    for room in ("worker", "record", "delivery"):
+        for path in sorted((ROOT / room).rglob("*.py")):
+            assert not [name for name in named(path) if name.startswith("feeds.massive")], path.name
+
+
+def named(path: Path) -> Iterator[str]:
+    """Every module that a file imports, by its whole name."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module or "."
 
 
 VENDORS = {"faults", "market", "options", "pushover", "rest", "server"}

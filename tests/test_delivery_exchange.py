@@ -24,8 +24,8 @@ from alerts import Pushover
 from delivery.exchange import BODY_MAX, PARTS_MAX, Caller, Failed, failure_words, failures
 from delivery.pushover import Result
 from delivery.second_channel import SecondChannel
+from tests.feeds.scene import SELF_SIGNED
 from tests.outside import BAD_RECORD, DRIP, ENDLESS, outside, reply
-from tests.test_polygon_client import SELF_SIGNED
 from utils import ScaledClock
 from worker.heartbeat import Heartbeat
 

@@ -280,7 +280,7 @@ PACKAGES = ("checks", "delivery", "feeds", "record", "worker")
 
 def sources() -> list[Path]:
     """The files of the worker: top-level modules and the packages that it needs."""
-    return sorted([*ROOT.glob("*.py"), *(path for name in PACKAGES for path in (ROOT / name).glob("*.py"))])
+    return sorted([*ROOT.glob("*.py"), *(path for name in PACKAGES for path in (ROOT / name).rglob("*.py"))])
 
 
 def logged_events() -> dict[str, str]:

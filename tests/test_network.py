@@ -9,8 +9,10 @@ import httpcore
 import pytest
 
 from delivery.exchange import Caller, Failed
+from feeds.massive.errors import RestError, RestErrorKind
+from feeds.massive.http_client import SECONDS_BODY_BYTES
+from feeds.massive.rest import Rest
 from network import HEADERS_MAX, bound_stream, trust
-from polygon_client import SECONDS_BODY_BYTES, Rest, RestError, RestErrorKind
 from tests.outside import INTERIM, outside, reply
 from utils import SystemClock
 

@@ -17,7 +17,8 @@ import pytest
 import structlog
 
 from events import SECOND
-from polygon_client import FRAME_MAX_BYTES, BadReason
+from feeds.massive.bad_input import BadReason
+from feeds.massive.dial import FRAME_MAX_BYTES
 from sim.demo import EPISODES, SEED
 from sim.market import Market, SimBar
 from sim.server import Plan

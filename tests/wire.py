@@ -12,7 +12,10 @@ import httpx
 import pytest
 
 from events import SECOND, Bar, ChainRow
-from polygon_client import BadInput, FrameDecoder, Rest, RestError, scrubber
+from feeds.massive.bad_input import BadInput, scrubber
+from feeds.massive.errors import RestError
+from feeds.massive.rest import Rest
+from feeds.massive.wire import FrameDecoder
 
 KEY = "kEy-0123456789abcdef"
 """The key of every test of the wire: it must appear in no log and no exception."""

@@ -13,7 +13,8 @@ import httpx
 
 from alerts import Sender
 from config import Settings
-from polygon_client import Rest
+from feeds.vendor import VendorClient
+from polygon_client import vendor_client
 from record.disk import Opener, Threads
 from rules import Rules
 from utils import KeptClock
@@ -61,13 +62,11 @@ class Context:
         if self.stage in start.MAY_ASK:
             self.may_ask.set()
 
-    def rest(self, ahead_us: int | None = None) -> Rest:
-        """Returns a client of the vendor's REST, to be closed by `close_rest`. ``ahead_us``: see `Rest`."""
+    def rest(self, rules: Rules | None = None) -> VendorClient:
+        """Returns a client of the vendor's REST, to be closed by `close_rest`. ``rules``: see `vendor_client`."""
         settings = self.settings
         key = settings.polygon_api_key.get_secret_value()
-        if ahead_us is None:
-            return Rest(settings.polygon_rest_url, key, self.clock, self.transport)
-        return Rest(settings.polygon_rest_url, key, self.clock, self.transport, ahead_us=ahead_us)
+        return vendor_client(settings.polygon_rest_url, key, self.clock, self.transport, rules=rules)
 
     async def unless_stopping(self, work: Coroutine[Any, Any, Result]) -> Result | None:
         """Returns what ``work`` comes to; None once asked to stop: a disk that does not answer must not hold a stop."""
@@ -81,7 +80,7 @@ class Context:
             task.cancel()
 
 
-async def close_rest(rest: Rest) -> None:
+async def close_rest(rest: VendorClient) -> None:
     """Closes REST's connections. What fails in it, or takes too long, matters to nobody any more."""
     with contextlib.suppress(OSError, httpx.HTTPError):  # TimeoutError is an OSError
         async with asyncio.timeout(CLOSE_REAL_S):

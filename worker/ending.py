@@ -9,7 +9,7 @@ import structlog
 
 import entry
 from config import ConfigError, Settings
-from polygon_client import VendorRefused
+from feeds.vendor import VendorRefused
 from record.disk import Taken
 from record.lease import LeaseHeld
 from record.reader import Damage

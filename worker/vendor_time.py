@@ -9,7 +9,7 @@ import structlog
 import alerts
 from events import SECOND
 from feeds.exchange import ClockJudge
-from polygon_client import Rest, RestError, RestErrorKind, VendorRefused
+from feeds.vendor import NoAnswer, VendorClient, VendorRefused
 from utils import MEASUREMENTS_IN_A_ROW, DoubtCause, session_at
 from worker.context import Context, close_rest
 from worker.notices import CLOCK_SPACING_S
@@ -46,10 +46,10 @@ class VendorTime:
         rest = self._context.rest()
         try:
             await self._ask(rest)
-        except RestError as error:
+        except NoAnswer as error:
             if self._is_key_settled(has_worked):
                 return
-            if error.kind is RestErrorKind.UNAUTHORIZED:
+            if error.is_key_refused:
                 raise VendorRefused(
                     "The vendor refuses the key: set POLYGON_API_KEY to the one its dashboard shows."
                 ) from error
@@ -92,23 +92,23 @@ class VendorTime:
         rest = self._context.rest()
         try:
             await self._ask(rest)
-        except RestError as error:
+        except NoAnswer as error:
             log.debug("time_not_told", text=f"The vendor's time is not known: {error}", reason=str(error))
         finally:
             await rest.aclose()
 
-    async def _ask(self, rest: Rest) -> None:
-        """Asks the vendor, and compares the clock with its answers' time. Raises RestError.
+    async def _ask(self, rest: VendorClient) -> None:
+        """Asks the vendor, and compares the clock with its answers' time. Raises NoAnswer.
 
         It is asked again where that would change what is thought of the clock: one measurement alone does not.
         """
         context = self._context
-        failure: RestError | None = None
+        failure: NoAnswer | None = None
         for _ in range(MEASUREMENTS_IN_A_ROW):
             measured, failure = rest.skews_measured, None
             try:
                 await rest.market_status()
-            except RestError as error:
+            except NoAnswer as error:
                 failure = error  # its answer may have told the time all the same
             self._is_told = rest.skews_measured != measured
             if rest.vendor_time is None or rest.skew is None or not self._is_told:

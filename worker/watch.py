@@ -11,7 +11,10 @@ import structlog
 
 from events import SECOND, Bar, Event, FeedCause, FeedRestored, Hold, HoldReason, Session, Shutdown, Tick
 from feeds.exchange import BarLags, ClockJudge, ClockWatch, ExchangeWatch
-from polygon_client import ChainPoller, OptionsFeed, Rest, RestError, StocksFeed, Wanted, ahead_us
+from feeds.options import Wanted
+from feeds.stocks import StocksFeed
+from feeds.vendor import NoAnswer, VendorClient
+from polygon_client import SessionClient
 from record.reader import Reader
 from risk_manager import Position
 from rules import Rules
@@ -94,7 +97,7 @@ class Watch:
             return
         live = await records.open(session, rules, past)
         live.sync()
-        rest = context.rest(ahead_us(context.rules))
+        rest = context.rest(context.rules)
         try:
             if past is not None:
                 await self._price_position(rest, live)
@@ -107,7 +110,7 @@ class Watch:
             await close_rest(rest)
         log.info("session_ended", text=f"🔕 Left the feeds of session {session.date}", date=session.date)
 
-    async def _watch(self, live: LiveSession, rest: Rest, rules: Rules) -> None:
+    async def _watch(self, live: LiveSession, rest: VendorClient, rules: Rules) -> None:
         async with asyncio.TaskGroup() as tasks:
             sources = [
                 tasks.create_task(self._start(name, source), name=name)
@@ -118,14 +121,14 @@ class Watch:
             for task in sources:
                 task.cancel()
 
-    async def _price_position(self, rest: Rest, live: LiveSession) -> None:
+    async def _price_position(self, rest: VendorClient, live: LiveSession) -> None:
         """Prices an open position after a restart, before any decision: the recorded quote is stale."""
         position = live.engine.position
         if position is None:
             return
         try:
             quote = await rest.contract(live.rules.symbol, position.opened.contract)
-        except RestError as error:
+        except NoAnswer as error:
             log.warning(
                 "position_not_priced", text=f"⚠️ {position.opened.contract} could not be priced: {error}"
             )
@@ -134,40 +137,27 @@ class Watch:
 
     # --- Sources ---
 
-    def _sources(self, session: Session, rest: Rest, rules: Rules) -> Iterator[Source]:
+    def _sources(self, session: Session, rest: VendorClient, rules: Rules) -> Iterator[Source]:
         """Yields everything that facts come from, by name."""
         context, clock, engine = self._context, self._context.clock, self._records.engine
-        url, rng = context.settings.polygon_ws_url, context.random_source
-        key = context.settings.polygon_api_key.get_secret_value()
-        self._stocks = StocksFeed(
+        client = SessionClient(
             rest=rest,
-            ws_url=url,
-            api_key=key,
+            ws_url=context.settings.polygon_ws_url,
+            api_key=context.settings.polygon_api_key.get_secret_value(),
             clock=clock,
             rules=rules,
             session=session,
-            rng=rng,
+            rng=context.random_source,
+        )
+        self._stocks = client.stocks(
             position_open=lambda: self.position is not None,
             key_has_worked=self.key_has_worked(),
             backfill_from=engine.feed.unknown_from if engine is not None else None,
             offer=context.inbox.offer,
             early=self._lags.learn_early,
         )
-        options = OptionsFeed(
-            rest=rest,
-            ws_url=url,
-            api_key=key,
-            clock=clock,
-            rules=rules,
-            session=session,
-            rng=rng,
-            wanted=self._wanted,
-        )
-        chains = ChainPoller(
-            rest=rest,
-            clock=clock,
-            rules=rules,
-            session=session,
+        options = client.options(wanted=self._wanted)
+        chains = client.chains(
             spot=self._spot,
             streaming=lambda: options.streaming,
             has_rows=engine is not None and bool(engine.quotes.chain),

@@ -132,7 +132,7 @@ async def test_servers_that_never_answer_do_not_keep_it_waiting(vendors_at: Open
 
 def test_the_limits_of_everything_that_waits_stay_under_15_seconds() -> None:
     """The longest way: one question to its limit, then the closing of its socket, and the start of the program."""
-    from polygon_client import CLOSE_TIMEOUT_S  # noqa: PLC0415
+    from feeds.massive.dial import CLOSE_TIMEOUT_S  # noqa: PLC0415
 
     start_s = 3.0
     assert LIMIT_S + CLOSE_TIMEOUT_S + 0.5 + start_s <= 15.0

@@ -16,7 +16,9 @@ from hypothesis import given, seed, settings
 from hypothesis import strategies as st
 
 from events import SECOND, Bar, ChainRow
-from polygon_client import RestError, Status, StreamEvent, StreamQuote
+from feeds.massive.errors import RestError
+from feeds.massive.wire import Status, StreamEvent
+from feeds.vendor import StreamQuote
 from tests.wire import (
     ABSENT,
     CALL,

@@ -13,8 +13,8 @@ from structlog.testing import capture_logs
 
 from events import SECOND, Hold, HoldReason
 from feeds.exchange import BarLags, ClockJudge, ClockWatch, ExchangeWatch
+from feeds.massive.rest import Rest
 from feeds.vendor import NoAnswer
-from polygon_client import Rest
 from sim.server import LoopbackMarket
 from tests.builders import bar
 from tests.stage import KEY, market, session

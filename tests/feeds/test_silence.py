@@ -17,8 +17,14 @@ from structlog.testing import capture_logs
 from websockets.asyncio.server import ServerConnection
 
 from events import SECOND, Bar, Covered, FeedCause, FeedLost, FeedRestored, Quote
-from polygon_client import BadInput, FrameDecoder, Lost, Pacing, Socket, VendorRefused, Wanted, _is_vendors
-from tests.test_polygon_client import (
+from feeds.massive.bad_input import BadInput
+from feeds.massive.dial import is_vendors
+from feeds.massive.socket import Socket
+from feeds.massive.wire import FrameDecoder
+from feeds.options import Wanted
+from feeds.pacing import Pacing
+from feeds.vendor import Lost, VendorRefused
+from tests.feeds.scene import (
     BEGIN,
     RULES,
     Place,
@@ -89,8 +95,8 @@ async def test_a_symbol_is_asked_about_from_twenty_seconds_of_its_silence_on(
     async with open_place(rules=RULES) as place:
         feed, watch = place.stocks()
         await seen(place, watch)
-        newest = feed._progress_at["IWM"]
-        assert feed._is_silent("IWM", newest + round(silence_s * SECOND)) is is_asked
+        newest = feed._arrivals.progress_at["IWM"]
+        assert feed._silence.is_silent("IWM", newest + round(silence_s * SECOND)) is is_asked
 
 
 async def test_a_symbol_that_rest_has_not_either_is_left_alone_and_its_gap_filled_when_it_comes() -> None:
@@ -272,11 +278,11 @@ async def test_a_page_in_place_of_the_first_handshake_is_a_lost_connection(code:
 @given(st.binary(max_size=40) | st.text('{}[]":,status\\ud0', max_size=30).map(str.encode))
 def test_no_body_of_a_refusal_ends_more_than_the_attempt(body: bytes) -> None:
     for whole in (body, b'{"status":"' + body + b'"}', b"[" * 200_000 + body):
-        assert _is_vendors(whole) in (True, False)
+        assert is_vendors(whole) in (True, False)
 
 
 @pytest.mark.parametrize(
-    ("body", "is_vendors"),
+    ("body", "is_theirs"),
     [
         (b'{"status":"ERROR","request_id":"1","error":"Unknown API Key"}', True),
         (b'{"status":"NOT_AUTHORIZED","message":"You are not entitled"}', True),
@@ -288,8 +294,8 @@ def test_no_body_of_a_refusal_ends_more_than_the_attempt(body: bytes) -> None:
         (None, False),
     ],
 )
-def test_a_refusal_of_the_vendor_has_its_form(body: bytes | None, is_vendors: bool) -> None:
-    assert _is_vendors(body) is is_vendors
+def test_a_refusal_of_the_vendor_has_its_form(body: bytes | None, is_theirs: bool) -> None:
+    assert is_vendors(body) is is_theirs
 
 
 async def test_a_page_that_stays_for_five_minutes_is_a_refusal() -> None:

@@ -7,8 +7,8 @@ import time
 import pytest
 from structlog.testing import capture_logs
 
-from tests.test_feeds_sight import PATIENT, causes, live_of
-from tests.test_polygon_client import first_prints, open_place
+from tests.feeds.scene import first_prints, open_place
+from tests.feeds.test_silence import PATIENT, causes, live_of
 
 SPEED = 40.0
 

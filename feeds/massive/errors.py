@@ -1,0 +1,52 @@
+"""Why a request over REST gave no answer."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from feeds.vendor import NoAnswer
+
+
+class RestErrorKind(StrEnum):
+    """Why a request gave no answer."""
+
+    TRANSPORT = "no connection"
+    CERTIFICATE = "certificate not trusted"
+    TIMEOUT = "no answer in time"
+    UNAUTHORIZED = "key refused"
+    FORBIDDEN = "not in the plan"
+    NOT_FOUND = "not found"
+    RATE_LIMITED = "too many requests"
+    REFUSED = "request refused"
+    SERVER = "vendor's server fails"
+    REDIRECT = "redirected"
+    BAD_BODY = "unusable answer"
+    EMPTY = "nothing there"
+
+
+LASTING = frozenset({RestErrorKind.UNAUTHORIZED, RestErrorKind.FORBIDDEN, RestErrorKind.CERTIFICATE})
+"""Kinds that asking again soon does not change."""
+
+
+class RestError(NoAnswer):
+    """A request gave no usable answer. The text holds neither key nor address.
+
+    ``retry_after`` is in seconds, and set for 429 only.
+    """
+
+    def __init__(
+        self,
+        kind: RestErrorKind,
+        detail: str = "",
+        *,
+        status: int | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        number = f" ({status})" if status is not None else ""
+        super().__init__(f"{kind}{number}{': ' if detail else ''}{detail}")
+        self.kind: RestErrorKind = kind
+        self.status = status
+        self.retry_after = retry_after
+        self.is_limited = kind is RestErrorKind.RATE_LIMITED
+        self.is_lasting = kind in LASTING
+        self.is_key_refused = kind is RestErrorKind.UNAUTHORIZED

@@ -1,0 +1,134 @@
+"""Decodes the pages of REST, so that a bad row costs only itself."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import re
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from feeds.massive.bad_input import BadValue
+from feeds.massive.errors import RestError, RestErrorKind
+from feeds.massive.numbers import LONGEST_NUMBER, UNDECODABLE
+
+T = TypeVar("T")
+
+
+class Page(msgspec.Struct, Generic[T], frozen=True):
+    """One page of a list. ``results`` may be left out if there are none; null is no answer."""
+
+    status: str | None = None
+    results: list[T] | msgspec.UnsetType | None = msgspec.UNSET
+    next_url: str | None = None
+    results_count: Any = msgspec.field(default=None, name="resultsCount")
+    ticker: Any = None
+
+
+class RowDecoder(Generic[T]):
+    """Decodes pages of one kind of row: a whole page at once or, if that fails, row by row.
+
+    ``rows_max`` is how many rows are asked for; ``values_max`` is how many JSON values so many rows have at most.
+    """
+
+    def __init__(
+        self,
+        page: msgspec.json.Decoder[Page[T]],
+        row: Callable[[msgspec.Raw], T],
+        *,
+        rows_max: int,
+        values_max: int,
+    ) -> None:
+        self._page = page
+        self._row = row
+        self._rows_max = rows_max
+        self._values_max = values_max
+
+    async def decode(self, body: bytes) -> tuple[Page[T], list[bytes]]:
+        """Returns a page with its good rows, and the bad ones as they came. Raises RestError(BAD_BODY)."""
+        if body.count(b",") > self._values_max:
+            raise RestError(RestErrorKind.BAD_BODY, "more values than were asked for")
+        broken: list[bytes] = []
+        try:
+            page = self._page.decode(body)
+        except UNDECODABLE:
+            if len(body) > BROKEN_ON_LOOP_BYTES:
+                page, broken = await asyncio.to_thread(self._decode_row_by_row, body)
+            else:
+                page, broken = self._decode_row_by_row(body)
+        if page.results and len(page.results) + len(broken) > ROWS_SLACK * self._rows_max:
+            raise RestError(RestErrorKind.BAD_BODY, "more rows than were asked for")
+        return page, broken
+
+    def _decode_row_by_row(self, body: bytes) -> tuple[Page[T], list[bytes]]:
+        page = decode_body(body, Page[msgspec.Raw])
+        rows: list[T] = []
+        broken: list[bytes] = []
+        for raw in page.results or ():
+            try:
+                rows.append(self._row(raw))
+            except BadValue:
+                broken.append(bytes(raw))
+        good: Page[T] = Page(
+            status=page.status,
+            results=rows if isinstance(page.results, list) else page.results,
+            next_url=page.next_url,
+            results_count=page.results_count,
+            ticker=page.ticker,
+        )
+        return good, broken
+
+
+BROKEN_ON_LOOP_BYTES = 256 * 1024
+"""A longer page is mended in a thread: this much takes 20 ms on the loop."""
+
+ROWS_SLACK = 2
+"""A page may hold this many times the rows that were asked for."""
+
+
+def decode_body(body: bytes, kind: type[T]) -> T:
+    """Returns a whole answer. Raises RestError(BAD_BODY).
+
+    A bare NaN, an overflowing number or an unpaired surrogate makes the whole page invalid JSON. Such a page is written
+    anew: impossible numbers become text, and what JSON cannot hold is left out. Then each fault costs only its own row.
+    """
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except UNDECODABLE:
+        pass
+    try:
+        mended = json.loads(
+            body.decode(errors="replace"),
+            parse_constant=str,
+            parse_float=_number_or_text,
+            parse_int=_number_or_text,
+        )
+        return msgspec.json.decode(_without_surrogates(mended), type=kind)
+    except (ValueError, TypeError, OverflowError, RecursionError):
+        raise RestError(RestErrorKind.BAD_BODY, "not the JSON that was asked for") from None
+
+
+def _without_surrogates(mended: Any) -> bytes:
+    """Returns JSON again. Leaves out a field that JSON cannot hold; replaces such a row by its text, which is no row."""
+    if isinstance(mended, dict):
+        if isinstance(rows := mended.get("results"), list):
+            mended["results"] = [row if _is_encodable(row) else json.dumps(row) for row in rows]
+        mended = {name: value for name, value in mended.items() if _is_encodable((name, value))}
+    return msgspec.json.encode(mended)
+
+
+def _is_encodable(value: Any) -> bool:
+    try:
+        msgspec.json.encode(value)
+    except UnicodeError:
+        return False
+    return True
+
+
+def _number_or_text(token: str) -> int | float | str:
+    if len(token) > LONGEST_NUMBER or not math.isfinite(float(token)):
+        return token
+    return float(token) if re.search(r"[.eE]", token) else int(token)

@@ -1,0 +1,279 @@
+"""One connection to one market of the vendor: what is said on it, and what ends it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import re
+from collections.abc import Iterable
+
+import msgspec
+import structlog
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed
+
+from events import Bar, FeedCause
+from feeds.massive.bad_input import BadInput, beginning, scrubber
+from feeds.massive.dial import (
+    CLOSE_TIMEOUT_S,
+    CONNECTION_FAULTS,
+    DIAL,
+    Dial,
+    fault_text,
+    lost_by_fault,
+    open_connection,
+)
+from feeds.massive.wire import FrameDecoder, Status
+from feeds.vendor import PING_TIMEOUT_S, Early, Lost, StreamQuote
+from utils import Clock
+
+log = structlog.get_logger("polygon_client")
+
+HEAVY_FRAME_BYTES = 64 * 1024
+"""After a longer frame the loop gets its turn: decoding it took a millisecond or more."""
+
+UNKNOWN_STATUSES_MAX = 20
+"""So many different unknown statuses are logged."""
+
+ACKNOWLEDGEMENT = re.compile(r"(un)?subscribed to:\s*(.+)", re.IGNORECASE)
+
+
+class Socket:
+    """One connection to one market: connect, log in, subscribe, receive, ping, close.
+
+    What it waits for may come in any frame, beside anything else: it reads events, whatever their frame. Every method
+    but `alive` and `close` raises Lost, and nothing else, for what the vendor or the network did.
+
+    ``decoder`` may be shared by the connections that follow one another; ``dial`` opens the websocket.
+    """
+
+    def __init__(
+        self,
+        market: str,
+        *,
+        ws_url: str,
+        api_key: str,
+        clock: Clock,
+        decoder: FrameDecoder,
+        step_s: float,
+        dial: Dial = DIAL,
+    ) -> None:
+        self.acknowledged: set[str] = set()
+        """Pairs such as ``A.IWM`` whose subscription the vendor has confirmed."""
+        self.pending: set[str] = set()
+        """Pairs that were asked for and not answered."""
+        self.unauthorized = 0
+        """How often the vendor said ``not authorized``. It never says for what."""
+        self.received_at = 0
+        """When the newest frame came, µs."""
+        self._market = market
+        self._url = f"{ws_url.rstrip('/')}/{market}"
+        self._api_key = api_key
+        self._scrub = scrubber(api_key)
+        self._clock = clock
+        self._decoder = decoder
+        self._step_s = step_s
+        self._dial = dial
+        self._connection: ClientConnection | None = None
+        self._seen: set[str] = set()
+        self._unknown: set[str] = set()
+        self._is_heavy = False
+        self._early: list[Bar | StreamQuote] = []
+        self._end: Lost | None = None
+
+    async def open(self) -> None:
+        """Connect and log in."""
+        self._connection = await open_connection(
+            self._dial, self._url, market=self._market, clock=self._clock, step_s=self._step_s
+        )
+        await self._until("connected")
+        await self._send("auth", self._api_key)
+        await self._until("auth_success")
+
+    async def subscribe(self, pairs: Iterable[str]) -> None:
+        """Ask for ``pairs``; the answers come in `receive`."""
+        wanted = sorted(pairs)
+        self.pending.update(wanted)
+        self._decoder.asked.update(pair.partition(".")[2] for pair in wanted)
+        await self._send("subscribe", ",".join(wanted))
+
+    async def unsubscribe(self, pairs: Iterable[str]) -> None:
+        """Do without ``pairs`` from now on."""
+        unwanted = sorted(pairs)
+        self.pending.difference_update(unwanted)
+        self.acknowledged.difference_update(unwanted)
+        await self._send("unsubscribe", ",".join(unwanted))
+
+    async def receive(self) -> list[Bar | StreamQuote]:
+        """Returns the data of the next frame; empty if it held only statuses."""
+        if self._early:
+            early, self._early = self._early, []
+            return early
+        return await self._receive_frame()
+
+    async def alive(self) -> bool:
+        """Returns whether a ping is answered in time. A closed connection counts as alive: `receive` tells of its end."""
+        assert self._connection is not None, "open it first"
+        try:
+            async with asyncio.timeout(PING_TIMEOUT_S):
+                with contextlib.suppress(ConnectionClosed):
+                    await (await self._connection.ping())
+        except CONNECTION_FAULTS:
+            return False
+        return True
+
+    async def close(self) -> None:
+        """Close with a close frame; abort if the peer does not answer."""
+        if self._connection is None:
+            return
+        try:
+            async with asyncio.timeout(CLOSE_TIMEOUT_S + 0.5):
+                await self._connection.close()
+        except CONNECTION_FAULTS as error:
+            # It is over either way: the account's slot is free once the peer sees the connection end.
+            log.debug(
+                "close_failed", text=f"{self._market.capitalize()}: not closed properly: {fault_text(error)}"
+            )
+            self._connection.transport.abort()
+
+    async def _receive_frame(self) -> list[Bar | StreamQuote]:
+        if self._end is not None:
+            raise self._end
+        if self._is_heavy:
+            # The library hands out frames that wait already without a turn of the loop. Give one while no frame is in hand.
+            await asyncio.sleep(0)
+        assert self._connection is not None, "open it first"
+        with lost_by_fault("connection lost"):
+            try:
+                frame = await self._connection.recv(decode=False)
+            except ConnectionClosed as closed:
+                raise Lost(FeedCause.DROPPED, self._closed_text(closed)) from None
+        self.received_at = now = self._clock.now()
+        events = self._decoder.decode(frame, now)
+        self._is_heavy = len(frame) > HEAVY_FRAME_BYTES
+        data = [event for event in events if isinstance(event, (Bar, StreamQuote))]
+        if len(data) < len(events):
+            for event in events:
+                if isinstance(event, Status):
+                    self._take_status(event)
+        if self._end is not None and not data:
+            raise self._end
+        return data
+
+    async def _send(self, action: str, params: str) -> None:
+        assert self._connection is not None, "open it first"
+        message = msgspec.json.encode({"action": action, "params": params}).decode()
+        with lost_by_fault(f"{action} could not be sent"):
+            try:
+                async with asyncio.timeout(self._step_s):
+                    # `receive` tells that the connection is closed, and what the vendor said before.
+                    with contextlib.suppress(ConnectionClosed):
+                        await self._connection.send(message)
+            except TimeoutError:
+                raise Lost(
+                    FeedCause.DROPPED, f"{action} could not be sent within {self._step_s:g} s"
+                ) from None
+
+    async def _until(self, status: str) -> None:
+        try:
+            async with asyncio.timeout(self._step_s):
+                while status not in self._seen:
+                    self._early += await self._receive_frame()
+        except TimeoutError:
+            raise Lost(FeedCause.DROPPED, f"no {status} within {self._step_s:g} s") from None
+
+    def _take_status(self, event: Status) -> None:
+        status, message = event.status or "", beginning(event.message or "", self._scrub, 200)
+        match status:
+            case "connected" | "auth_success":
+                self._seen.add(status)
+            case "success":
+                self._take_acknowledgement(message)
+            case "error" if "not authorized" in message.lower():
+                self.unauthorized += 1
+            case "auth_failed":
+                self._end = _auth_failed(self._market, message)
+            case "max_connections":
+                self._end = Lost(FeedCause.EVICTED, "max_connections: another copy has taken the connection")
+            case "auth_timeout" | "slow_consumer" | "force_disconnect":
+                self._end = Lost(FeedCause.DROPPED, f"{status}: {message}")
+            case _:
+                self._warn_unknown(beginning(status, self._scrub, 40), message)
+
+    def _take_acknowledgement(self, message: str) -> None:
+        match = ACKNOWLEDGEMENT.search(message)
+        if match is None:
+            return
+        pairs = {pair.strip() for pair in match[2].split(",")}
+        if match[1]:
+            self.acknowledged -= pairs
+        else:
+            self.acknowledged |= pairs & self.pending
+            self.pending -= pairs
+
+    def _warn_unknown(self, status: str, message: str) -> None:
+        if status in self._unknown or len(self._unknown) >= UNKNOWN_STATUSES_MAX:
+            return
+        self._unknown.add(status)
+        log.warning(
+            "unknown_status",
+            text=f"⚠️ {self._market.capitalize()}: unknown status {status or '(none)'}: {message}",
+            market=self._market,
+            status=status,
+            message=message,
+        )
+
+    def _closed_text(self, closed: ConnectionClosed) -> str:
+        if closed.rcvd is None:
+            return "connection lost without a close frame"
+        reason = beginning(closed.rcvd.reason, self._scrub, 80)
+        return f"closed by the vendor ({closed.rcvd.code}{' ' if reason else ''}{reason})"
+
+
+class Sockets:
+    """Makes the sockets of one market, one after the other. They share a decoder, and what it has counted."""
+
+    def __init__(
+        self,
+        market: str,
+        *,
+        ws_url: str,
+        api_key: str,
+        clock: Clock,
+        ahead_us: int,
+        step_s: float,
+        dial: Dial = DIAL,
+    ) -> None:
+        self.bad = BadInput(f"the {market} socket", clock, scrubber(api_key))
+        self._decoder = FrameDecoder(self.bad, ahead_us)
+        self._make = functools.partial(
+            Socket,
+            market,
+            ws_url=ws_url,
+            api_key=api_key,
+            clock=clock,
+            decoder=self._decoder,
+            step_s=step_s,
+            dial=dial,
+        )
+
+    def make(self, early: Early | None) -> Socket:
+        """A socket that is not open yet; ``early`` is told of the bars that it leaves out for ending too late."""
+        self._decoder.early = early
+        return self._make()
+
+
+def _auth_failed(market: str, message: str) -> Lost:
+    """Returns the loss for a key, or a plan, that was refused at the login; ``message`` is what the vendor says."""
+    if "plan" in message.lower():
+        advice = (
+            f"Your plan has no websocket access for {market} (the vendor says: {message}). Real-time data "
+            "needs Stocks Advanced and, for option quotes, Options Advanced."
+        )
+    else:
+        advice = (
+            f"The vendor refuses the API key (it says: {message}). Check POLYGON_API_KEY against the vendor's "
+            "dashboard and start again."
+        )
+    return Lost(FeedCause.REFUSED, f"auth_failed: {message}", advice=advice, at_login=True)

@@ -1,0 +1,239 @@
+"""Decodes the frames of the vendor's sockets into checked events."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+from collections.abc import Iterable
+
+import msgspec
+
+from events import Bar, Quote, QuoteSource
+from feeds.massive.bad_input import BadInput, BadReason, BadValue
+from feeds.massive.numbers import (
+    AHEAD_US,
+    FIELDS,
+    MILLISECOND,
+    SECOND_MS,
+    UNDECODABLE,
+    amount_of,
+    option_price,
+    time_us,
+)
+from feeds.massive.seconds import Aggregate, make_bar, second_numbers
+from feeds.vendor import Early, StreamQuote
+
+
+class Status(msgspec.Struct, frozen=True, gc=False, tag_field="ev", tag="status"):
+    """What the vendor says about the connection."""
+
+    status: str | None = None
+    message: str | None = None
+
+
+class OptionQuote(msgspec.Struct, frozen=True, gc=False, tag_field="ev", tag="Q", rename={"ask_size": "as"}):
+    """The best bid and ask of one option, as it is on the wire."""
+
+    sym: str | None = None
+    bp: float | None = None
+    ap: float | None = None
+    bs: float | None = None
+    ask_size: float | None = None
+    t: float | None = None
+    q: float | None = None
+
+
+WireEvent = Status | Aggregate | OptionQuote
+
+StreamEvent = Status | Bar | StreamQuote
+
+_FRAME: msgspec.json.Decoder[list[WireEvent]] = msgspec.json.Decoder(list[WireEvent])
+
+_ONE_EVENT: msgspec.json.Decoder[WireEvent] = msgspec.json.Decoder(WireEvent)
+
+_RAW_FRAME: msgspec.json.Decoder[list[msgspec.Raw]] = msgspec.json.Decoder(list[msgspec.Raw])
+
+_PIECE = re.compile(
+    rb"""\{(?>[^{}"]+|"(?>[^"\\]+|\\.)*+")*+\}   # a whole object without another in it: most events are one
+    | "(?>[^"\\]+|\\.)*+"                        # a text, with whatever brackets in it
+    | [{}\[\]"]                                   # a bracket, or the quote of a text that never ends
+    """,
+    re.DOTALL | re.VERBOSE,
+)
+"""Finds the structure of a broken frame. The possessive groups never backtrack, so it takes linear time."""
+
+PIECES_MAX = 50_000
+"""Pieces of a broken frame that are read: five full frames' worth of events, 15 ms."""
+
+OTHERS_MAX = 4_000
+"""Bad events, and as many statuses, of one frame that are handled one by one. The rest of the frame counts once.
+
+A full frame (1 MiB) holds some 5,000 real events and takes 10 ms; a bad event costs up to eight times a good one.
+"""
+
+KNOWN_EVENTS = frozenset({"status", "A", "Q"})
+
+OPTION_PREFIX = "O:"
+
+
+class FrameDecoder:
+    """Decodes frames into checked events. Lets through what stands in ``asked``; ``bad`` counts the rest.
+
+    ``ahead_us`` is how far ahead of now a bar may end, or a quote be stamped (`Rules.clock_doubt_seconds`). ``early`` is
+    told of each bar that is left out for ending later: if all bars do, our own clock is wrong.
+    """
+
+    def __init__(self, bad: BadInput, ahead_us: int = AHEAD_US, early: Early | None = None) -> None:
+        self.bad = bad
+        self.early = early
+        self.asked: set[str] = set()
+        """Symbols and contracts that were ever subscribed to. Bounded by what the caller asks for."""
+        self._ahead_us = ahead_us
+
+    def decode(self, frame: bytes, now: int) -> list[StreamEvent]:
+        """Returns the good events of a frame in their order. Never raises for what the vendor sent."""
+        latest = now + self._ahead_us
+        try:
+            wire = _FRAME.decode(frame)
+        except UNDECODABLE:
+            return self._decode_one_by_one(frame, latest)
+        if len(wire) > OTHERS_MAX:
+            wire = self._without_a_flood(wire, frame)
+        events: list[StreamEvent] = []
+        left = OTHERS_MAX
+        for event in wire:
+            try:
+                events.append(self._checked(event, latest))
+            except BadValue as error:
+                self.bad.add(error.reason, event)
+                left -= 1
+                if not left:
+                    self.bad.add(BadReason.FRAME, frame)
+                    break
+        return events
+
+    def _without_a_flood(self, wire: list[WireEvent], frame: bytes) -> list[WireEvent]:
+        """Returns the events without the statuses after the first `OTHERS_MAX`."""
+        kept: list[WireEvent] = []
+        statuses = 0
+        for event in wire:
+            statuses += isinstance(event, Status)
+            if statuses <= OTHERS_MAX or not isinstance(event, Status):
+                kept.append(event)
+        if statuses > OTHERS_MAX:
+            self.bad.add(BadReason.FRAME, frame)
+        return kept
+
+    def _decode_one_by_one(self, frame: bytes, latest: int) -> list[StreamEvent]:
+        pieces: Iterable[bytes | msgspec.Raw]
+        try:
+            pieces = _RAW_FRAME.decode(frame)
+        except UNDECODABLE:
+            # The frame is no JSON, for a bare NaN or a cut end, but its whole objects are still good.
+            self.bad.add(BadReason.FRAME, frame)
+            pieces = _whole_objects(frame)
+        events: list[StreamEvent] = []
+        bad = statuses = 0
+        for piece in pieces:
+            try:
+                event = self._checked(_decode_event(piece), latest)
+            except BadValue as error:
+                self.bad.add(error.reason, bytes(piece))
+                bad += 1
+            else:
+                events.append(event)
+                statuses += isinstance(event, Status)
+            if OTHERS_MAX in (bad, statuses):
+                self.bad.add(BadReason.FRAME, frame)
+                break
+        return events
+
+    def _checked(self, event: WireEvent, latest: int) -> StreamEvent:
+        # Most frequent kind first: a failing isinstance costs more than a passing one.
+        if isinstance(event, Aggregate):
+            symbol, start_ms, end_ms = event.sym, event.s, event.e
+            if symbol is None or symbol not in self.asked or symbol.startswith(OPTION_PREFIX):
+                raise BadValue(BadReason.SYMBOL)
+            if end_ms and start_ms is not None and end_ms != start_ms + SECOND_MS:
+                if not math.isnan(end_ms):
+                    raise BadValue(BadReason.TIME)
+                self.bad.add(BadReason.NUMBER, event, is_used=True)
+            try:
+                return make_bar(symbol, start_ms, event, latest, self.bad)
+            except BadValue as error:
+                if error.reason is BadReason.FUTURE and self.early is not None and start_ms is not None:
+                    self.early(latest - self._ahead_us, symbol, int(start_ms) * MILLISECOND)
+                raise
+        if isinstance(event, OptionQuote):
+            return self._quote(event, latest)
+        return event
+
+    def _quote(self, event: OptionQuote, latest: int) -> StreamQuote:
+        if event.sym is None or event.sym not in self.asked or not event.sym.startswith(OPTION_PREFIX):
+            raise BadValue(BadReason.SYMBOL)
+        sequence = -1.0 if event.q is None else event.q
+        return StreamQuote(
+            quote=Quote(
+                contract=event.sym,
+                at=time_us(event.t, MILLISECOND, 1, latest),
+                bid=option_price(event.bp),
+                ask=option_price(event.ap),
+                bid_size=amount_of(event.bs),
+                ask_size=amount_of(event.ask_size),
+                source=QuoteSource.STREAM,
+            ),
+            sequence=sequence,
+        )
+
+
+def _whole_objects(frame: bytes) -> Iterable[bytes]:
+    """Yields each whole object that stands directly in the list of a broken frame.
+
+    An object inside another one is a part of that and no event. After the beginning of a text that never ends, nothing
+    is known to be outside of it.
+    """
+    braces = brackets = begin = 0
+    for piece in itertools.islice(_PIECE.finditer(frame), PIECES_MAX):
+        at, end = piece.span()
+        if end - at > 1:
+            if frame[at] == OPENING_BRACE and not braces and brackets <= 1:
+                yield piece[0]
+            continue
+        match frame[at : at + 1]:
+            case b"{":
+                begin = begin if braces else at
+                braces += 1
+            case b"}":
+                braces = max(0, braces - 1)
+                if not braces and brackets <= 1:
+                    yield frame[begin:end]
+            case b"[":
+                brackets += not braces
+            case b"]":
+                brackets -= not braces and brackets > 0
+            case _:
+                return
+
+
+OPENING_BRACE = ord("{")
+
+
+def _decode_event(piece: bytes | msgspec.Raw) -> WireEvent:
+    """Returns one event. Raises BadValue with the most exact reason there is."""
+    try:
+        return _ONE_EVENT.decode(piece)
+    except UNDECODABLE:
+        pass
+    try:
+        fields = FIELDS.decode(piece)
+    except UNDECODABLE:
+        raise BadValue(BadReason.EVENT) from None
+    kind = fields.get("ev")
+    if not isinstance(kind, str):
+        raise BadValue(BadReason.EVENT)
+    if kind not in KNOWN_EVENTS:
+        raise BadValue(BadReason.UNKNOWN_EVENT)
+    if kind != "A" or not isinstance(fields.get("sym"), str | None):
+        raise BadValue(BadReason.NUMBER)
+    return Aggregate(sym=fields.get("sym"), **second_numbers(fields, "s", "e"))

@@ -24,9 +24,9 @@ from pydantic import SecretStr
 
 from config import Settings
 from delivery import outbox, receipts, standing
+from delivery.answers import ERROR_TEXT_MAX, Answer, Result, is_receipt, read_answer
 from delivery.exchange import EXCHANGE_S, close_client, exchange, failure_words, failures, make_client
 from delivery.outbox import Attempts, Care, Move, Step
-from delivery.pushover import ERROR_TEXT_MAX, Answer, Result, is_receipt, read_answer
 from delivery.receipts import EMERGENCY_EXPIRE_S, UNACKNOWLEDGED_S, Receipt, Receipts, Verdict
 from delivery.second_channel import CHANNEL, POST_DELAYS_S, UNANSWERED_S, SecondChannel
 from delivery.standing import Mood, Question, Standing

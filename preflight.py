@@ -28,8 +28,8 @@ try:
     from alerts import HIGH, QUOTA_LOW, Alert, Pushover, Sender
     from config import Settings
     from contract_selector import Refused, polled_prices, select
+    from delivery.answers import TOO_MANY, Answer, Result
     from delivery.exchange import Caller, Failed, Reply, failure_words, failures
-    from delivery.pushover import TOO_MANY, Answer, Result
     from delivery.second_channel import SecondChannel
     from events import (
         SECOND,

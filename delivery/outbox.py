@@ -10,7 +10,7 @@ from enum import StrEnum
 
 import msgspec
 
-from delivery.pushover import Result
+from delivery.answers import Result
 from events import SECOND, Outcome
 
 RETRY_DELAYS_S = (5, 10)

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 import msgspec
 
-from delivery.pushover import Answer, Result, is_receipt
+from delivery.answers import Answer, Result, is_receipt
 from events import SECOND, AlertKind, AlertOutcome, Outcome
 
 EMERGENCY_EXPIRE_S = 1500

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 import msgspec
 
-from delivery.pushover import Answer, Result
+from delivery.answers import Answer, Result
 from events import SECOND
 
 PROBE_S = 60

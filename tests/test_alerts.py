@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 import alerts
 from alerts import Alert, Outbox, Pushover, Rank, Sender, alert_for, text_at
 from config import Settings
-from delivery.pushover import Result
+from delivery.answers import Result
 from events import (
     SECOND,
     AlertKind,

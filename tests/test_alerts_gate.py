@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 
 import alerts
 from alerts import Gate, Pushover, Sender, Withheld
-from delivery.pushover import Result
+from delivery.answers import Result
 from events import SECOND, AlertKind, Outcome
 from sim.pushover import LoopbackPushover
 from tests.patience import PatientClock

@@ -23,7 +23,7 @@ MODULES = (
 
 ROOMS = {
     "checks": {"__init__", "machine"},
-    "delivery": {"__init__", "exchange", "outbox", "pushover", "receipts", "second_channel", "standing"},
+    "delivery": {"__init__", "answers", "exchange", "outbox", "receipts", "second_channel", "standing"},
     "feeds": {"__init__", "exchange", "vendor"},
     "record": {"__init__", "lines", "reader", "disk", "journal", "folder", "past", "lease"},
     "worker": {
@@ -43,7 +43,7 @@ ROOMS = {
 }
 """Modules of the picture that are packages, and the closed list of what is in each."""
 
-PURE_PARTS = {"delivery/outbox", "delivery/pushover", "delivery/receipts", "delivery/standing"}
+PURE_PARTS = {"delivery/outbox", "delivery/answers", "delivery/receipts", "delivery/standing"}
 """Files of packages that judge what they are given, and touch nothing."""
 
 PURE = {"events", "rules", "engine"} | RULES

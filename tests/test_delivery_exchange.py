@@ -19,8 +19,8 @@ from structlog.testing import capture_logs
 
 import network
 from alerts import Pushover
+from delivery.answers import Result
 from delivery.exchange import BODY_MAX, PARTS_MAX, Caller, Failed, failure_words, failures
-from delivery.pushover import Result
 from delivery.second_channel import SecondChannel
 from tests.outside import BAD_RECORD, DRIP, ENDLESS, outside, reply
 from tests.test_polygon_client import SELF_SIGNED

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from delivery import outbox
+from delivery.answers import Result
 from delivery.outbox import ATTEMPTS, MOVES, RETRY_LEAST_S, Attempts, Care, Move, begin, step
-from delivery.pushover import Result
 from events import SECOND, Outcome
 
 START = 1_759_416_000 * SECOND

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from delivery import receipts
-from delivery.pushover import Answer, Result
+from delivery.answers import Answer, Result
 from delivery.receipts import EMERGENCY_EXPIRE_S, Receipt, Receipts, Remembered, Verdict, judge
 from events import SECOND, AlertKind, AlertOutcome, Outcome
 

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from structlog.testing import capture_logs
 
 from alerts import Alert, alert_for
-from delivery.pushover import GATEWAY_STATUSES, Result
+from delivery.answers import GATEWAY_STATUSES, Result
 from delivery.second_channel import CHANNEL
 from events import SECOND, AlertKind, AlertOutcome, FeedCause, FeedRecovered, MarkBack, MarkLost, Outcome
 from tests.test_alerts import CALL, ID, RULES, Story, buy, sell, story, system

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from delivery import standing
-from delivery.pushover import Answer, Result
+from delivery.answers import Answer, Result
 from delivery.standing import Mood, Question, Standing, answered, refused
 from events import SECOND
 

@@ -76,7 +76,7 @@ FILLED_SHARE = 2 / 3
 MODULES = (
     *("events", "rules", "config", "utils", "network"),
     *("signals", "contract_selector", "risk_manager", "sight", "engine"),
-    *("feeds", "polygon_client", "delivery", "alerts", "record", "logger", "worker", "main"),
+    *("feeds", "polygon_client", "messages", "alerts", "delivery", "record", "logger", "worker", "main"),
     *("checks", "preflight"),
 )
 

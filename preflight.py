@@ -25,12 +25,14 @@ try:
     import contract_selector
     import logger
     import utils
-    from alerts import HIGH, QUOTA_LOW, Alert, Pushover, Sender
     from config import Settings
     from contract_selector import Refused, polled_prices, select
     from delivery.answers import TOO_MANY, Answer, Result
     from delivery.exchange import Caller, Failed, Reply, failure_words, failures
+    from delivery.obstacles import QUOTA_LOW
+    from delivery.pushover import Pushover
     from delivery.second_channel import SecondChannel
+    from delivery.sender import Sender
     from events import (
         SECOND,
         STRIKE_UNIT,
@@ -43,6 +45,7 @@ try:
         Outcome,
         Session,
     )
+    from messages.alert import Alert, Priority
     from polygon_client import (
         EXCHANGE_DEADLINE_S,
         BadInput,
@@ -474,7 +477,7 @@ class _Questions:
             title=TEST_TITLE.format(symbol=self._rules.symbol),
             message=TEST_TEXT.format(at=utils.clock_text(now)),
             decided_at=now,
-            priority=HIGH,
+            priority=Priority.HIGH,
         )
         sender = Sender(self._settings, self._clock, report, lambda contract: None, self._transport)
         running = asyncio.create_task(sender.run(), name="test push")

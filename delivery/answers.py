@@ -6,7 +6,7 @@ refusal. Everything else is passing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from typing import Any
 
@@ -161,6 +161,14 @@ def whole(*values: object) -> int | None:
             if number <= LATEST_TIME:
                 return number
     return None
+
+
+def scrubbed(text: object, keys: Iterable[str]) -> str:
+    """A vendor's text without our ``keys``, on one line of printable characters, of bounded length."""
+    line = " ".join("".join(each if each.isprintable() else " " for each in str(text)).split())
+    for key in keys:
+        line = line.replace(key, "***")
+    return line[:ERROR_TEXT_MAX]
 
 
 def is_receipt(text: str) -> bool:

@@ -23,6 +23,8 @@ BODY_MAX = 4096
 class SecondChannel:
     """Posts texts to `SECOND_CHANNEL_URL`. Nothing here raises for what the other side does."""
 
+    name = CHANNEL
+
     def __init__(self, url: SecretStr, transport: httpx.AsyncBaseTransport | None = None) -> None:
         self._caller = Caller(url.get_secret_value(), transport, body_max=BODY_MAX)
 

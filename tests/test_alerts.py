@@ -14,10 +14,12 @@ from msgspec.structs import replace
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
-import alerts
-from alerts import Alert, Outbox, Pushover, Rank, Sender, alert_for, text_at
+from alerts import alert_for
 from config import Settings
 from delivery.answers import Result
+from delivery.pending import OUTBOX_MAX, REMEMBERED_MAX, Outbox
+from delivery.pushover import Pushover
+from delivery.sender import Sender
 from events import (
     SECOND,
     AlertKind,
@@ -39,6 +41,9 @@ from events import (
     Session,
     Withdrawn,
 )
+from messages import notices
+from messages.alert import Alert, Rank, text_at
+from messages.causes import STILL_WATCHED
 from rules import Rules
 from sim.pushover import LoopbackPushover
 from tests.patience import PatientClock
@@ -298,7 +303,7 @@ def test_late_and_repeat_stand_above_the_id() -> None:
     lines = text_at(alert, CLOSED_AT + 12 * SECOND, repeat=True).splitlines()
     assert lines[-3:] == ["Late 12 s", "Repeat of #7f3a91", "#7f3a91"]
     assert "\n".join([*lines[:-3], lines[-1]]) == alert.message
-    quiet = alerts.armed(DECIDED, RULES, version="1.0.0", session=SESSION, well=["bars"], lacking=[])
+    quiet = notices.armed(DECIDED, RULES, version="1.0.0", session=SESSION, well=["bars"], lacking=[])
     assert text_at(quiet, DECIDED + 7 * SECOND, repeat=False) == f"{quiet.message}\nLate 7 s"
 
 
@@ -315,7 +320,7 @@ def test_feed_alarm_says_what_since_when_and_what_to_do(cause: FeedCause, positi
     assert "No usable bar since 10:41:22 ET." in alert.message
     assert "\nNow: no entries; " in alert.message
     assert "\nYou: " in alert.message
-    assert (alerts.STILL_WATCHED in alert.message) is (position is not None)
+    assert (STILL_WATCHED in alert.message) is (position is not None)
     assert alert.message.endswith(f"\n#{ID}") is (position is not None)
 
 
@@ -372,7 +377,7 @@ def test_a_traded_symbol_that_alone_is_blind_is_named() -> None:
         "IWM does not trade or is not sent, while SPY comes.\n"
         "No usable bar of IWM since 10:41:22 ET.\n"
         "Now: no entries; asking the vendor's REST every 5 s, and reconnecting if that has newer seconds.\n"
-        f"{alerts.STILL_WATCHED}\n"
+        f"{STILL_WATCHED}\n"
         "You: see whether trading in it is halted.\n"
         f"#{ID}"
     )
@@ -389,7 +394,7 @@ def test_a_missing_benchmark_is_named_and_is_no_blindness() -> None:
     assert alarm.message.startswith("SPY does not trade or is not sent, while IWM comes.\n")
     assert "Now: no entries, for SPY is compared with; " in alarm.message
     assert "The position is watched as before." in alarm.message
-    assert alerts.STILL_WATCHED not in alarm.message
+    assert STILL_WATCHED not in alarm.message
     decision = FeedRecovered(
         cause=FeedCause.UNSEEN,
         gap_start=time_of("10:40:50"),
@@ -426,10 +431,10 @@ def system_pushes(position: str | None) -> list[Alert]:
     """Every push that is not a decision, for an owner with and without a position."""
     since = time_of("10:38:42")
     pushes = [
-        alerts.record_off(DECIDED, RULES, since=since, reason="no space left", position=position),
-        alerts.record_on(DECIDED, RULES, since=since, position=position),
-        alerts.cap_reached(DECIDED, RULES, entries=5, position=position),
-        alerts.clock_doubt(
+        notices.record_off(DECIDED, RULES, since=since, reason="no space left", position=position),
+        notices.record_on(DECIDED, RULES, since=since, position=position),
+        notices.cap_reached(DECIDED, RULES, entries=5, position=position),
+        notices.clock_doubt(
             DECIDED,
             RULES,
             since=since,
@@ -437,14 +442,14 @@ def system_pushes(position: str | None) -> list[Alert]:
             session=SESSION,
             position=position,
         ),
-        alerts.market_closed(DECIDED, RULES, session=SESSION, position=position),
+        notices.market_closed(DECIDED, RULES, session=SESSION, position=position),
     ]
     if position:
         pushes += [
-            alerts.watching_again(
+            notices.watching_again(
                 DECIDED, RULES, position=position, contract=CALL, since=since, time_stop=TIME_STOP
             ),
-            alerts.unwatched(
+            notices.unwatched(
                 DECIDED, RULES, position=position, contract=CALL, stop=12_325, time_stop=TIME_STOP
             ),
         ]
@@ -473,7 +478,7 @@ def test_watching_again_and_unwatched_texts() -> None:
 
 
 def test_armed_and_evening_are_quiet() -> None:
-    armed = alerts.armed(
+    armed = notices.armed(
         time_of("09:30:02"),
         RULES,
         version="1.0.0",
@@ -488,11 +493,11 @@ def test_armed_and_evening_are_quiet() -> None:
         f"Version 1.0.0, rules {RULES.digest()}.\n"
         "You: nothing to do. No such push on a trading day? The program is not running."
     )
-    late = alerts.armed(
+    late = notices.armed(
         time_of("15:30:00"), RULES, version="1.0.0", session=SESSION, well=["bars arrive"], lacking=[]
     )
     assert "\nNo BUY any more in this session: it is past 15:30 ET.\n" in late.message
-    lame = alerts.armed(
+    lame = notices.armed(
         time_of("09:31:02"), RULES, version="1.0.0", session=SESSION, well=[], lacking=["no option chain yet"]
     )
     assert lame.title == "⚠️ IWM: armed, not all well"
@@ -502,14 +507,14 @@ def test_armed_and_evening_are_quiet() -> None:
         f"Version 1.0.0, rules {RULES.digest()}.\n"
         "You: run python diagnose.py, which says what to do."
     )
-    evening = alerts.evening(DECIDED, RULES, date="2025-10-02", summary=["2 entries", "P&L +3.1%"])
+    evening = notices.evening(DECIDED, RULES, date="2025-10-02", summary=["2 entries", "P&L +3.1%"])
     assert (evening.title, evening.message) == ("🌙 IWM: 2025-10-02", "2 entries\nP&L +3.1%")
     assert (armed.priority, lame.priority, evening.priority) == (-1, -1, -1)
 
 
 def test_evening_that_is_too_long_says_what_it_leaves_out() -> None:
     summary = [f"{number:03d} " + "x" * 60 for number in range(40)]
-    message = alerts.evening(DECIDED, RULES, date="2025-10-02", summary=summary).message
+    message = notices.evening(DECIDED, RULES, date="2025-10-02", summary=summary).message
     *kept, last = message.splitlines()
     assert kept == summary[: len(kept)]
     assert last == f"({40 - len(kept)} more lines: see the log)"
@@ -560,7 +565,7 @@ def test_texts_fit_at_their_extremes() -> None:
         alert_for(CLOSED_AT, closed, rules),
         alert_for(DECIDED, replace(ALARM, cause=FeedCause.EVICTED, position=ID, untold=10**6), rules),
         *system_pushes(ID),
-        alerts.record_off(DECIDED, rules, since=0, reason="y" * 5000, position=ID),
+        notices.record_off(DECIDED, rules, since=0, reason="y" * 5000, position=ID),
     ]
     for alert in pushes:
         assert alert is not None
@@ -882,7 +887,9 @@ async def test_quota_used_up_without_a_reset_holds_until_there_is_quota() -> Non
 
 async def test_lost_unwatched_is_repeated_and_marked() -> None:
     async with story("cut", speed=100) as s:
-        alert = alerts.unwatched(s.now(), RULES, position=ID, contract=CALL, stop=12_325, time_stop=TIME_STOP)
+        alert = notices.unwatched(
+            s.now(), RULES, position=ID, contract=CALL, stop=12_325, time_stop=TIME_STOP
+        )
         s.sender.submit(alert)
         await s.told()
         assert s.outcomes == [(AlertKind.UNWATCHED, Outcome.ACCEPTED, 2)]
@@ -1256,15 +1263,15 @@ async def test_overflow_drops_the_least_important_and_never_a_sell() -> None:
     async with LoopbackPushover(clock, TOKEN, USER) as pushover:
         sender = Sender(settings_for(pushover), clock, facts.append, lambda _: None)
         with capture_logs() as logs:
-            sender.submit(alerts.evening(START, RULES, date="2025-10-02", summary=["quiet"]))
+            sender.submit(notices.evening(START, RULES, date="2025-10-02", summary=["quiet"]))
             sender.submit(buy(START, "b00000"))
             sender.submit(system(START, position=ID))
-            for number in range(alerts.OUTBOX_MAX + 2):
+            for number in range(OUTBOX_MAX + 2):
                 sender.submit(sell(START, f"{number:06d}"))
         kinds = [fact.kind for fact in facts if isinstance(fact, AlertOutcome)]
         assert kinds == [AlertKind.EVENING, AlertKind.BUY, AlertKind.FEED_BLIND]
         assert [entry["event"] for entry in logs] == ["outbox_full"] * 3
-        assert len(sender.pending) == alerts.OUTBOX_MAX + 2
+        assert len(sender.pending) == OUTBOX_MAX + 2
 
 
 async def test_drain_delivers_what_is_pending() -> None:
@@ -1473,7 +1480,7 @@ async def test_numbers_of_the_quota(raw: Any, whole: int | None) -> None:
 
 def test_outbox_forgets_the_oldest_outcomes_only() -> None:
     outbox = Outbox()
-    for number in range(alerts.REMEMBERED_MAX + 1):
+    for number in range(REMEMBERED_MAX + 1):
         outbox.settle(outbox.add(sell(START, f"{number}"), START), Outcome.ACCEPTED)
     assert outbox.entries == []
     assert outbox.outcome(AlertKind.SELL, "0") is None

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 
 WORDS = {"events", "rules", "config", "utils"}
 RULES = {"signals", "contract_selector", "risk_manager", "sight"}
-EDGES = {"polygon_client", "alerts", "record", "logger", "delivery", "feeds"}
+EDGES = {"polygon_client", "alerts", "record", "logger", "delivery", "feeds", "messages"}
 ENTRY_POINTS = {"main", "diagnose"}
 MODULES = (
     WORDS | RULES | EDGES | ENTRY_POINTS | {"engine", "preflight", "entry", "checks", "worker", "network"}
@@ -23,8 +23,13 @@ MODULES = (
 
 ROOMS = {
     "checks": {"__init__", "machine"},
-    "delivery": {"__init__", "answers", "exchange", "outbox", "receipts", "second_channel", "standing"},
+    "delivery": {
+        *("__init__", "account", "acknowledgements", "answers", "attempt", "beside", "channel", "exchange"),
+        *("first_byte", "follow_up", "holds", "lane", "obstacles", "outbox", "pending", "pushover"),
+        *("questions", "receipts", "second_channel", "sender", "settling", "shared", "standing", "stop"),
+    },
     "feeds": {"__init__", "exchange", "vendor"},
+    "messages": {"__init__", "alert", "causes", "notices"},
     "record": {"__init__", "lines", "reader", "disk", "journal", "folder", "past", "lease"},
     "worker": {
         *(
@@ -43,7 +48,10 @@ ROOMS = {
 }
 """Modules of the picture that are packages, and the closed list of what is in each."""
 
-PURE_PARTS = {"delivery/outbox", "delivery/answers", "delivery/receipts", "delivery/standing"}
+PURE_PARTS = {
+    *("alerts", "messages/alert", "messages/causes", "messages/notices"),
+    *("delivery/answers", "delivery/obstacles", "delivery/outbox", "delivery/receipts", "delivery/standing"),
+}
 """Files of packages that judge what they are given, and touch nothing."""
 
 PURE = {"events", "rules", "engine"} | RULES
@@ -58,9 +66,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "network": {"config"},
     **dict.fromkeys(EDGES, WORDS),
     "checks": WORDS | {"network"},
-    "delivery": WORDS | {"network"},
+    "delivery": WORDS | {"network", "messages"},
     "worker": MODULES - ENTRY_POINTS - {"preflight", "checks"},
-    "alerts": WORDS | {"delivery"},
+    "alerts": WORDS | {"messages"},
     "polygon_client": WORDS | {"feeds", "network", "sight"},
     "preflight": WORDS | RULES | EDGES | {"worker"},
     "main": MODULES - ENTRY_POINTS - {"preflight"},

@@ -10,6 +10,7 @@ from events import (
     Opened,
     Withdrawn,
 )
+from messages.alert import Alert
 from record.lines import Entry
 from rules import Rules
 
@@ -35,7 +36,7 @@ class Undelivered:
                 case _:
                     pass
 
-    def outstanding(self, sell_priority: int) -> list[alerts.Alert]:
+    def outstanding(self, sell_priority: int) -> list[Alert]:
         """The alerts, the oldest first."""
         made = (
             alerts.alert_for(now, decision, rules, sell_priority)

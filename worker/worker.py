@@ -17,9 +17,9 @@ from typing import Any, TypeVar
 import httpx
 import structlog
 
-import alerts
 import logger
 from config import VERSION, ConfigError, Settings
+from delivery.sender import Sender
 from engine import Engine
 from events import (
     SECOND,
@@ -35,6 +35,8 @@ from events import (
     Tick,
 )
 from feeds.exchange import BarLags, ClockJudge, ClockWatch, ExchangeWatch
+from messages import notices
+from messages.alert import AFTER_CLOSE_S, named
 from polygon_client import (
     ChainPoller,
     OptionsFeed,
@@ -93,7 +95,7 @@ LEAVE_LATE_S = 30
 EVENING_S = 300
 """How long after the close the day is summed up."""
 
-RECORD_OPEN_S = alerts.AFTER_CLOSE_S + 60
+RECORD_OPEN_S = AFTER_CLOSE_S + 60
 """How long after the close its record stays open: as long as undelivered SELLs are tried, and a minute."""
 
 FEED_FIRST_REAL_S = 2.0
@@ -175,7 +177,7 @@ class Worker:
         self._stopping = asyncio.Event()
         self._may_ask = asyncio.Event()
         """Clear while the feed is to be connected first: whatever else is asked keeps the loop from it."""
-        self._sender = alerts.Sender(settings, clock, self._inbox.put_now, self._ask_of, transport)
+        self._sender = Sender(settings, clock, self._inbox.put_now, self._ask_of, transport)
         self._heart = Heartbeat(settings.heartbeat_url, clock, self._why_no_beat, transport)
         self._sender.gave_up = self._heart.tell
         self._left_untold: list[str] = []
@@ -288,7 +290,7 @@ class Worker:
                 try:
                     left = await self._sender.drain(patience)
                     self._take_rest()
-                    self._left_untold = [alerts.named(alert) for alert in left if alert.urgent]
+                    self._left_untold = [named(alert) for alert in left if alert.urgent]
                 finally:
                     await self._close_desk()
                     for helper in helpers:
@@ -419,7 +421,7 @@ class Worker:
             self._clock_told_at = now
             position = None if self._position is None else self._position.opened.id
             self._sender.submit(
-                alerts.clock_doubt(
+                notices.clock_doubt(
                     now, self.rules, since=now, detail=doubt.text, session=session_at(now), position=position
                 )
             )

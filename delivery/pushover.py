@@ -1,0 +1,172 @@
+"""Pushover over HTTP: one method for each question, and its names for what an alert says."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Self
+from urllib.parse import urlencode
+
+import httpx
+from pydantic import SecretStr
+
+from delivery.answers import Answer, Result, read_answer, scrubbed
+from delivery.channel import Cleared
+from delivery.exchange import EXCHANGE_S, close_client, exchange, failure_words, failures, make_client
+from delivery.first_byte import FirstByte
+from delivery.receipts import EMERGENCY_EXPIRE_S
+from events import SECOND, AlertKind
+from messages.alert import Alert, Priority
+
+CONNECTIONS_MAX = 2
+"""The vendor's limit of connections at a time."""
+
+EMERGENCY_RETRY_S = 30
+"""Seconds between the repeats of an emergency push: the vendor's least."""
+
+NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
+"""Failures before the first byte: the request has definitely not arrived."""
+
+PRIORITIES: Mapping[Priority, str] = {
+    Priority.QUIET: "-1",
+    Priority.NORMAL: "0",
+    Priority.HIGH: "1",
+    Priority.EMERGENCY: "2",
+}
+"""The vendor's numbers."""
+
+
+def fields_of(alert: Alert, text: str, now: int) -> dict[str, str]:
+    """The form of a message that goes out at ``now`` (µs) with ``text``, without token and user."""
+    fields = {
+        "title": alert.title,
+        "message": text,
+        "timestamp": str(alert.decided_at // SECOND),
+        "priority": PRIORITIES[alert.priority],
+    }
+    if alert.kind is AlertKind.BUY:
+        # A stale BUY vanishes from the phone at the time stop.
+        fields["ttl"] = str(max(1, (alert.time_stop - now) // SECOND))
+    if alert.priority is Priority.EMERGENCY:
+        fields |= {"retry": str(EMERGENCY_RETRY_S), "expire": str(EMERGENCY_EXPIRE_S)}
+    return fields
+
+
+class Pushover:
+    """The push service over HTTP: one method for each question. No method raises for a failed exchange.
+
+    ``exchange_s`` are real seconds for a whole exchange.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        token: SecretStr,
+        user: SecretStr,
+        transport: httpx.AsyncBaseTransport | None = None,
+        exchange_s: float = EXCHANGE_S,
+    ) -> None:
+        self._exchange_s = exchange_s
+        self._token = token
+        self._user = user
+        self._url = url
+        self._transport = transport
+        self._is_gated = False
+        """Whether the transport, as httpcore does, asks before the first byte: the last request has shown it."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    @functools.cached_property
+    def _client(self) -> httpx.AsyncClient:
+        """Made at the first request: httpx's own transport takes 40 ms to import, and the feed comes first."""
+        return make_client(self._url, CONNECTIONS_MAX, self._transport)
+
+    @functools.cached_property
+    def _blank(self) -> httpx.Request:
+        """A message's request without its content: address and headers are made out once, not at each alert."""
+        blank = self._client.build_request("POST", "/1/messages.json", data={"title": ""})
+        del blank.headers["Content-Length"]
+        return blank
+
+    async def close(self) -> None:
+        """Close its connections, if any was made."""
+        if "_client" in self.__dict__:
+            await close_client(self._client)
+
+    def message(self, fields: Mapping[str, str]) -> httpx.Request:
+        """The request that posts one message; token and user are added here. Raises one of `failures`."""
+        blank = self._blank
+        return httpx.Request(
+            blank.method,
+            blank.url,
+            headers=blank.headers,
+            content=urlencode({**self._keys(), **fields}),
+            extensions=dict(blank.extensions),
+        )
+
+    async def push(self, alert: Alert, text: str, now: int, cleared: Cleared) -> Answer:
+        """Push one alert as `post` posts its form."""
+        return await self.post(fields_of(alert, text, now), cleared)
+
+    async def post(self, fields: Mapping[str, str], cleared: Cleared | None = None) -> Answer:
+        """Post one message as `send` sends a request. What cannot even be made ready was not sent."""
+        try:
+            request = self.message(fields)
+        except failures() as error:
+            return Answer(result=Result.FAILED, reason=failure_words(error))
+        return await self.send(request, cleared)
+
+    async def validate(self) -> Answer:
+        """Ask whether token and user are good; `Answer.devices` names the user's."""
+        return await self._exchange("POST", "/1/users/validate.json", self._keys())
+
+    async def limits(self) -> Answer:
+        """Ask for the quota."""
+        return await self._exchange("GET", "/1/apps/limits.json")
+
+    async def receipt(self, receipt: str) -> Answer:
+        """Ask whether an emergency push was acknowledged, given what `is_receipt` takes. Not more often than every 5 s."""
+        return await self._exchange("GET", f"/1/receipts/{receipt}.json")
+
+    def _keys(self) -> dict[str, str]:
+        return {"token": self._token.get_secret_value(), "user": self._user.get_secret_value()}
+
+    async def _exchange(self, method: str, path: str, form: dict[str, str] | None = None) -> Answer:
+        # The vendor takes a GET's token in the address only: no address and no text of an httpx error is ever logged.
+        parameters = None if form else {"token": self._token.get_secret_value()}
+        try:
+            request = self._client.build_request(method, path, data=form, params=parameters)
+        except failures() as error:
+            return Answer(result=Result.FAILED, reason=failure_words(error))
+        return await self.send(request)
+
+    async def send(self, request: httpx.Request, cleared: Cleared | None = None) -> Answer:
+        """Send a request, such as one that `message` has made, and read what comes of it.
+
+        All but its first byte is done before ``cleared`` returns; the time of the exchange begins then. What
+        ``cleared`` raises is raised, and nothing was sent.
+        """
+        try:
+            async with asyncio.timeout(self._exchange_s) as limit:
+                gate = FirstByte(cleared, limit, self._exchange_s)
+                request.extensions["trace"] = gate.trace
+                if not self._is_gated:
+                    await gate.open()
+                reply = await exchange(self._client, request)
+                self._is_gated = gate.was_asked
+        except failures() as error:
+            # httpcore tells of the first byte before it is out; a transport of one's own need not.
+            began = gate.is_open and (gate.was_asked or self._transport is not None)
+            result = Result.LOST if began and not isinstance(error, NEVER_SENT) else Result.FAILED
+            return Answer(result=result, reason=failure_words(error))
+        body = reply.body if reply.is_whole else b""
+        keys = tuple(self._keys().values())
+        return read_answer(reply.status, reply.headers, body, lambda text: scrubbed(text, keys))

@@ -18,9 +18,9 @@ from delivery.answers import GATEWAY_STATUSES, Result
 from delivery.second_channel import CHANNEL
 from events import SECOND, AlertKind, AlertOutcome, FeedCause, FeedRecovered, MarkBack, MarkLost, Outcome
 from messages.alert import Alert
-from tests.test_alerts import CALL, ID, RULES, Story, buy, sell, story, system
-from tests.test_delivery_answers import NO, PAGE, answer
-from tests.test_delivery_any import World, world_of
+from tests.delivery.stories import CALL, ID, RULES, Story, buy, sell, story, system
+from tests.delivery.test_answers import NO, PAGE, answer
+from tests.delivery.test_any import World, world_of
 
 BLIND, SEEN = "⚠️ IWM: feed blind", "✅ IWM: feed recovered, gap 20s"
 
@@ -41,9 +41,6 @@ def accepted(world: World) -> list[str]:
     """Titles in the order in which they were accepted."""
     took = [(at, title) for title, tries in world.tried.items() for at, name in tries if name == "ok"]
     return [title for _, title in sorted(took)]
-
-
-# --- Alarms and what ends them -----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("answers", [["400", "ok"], ["500", "ok"], ["no connection", "504", "ok"]])
@@ -98,9 +95,6 @@ async def test_who_was_told_elsewhere_of_a_spell_is_told_there_of_its_end(is_lat
         assert [text.splitlines()[0] for _, text in world.texts] == [BLIND, SEEN]
 
 
-# --- A gateway's word --------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("status", range(500, 530))
 def test_what_a_gateway_answers_may_have_arrived(status: int) -> None:
     is_gateway = status in GATEWAY_STATUSES
@@ -127,9 +121,6 @@ async def test_a_buy_that_only_gateways_answer_counts_as_told() -> None:
 
 def test_errors_of_an_answer_have_a_bound() -> None:
     assert len(answer(400, {"status": 0, "errors": ["no"] * 9_999}).errors) == 8
-
-
-# --- Time --------------------------------------------------------------------------------------------
 
 
 def has_tried(s: Story, attempts: int) -> bool:
@@ -186,9 +177,6 @@ async def test_a_stop_asks_once_whether_a_refused_sell_may_be_tried_again(when: 
         assert not s.logged("drain_timed_out")
 
 
-# --- What was never told -----------------------------------------------------------------------------
-
-
 async def test_a_sell_that_is_given_up_is_named_to_the_outside_watch() -> None:
     async with world_of(["500"], second=(500,)) as world:
         said: list[str] = []
@@ -214,9 +202,6 @@ async def test_a_sell_whose_time_was_over_at_the_start_is_named_everywhere() -> 
         assert "Late 3602 s" in text or "Late 3600 s" in text or "Late 3601 s" in text
         assert f"Repeat of #{ID}" in text
         assert [fact.channel for fact in world.facts if isinstance(fact, AlertOutcome)] == [CHANNEL]
-
-
-# --- Questions ---------------------------------------------------------------------------------------
 
 
 class QuotaUntold(World):

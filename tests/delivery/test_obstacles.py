@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from delivery.obstacles import QUOTA_LOW, Circumstances, obstacle
 from events import SECOND
 from messages.alert import Alert, Priority
-from tests.test_alerts import DECIDED, ID, buy, sell, system
+from tests.delivery.stories import DECIDED, ID, buy, sell, system
 
 CLEAR = Circumstances()
 BUY = buy()

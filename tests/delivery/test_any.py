@@ -21,7 +21,7 @@ from structlog.testing import capture_logs
 from config import Settings
 from delivery.sender import Sender
 from events import SECOND, AlertKind, AlertOutcome, Event, Hold, HoldReason, Outcome
-from tests.test_alerts import ID, START, TOKEN, USER, buy, sell, system
+from tests.delivery.stories import ID, START, TOKEN, USER, buy, sell, system
 from tests.virtual import VirtualClock
 
 SELL_TIME_S = 150

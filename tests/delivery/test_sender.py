@@ -15,7 +15,7 @@ from record.folder import record_path
 from record.lines import Entry
 from record.reader import Reader
 from tests.builders import SESSION
-from tests.test_alerts import ID, RULES, Story, sell, settings_for, story, system
+from tests.delivery.stories import ID, RULES, Story, sell, settings_for, story, system
 from tests.test_desk import desk, until_entry
 from worker.undelivered import Undelivered
 
@@ -160,9 +160,6 @@ async def test_the_cap_holds_back_no_sell() -> None:
         s.sender.submit(sell(s.now()))
         await s.told(2)
         assert s.outcomes[1] == (AlertKind.SELL, Outcome.ACCEPTED, 1)
-
-
-# --- The record --------------------------------------------------------------------------------------
 
 
 def outcome(kind: AlertKind, result: Outcome, **more: Any) -> AlertOutcome:

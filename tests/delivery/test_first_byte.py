@@ -20,19 +20,8 @@ from delivery.pushover import CONNECTIONS_MAX, Pushover
 from delivery.sender import Sender
 from events import SECOND, AlertKind, Outcome
 from sim.pushover import LoopbackPushover
+from tests.delivery.stories import CALL, START, TOKEN, USER, Story, buy, sell, settings_for, story, system
 from tests.patience import PatientClock
-from tests.test_alerts import (
-    CALL,
-    START,
-    TOKEN,
-    USER,
-    Story,
-    buy,
-    sell,
-    settings_for,
-    story,
-    system,
-)
 from utils import ScaledClock
 
 QUIET_S = 0.05
@@ -293,9 +282,6 @@ async def test_a_transport_of_ones_own_is_held_back_as_well() -> None:
         assert asked.count("/1/messages.json") == 1
         running.cancel()
         await asyncio.wait({running})
-
-
-# --- The gate ----------------------------------------------------------------------------------------
 
 
 async def test_a_deadline_that_passes_while_held_back_is_a_failure_and_never_a_lost_answer() -> None:

@@ -26,7 +26,7 @@ from delivery.outbox import (
 )
 from delivery.pending import Pending
 from events import SECOND, Outcome
-from tests.test_alerts import sell
+from tests.delivery.stories import sell
 
 START = 1_759_416_000 * SECOND
 END = START + 900 * SECOND

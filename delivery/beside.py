@@ -10,12 +10,17 @@ import structlog
 
 from delivery.channel import SideChannel
 from delivery.pending import Pending
-from delivery.second_channel import POST_DELAYS_S, UNANSWERED_S
 from delivery.shared import Shared
 from events import SECOND, AlertOutcome, Outcome
 from messages.alert import text_at
 
 log = structlog.get_logger("alerts")
+
+UNANSWERED_S = 60
+"""Seconds without an acceptance after which a SELL or safety push goes to the side channels, too."""
+
+POST_DELAYS_S = (0, 5, 10)
+"""Pauses before each attempt."""
 
 OVERDUE_PAUSE_S = 1.0
 """Pause between two looks at what the push service has not accepted in time."""

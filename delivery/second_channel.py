@@ -10,12 +10,6 @@ from delivery.exchange import Caller, Failed
 CHANNEL = "second channel"
 """Under this name the outcomes of the second channel stand in the record."""
 
-UNANSWERED_S = 60
-"""Seconds without an acceptance after which a SELL or safety push goes to the second channel, too."""
-
-POST_DELAYS_S = (0, 5, 10)
-"""Pauses before each attempt."""
-
 BODY_MAX = 4096
 """Bytes of its answer that are read: only the status counts."""
 

@@ -17,7 +17,7 @@ from config import Settings
 from delivery.account import Account
 from delivery.acknowledgements import Acknowledgements
 from delivery.attempt import Attempter
-from delivery.beside import Beside
+from delivery.beside import UNANSWERED_S, Beside
 from delivery.channel import Channel, SideChannel
 from delivery.follow_up import FollowUp
 from delivery.holds import Holds
@@ -26,7 +26,7 @@ from delivery.pending import DUPLICATE_S, Recent
 from delivery.pushover import Pushover
 from delivery.questions import Questions
 from delivery.receipts import Receipt
-from delivery.second_channel import UNANSWERED_S, SecondChannel
+from delivery.second_channel import SecondChannel
 from delivery.settling import Settling
 from delivery.shared import Shared
 from delivery.stop import Stop, log_left

@@ -1,4 +1,4 @@
-"""How we stand with the push service at present, kept: `delivery.standing` judges, and here its word is carried out."""
+"""Keeps how we stand with the push service, and does what follows. `delivery.standing` decides, and is pure."""
 
 from __future__ import annotations
 
@@ -58,15 +58,15 @@ class Account:
             )
 
     def refuse(self, answer: Answer) -> None:
-        """The service has refused a push."""
+        """Record that the service has refused a push."""
         self.stand(standing.refused(self.standing, answer, self._shared.clock.now()), answer.reason)
 
     def doubt(self, now: int) -> None:
-        """A question was not answered well: ask at ``now`` (µs) whether pushes are taken, if nothing is asked yet."""
+        """Have the service asked at ``now`` (µs) whether it takes pushes, unless that is planned already."""
         self.standing = standing.doubted(self.standing, now)
 
     def stand(self, new: Standing, reason: str = "") -> None:
-        """We stand otherwise with the service, for ``reason``: what waited for that is tried, and entries are judged."""
+        """Replace our standing, for ``reason``. Schedules the alerts that waited for it, and holds or releases entries."""
         was, self.standing = self.standing.mood, new
         if new.mood is Mood.SPENT and was is not Mood.SPENT:
             log.error(
@@ -97,12 +97,12 @@ class Account:
         self._holds.put(HoldReason.PUSH_REFUSED, self.standing.takes_nothing or untold is not None, text)
 
     def stop(self) -> None:
-        """The program stops: a refusal is asked about sooner."""
+        """Shorten the wait after a refusal, because the program stops."""
         self._is_stopping = True
         self.ask_once_more()
 
     def ask_once_more(self) -> None:
-        """At a stop, ask in 5 s whether pushes are taken again, once: there are no 60 s for a SELL that was refused."""
+        """At a stop, ask once more, in 5 s, whether pushes are taken: a refused SELL has no 60 s left to wait."""
         is_owed = any(e.life.waits and e.alert.persistent for e in self._shared.outbox.entries)
         if not self._is_stopping or self._last_ask_at is not None or not is_owed:
             return

@@ -1,4 +1,4 @@
-"""Asks whether emergency pushes were acknowledged: `delivery.receipts` judges, and here its word is carried out."""
+"""Asks whether emergency pushes were acknowledged: `delivery.receipts` decides, and is pure."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Acknowledgements:
         return bool(self._receipts.open)
 
     def add(self, receipt: Receipt) -> None:
-        """Ask for this one from now on."""
+        """Ask for ``receipt`` from now on."""
         self._receipts.add(receipt)
 
     def await_for(self, alert: Alert, receipt: str, now: int, attempts: int) -> None:
@@ -58,7 +58,7 @@ class Acknowledgements:
         self._receipts.asked(receipt, now)
         answer = await self._channel.receipt(receipt.receipt)
         now = self._shared.clock.now()
-        verdict = receipts.judge(receipt, answer, now)
+        verdict = receipts.classify(receipt, answer, now)
         seconds = (now - receipt.accepted_at) // SECOND
         match verdict:
             case Verdict.ACKNOWLEDGED:
@@ -102,7 +102,7 @@ class Acknowledgements:
         )
 
     def _warn_of(self, receipt: Receipt, seconds: int) -> None:
-        """Nobody has acknowledged: said in the log, and on the side channels."""
+        """Say in the log and on the side channels that nobody has acknowledged."""
         log.warning(
             "sell_unacknowledged",
             text=f"⚠️ Not acknowledged for {seconds} s: {receipt.title}",

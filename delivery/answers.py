@@ -1,7 +1,7 @@
 """What an answer says, whoever gave it: Pushover, a proxy in between, or the page of a hotel's network. Pure.
 
-Nothing but a 2xx with Pushover's own ``"status":1`` is a success, and nothing but a 4xx in Pushover's own words is a
-refusal. Everything else is passing.
+Only a 2xx with Pushover's own ``"status":1`` is a success, and only a 4xx in Pushover's own words is a refusal.
+Everything else may pass.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 def read_answer(
     status: int, headers: Mapping[str, str], content: bytes, scrubbed: Callable[[object], str]
 ) -> Answer:
-    """What an answer says. ``content`` is empty when it was too much to read; ``scrubbed`` takes our keys out of a text."""
+    """Returns what an answer says. ``content`` is empty if it was too long; ``scrubbed`` takes our keys out of a text."""
     body = _json_object(content)
     raw_errors = body.get("errors")
     errors = (
@@ -86,7 +86,7 @@ def read_answer(
     reset = whole(body.get("reset"), headers.get("X-Limit-App-Reset"))
     # Without a word about the quota, 429 is a limit of this moment.
     is_spent = status == TOO_MANY and not remaining and (remaining, limit, reset) != (None, None, None)
-    result, reason = _judge(status, body, "; ".join(errors), is_spent=is_spent)
+    result, reason = _classify(status, body, "; ".join(errors), is_spent=is_spent)
     devices = body.get("devices")
     receipt = body.get("receipt")
     return Answer(
@@ -107,7 +107,7 @@ def read_answer(
     )
 
 
-def _judge(status: int, body: dict[str, Any], errors: str, *, is_spent: bool) -> tuple[Result, str]:
+def _classify(status: int, body: dict[str, Any], errors: str, *, is_spent: bool) -> tuple[Result, str]:
     """How the exchange ended, and what went wrong in words."""
     said = f"{status}: {errors or 'no reason given'}"
     if status in OK_STATUSES:

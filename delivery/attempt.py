@@ -1,4 +1,4 @@
-"""One attempt: made ready while the disk works, looked at once more before its first byte, sent, and followed up."""
+"""Makes an attempt: ready while the disk works, checked once more before its first byte, sent, followed up."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Withheld(Exception):
 
 
 class Attempter:
-    """Makes one attempt for an alert at a time and lane."""
+    """Makes one attempt for an alert. The two lanes share it."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""What the push service does not take goes to the side channels, beside everything else."""
+"""Posts to the side channels what the push service does not take. Nothing waits for that."""
 
 from __future__ import annotations
 

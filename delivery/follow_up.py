@@ -1,4 +1,4 @@
-"""What is done once an attempt has been answered: `outbox.step` says what follows, and here it is carried out."""
+"""Carries out what follows from an attempt's answer. `outbox.step` decides, and is pure."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ class FollowUp:
             )
 
     def _lost(self, entry: Pending, answer: Answer) -> None:
-        """The answer was lost, and the alert is not repeated: it may have been accepted."""
+        """End an alert whose answer was lost without a repeat: it may have been accepted."""
         alert = entry.alert
         log.warning(
             "alert_answer_lost",

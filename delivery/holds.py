@@ -1,4 +1,4 @@
-"""What holds entries on the side of the pushes: a service that takes none, a SELL that is untold, too many pushes."""
+"""Entries are held while pushes are refused, a SELL is untold, or too many pushes have gone out."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Holds:
         return HoldReason.PUSH_REFUSED in self._reasons
 
     def put(self, reason: HoldReason, on: bool, text: str) -> None:
-        """Hold entries for ``reason``, or no longer; ``text`` says why."""
+        """Hold entries for ``reason``, or release them; ``text`` says why. Does nothing when that is so already."""
         if on == (reason in self._reasons):
             return
         if on:
@@ -48,12 +48,12 @@ class Holds:
         self._shared.report(Hold(reason=reason, on=on))
 
     def count(self, now: int) -> None:
-        """A push was accepted at ``now`` (µs)."""
+        """Count a push that was accepted at ``now`` (µs)."""
         self._accepted_at.append(now)
         self.check_cap(now)
 
     def check_cap(self, now: int) -> None:
-        """Hold entries while there were too many pushes before ``now`` (µs)."""
+        """Hold entries if too many pushes were accepted shortly before ``now`` (µs)."""
         count, span = self._cap_count, self._cap_seconds
         while self._accepted_at and now - self._accepted_at[0] >= span * SECOND:
             self._accepted_at.popleft()

@@ -1,4 +1,4 @@
-"""One lane: it delivers one alert after the other. SELLs and safety pushes have one of their own."""
+"""A lane delivers one alert after the other. SELLs and safety pushes have a lane of their own."""
 
 from __future__ import annotations
 

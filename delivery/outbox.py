@@ -145,12 +145,12 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def begin(attempts: Attempts, now: int) -> Attempts:
-    """An attempt is made at ``now`` (µs)."""
+    """Counts an attempt that is made at ``now`` (µs)."""
     return msgspec.structs.replace(attempts, made=attempts.made + 1, last_at=now, waits=False)
 
 
 def step(attempts: Attempts, result: Result, now: int) -> Step:
-    """What follows from the answer to the attempt that `begin` has counted, at ``now`` (µs)."""
+    """Returns what follows from the answer to the attempt that `begin` has counted, at ``now`` (µs)."""
     move = MOVES[result, attempts.care]
     after = msgspec.structs.replace(
         attempts,
@@ -194,7 +194,7 @@ def ended(attempts: Attempts) -> Outcome:
 
 
 def due_once_taken(attempts: Attempts, now: int) -> int:
-    """When one that waits is tried again, pushes being taken again at ``now`` (µs): once, not under 5 s after the last."""
+    """When a refused alert is tried again once pushes are taken at ``now`` (µs): at least 5 s after its last attempt."""
     return max(now, attempts.last_at + RETRY_LEAST_S * SECOND)
 
 

@@ -61,12 +61,12 @@ class Questions:
             await self._shared.clock.sleep(HOUSEKEEPING_S)
 
     def make_room(self) -> None:
-        """Drop the question that is being asked when one more alert would leave no connection: an alert never waits."""
+        """Drop the question that is being asked if another alert is under way: the service allows two connections."""
         if self._question is not None and self._shared.outbox.is_under_way:
             self._question.cancel()
 
     def warm_again(self) -> None:
-        """A connection is gone: make a new one soon, so that the next alert finds a warm one."""
+        """Ask soon for the quota: a connection is gone, and the next alert shall find a warm one."""
         self._limits_due = 0
 
     async def _ask(self, question: Coroutine[Any, Any, None]) -> None:

@@ -1,4 +1,4 @@
-"""How an alert ends: told, withdrawn, given up or dropped, and what its end means for those that depend on it."""
+"""Ends alerts: told, withdrawn, given up or dropped. The end of one may release or withdraw others."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Settling:
         self._beside = beside
 
     def finish(self, entry: Pending, outcome: Outcome, detail: str = "", receipt: str = "") -> None:
-        """An alert has come to ``outcome``."""
+        """End an alert with ``outcome``."""
         self._outbox.settle(entry, outcome)
         self._shared.changed.set()
         alert = entry.alert
@@ -46,7 +46,7 @@ class Settling:
         self._account.judge_hold()
 
     def withdraw(self, entry: Pending, reason: str) -> None:
-        """An alert is not sent (again), for ``reason``."""
+        """End an alert that is not sent (again), for ``reason``."""
         log.warning(
             "alert_not_sent",
             text=f"🚫 Alert not sent: {entry.alert.title} ({reason})",
@@ -57,7 +57,7 @@ class Settling:
         self.finish(entry, self._unsent(entry), reason)
 
     def give_up(self, entry: Pending, reason: str) -> None:
-        """All attempts for an alert have failed, the last one for ``reason``."""
+        """End an alert whose attempts have all failed, the last one for ``reason``."""
         alert = entry.alert
         text = f"🛑 Could not deliver after {entry.attempts} attempts: {alert.title} ({reason})"
         if alert.urgent:
@@ -96,7 +96,7 @@ class Settling:
             self._beside.tell(entry)
 
     def settle_buy_of(self, sell: Pending) -> None:
-        """Withdraw a BUY that has not arrived, for its SELL is there, and the SELL as nobody was told of the BUY."""
+        """Withdraw the BUY of ``sell`` if it has not gone out, and then ``sell`` too: nobody was told of the BUY."""
         buy = self._outbox.find(AlertKind.BUY, sell.alert.position)
         if buy is not None and not buy.is_in_flight:
             self.withdraw(buy, "its position has closed")
@@ -109,7 +109,7 @@ class Settling:
         return outcome in (Outcome.REFUSED, Outcome.UNSENT) and not sell.may_have_arrived
 
     def _release(self, alarm: Pending, outcome: Outcome) -> None:
-        """An alarm is settled: what says that it is over goes out now, unless nobody was told of it."""
+        """Send what says that ``alarm`` is over, now that it is settled; withdraw it if nobody was told of the alarm."""
         for entry in self._outbox.followers(alarm):
             entry.follows = None
             if outcome in (Outcome.ACCEPTED, Outcome.LOST):

@@ -79,7 +79,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def refused(standing: Standing, answer: Answer, now: int) -> Standing:
-    """A push, or a question, was refused at ``now`` (µs)."""
+    """Returns the standing after a push or question was refused at ``now`` (µs)."""
     if answer.is_spent:
         reset = believed(answer.reset, now)
         return msgspec.structs.replace(
@@ -104,12 +104,12 @@ def refused(standing: Standing, answer: Answer, now: int) -> Standing:
 
 
 def doubted(standing: Standing, now: int) -> Standing:
-    """Another question was refused at ``now`` (µs): ask at once whether pushes are taken, if nothing is asked yet."""
+    """Returns the standing after another question failed at ``now`` (µs): ask at once whether pushes are taken."""
     return standing if standing.ask_at is not None else msgspec.structs.replace(standing, ask_at=now)
 
 
 def answered(standing: Standing, answer: Answer, asked_at: int, now: int) -> Standing:
-    """The question of ``standing``, asked at ``asked_at`` (µs), was answered at ``now``."""
+    """Returns the standing after its question, asked at ``asked_at`` (µs), was answered at ``now``."""
     later = msgspec.structs.replace(standing, ask_at=now + PROBE_S * SECOND)
     if asked_at <= standing.refused_at:
         return later

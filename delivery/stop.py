@@ -1,4 +1,4 @@
-"""The end of a delivery: the time that a stop has for what is still to be told, and what becomes of the rest."""
+"""A stop waits for what is still to be told, hurries it, and names what is left."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Stop:
 
 
 def log_left(left: list[Alert]) -> None:
-    """Say of every alert in ``left`` that a stop leaves it untold."""
+    """Log every alert in ``left``: the stop leaves it untold."""
     for alert in left:
         text = f"🛑 Alert left unsent: {alert.title}"
         if alert.urgent:

@@ -1,1 +1,1 @@
-"""What a phone is told: the alert, and the texts that are no decision's."""
+"""What a phone is told: an alert before it is sent, and the texts that belong to no decision. Pure."""

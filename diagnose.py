@@ -75,7 +75,18 @@ FILLED_SHARE = 2 / 3
 
 MODULES = (
     *("events", "rules", "config", "utils", "network"),
-    *("signals", "contract_selector", "risk_manager", "sight", "engine"),
+    *(
+        "windows",
+        "price_level",
+        "signals",
+        "contract_selector",
+        "risk_manager",
+        "lags",
+        "gaps",
+        "telling",
+        "sight",
+    ),
+    *("quotes", "gates", "decisions", "engine"),
     *("feeds", "polygon_client", "messages", "alerts", "delivery", "record", "logger", "worker", "main"),
     *("checks", "preflight"),
 )

@@ -44,10 +44,7 @@ from pydantic import SecretStr
 import logger
 from checks import machine
 from config import VERSION, ConfigError, Settings, doubts, heartbeat_address, load, load_rules
-from utils import (
-    KeptClock,
-    SystemClock,
-)
+from utils import KeptClock, SystemClock
 from worker import heartbeat
 from worker.ending import EXIT_CONFIG, EXIT_CRASHED, EXIT_OK, say_crashed
 from worker.watchdog import WATCHDOG_REAL_S, Deadline, Watchdog
@@ -178,6 +175,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _demo(speed: float) -> int:
+    machine.forget_tls()
     try:
         return asyncio.run(demonstrate(speed))
     except BrokenPipeError:

@@ -69,9 +69,9 @@ from events import (
     typical_price,
 )
 from feeds.vendor import NoAnswer
+from lags import Lags
 from network import bound_requests, certificate_fault, connection_faults, is_loopback, trust
 from rules import Rules
-from sight import Lags
 from utils import Clock, VendorTime, clock_text
 
 log = structlog.get_logger("polygon_client")

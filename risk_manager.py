@@ -302,6 +302,11 @@ class Book:
         self.last: Opened | None = None
         self._rested_until = 0
 
+    @property
+    def position_id(self) -> str | None:
+        """Returns the open position's id, None without one."""
+        return None if self.position is None else self.position.opened.id
+
     def evolve(self, now: int, decision: Decision, start: int) -> None:
         """Apply a decision. ``start`` is the second last evaluated. Raises KeyError for a transition that is not."""
         self.phase = TRANSITIONS[self.phase][type(decision)]

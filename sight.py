@@ -11,8 +11,6 @@ left. What the owner was told (`Telling`) moves by the table `TELLING` alone.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Mapping
 from enum import StrEnum
 from typing import assert_never
 
@@ -20,7 +18,6 @@ import msgspec
 
 from events import (
     SECOND,
-    AlertKind,
     AlertOutcome,
     Bar,
     Covered,
@@ -29,11 +26,12 @@ from events import (
     FeedLost,
     FeedRecovered,
     FeedRestored,
-    Outcome,
     Session,
-    named_cause,
 )
+from gaps import Gaps
+from lags import Lags
 from rules import Rules
+from telling import TELLING, Absence, Step, Telling, Told
 
 TOLD_AT_ONCE = frozenset(
     {
@@ -47,9 +45,6 @@ TOLD_AT_ONCE = frozenset(
 )
 """Causes that are told at once. A lost socket is given `SOCKET_ALARM_SECONDS` to come back."""
 
-NAMED_BY_THE_VENDOR = frozenset({FeedCause.EVICTED, FeedCause.REFUSED})
-"""Causes that only the owner can remove: told by name even if the owner already knows that the feed is blind."""
-
 
 class Link(StrEnum):
     """State of the stocks connection, as the facts have it."""
@@ -57,139 +52,6 @@ class Link(StrEnum):
     NEVER = "never connected"
     DOWN = "down"
     UP = "up"
-
-
-class Telling(StrEnum):
-    """State of one pair of pushes: an alarm, and a recovery that is told only if its alarm was."""
-
-    QUIET = "nothing to tell"
-    DUE = "alarm due"
-    ALARMED = "alarm told"
-    FAILED = "alarm not delivered"
-    OVER = "recovery due"
-
-
-class Step(StrEnum):
-    """What moves a pair of pushes."""
-
-    MUST_BE_TOLD = "must be told"
-    ENDED = "ended"
-    ALARM = "alarm pushed"
-    UNDELIVERED = "alarm cannot have arrived"
-    RECOVERY = "recovery pushed"
-
-
-TELLING: Mapping[tuple[Telling, Step], Telling] = {
-    (Telling.QUIET, Step.MUST_BE_TOLD): Telling.DUE,
-    (Telling.DUE, Step.MUST_BE_TOLD): Telling.DUE,
-    (Telling.ALARMED, Step.MUST_BE_TOLD): Telling.ALARMED,
-    (Telling.FAILED, Step.MUST_BE_TOLD): Telling.FAILED,
-    (Telling.OVER, Step.MUST_BE_TOLD): Telling.OVER,
-    (Telling.QUIET, Step.ENDED): Telling.QUIET,
-    (Telling.DUE, Step.ENDED): Telling.QUIET,
-    (Telling.ALARMED, Step.ENDED): Telling.OVER,
-    (Telling.FAILED, Step.ENDED): Telling.QUIET,
-    (Telling.OVER, Step.ENDED): Telling.OVER,
-    **{(state, Step.UNDELIVERED): state for state in Telling},
-    (Telling.ALARMED, Step.UNDELIVERED): Telling.FAILED,
-    # A recorded decision is applied even where this version would have decided otherwise.
-    **dict.fromkeys([(state, Step.ALARM) for state in Telling], Telling.ALARMED),
-    **dict.fromkeys([(state, Step.RECOVERY) for state in Telling], Telling.QUIET),
-}
-
-
-class Lags:
-    """The lags (µs) of the last bars, and whether their median exceeds the limit.
-
-    ``late`` counts the lags over the limit. A median can exceed it only if at least half of them do
-    (``2 * late >= n``), so the lags are sorted only then.
-    """
-
-    def __init__(self, rules: Rules) -> None:
-        self._limit = rules.max_lag_seconds * SECOND
-        self._count = rules.lag_bars
-        self.values: deque[int] = deque(maxlen=rules.lag_bars)
-        self.late = 0
-
-    def add(self, lag: int) -> None:
-        """Record the lag of the next bar."""
-        lags = self.values
-        if self.late and len(lags) == self._count and lags[0] > self._limit:
-            self.late -= 1
-        lags.append(lag)
-        if lag > self._limit:
-            self.late += 1
-
-    def clear(self) -> None:
-        """Forget every bar."""
-        self.values.clear()
-        self.late = 0
-
-    @property
-    def may_be_late(self) -> bool:
-        """Whether the median may exceed the limit. False is certain; True needs a sort to confirm."""
-        return self.late > 0 and 2 * self.late >= len(self.values)
-
-    @property
-    def leans_late(self) -> bool:
-        """Whether the median exceeds the limit, even if it is of only a few bars."""
-        if not self.may_be_late:
-            return False
-        ordered, count = sorted(self.values), len(self.values)
-        return ordered[(count - 1) // 2] + ordered[count // 2] > 2 * self._limit
-
-    @property
-    def is_full(self) -> bool:
-        """Whether there are `LAG_BARS` lags."""
-        return len(self.values) == self._count
-
-    @property
-    def is_late(self) -> bool:
-        """Whether the median of `LAG_BARS` lags exceeds the limit."""
-        return self.is_full and self.leans_late
-
-    @property
-    def median(self) -> int | None:
-        """The median, µs; None without a bar."""
-        return sorted(self.values)[len(self.values) // 2] if self.values else None
-
-
-class Absence:
-    """The benchmark sends no bars while the traded symbol does. This is no blindness, but `spy_lag` cannot hold."""
-
-    def __init__(self, cause: FeedCause, since: int) -> None:
-        self.cause = cause
-        self.since = since
-        """End of its last bar in time, or when it was first missed, µs."""
-        self.until = since
-        """Start of the bar that ended it, µs."""
-        self.telling = Telling.DUE
-        self.alarm_id = ""
-
-
-ALARM_KINDS = frozenset({AlertKind.FEED_BLIND, AlertKind.EVICTED, AlertKind.REFUSED})
-"""The pushes that an alarm can become."""
-
-NOT_ARRIVED = frozenset({Outcome.REFUSED, Outcome.UNSENT})
-"""Outcomes after which the alarm cannot have arrived."""
-
-
-def reach_seconds(rules: Rules) -> dict[str, int]:
-    """Returns how far back (s) the conditions look at each symbol: an entry needs that span without a gap.
-
-    Only `spy_lag` looks at the benchmark. For the traded symbol the volume conditions look back furthest: a second lost
-    there would count as one without volume.
-    """
-    change = rules.roc_seconds + rules.roc_tolerance_seconds
-    own = max(
-        change,
-        rules.vwap_long_seconds + rules.vwap_long_shift_seconds,
-        rules.vwap_short_seconds + rules.vwap_rising_seconds,
-        rules.momentum_seconds,
-        rules.volume_window_seconds,
-        rules.relative_volume_seconds,
-    )
-    return {symbol: own if symbol == rules.symbol else change for symbol in rules.symbols}
 
 
 class Sight:
@@ -248,20 +110,12 @@ class Sight:
         """When the program last went on after it had not run (see `wake`); and since when one symbol's silence tells
         something beside the other's bars: then, or the end of the last long silence of all (a halt). µs."""
         # What the owner was told
-        self._telling = Telling.QUIET
-        self._told: set[FeedCause] = set()
-        self._alarmed_at: int | None = None
-        self._untold = 0
-        self._alarm_id = ""
+        self._told = Told(rules)
         self.recovered: FeedRecovered | None = None
         """The recovery to be told after a blind spell; None if there is none."""
         self.absence: Absence | None = None
         """The benchmark's absence, until its end has been told."""
-        # Coverage
-        self._reach = {symbol: reach * SECOND for symbol, reach in reach_seconds(rules).items()}
-        self._uncovered: dict[str, list[tuple[int, int]]] = {symbol: [] for symbol in rules.symbols}
-        self.has_gaps = False
-        """Whether any span of any symbol is uncovered."""
+        self.gaps = Gaps(rules, session)
 
     # --- What can be asked ---
 
@@ -286,9 +140,8 @@ class Sight:
     @property
     def unknown_from(self) -> int:
         """Start (µs) of the first second that may be missing for some symbol: in a gap, or after its last live bar."""
-        gaps = [start for pieces in self._uncovered.values() for start, _ in pieces]
         ends = [newest + SECOND if newest else 0 for newest in self._newest.values()]
-        return max(self._open, min(gaps + ends))
+        return max(self._open, min(self.gaps.starts + ends))
 
     # --- Facts about the feed ---
 
@@ -308,7 +161,7 @@ class Sight:
         self.well_until = 0
         match event:
             case Covered():
-                self._cover(event)
+                self.gaps.cover(event)
             case FeedLost():
                 self._lose(now, event)
             case FeedRestored():
@@ -336,49 +189,7 @@ class Sight:
         self._restored_at = now
         self._gaps_tell = event.gaps_tell
         for symbol, newest in self._newest.items():
-            self._open_gap(symbol, newest + SECOND, now)
-
-    # --- Coverage ---
-
-    def _open_gap(self, symbol: str, start: int, end: int) -> None:
-        """Note a span in which seconds of a symbol may be missing. Gaps that touch it are merged with it."""
-        start, end = max(self._open, start), min(end, self._close)
-        if start >= end:
-            return
-        apart = []
-        for gap in self._uncovered[symbol]:
-            if gap[0] <= end and start <= gap[1]:
-                start, end = min(start, gap[0]), max(end, gap[1])
-            else:
-                apart.append(gap)
-        self._uncovered[symbol] = sorted([*apart, (start, end)])
-        self.has_gaps = True
-
-    def _cover(self, covered: Covered) -> None:
-        """Remove a span that REST has answered for from the gaps."""
-        gaps = self._uncovered.get(covered.symbol)
-        if gaps is None:
-            return
-        self._uncovered[covered.symbol] = [
-            piece
-            for start, end in gaps
-            for piece in ((start, min(end, covered.start)), (max(start, covered.end), end))
-            if piece[0] < piece[1]
-        ]
-        self.has_gaps = any(self._uncovered.values())
-
-    def is_covered(self, start: int) -> bool:
-        """Whether no gap lies in any window that ends with the second at ``start`` (µs)."""
-        return not any(
-            gap_start <= start and gap_end > start - self._reach[symbol]
-            for symbol, gaps in self._uncovered.items()
-            for gap_start, gap_end in gaps
-        )
-
-    @property
-    def gaps(self) -> list[tuple[int, int]]:
-        """The uncovered spans of the traded symbol, µs, end exclusive."""
-        return self._uncovered[self._symbol]
+            self.gaps.open(symbol, newest + SECOND, now)
 
     # --- Bars ---
 
@@ -405,7 +216,7 @@ class Sight:
             progress_at = self._progress_at
             if now - progress_at[symbol] >= self._missed and self._was_silent(now, symbol, self._missed):
                 # Whatever it did meanwhile was not sent, or not traded: REST must say which.
-                self._open_gap(symbol, max(self._newest[symbol] + SECOND, self._restored_at), start)
+                self.gaps.open(symbol, max(self._newest[symbol] + SECOND, self._restored_at), start)
             if now - self._progressed_at >= self._long_silence <= self._silence(now):
                 self._flows_since = now
             self._progressed_at = progress_at[symbol] = now
@@ -437,11 +248,7 @@ class Sight:
         cause = self.cause
         if cause is None or self._find_cause(now) is not None:
             return
-        if self._telling in (Telling.DUE, Telling.FAILED):
-            self._untold += 1
-            self._told.clear()
-        self._telling = TELLING[self._telling, Step.ENDED]
-        if self._telling is Telling.OVER:
+        if self._told.end_spell():
             begin = self._blind_from
             self.recovered = FeedRecovered(
                 cause=cause, gap_start=begin, gap_end=max(begin, start), position=None, symbol=self.symbol
@@ -474,7 +281,7 @@ class Sight:
             self.cause, self.symbol = found
         if self.cause is not None:
             if found is not None and self._must_be_told(now, self.cause):
-                self._telling = TELLING[self._telling, Step.MUST_BE_TOLD]
+                self._told.must_be_told()
             return
         if self.absence is None and self._benchmark and self._is_overdue(now, self._benchmark):
             self.absence = Absence(FeedCause.UNSEEN, self._last_end(now, self._benchmark))
@@ -550,77 +357,26 @@ class Sight:
         """The push that is due, if any: while flat at most one pair per `ALARM_SPACING_SECONDS`, else every one."""
         if self.recovered is not None:
             return msgspec.structs.replace(self.recovered, position=position)
-        return self._blind_alarm(now, position) or self._absence_push(now, position)
-
-    def _blind_alarm(self, now: int, position: str | None) -> FeedAlarmed | None:
-        if self.cause is None or self._telling not in (Telling.DUE, Telling.ALARMED, Telling.FAILED):
-            return None
-        is_named_now = self.cause in NAMED_BY_THE_VENDOR and self.cause not in self._told
-        if not (self._is_due(now, self._telling) or is_named_now) or not self._may_alarm(now, position):
-            return None
-        return FeedAlarmed(
-            cause=self.cause,
-            since=self._blind_from,
-            position=position,
-            untold=self._untold,
-            symbol=self.symbol,
-        )
-
-    def _absence_push(self, now: int, position: str | None) -> FeedAlarmed | FeedRecovered | None:
-        absence = self.absence
-        if absence is None:
-            return None
-        if absence.telling is Telling.OVER:
-            return FeedRecovered(
-                cause=absence.cause,
-                gap_start=absence.since,
-                gap_end=absence.until,
-                position=position,
-                symbol=self._benchmark,
-            )
-        if not self._is_due(now, absence.telling) or not self._may_alarm(now, position):
-            return None
-        return FeedAlarmed(
-            cause=absence.cause, since=absence.since, position=position, untold=0, symbol=self._benchmark
-        )
-
-    def _is_due(self, now: int, telling: Telling) -> bool:
-        """Whether an alarm must be told. One that was not delivered is due again after the spacing, position or not."""
-        return telling is Telling.DUE or (telling is Telling.FAILED and self._may_alarm(now, None))
-
-    def _may_alarm(self, now: int, position: str | None) -> bool:
-        spacing = self._rules.alarm_spacing_seconds * SECOND
-        return position is not None or self._alarmed_at is None or now - self._alarmed_at >= spacing
+        told, alarm = self._told, None
+        if self.cause is not None:
+            alarm = told.alarm(now, position, self.cause, self._blind_from, self.symbol)
+        if alarm is not None or self.absence is None:
+            return alarm
+        return told.absence_push(now, position, self.absence, self._benchmark)
 
     def evolve(self, now: int, decision: FeedAlarmed | FeedRecovered) -> None:
         """Remember what the owner was told."""
         is_absence = bool(decision.symbol) and decision.symbol == self._benchmark
-        match decision:
-            case FeedAlarmed() if is_absence:
-                self._alarmed_at = now
-                self.absence = self.absence or Absence(decision.cause, decision.since)
-                self.absence.telling = TELLING[self.absence.telling, Step.ALARM]
-                self.absence.alarm_id = named_cause(decision.cause, decision.symbol)
-            case FeedAlarmed():
-                self._alarmed_at = now
-                self._told.add(decision.cause)
-                self._untold = 0
-                self._telling = TELLING[self._telling, Step.ALARM]
-                self._alarm_id = named_cause(decision.cause, decision.symbol)
-            case FeedRecovered() if is_absence:
-                self.absence = None
-            case FeedRecovered():
-                self._told.clear()
-                self._telling = TELLING[self._telling, Step.RECOVERY]
+        if not is_absence:
+            self._told.evolve(now, decision)
+            if isinstance(decision, FeedRecovered):
                 self.recovered = None
-            case _:
-                assert_never(decision)
+        elif isinstance(decision, FeedAlarmed):
+            self.absence = self.absence or Absence(decision.cause, decision.since)
+            self._told.evolve_absence(now, decision, self.absence)
+        else:
+            self.absence = None
 
     def learn_outcome(self, event: AlertOutcome) -> None:
         """Note an alarm that cannot have arrived: its recovery is not told either."""
-        if event.kind not in ALARM_KINDS or event.outcome not in NOT_ARRIVED or event.channel:
-            return
-        if event.id == self._alarm_id:
-            self._telling = TELLING[self._telling, Step.UNDELIVERED]
-        if self.absence is not None and event.id == self.absence.alarm_id:
-            self.absence.telling = TELLING[self.absence.telling, Step.UNDELIVERED]
+        self._told.learn_outcome(event, self.absence)

@@ -177,7 +177,7 @@ class Scribe:
     def _options(self, now: int) -> Iterator[Event]:
         if (now - self._session.open) // SECOND % CHAIN_EVERY_S == 0:
             yield chain_of(self._market, now, self._rules)
-        for contract in self.engine.nearest(self._rules.stream_contracts):
+        for contract in self.engine.quotes.nearest(self._rules.stream_contracts):
             quote = self._market.quote(contract, now)
             assert quote is not None, "the chain has it"
             shown = (quote.bid, quote.ask, quote.bid_size, quote.ask_size)

@@ -46,7 +46,14 @@ def ignore(_: Event) -> None:
 def state(engine: Engine) -> list[object]:
     """What both ways must arrive at."""
     signals, book = engine.signals, engine.book
-    return [engine.evaluations, book.entries, signals.price, signals.vwap, signals.volume, engine.chain_at]
+    return [
+        engine.evaluations,
+        book.entries,
+        signals.price,
+        signals.vwap,
+        signals.volume,
+        engine.quotes.chain_at,
+    ]
 
 
 def fold(record: Path, watch: Stopwatch) -> Engine:

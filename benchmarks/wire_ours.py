@@ -20,15 +20,7 @@ from benchmarks.contest import Stopwatch
 from benchmarks.made_frames import OPEN_MS, SECONDS, SYMBOLS, WireBar
 from benchmarks.measured import tell, told
 from events import SECOND, Bar, Event, Session
-from polygon_client import (
-    FRAMES_WAITING_MAX,
-    BadInput,
-    FrameDecoder,
-    Rest,
-    Socket,
-    StocksFeed,
-    scrubber,
-)
+from polygon_client import FRAMES_WAITING_MAX, BadInput, FrameDecoder, Rest, Socket, StocksFeed, scrubber
 from rules import Rules
 from utils import ScaledClock
 from worker.inbox import Inbox

@@ -13,7 +13,6 @@ import os
 import re
 import stat
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from urllib.request import getproxies_environment
@@ -58,6 +57,16 @@ def unify() -> None:
         os.environ["https_proxy"] = _with_scheme(proxy)
 
 
+def forget_tls() -> None:
+    """Take the machine's certificates and its log of TLS keys out of the environment of this process.
+
+    For what speaks to its own loopback only: aiohttp reads them while it is imported, and a file that is gone, or a
+    pipe, would end the program or keep it waiting for something that it does not use.
+    """
+    for name in (*CERTIFICATES, KEY_LOG):
+        os.environ.pop(name, None)
+
+
 def doubts() -> list[str]:
     """What the machine's variables do to the connections that the owner may not know, one line each. No fault."""
     told = []
@@ -91,7 +100,7 @@ def _certificate_faults() -> Iterator[str]:
     found: list[str] = []
     if name := os.environ.get(KEY_LOG):
         try:
-            _append(Path(name))
+            _append(name)
         except (OSError, ValueError) as error:
             takes = "takes a file that this user may write; unset it for this program"
             found.append(f"{KEY_LOG}: got {name!r} ({_words(error)}); {takes}")
@@ -100,7 +109,7 @@ def _certificate_faults() -> Iterator[str]:
     if variable is not None:
         value = os.environ[variable]
         try:
-            (_read_file if variable == "SSL_CERT_FILE" else _read_folder)(Path(value))
+            (_read_file if variable == "SSL_CERT_FILE" else _read_folder)(value)
         except (OSError, ValueError) as error:
             what = (
                 "a file of certificates (PEM)" if variable == "SSL_CERT_FILE" else "a folder made by c_rehash"
@@ -115,7 +124,7 @@ def _certificate_faults() -> Iterator[str]:
             yield f"TLS cannot be set up on this machine ({_words(error)}); check OPENSSL_CONF, and Python's ssl module"
 
 
-def _append(path: Path) -> None:
+def _append(path: str) -> None:
     """Open a file as TLS keys are logged, but wait for nobody. Raises OSError, or ValueError for an impossible name."""
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
     mode = os.fstat(descriptor).st_mode
@@ -124,16 +133,16 @@ def _append(path: Path) -> None:
         raise OSError(errno.ENXIO, "it is a pipe")
 
 
-def _read_file(path: Path) -> None:
+def _read_file(path: str) -> None:
     """Read a file of certificates. Raises OSError (ssl.SSLError is one), or ValueError for an impossible name."""
     if not stat.S_ISREG(os.stat(path).st_mode):
         raise OSError(errno.EISDIR, "it is not a plain file")
     _context().load_verify_locations(cafile=path)
 
 
-def _read_folder(path: Path) -> None:
+def _read_folder(path: str) -> None:
     """See whether a folder has certificates. OpenSSL looks for them when they are needed, and never complains."""
-    folders = str(path).split(os.pathsep)
+    folders = path.split(os.pathsep)
     if not any(HASHED.fullmatch(name) for folder in folders for name in os.listdir(folder)):
         raise OSError(errno.ENOENT, "it has no certificates under their hashes")
     _context().load_verify_locations(capath=path)

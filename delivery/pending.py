@@ -178,16 +178,25 @@ class Outbox:
         return max(droppable, key=lambda e: (e.alert.rank, -e.alert.decided_at), default=None)
 
 
+def _turns(told: Alert, alert: Alert) -> bool:
+    """Whether an alert ends the spell of one told before, or begins it anew: what is said after it is not the same."""
+    return bool(told.spell and told.spell == alert.ends) or bool(told.ends and told.ends == alert.spell)
+
+
 class Recent:
     """What was submitted lately, so that nothing is told twice."""
 
     def __init__(self) -> None:
-        self._seen: dict[str, int] = {}
+        self._seen: dict[str, tuple[int, Alert]] = {}
 
     def is_duplicate(self, alert: Alert, now: int) -> bool:
         """Whether the same was submitted less than `DUPLICATE_S` before ``now`` (µs). If not, remembers it."""
-        self._seen = {key: at for key, at in self._seen.items() if now - at < DUPLICATE_S * SECOND}
+        self._seen = {
+            key: (at, told)
+            for key, (at, told) in self._seen.items()
+            if now - at < DUPLICATE_S * SECOND and not _turns(told, alert)
+        }
         if not alert.repeat and alert.fingerprint in self._seen:
             return True
-        self._seen[alert.fingerprint] = now
+        self._seen[alert.fingerprint] = now, alert
         return False

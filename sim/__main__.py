@@ -24,6 +24,7 @@ from typing import TypeAlias
 
 import review.__main__ as review
 import utils
+from checks import machine
 from events import SECOND, Session
 
 MADE_API_KEY = "loopbackmadeupkey"
@@ -181,6 +182,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the command that was asked for."""
     if arguments.command != "serve":
         return review.run(arguments)
+    machine.forget_tls()
     try:
         return asyncio.run(serve(arguments))
     except BrokenPipeError:

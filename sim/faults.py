@@ -46,6 +46,11 @@ FAULTS: dict[str, Spec] = {
         False,
         {**_SOCKET, "kind": ""},
     ),
+    "flood": Spec(
+        "before a new frame comes one of `size` bytes in which nothing is an event",
+        False,
+        {**_SOCKET, "size": 1_000_000},
+    ),
     "late": Spec(
         "bars come `by` seconds later than usual: a delayed plan; of `symbol` alone, or of all; `cured`: not those "
         "of a connection made after it was asked for",
@@ -297,6 +302,11 @@ BROKEN_FRAMES: dict[str, str | bytes] = {
 """Name → a whole frame that is broken, sent before a good one."""
 
 GARBAGE = (*BROKEN_EVENTS, *BROKEN_FRAMES)
+
+
+def flood(size: int) -> str:
+    """A frame of about so many bytes, full of what is no event."""
+    return f"[{'1,' * (size // 2 - 2)}1]"
 
 
 # --- Broken rows -------------------------------------------------------------------------------------

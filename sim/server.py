@@ -22,7 +22,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 
 import utils
 from events import SECOND
-from sim.faults import BROKEN_EVENTS, BROKEN_FRAMES, GARBAGE, Fault, Faults
+from sim.faults import BROKEN_EVENTS, BROKEN_FRAMES, GARBAGE, Fault, Faults, flood
 from sim.market import MILLI, Market, SimBar
 from sim.options import QUOTE_STEP_US, OptionQuote
 from sim.rest import Request, Rest, dumps
@@ -491,6 +491,8 @@ class LoopbackMarket:
             await connection.send(connection.last)
             return
         connection.last = dumps(events)
+        if fault := self.faults.take("flood", feed=connection.cluster):
+            await connection.send(flood(fault["size"]))
         for payload in self._soil(connection.cluster, events):
             await connection.send(payload)
 

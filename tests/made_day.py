@@ -162,7 +162,7 @@ class Made:
             self.tell(now, event)
             if isinstance(event, Tick):
                 held = self.engine.position
-                nearest = self.engine.nearest(10)
+                nearest = self.engine.quotes.nearest(10)
                 wanted = nearest if held is None else (*nearest, held.opened.contract)
                 for contract in dict.fromkeys(wanted):
                     self.tell(now, quote_of(contract, now))

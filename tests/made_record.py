@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -10,12 +10,15 @@ from msgspec.structs import replace
 from events import AlertKind, AlertOutcome, Decision, Declined, DeclineReason, Event, Outcome, Tick
 from record.folder import date_of
 from record.journal import Journal
-from record.lines import sealed
+from record.lines import SEAL_BYTES, sealed
 from rules import Rules
 from tests.builders import SESSION, at, bar, chain, quote, row
 from tests.test_risk_manager import opened
 
 RULES = Rules()
+
+Edit = Callable[[list[bytes]], None]
+"""Changes the texts of a record's lines, without their seals."""
 
 FACTS: list[Event] = [
     Tick(),
@@ -51,3 +54,10 @@ def rewritten(path: Path, texts: Sequence[bytes]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(out)
     return path
+
+
+def resealed(path: Path, copy: Path, edit: Edit) -> Path:
+    """A copy of a record with its texts edited and every checksum right, as the program of then would have written it."""
+    texts = [line[:-SEAL_BYTES] for line in path.read_bytes().splitlines(keepends=True)]
+    edit(texts)
+    return rewritten(copy, texts)

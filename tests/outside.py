@@ -24,6 +24,9 @@ DRIP = b"DRIP"
 BAD_RECORD = b"BAD RECORD"
 """Stands for a TLS record that nobody can read."""
 
+GARBAGE_RECORD = b"\x17\x03\x03\x00\x20" + b"?" * 32
+"""A TLS record as it stands on the wire that no key opens: whoever reads it raises `ssl.SSLError`."""
+
 PIECE = b"x" * 65_536
 
 
@@ -73,7 +76,7 @@ class Outside:
                     await writer.drain()
                     await asyncio.sleep(0.02)
             elif answer == BAD_RECORD:
-                os.write(writer.get_extra_info("socket").fileno(), b"\x17\x03\x03\x00\x20" + b"?" * 32)
+                os.write(writer.get_extra_info("socket").fileno(), GARBAGE_RECORD)
                 await asyncio.sleep(1)
             else:
                 writer.write(answer)

@@ -13,7 +13,20 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 WORDS = {"events", "rules", "config", "utils"}
-RULES = {"signals", "contract_selector", "risk_manager", "sight"}
+RULES = {
+    *(
+        "windows",
+        "price_level",
+        "signals",
+        "contract_selector",
+        "risk_manager",
+        "lags",
+        "gaps",
+        "telling",
+        "sight",
+    ),
+    *("quotes", "gates", "decisions"),
+}
 EDGES = {"polygon_client", "alerts", "record", "logger", "delivery", "feeds", "messages"}
 ENTRY_POINTS = {"main", "diagnose"}
 MODULES = (
@@ -32,18 +45,9 @@ ROOMS = {
     "messages": {"__init__", "alert", "causes", "notices"},
     "record": {"__init__", "lines", "reader", "disk", "journal", "folder", "past", "lease"},
     "worker": {
-        *(
-            "__init__",
-            "ending",
-            "heartbeat",
-            "inbox",
-            "narrator",
-            "notices",
-            "session",
-            "summary",
-            "undelivered",
-        ),
-        *("watchdog", "worker"),
+        *("__init__", "context", "ending", "heartbeat", "inbox", "lease_keeper", "narrator", "notices"),
+        *("records", "session", "start", "summary", "undelivered", "vendor_time", "watch", "watchdog"),
+        "worker",
     },
 }
 """Modules of the picture that are packages, and the closed list of what is in each."""
@@ -51,6 +55,7 @@ ROOMS = {
 PURE_PARTS = {
     *("alerts", "messages/alert", "messages/causes", "messages/notices"),
     *("delivery/answers", "delivery/obstacles", "delivery/outbox", "delivery/receipts", "delivery/standing"),
+    "worker/start",
 }
 """Files of packages that judge what they are given, and touch nothing."""
 
@@ -62,6 +67,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "utils": {"events"},
     "config": {"rules"},
     **dict.fromkeys(RULES, WORDS),
+    "price_level": WORDS | {"windows"},
+    "sight": WORDS | {"gaps", "lags", "telling"},
+    "signals": WORDS | {"price_level", "windows"},
+    "gates": WORDS | {"risk_manager", "sight"},
+    "quotes": WORDS | {"contract_selector", "risk_manager", "sight", "signals"},
+    "decisions": WORDS | {"contract_selector", "risk_manager"},
     "engine": WORDS | RULES,
     "network": {"config"},
     **dict.fromkeys(EDGES, WORDS),
@@ -69,7 +80,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "delivery": WORDS | {"network", "messages"},
     "worker": MODULES - ENTRY_POINTS - {"preflight", "checks"},
     "alerts": WORDS | {"messages"},
-    "polygon_client": WORDS | {"feeds", "network", "sight"},
+    "polygon_client": WORDS | {"feeds", "lags", "network"},
     "preflight": WORDS | RULES | EDGES | {"worker"},
     "main": MODULES - ENTRY_POINTS - {"preflight"},
     "diagnose": MODULES - ENTRY_POINTS,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -11,7 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import config
+import main
 from tests.test_config import KEYS, faults, load, write
+from worker.ending import EXIT_CONFIG
 
 # --- Digits ------------------------------------------------------------------------------------------
 
@@ -255,6 +259,25 @@ def test_a_misspelt_name_in_the_environment_is_told(name: str, meant: str) -> No
         f"the environment has {name}, which is no setting: did you mean {meant}?"
     ]
     assert load(**{name: "CANARY"}).symbol == "IWM"  # it is no fault: the environment is everybody's
+
+
+def test_the_worker_warns_of_them_as_it_starts(tmp_path: Path) -> None:
+    """A name that is close to a setting's, and one that stands twice: in the log, before what ends this start."""
+    (tmp_path / ".env").write_text("STALL_SECONDS=5\nSTALL_SECONDS=6\n", encoding="utf-8")
+    (tmp_path / "data").touch()
+    done = subprocess.run(
+        [sys.executable, str(Path(main.__file__))],
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], **KEYS, "MAX_SPREAD_PERCNT": "4"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == EXIT_CONFIG
+    warned = [line for line in done.stdout.splitlines() if "WARNING" in line]
+    for name in ("STALL_SECONDS", "MAX_SPREAD_PERCNT"):
+        assert [name in line for line in warned].count(True) == 1, warned
 
 
 def test_a_vendors_name_and_lower_case_are_told_and_others_are_not() -> None:

@@ -126,7 +126,7 @@ def test_a_call_of_another_class_is_neither_bought_nor_streamed() -> None:
     last = made[-1]
     assert isinstance(last, Declined)
     assert last.fallen == ((ContractRule.SHARES, 1),)
-    assert story.engine.nearest(10) == ()
+    assert story.engine.quotes.nearest(10) == ()
 
 
 def test_the_alert_shows_the_delta_that_was_used_and_the_log_how_many_were_doubted() -> None:

@@ -125,7 +125,7 @@ async def until_entry(one: LiveSession) -> None:
     one.begin(SESSION.open + made_day.BEGIN_S * SECOND, None)
     for now, event in made_day.world(0, made_day.BEGIN_S, made_day.END_S):
         one.take(now, event)
-        for contract in one.engine.nearest(10) if isinstance(event, Tick) else ():
+        for contract in one.engine.quotes.nearest(10) if isinstance(event, Tick) else ():
             one.take(now, made_day.quote_of(contract, now))
         if one.engine.position is not None:
             return

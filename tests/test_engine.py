@@ -564,8 +564,8 @@ def test_a_delayed_row_does_not_confirm_a_streamed_quote() -> None:
     story = calm(Story(quick()))
     story.tell(QUIET_END + 3, quote(QUIET_END + 3, 1.39, 1.41))
     story.tell(QUIET_END + 4, chain(QUIET_END + 4, row(real_time=False, quoted_at=at(QUIET_END - 900))))
-    made = story.engine._quotes[CALL]
-    assert made[2] == quote(QUIET_END + 3, 1.39, 1.41)
+    made = story.engine.quotes.newest[CALL]
+    assert made.quote == quote(QUIET_END + 3, 1.39, 1.41)
 
 
 def test_every_pair_is_told_while_a_position_is_open() -> None:
@@ -666,7 +666,7 @@ def test_values_older_than_thirty_five_seconds_are_not_used(age: int, is_used: b
     assert not story.engine.feed.is_blind
     assert exits(made) == ([ExitReason.VWAP_GIVEBACK] if is_used else [])
     assert story.engine.is_fresh(at(now)) is is_used
-    assert story.engine.price_age(at(now)) == age * SECOND
+    assert story.engine.signals.price_age(at(now)) == age * SECOND
 
 
 def test_a_sell_names_no_price_that_is_old() -> None:
@@ -972,6 +972,6 @@ def test_the_nearest_calls_and_their_asks() -> None:
     story = calm(Story(quick()))
     rows = [row(strike) for strike in (210.0, 214.0, 215.0, 216.0, 220.0)]
     story.tell(QUIET_END + 3, chain(QUIET_END + 3, *rows))
-    assert story.engine.nearest(3) == tuple(row(strike).contract for strike in (215.0, 214.0, 216.0))
-    assert story.engine.ask_of(CALL) == dollars(1.41)
-    assert story.engine.ask_of("O:NONE") is None
+    assert story.engine.quotes.nearest(3) == tuple(row(strike).contract for strike in (215.0, 214.0, 216.0))
+    assert story.engine.quotes.ask_of(CALL) == dollars(1.41)
+    assert story.engine.quotes.ask_of("O:NONE") is None

@@ -26,6 +26,7 @@ import preflight
 import utils
 from checks import machine
 from tests.test_config import KEYS
+from tests.test_sim_places import record_in
 
 ROOT = Path(__file__).parent.parent
 LOOPBACK = {
@@ -81,7 +82,7 @@ MAIN, DIAGNOSE = str(ROOT / "main.py"), str(ROOT / "diagnose.py")
         *(("socks_proxy", value) for value in ("http://a:1", "socks://a:1")),
         *(("SSL_CERT_FILE", value) for value in ("/gone", "/dev/zero", "/", "/etc/hostname", "a" * 300)),
         *(("SSL_CERT_DIR", value) for value in ("/gone", "/dev/null", "/proc/1/task")),
-        *(("SSLKEYLOGFILE", value) for value in ("/gone/keys", "/", "/dev/null/keys")),
+        *(("SSLKEYLOGFILE", value) for value in ("/gone/keys", "/", "/dev/null/keys", "keys/")),
     ],
 )
 def test_what_cannot_be_used_is_one_fault_that_names_the_variable(
@@ -177,6 +178,7 @@ GARBAGE = st.one_of(
         ["", "*", "/", "/gone", "/dev/null", "::1/128", "socks5://a", "http://a:1", "a..b", "[", "%zz"]
     ),
     st.text(st.characters(blacklist_characters="\0", blacklist_categories=["Cs"]), max_size=20),
+    st.text(st.sampled_from("a1:/@.[]\udc80\udcff"), max_size=12),  # bytes that are no UTF-8
 )
 
 
@@ -244,22 +246,23 @@ async def test_whatever_a_connection_raises_is_a_failing_line(error: Exception) 
 # --- Consoles ----------------------------------------------------------------------------------------
 
 
-def test_a_console_of_another_language_shows_everything(tmp_path: Path) -> None:
-    done = run(
-        tmp_path,
-        DIAGNOSE,
-        "--offline",
-        env={
-            **KEYS,
-            **LOOPBACK,
-            "LC_ALL": "C",
-            "PYTHONIOENCODING": "ascii",
-            "PYTHONUTF8": "0",
-            "TZ": ":garbage",
-        },
-    )
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ((DIAGNOSE, "--offline"), "✓ Python"),
+        ((DIAGNOSE, "why", "2025-10-02", "--data-dir", "."), "09:30:03–16:00:00"),
+        (("-m", "sim", "verify", "sessions/2025-10-02.jsonl"), "✓ sessions/2025-10-02.jsonl: "),
+        (("-m", "sim", "replay", "sessions/2025-10-02.jsonl"), "Session 2025-10-02"),
+    ],
+)
+def test_a_console_of_another_language_shows_everything(
+    tmp_path: Path, command: tuple[str, ...], said: str
+) -> None:
+    record_in(tmp_path)
+    latin = {"LC_ALL": "C", "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0", "TZ": ":garbage"}
+    done = run(tmp_path, *command, env={**KEYS, **LOOPBACK, **latin})
     assert (done.returncode, done.stderr) == (entry.EXIT_OK, "")
-    assert "✓ Python" in done.stdout
+    assert said in done.stdout
 
 
 def test_outputs_that_are_closed_full_or_gone_end_without_a_traceback(tmp_path: Path) -> None:

@@ -1,9 +1,11 @@
-"""Folders, records and logs that this user may not use, what stands in their place, and a clock beyond every calendar."""
+"""Folders, records, logs and certificates that this user may not use, what stands in their place, and a clock beyond every calendar."""
 
 from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -16,7 +18,10 @@ import entry
 import preflight
 import utils
 from events import SECOND
+from record.folder import record_path
 from review.places import Unusable, find
+from sim import demo
+from tests.made_record import written
 from tests.test_config import KEYS
 from tests.test_environment import DIAGNOSE, LOOPBACK, MAIN, bare, run
 
@@ -85,7 +90,16 @@ def test_a_folder_of_records_that_cannot_be_read_is_not_one_without_records(
         shutil.rmtree(home)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can start another user's process")
+def runs_for_others() -> bool:
+    """Whether this Python can be run as another user: only root can, and not one that lies in root's own folder."""
+    try:
+        done = subprocess.run([sys.executable, "-c", ""], user=65534, group=65534, cwd="/", check=False)
+    except PermissionError:
+        return False
+    return done.returncode == 0
+
+
+@pytest.mark.skipif(not runs_for_others(), reason="needs a Python that can be run as another user")
 def test_another_users_record_and_log_are_told_by_the_checks() -> None:
     home = Path(f"/tmp/iwm-foreign-{os.getpid()}")
     record = home / "data" / "sessions" / "2026-11-27.jsonl"
@@ -133,6 +147,51 @@ def test_what_stands_where_a_folder_should_be_is_a_failing_line(kind: str, tmp_p
         assert "Traceback" not in done.stdout + done.stderr
     if kind != "dangling":
         assert run(tmp_path, DIAGNOSE, "why").stderr.count("cannot be looked through") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("SSLKEYLOGFILE", "/gone/keys"), ("SSLKEYLOGFILE", "pipe"), ("SSL_CERT_FILE", "pipe")],
+)
+def test_what_speaks_to_its_own_loopback_alone_goes_on_without_the_machines_tls(
+    tmp_path: Path, name: str, value: str
+) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    done = run(tmp_path, "-m", "sim", "serve", "--seconds", "0.1", "--port", "0", env={name: value})
+    assert (done.returncode, done.stderr) == (entry.EXIT_OK, "")
+    with subprocess.Popen(
+        [sys.executable, MAIN, "--demo"],
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], name: value},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("A made session on loopback sockets: ")
+        process.kill()
+
+
+class Cut:
+    """Leaves of a record what a machine without room took of it, and ends."""
+
+    def __init__(self, settings: config.Settings, *_: object) -> None:
+        self._path = record_path(settings.data_dir, str(demo.DAY))
+
+    async def run(self) -> int:
+        written(self._path)
+        self._path.write_bytes(self._path.read_bytes()[:-20])
+        return entry.EXIT_OK
+
+    def stop(self) -> None:
+        """It has ended."""
+
+
+async def test_a_demo_whose_record_finds_no_room_is_told_in_a_line(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert await demo.play(40.0, Cut) == entry.EXIT_FAILED
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("The demo's record could not be written whole on this machine: ")
 
 
 def test_a_clock_beyond_every_calendar_is_a_failing_line(

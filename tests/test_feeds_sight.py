@@ -17,16 +17,7 @@ from structlog.testing import capture_logs
 from websockets.asyncio.server import ServerConnection
 
 from events import SECOND, Bar, Covered, FeedCause, FeedLost, FeedRestored, Quote
-from polygon_client import (
-    BadInput,
-    FrameDecoder,
-    Lost,
-    Pacing,
-    Socket,
-    VendorRefused,
-    Wanted,
-    _is_vendors,
-)
+from polygon_client import BadInput, FrameDecoder, Lost, Pacing, Socket, VendorRefused, Wanted, _is_vendors
 from tests.test_polygon_client import (
     BEGIN,
     RULES,
@@ -207,6 +198,18 @@ async def test_lag_that_lasts_reopens_the_socket_once(symbol: str, cured: bool) 
     assert causes(watch) == [(FeedCause.LAG, "")]
     assert (lost_at - began) / SECOND >= 60
     assert (statistics.median(lags) < 15) is cured
+
+
+@pytest.mark.parametrize(("late_s", "is_reopened"), [(50, False), (115, True)])
+async def test_lag_reopens_the_socket_from_sixty_seconds_of_it_on(late_s: float, is_reopened: bool) -> None:
+    """Late bars come from 40 s after the lag has begun to 40 s after its end: for 50 s, and for 115."""
+    rules = PATIENT.model_copy(update={"stall_seconds": 60, "symbol_silence_seconds": 60})
+    async with open_place(speed=60, rules=rules) as place:
+        _, watch = place.stocks()
+        await seen(place, watch)
+        place.faults.add("late", by=40.0, seconds=late_s)
+        await pass_by(place, watch, late_s + 60)
+        assert bool(causes(watch)) is is_reopened
 
 
 # --- What is covered ---------------------------------------------------------------------------------

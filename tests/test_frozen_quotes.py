@@ -82,7 +82,7 @@ def test_a_chain_whose_newest_stamp_is_over_fifteen_seconds_old_prices_nothing(
     story = calm(Story(quick()))
     made = surge_with(story, lambda second: rows_at(second, age=age))
     assert bought(made) is buys
-    assert (story.engine.live_calls(at(QUIET_END + 10)) > 0) is buys
+    assert (story.engine.quotes.live_calls(at(QUIET_END + 10)) > 0) is buys
     if not buys:
         assert reasons(made) == {DeclineReason.NO_CONTRACT}
         last = [item for item in made if isinstance(item, Declined)][-1]
@@ -131,7 +131,7 @@ def test_a_chain_without_a_real_time_quote_of_now_prices_nothing(stamps: str) ->
 
     made = surge_with(story, made_rows)
     assert not bought(made)
-    assert story.engine.live_calls(at(QUIET_END + 10)) == 0
+    assert story.engine.quotes.live_calls(at(QUIET_END + 10)) == 0
 
 
 def test_a_stamp_up_to_two_seconds_ahead_is_of_now() -> None:
@@ -152,7 +152,7 @@ def test_streamed_quotes_price_what_a_chain_that_stands_still_lists() -> None:
     (found,) = [item for item in made if isinstance(item, Opened)]
     assert found.delta == pytest.approx(0.53, abs=0.05)
     assert found.iv == pytest.approx(0.6, abs=0.05)
-    assert story.engine.live_calls(at(QUIET_END + 10)) == 1
+    assert story.engine.quotes.live_calls(at(QUIET_END + 10)) == 1
 
 
 def test_quotes_of_before_are_not_kept_young_by_polls_that_stand_still() -> None:
@@ -160,11 +160,11 @@ def test_quotes_of_before_are_not_kept_young_by_polls_that_stand_still() -> None
     story = calm(Story(quick()))
     stuck = rows_at(QUIET_END - 12)
     made = surge_with(story, lambda second: stuck, seconds=1)
-    assert not story.engine._chain_stands_still
-    assert story.engine.live_calls(at(QUIET_END + 3)) == 10
+    assert not story.engine.quotes.stands_still
+    assert story.engine.quotes.live_calls(at(QUIET_END + 3)) == 10
     made += surge_with(story, lambda second: stuck, start=QUIET_END + 1, seconds=10, price=215.02)
-    assert story.engine._chain_stands_still
-    assert story.engine.live_calls(at(QUIET_END + 13)) == 0
+    assert story.engine.quotes.stands_still
+    assert story.engine.quotes.live_calls(at(QUIET_END + 13)) == 0
     assert all(s <= QUIET_END + 6 for s, decision in story.decisions if isinstance(decision, Opened))
     assert made
 
@@ -176,16 +176,16 @@ def test_an_empty_answer_after_full_ones_leaves_the_last_good_one_and_its_age() 
     for second in range(first + 5, first + 30, 5):
         story.tell(second, Chain(rows=()))
     engine = story.engine
-    assert len(engine.nearest(10)) == 10
-    assert engine.chain_at == at(first)
+    assert len(engine.quotes.nearest(10)) == 10
+    assert engine.quotes.chain_at == at(first)
     story.tell(first + 30, Chain(rows=rows_at(first + 30, count=4)))
-    assert (len(engine.nearest(10)), engine.chain_at) == (4, at(first + 30))
+    assert (len(engine.quotes.nearest(10)), engine.quotes.chain_at) == (4, at(first + 30))
 
 
 def test_an_empty_answer_before_any_other_is_an_answer() -> None:
     engine = Engine(Rules(), SESSION)
     engine.handle(at(1), Chain(rows=()))
-    assert (engine.chain, engine.chain_at, engine.live_calls(at(1))) == ((), at(1), 0)
+    assert (engine.quotes.chain, engine.quotes.chain_at, engine.quotes.live_calls(at(1))) == ((), at(1), 0)
 
 
 # --- Marks ---
@@ -297,7 +297,7 @@ def test_a_quote_from_ahead_is_none_and_bars_no_later_one(
 def test_a_quote_from_ahead_buys_nothing_while_flat() -> None:
     story = calm(Story(quick()))
     story.tell(QUIET_END + 2, quote(QUIET_END + 3600, 0.10, 0.12))
-    assert story.engine.ask_of(CALL) is None
+    assert story.engine.quotes.ask_of(CALL) is None
     found = [item for item in surge(story) if isinstance(item, Opened)]
     assert found[0].ask == dollars(1.41)
 
@@ -384,5 +384,38 @@ def test_no_stamp_of_then_or_of_later_ever_sells_and_a_restart_agrees(
         position.marks.usable,
         position.marks.usable_at,
     )
-    assert restored._quotes == story.engine._quotes
+    assert restored.quotes.newest == story.engine.quotes.newest
     assert chain(0, row()).rows[0].contract == CALL
+
+
+STAMPS = st.lists(
+    st.tuples(
+        st.sampled_from((-86_400, -3, -2, 0, 1, 14, 15, 16, 60, 299, 300, 301, 900, DAY)), st.booleans()
+    ),
+    min_size=10,
+    max_size=10,
+)
+
+
+@settings(max_examples=80, deadline=None)
+@given(STAMPS, st.booleans())
+def test_no_stamp_of_then_or_of_later_ever_buys(stamps: list[tuple[int, bool]], is_alone: bool) -> None:
+    """What is bought is marked REAL-TIME and not of another market, in an answer whose newest quote is of now."""
+    interest = [1000.0, *([0.0 if is_alone else 1000.0] * 9)]  # the first alone is a candidate, or all are
+
+    def made_rows(second: float) -> tuple[ChainRow, ...]:
+        return tuple(
+            replace(each, quoted_at=at(second) - age * SECOND, real_time=is_real, open_interest=calls)
+            for each, (age, is_real), calls in zip(rows_at(second), stamps, interest, strict=True)
+        )
+
+    story = calm(Story(quick()))
+    found = [each for each in surge_with(story, made_rows) if isinstance(each, Opened)]
+    moves = any(is_real and -2 <= age <= 15 for age, is_real in stamps)
+    if not moves:
+        assert found == [] and story.engine.quotes.live_calls(at(QUIET_END + 10)) == 0
+    for decision in found:
+        age, is_real = stamps[decision.strike // 1000 - 215]
+        assert is_real and -2 <= age <= 300
+    if all(is_real and -2 <= age <= 15 for age, is_real in stamps):
+        assert found

@@ -7,16 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine import Engine
-from events import (
-    Bar,
-    Condition,
-    Covered,
-    DeclineReason,
-    Evaluation,
-    FeedCause,
-    FeedLost,
-    FeedRestored,
-)
+from events import Bar, Condition, Covered, DeclineReason, Evaluation, FeedCause, FeedLost, FeedRestored
 from rules import Rules
 from signals import Signals
 from tests.builders import SESSION, at, bar

@@ -241,7 +241,7 @@ async def test_who_is_stopped_before_the_feed_comes_up_asks_nobody(tmp_path: Pat
         vendor.faults.add("rest_401")
 
     async with stage(tmp_path, prepare=prepare, polygon_ws_url="ws://127.0.0.1:9") as play:
-        await play.until(lambda: play.worker.desk is not None, 20, "the session")
+        await play.until(lambda: play.worker.live is not None, 20, "the session")
         play.worker.stop()
         assert await asyncio.wait_for(play.running, 20) == EXIT_OK
         assert "/v1/marketstatus/now" not in {request.path for request in play.vendor.requests}
@@ -254,7 +254,7 @@ async def test_a_key_that_the_feed_has_taken_outlives_a_refusal_by_rest(tmp_path
     async with stage(tmp_path, prepare=prepare) as play:
         await play.until(lambda: play.vendor.faults.fired["rest_401"], 60, "refused")
         # The chain's poll may be one of those that were refused: it is made again after 300 s.
-        await play.until(lambda: play.worker.engine and play.worker.engine.chain_at, 330, "the chain")
+        await play.until(lambda: play.worker.engine and play.worker.engine.quotes.chain_at, 330, "the chain")
 
 
 async def test_a_hold_that_began_in_the_night_holds_in_the_session(tmp_path: Path) -> None:

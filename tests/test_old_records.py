@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from msgspec.structs import replace
 
 from config import VERSION
 from events import SECOND, Opened
-from record.lines import SEAL_BYTES, Entry, Header, sealed
+from record.lines import Entry, Header
 from record.reader import Reader
 from review import why
 from review.__main__ import main
@@ -26,6 +25,7 @@ from review.study import read
 from rules import Rules
 from tests.builders import SESSION
 from tests.made_day import BEGIN_S, END_S, Made
+from tests.made_record import Edit, resealed
 
 NOW = SESSION.close + 3_600 * SECOND
 BEFORE = "1.0.0"
@@ -46,22 +46,6 @@ def old_rules(**changes: Any) -> dict[str, Any]:
     """Rules as a header of 1.0.0 holds them: without what came later, and with the limit of then."""
     rules = {name: value for name, value in Rules().model_dump(mode="json").items() if name not in NEW_RULES}
     return {**rules, "clock_doubt_seconds": 5.0, **changes}
-
-
-Edit = Callable[[list[bytes]], None]
-
-
-def resealed(path: Path, folder: Path, edit: Edit) -> Path:
-    """A copy with its texts edited and every checksum right, as the version of then would have written it."""
-    texts = [line[:-SEAL_BYTES] for line in path.read_bytes().splitlines(keepends=True)]
-    edit(texts)
-    seed, out = 0, list[bytes]()
-    for text in texts:
-        line, seed = sealed(text, seed)
-        out.append(line)
-    copy = folder / "2025-10-02.jsonl"
-    copy.write_bytes(b"".join(out))
-    return copy
 
 
 def of_before(rules: dict[str, Any], version: str = BEFORE, rules_hash: str = "") -> Edit:
@@ -91,7 +75,7 @@ def test_a_record_without_the_rules_of_today_verifies(
     made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rules = old_rules()
-    copy = resealed(made, tmp_path, of_before(rules))
+    copy = resealed(made, tmp_path / "2025-10-02.jsonl", of_before(rules))
     assert main(["verify", str(copy)]) == 0
     assert f"(rules {hash_of(rules)}, version {BEFORE}, checked by {VERSION})" in capsys.readouterr().out
     assert main(["replay", str(copy)]) == 0
@@ -136,7 +120,7 @@ def test_a_rule_keeps_the_value_of_then_and_a_new_one_has_the_default_of_today()
 def test_a_header_that_is_not_what_was_written_is_damage(
     made: Path, tmp_path: Path, edit: Edit, words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    copy = resealed(made, tmp_path, edit)
+    copy = resealed(made, tmp_path / "2025-10-02.jsonl", edit)
     assert main(["verify", str(copy)]) == 1
     out = capsys.readouterr().out
     assert out.startswith(f"✗ {copy}, line 1: ")
@@ -164,7 +148,7 @@ def test_what_is_decided_differently_is_said_as_that(
         of_before(old_rules() if version == BEFORE else Rules().model_dump(mode="json"), version)(texts)
         texts[place] = msgspec.json.encode(Entry(entry.now, entry.number, entry.event, (other,)))
 
-    copy = resealed(made, tmp_path, edit)
+    copy = resealed(made, tmp_path / "2025-10-02.jsonl", edit)
     assert main(["verify", str(copy)]) == 1
     out = capsys.readouterr().out
     what = (

@@ -12,8 +12,9 @@ from structlog.testing import capture_logs
 
 from engine import Engine
 from events import Bar, Chain, Closed, Evaluation, Opened, Tick
+from price_level import IMPOSSIBLE_PERCENT, LEVEL_BARS
 from rules import Rules
-from signals import IMPOSSIBLE_PERCENT, LEVEL_BARS, Signals
+from signals import Signals
 from tests.builders import SESSION, Story, at, bar, chain, quote, row
 from tests.test_engine import QUIET_END, calm, opened, quick, surge
 from worker.narrator import Narrator
@@ -346,7 +347,7 @@ def test_one_print_ten_percent_off_buys_nothing_and_is_nobodys_spot() -> None:
     assert story.tell(second + 3, bar(second, 236.5, 50_000.0)) == []
     assert story.evaluation is before
     assert story.engine.signals.price == 215.0
-    assert story.engine.nearest(1) == (row().contract,)
+    assert story.engine.quotes.nearest(1) == (row().contract,)
     made = surge(story, start=second + 1)
     assert [d.price < 216 for d in made if isinstance(d, Opened)] == [True]
 

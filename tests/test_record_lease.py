@@ -12,7 +12,11 @@ from pathlib import Path
 import pytest
 
 import main
+from record.folder import record_path
 from record.lease import Lease, LeaseHeld, Misplaced
+from tests.made_record import written
+from tests.test_config import KEYS
+from worker.ending import EXIT_CRASHED, EXIT_OK
 
 ROOT = Path(main.__file__).parent
 
@@ -154,3 +158,29 @@ def test_without_locks_the_program_can_still_be_loaded() -> None:
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60
     )
     assert done.stdout == "False False\n", done.stderr
+
+
+def test_without_locks_the_checks_say_so_and_what_needs_none_goes_on(tmp_path: Path) -> None:
+    program = (
+        "import runpy, sys\n"
+        "sys.modules['fcntl'] = None\n"
+        "sys.argv = sys.argv[1:]\n"
+        "runpy.run_module(sys.argv[0], run_name='__main__', alter_sys=True)\n"
+    )
+    path = written(record_path(tmp_path, "2025-10-02"))
+    for command, status, said in (
+        (("diagnose", "--offline"), EXIT_CRASHED, "this system has no file locks (fcntl): "),
+        (("diagnose", "why", "2025-10-02", "--data-dir", str(tmp_path)), EXIT_OK, "2 Oct"),
+        (("sim", "verify", str(path)), 1, str(path)),
+    ):
+        done = subprocess.run(
+            [sys.executable, "-c", program, *command],
+            cwd=ROOT,
+            env={**os.environ, **KEYS},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        assert (done.returncode, done.stderr) == (status, ""), command
+        assert said in done.stdout

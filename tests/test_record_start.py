@@ -276,7 +276,7 @@ async def test_a_sell_that_was_owed_when_the_next_session_began_is_told_after_a_
         assert "Repeat of #" in push.text
         await play.stop()
     async with stage(tmp_path, start_s=86_400 - 5) as play:
-        await play.until(lambda: play.worker.desk is not None, 60, "begun")
+        await play.until(lambda: play.worker.live is not None, 60, "begun")
         await play.wait(20)
         await play.stop()
         assert not play.titles("SELL"), "its outcome stands in today's record"

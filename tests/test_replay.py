@@ -19,18 +19,8 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from events import (
-    SECOND,
-    Bar,
-    Closed,
-    Condition,
-    Decision,
-    FeedCause,
-    FeedLost,
-    Opened,
-    Tick,
-)
-from record.lines import SEAL_BYTES, Entry, Header, sealed
+from events import SECOND, Bar, Closed, Condition, Decision, FeedCause, FeedLost, Opened, Tick
+from record.lines import Entry, Header
 from record.reader import Damage, Reader
 from review.__main__ import main
 from review.replay import Start, Step, play
@@ -41,6 +31,7 @@ from rules import Rules
 from sim.__main__ import main as sim_main
 from tests.builders import SESSION
 from tests.made_day import BEGIN_S, END_S, Made
+from tests.made_record import Edit, resealed
 
 ROOT = Path(__file__).parent.parent
 
@@ -71,25 +62,14 @@ def derived(path: Path, sets: dict[str, str] | None = None) -> list[tuple[Decisi
     return [tuple(item.decisions) for item in play(path, sets) if isinstance(item, Step)]
 
 
-Edit = Callable[[list[bytes]], None]
-
-
 def rewritten(path: Path, folder: Path, edit: Edit, *, seal: bool) -> Path:
     """A copy with its texts edited. ``seal`` mends every checksum, as somebody who knows the format would."""
-    out: list[bytes] = []
-    raw = path.read_bytes().splitlines(keepends=True)
-    texts = [line[:-SEAL_BYTES] for line in raw]
-    if seal:
-        edit(texts)
-        seed = 0
-        for text in texts:
-            line, seed = sealed(text, seed)
-            out.append(line)
-    else:
-        edit(raw)
-        out = raw
     copy = folder / "copy.jsonl"
-    copy.write_bytes(b"".join(out))
+    if seal:
+        return resealed(path, copy, edit)
+    lines = path.read_bytes().splitlines(keepends=True)
+    edit(lines)
+    copy.write_bytes(b"".join(lines))
     return copy
 
 

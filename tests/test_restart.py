@@ -33,6 +33,7 @@ from tests.stage import BEGIN_S, KEY, SPEED, TOKEN, USER, market, session
 from tests.worker_process import READY
 from utils import ScaledClock
 from worker.ending import EXIT_CRASHED, EXIT_LEASE
+from worker.watchdog import WATCHDOG_REAL_S
 
 ROOT = Path(main.__file__).parent
 
@@ -80,7 +81,9 @@ class Town:
         """The first worker: no market time passes while it is imported."""
         self.outputs: list[Path] = []
 
-    async def start(self, death: tuple[str, str] = ("", ""), **changes: Any) -> None:
+    async def start(
+        self, death: tuple[str, str] = ("", ""), watchdog_s: float = WATCHDOG_REAL_S, **changes: Any
+    ) -> None:
         """Start the worker; ``death`` says at which moment of which push it ends."""
         told = {
             "start": self.clock.start,
@@ -88,6 +91,7 @@ class Town:
             "origin_ns": self.clock.origin_ns,
             "seed": SEED,
             "death": death,
+            "watchdog_s": watchdog_s,
             "settings": {
                 "polygon_api_key": KEY,
                 "pushover_token": TOKEN,

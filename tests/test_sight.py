@@ -28,8 +28,11 @@ from events import (
     Outcome,
     Tick,
 )
+from gaps import reach_seconds
+from lags import Lags
 from rules import Rules
-from sight import TELLING, Lags, Sight, Step, Telling, reach_seconds
+from sight import Sight
+from telling import TELLING, Step, Telling
 from tests.builders import SESSION, Story, at, bar, chain, row
 
 RULES = Rules()
@@ -83,12 +86,12 @@ def test_what_a_symbol_may_have_lost_in_its_silence_is_uncovered_until_rest_has_
     story = play(started(), 0, back + 4, without(symbol, 21, back))
     sight = story.engine.feed
     assert not sight.is_blind
-    assert sight.has_gaps is bool(gaps)
-    assert sight.is_covered(at(back)) is not bool(gaps)
+    assert sight.gaps.exist is bool(gaps)
+    assert sight.gaps.lie_before(at(back)) is bool(gaps)
     if symbol == "IWM":
-        assert sight.gaps == gaps
+        assert sight.gaps.own == gaps
     story.tell(back + 9, Covered(symbol=symbol, start=at(0), end=at(back)))
-    assert not sight.has_gaps
+    assert not sight.gaps.exist
 
 
 @pytest.mark.parametrize(("end", "is_blind"), [(82, False), (83, True)])
@@ -171,7 +174,7 @@ def test_silence_of_a_symbol_means_nothing_in_a_file() -> None:
     play(story, 0, 300, without("IWM", 21, 290))
     play(story, 300, 500, without("SPY", 300))
     assert (story.engine.feed.spells, told(story)) == (0, [])
-    assert not story.engine.feed.has_gaps
+    assert not story.engine.feed.gaps.exist
 
 
 # --- What is no sign of life -------------------------------------------------------------------------
@@ -263,7 +266,7 @@ def test_a_gap_anywhere_in_the_base_of_the_volumes_keeps_the_gate(second: int, c
     sight = Sight(RULES, SESSION)
     sight.learn(at(60), FeedRestored())
     sight.learn(at(70), Covered(symbol="SPY", start=at(0), end=at(60)))
-    assert sight.is_covered(at(second)) is covered
+    assert sight.gaps.lie_before(at(second)) is not covered
 
 
 def test_fifteen_lost_minutes_are_not_fifteen_quiet_ones() -> None:
@@ -284,7 +287,7 @@ def test_fifteen_lost_minutes_are_not_fifteen_quiet_ones() -> None:
 def test_a_late_start_lacks_the_whole_session_so_far() -> None:
     sight = Sight(RULES, SESSION)
     sight.learn(at(4000), FeedRestored())
-    assert sight.gaps == [(at(0), at(4000))]
+    assert sight.gaps.own == [(at(0), at(4000))]
     assert sight.unknown_from == at(0)
 
 

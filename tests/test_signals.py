@@ -302,6 +302,13 @@ def test_a_window_without_volume_has_no_vwap_and_fails() -> None:
     assert passes(evaluation, Condition.FIVE_MINUTE_VWAP) is False
 
 
+def test_an_absurd_vwap_of_a_windows_only_volume_leaves_it_a_window_with_volume() -> None:
+    """Its share of the sums was once rounded away, and the worker ended with a ZeroDivisionError."""
+    items = [bar(second, 215.0, 0.0) for second in range(0, 1_300, 3)]
+    found = feed(Signals(Rules(), SESSION), [*items, bar(1_300, 215.0, 1.0, vwap=1e-10)])
+    assert (found.vwap_1m, found.vwap_5m) == (215.0, 215.0)
+
+
 def test_a_close_equal_to_vwap_is_not_above_it() -> None:
     """Exact sums: 0.1-dollar prices that no float holds still average to themselves."""
     evaluation = feed(Signals(Rules(), SESSION), [bar(s, 215.1, 333.333333) for s in range(60)])

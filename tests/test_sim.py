@@ -976,6 +976,11 @@ async def test_the_last_frame_again_and_pings_without_an_answer() -> None:
         assert len({json.dumps(event) for event in await client.data(5)}) == 1
         assert server.faults.fired["repeat"] >= 5
         server.faults.clear("repeat")
+        server.faults.add("flood", feed="stocks", size=1_000)
+        events: list[Any] = []
+        while 1 not in events:
+            events.append(await client.event())
+        assert server.faults.fired["flood"] == 1
         server.faults.add("no_pong", feed="stocks")
         done, _ = await asyncio.wait([asyncio.ensure_future(await client.socket.ping())], timeout=0.3)
         assert not done and server.faults.fired["no_pong"] == 1

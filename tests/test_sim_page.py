@@ -250,7 +250,7 @@ def test_the_file_needs_nothing_else_and_lets_nothing_else_in(made: Study, tmp_p
         attributes for _, attributes in elements.found if "src" in attributes or "srcset" in attributes
     ]
     assert {link["href"] for link in elements.all("a")} == {"#session"}
-    style = (ROOT / "sim" / "page.css").read_text(encoding="utf-8")
+    style = (ROOT / "review" / "page" / "page.css").read_text(encoding="utf-8")
     assert "url(" not in style and "@import" not in style
 
     policy = next(item["content"] for item in elements.all("meta") if "http-equiv" in item)
@@ -374,7 +374,7 @@ def test_every_gate_has_a_colour() -> None:
     kinds = [reason for reasons in GATE_KINDS.values() for reason in reasons]
     assert sorted(kinds) == sorted(DeclineReason)
     assert set(page.GATE_TEXTS) == {"open", *GATE_KINDS}
-    style = (ROOT / "sim" / "page.css").read_text(encoding="utf-8")
+    style = (ROOT / "review" / "page" / "page.css").read_text(encoding="utf-8")
     light, dark = style.split("@media (prefers-color-scheme: dark)", 1)
     for kind in page.GATE_TEXTS:
         assert f"--gate-{kind}:" in light

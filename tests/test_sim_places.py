@@ -22,7 +22,6 @@ from msgspec.structs import replace
 from config import variable_names
 from events import SECOND, Tick
 from record.folder import pack, record_path
-from record.lines import SEAL_BYTES, sealed
 from review import why
 from review.__main__ import main
 from review.places import Closed, Unusable, check_own, claim, find, named
@@ -30,6 +29,7 @@ from review.trace import COLUMNS, TRACE_BEGINS
 from rules import Rules
 from tests.builders import SESSION, at
 from tests.made_day import Made
+from tests.made_record import resealed
 
 ROOT = Path(__file__).parent.parent
 NOW = SESSION.close + 3_600 * SECOND
@@ -296,19 +296,6 @@ def test_the_command_line_says_it_in_a_process_of_its_own(data: Path, tmp_path: 
 # --- Whole lines that no program wrote ---------------------------------------------------------------
 
 
-def forged(path: Path, folder: Path, edit: Callable[[list[bytes]], None]) -> Path:
-    """A copy with its texts edited and every checksum right."""
-    texts = [line[:-SEAL_BYTES] for line in path.read_bytes().splitlines(keepends=True)]
-    edit(texts)
-    seed, out = 0, list[bytes]()
-    for text in texts:
-        line, seed = sealed(text, seed)
-        out.append(line)
-    copy = folder / "forged.jsonl"
-    copy.write_bytes(b"".join(out))
-    return copy
-
-
 def header_with(**changes: Any) -> Callable[[list[bytes]], None]:
     def edit(texts: list[bytes]) -> None:
         texts[0] = msgspec.json.encode({**msgspec.json.decode(texts[0]), **changes})
@@ -355,7 +342,7 @@ def test_what_no_program_wrote_is_damage_in_a_line(
     edit: Callable[[list[bytes]], None],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    copy = forged(data / "sessions" / "2025-10-02.jsonl", tmp_path, edit)
+    copy = resealed(data / "sessions" / "2025-10-02.jsonl", tmp_path / "forged.jsonl", edit)
     assert main(["verify", str(copy)]) == 1
     assert capsys.readouterr().out.startswith(f"✗ {copy}, line ")
     assert main(["replay", str(copy)]) in (0, 2)

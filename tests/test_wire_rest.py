@@ -17,6 +17,7 @@ import structlog
 
 from events import SECOND
 from polygon_client import (
+    CHAIN_BODY_BYTES,
     CHAIN_PAGE_ROWS,
     ERROR_BODY_BYTES,
     PAGES_MAX,
@@ -423,6 +424,16 @@ async def test_a_packed_body_is_unpacked_no_further_than_its_bound() -> None:
         tracemalloc.stop()
     assert str(error) == "unusable answer (200): too long"
     assert peak < 12_000_000
+
+
+@pytest.mark.parametrize("packing", ["identity", "gzip"])
+async def test_a_body_may_be_as_long_as_its_bound_and_no_longer(packing: str) -> None:
+    pack = gzip.compress if packing == "gzip" else bytes
+    body = b'{"status":"OK","results":[]}'.ljust(CHAIN_BODY_BYTES)
+    assert await chain_of(packed(pack(body), packing)) == ()
+    assert str(await failure(chain_of(packed(pack(body + b" "), packing)))) == (
+        "unusable answer (200): too long"
+    )
 
 
 async def test_of_an_error_s_body_the_beginning_is_read() -> None:

@@ -3,22 +3,27 @@ chain, quotes of yesterday, and a print that never was."""
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import json
+import re
 import ssl
 from pathlib import Path
 from typing import Any
 
 import httpx
 import msgspec
+import pytest
 import structlog
 
 from events import SECOND
+from polygon_client import FRAME_MAX_BYTES, BadReason
 from sim.demo import EPISODES, SEED
 from sim.market import Market, SimBar
 from sim.server import Plan
 from tests.stage import BEGIN_S, Stage, session, stage
 from worker.ending import EXIT_OK
+from worker.watchdog import Watchdog
 
 
 class Spoiling(httpx.AsyncBaseTransport):
@@ -90,6 +95,19 @@ async def test_a_rest_that_answers_wrongly_ends_nothing_and_empties_no_chain(tmp
     assert not {"chain_empty", "crashed"} & found
 
 
+@pytest.mark.parametrize(("size", "connections"), [(FRAME_MAX_BYTES, 1), (4 * FRAME_MAX_BYTES, 2)])
+async def test_frames_full_of_junk_hold_nothing_up(tmp_path: Path, size: int, connections: int) -> None:
+    """Twelve in a row once held the loop for a minute. A frame beyond the bound costs the connection, and no more."""
+    async with stage(tmp_path) as play:
+        await play.until(lambda: play.vendor.open_connections("stocks"), 30, "connected")
+        with Watchdog(asyncio.get_running_loop(), limit_s=3.0):
+            play.vendor.faults.add("flood", feed="stocks", size=size, times=12 if connections == 1 else 1)
+            await play.until(lambda: play.titles("BUY"), 200, "BUY")
+        assert play.vendor.faults.fired["flood"] == (12 if connections == 1 else 1)
+        assert len(play.vendor.connects["stocks"]) == connections
+        assert await play.stop() == EXIT_OK
+
+
 SURGE_OVER_S = 110
 """Market seconds after `BEGIN_S` by which the surge has made every condition hold for a minute."""
 
@@ -125,7 +143,7 @@ async def test_quotes_of_yesterday_that_are_marked_real_time_buy_nothing_and_arm
     async with stage(tmp_path, transport=Yesterday(20), plan=plan, daily_summary=True) as play:
         await play.until(lambda: play.market_s > SURGE_OVER_S, SURGE_OVER_S + 10, "the surge is over")
         engine = play.worker.engine
-        assert engine is not None and engine.chain, "polls go well"
+        assert engine is not None and engine.quotes.chain, "polls go well"
         assert play.titles("BUY") == []
         (armed,) = [message for message in play.pushover.messages if "armed" in message.title]
         assert armed.title == "⚠️ IWM: armed, not all well"
@@ -172,3 +190,27 @@ async def test_a_print_that_never_was_is_nobodys_spot_and_costs_no_later_signal(
     (buy,) = [message for message in play.pushover.messages if "BUY" in message.title]
     assert float(buy.text.partition("IWM $")[2].partition(" ")[0]) in {round(spot, 2) for spot in spots}
     assert "chain_empty" not in [entry["event"] for entry in logged]
+
+
+class TinyVwaps(Market):
+    """The made day, with a VWAP of 1e-10 in every bar of IWM that the socket sends."""
+
+    @functools.cached_property
+    def schedule(self) -> list[tuple[int, int, SimBar]]:
+        """What the socket sends. REST has the good bars."""
+        return [
+            (at, order, msgspec.structs.replace(bar, vwap=1e-10) if bar.symbol == "IWM" else bar)
+            for at, order, bar in super().schedule
+        ]
+
+
+async def test_vwaps_of_nothing_end_no_worker_and_are_in_no_alert(tmp_path: Path) -> None:
+    made = TinyVwaps(SEED, session(), episodes=EPISODES)
+    with structlog.testing.capture_logs() as logged:
+        async with stage(tmp_path, made=made) as play:
+            await play.until(lambda: play.titles("BUY"), 120, "the BUY of the surge")
+            assert await play.stop() == EXIT_OK
+    (buy,) = [message for message in play.pushover.messages if "BUY" in message.title]
+    price, vwap = (float(text) for text in re.findall(r"\$(\d+\.\d\d)", buy.text)[:2])
+    assert abs(price / vwap - 1) < 0.01
+    assert BadReason.VWAP in [entry.get("reason") for entry in logged]

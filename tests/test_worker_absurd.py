@@ -39,11 +39,16 @@ async def test_a_surge_among_absurd_prints_and_a_chain_of_nonsense_is_one_buy_an
         faults.add("zero_greeks")
         faults.add("adjusted_root", root="IWM1")
         await play.until(lambda: play.worker.engine is not None and play.worker.engine.signals.price, 60)
+        await play.until(lambda: len(play.vendor.subscriptions("options")) == 10, 60, "quotes")
         while not play.titles("BUY") and play.market_s < 300:
             faults.add("absurd_print")
             faults.add("rest_null", path="/v3/snapshot")
             await play.wait(7)
             assert is_near(play)
+            assert play.worker.engine is not None and play.worker.engine.quotes.chain, (
+                "no null answer empties it"
+            )
+            assert len(play.vendor.subscriptions("options")) > 5, "nor ends the stream of its quotes"
         faults.add("absurd_print", factor=0.9)
         faults.add("absurd_quotes", times=3)
         await sold(play)
@@ -68,12 +73,28 @@ async def frozen_and_then_not(play: Stage, lines: list[Any]) -> None:
     await play.until(lambda: declined <= {line["event"] for line in lines}, 240, "a declined signal")
     engine = play.worker.engine
     assert engine is not None
-    assert engine.live_calls(play.clock.now()) == 0
+    assert engine.quotes.live_calls(play.clock.now()) == 0
     assert play.titles("BUY") == []
     # The same surge, and the quotes are of now again.
     play.vendor.faults.clear()
     await bought(play)
     assert await play.stop() == EXIT_OK
+
+
+async def test_quotes_of_fifteen_minutes_ago_fetched_now_sell_nothing_and_are_told(tmp_path: Path) -> None:
+    """They say that the held call has lost half; its own quotes of now say otherwise."""
+    async with stage(tmp_path, plan=NO_STREAM) as play:
+        await bought(play)
+        faults = play.vendor.faults
+        faults.add("frozen_quotes", by=900.0)
+        faults.add("absurd_quotes", factor=0.5)
+        await play.until(lambda: play.titles("no price for the open position"), 60, "told")
+        assert play.titles("SELL") == []
+        assert min(faults.fired["frozen_quotes"], faults.fired["absurd_quotes"]) > 20
+        faults.clear("frozen_quotes")  # and now they are of now
+        await sold(play)
+        assert "Reason: Stop loss" in play.pushover.messages[-1].text
+        assert await play.stop() == EXIT_OK
 
 
 async def test_deltas_of_nonsense_are_replaced_by_those_that_the_prices_imply(tmp_path: Path) -> None:

@@ -60,6 +60,30 @@ async def test_a_clock_600_s_ahead_for_five_seconds_costs_no_exit(tmp_path: Path
     assert 0 <= sold_at - (session().open + 73 * 60 * SECOND) < 3 * SECOND
 
 
+async def test_a_stop_loss_works_after_a_clock_that_was_600_s_ahead_for_five_seconds(tmp_path: Path) -> None:
+    async with stage(tmp_path) as play:
+        await play.until(lambda: play.titles("BUY"), 240, "BUY")
+        play.own.wall_off = 600 * SECOND
+        await play.wait(5)
+        play.own.wall_off = 0
+        play.vendor.faults.add("absurd_quotes", factor=0.3)  # the mark falls by 70 %
+        await play.until(lambda: play.titles("SELL"), 30, "SELL")
+        assert "Reason: Stop loss -" in play.pushover.messages[-1].text
+        await play.stop()
+
+
+@pytest.mark.parametrize("off_s", [-1.4, 1.4])
+async def test_a_clock_within_the_limit_of_doubt_costs_no_buy_and_is_not_told(
+    tmp_path: Path, off_s: float
+) -> None:
+    async with stage(tmp_path, wall_off_s=off_s, daily_summary=True) as play:
+        await play.until(lambda: play.titles("BUY"), 240, "BUY")
+        assert play.titles("armed") == ["✅ IWM: armed"]
+        assert told(play) == []
+        assert abs(error_s(play) - off_s) < 0.5
+        await play.stop()
+
+
 async def test_a_record_that_is_ahead_of_the_clock_is_gone_on_with(tmp_path: Path) -> None:
     """Bought, started again on a clock 600 s ahead, stopped, and started again on the right clock."""
     changes: dict[str, Any] = {"on_shutdown": "keep", "no_entry_after": "10:54", "hard_time_stop": "10:54"}
@@ -137,6 +161,24 @@ async def test_a_clock_that_is_days_off_does_not_sleep_through_a_session_without
         assert abs(error_s(play)) < 1
         at = play.vendor.connects["stocks"][0]
         assert session().open - 300 * SECOND <= at < session().open
+
+
+@pytest.mark.parametrize(
+    ("fault", "how"),
+    [("rest_reset", {"times": 4}), ("no_date", {"seconds": 90}), ("rest_500", {"times": 100})],
+)
+async def test_a_first_question_that_tells_no_time_is_soon_asked_again(
+    tmp_path: Path, fault: str, how: dict[str, Any]
+) -> None:
+    """As on a machine that starts before its network does, with a clock that is days off. An error is dated as well."""
+
+    def prepare(vendor: LoopbackMarket, _: LoopbackPushover) -> None:
+        vendor.faults.add(fault, **how)
+
+    async with stage(tmp_path, speed=60, wall_off_s=3 * DAY_S + 20, prepare=prepare) as play:
+        await play.until(lambda: told(play), 300, "told")
+        assert play.vendor.faults.fired[fault] >= 2
+        assert "By its time the next session opens" in told(play)[0]
 
 
 STOPPED = """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import random
 import re
@@ -17,7 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import hypothesis
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
@@ -115,6 +119,20 @@ def test_the_first_beat_comes_after_a_minute_and_then_one_each_minute() -> None:
 
 def test_a_flapping_feed_costs_beats_only_while_it_is_blind() -> None:
     assert len(beats(([False] * 6 + [True] * 44) * 12)) >= 8
+
+
+@hypothesis.settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(st.booleans(), st.integers(1, 90)), max_size=30))
+def test_no_beat_comes_from_less_than_a_minute_of_work_whatever_comes_and_goes(
+    spells: list[tuple[bool, int]],
+) -> None:
+    wells = [is_well for is_well, seconds in spells for _ in range(seconds)]
+    found = beats(wells)
+    assert all(wells[second - 1] for second in found)
+    assert not found or sum(wells[: found[0]]) >= 60
+    assert all(later - earlier >= 60 for earlier, later in itertools.pairwise(found))
+    # Nor is one left out while all is well.
+    assert len(found) >= max((seconds for is_well, seconds in spells if is_well), default=0) // 60 - 1
 
 
 def test_what_withholds_a_beat_is_said_once_a_spell() -> None:
@@ -233,7 +251,7 @@ async def test_without_an_address_nothing_is_asked() -> None:
 
 async def test_a_session_beats_after_a_minute_while_nothing_holds_entries(tmp_path: Path) -> None:
     async with outside() as server, stage(tmp_path, heartbeat_url=server.secret) as play:
-        await play.until(lambda: play.worker.desk is not None, 60, "the session")
+        await play.until(lambda: play.worker.live is not None, 60, "the session")
         await play.until(lambda: BEAT in server.asked, 150, "a beat")
         assert play.market_s >= 60
         assert server.asked[:2] == [START, BEAT]
@@ -329,7 +347,7 @@ async def test_one_flipped_bit_in_the_record_never_beats(tmp_path: Path) -> None
     path = record_path(tmp_path / "data", session().date)
     async with outside() as server:
         async with stage(tmp_path, start_s=1700) as play:
-            await play.until(lambda: play.worker.desk is not None and path.exists(), 60, "a record")
+            await play.until(lambda: play.worker.live is not None and path.exists(), 60, "a record")
             await play.wait(5)
         text = bytearray(path.read_bytes())
         text[len(text) // 2] ^= 1

@@ -12,10 +12,17 @@ from tests.test_restart import town
 SPEED = 12.0
 AWAY_S = 40
 
+WATCHDOG_REAL_S = 2.5
+"""The watchdog's limit: as far below the 3.3 real seconds of the stop as its usual 30 s are below 40."""
 
-async def test_a_worker_that_was_stopped_tells_nothing_false_and_keeps_its_connection(tmp_path: Path) -> None:
+
+async def test_a_worker_that_was_stopped_for_longer_than_its_watchdog_waits_goes_on_and_tells_nothing_false(
+    tmp_path: Path,
+) -> None:
+    """Its own watchdog does not end it, nothing false is told, and the connection stays."""
+    assert AWAY_S / SPEED > WATCHDOG_REAL_S
     async with town(tmp_path, speed=SPEED) as place:
-        await place.start()
+        await place.start(watchdog_s=WATCHDOG_REAL_S)
         await place.until(lambda: "Connected: stocks" in place.said(), 120, "connected")
         await place.clock.sleep(15)
         assert place.process is not None
@@ -23,6 +30,7 @@ async def test_a_worker_that_was_stopped_tells_nothing_false_and_keeps_its_conne
         await place.clock.sleep(AWAY_S)
         place.process.send_signal(signal.SIGCONT)
         await place.clock.sleep(15)
+        assert "This process was stopped for " in place.said()
         assert await place.stop() == 0
         assert place.pushes("feed") == []
         assert len(place.vendor.connects["stocks"]) == 1

@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from events import SECOND, AlertKind, AlertOutcome, Outcome
+from events import SECOND, AlertKind, AlertOutcome, Closed, ExitReason, Outcome
 from record.folder import record_path, records
 from record.reader import read
 from sim.demo import SEED
 from tests.outside import DRIP, outside, reply
 from tests.stage import KEY, TOKEN, USER, session, stage
-from tests.test_record_start import AFTER_S, DATE, bought, settings
+from tests.test_record_start import AFTER_S, DATE, bought, decisions, ended, settings
 from tests.test_worker_heartbeat import FAIL, run_once
 from utils import ScaledClock
 from worker.ending import EXIT_CONFIG, EXIT_OK, EXIT_REFUSED
@@ -59,6 +59,21 @@ async def test_a_position_under_another_symbol_fails_and_never_beats(tmp_path: P
             assert await refused_start(tmp_path, heartbeat_url=server.secret, symbol="QQQ") == EXIT_CONFIG
         assert server.asked == [FAIL] * 2
         assert "SYMBOL" in server.bodies[0]
+
+
+async def test_another_symbol_is_refused_until_the_time_stop_and_settled_from_then_on(
+    tmp_path: Path,
+) -> None:
+    """Of the same day: ten seconds before 15:55 the position is still to be watched, at 15:55 only to be told."""
+    path = with_position(tmp_path)
+    time_stop_s = (session().close - session().open) / SECOND - 300
+    status, said = await ended(tmp_path, time_stop_s - 10, symbol="QQQ")
+    assert (status, "set SYMBOL=IWM" in said) == (EXIT_CONFIG, True)
+    async with stage(tmp_path, start_s=time_stop_s, symbol="QQQ") as play:
+        await play.until(lambda: play.titles("SELL"), 60, "SELL")
+        await play.stop()
+    (closed,) = decisions(path, Closed)
+    assert closed.reason is ExitReason.TIME_STOP
 
 
 async def test_a_fault_says_which_sell_it_leaves_untold(tmp_path: Path) -> None:

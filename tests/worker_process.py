@@ -20,6 +20,7 @@ import logger
 from config import Settings
 from record.disk import DiskFile
 from utils import ScaledClock
+from worker.watchdog import Watchdog
 from worker.worker import Worker
 
 READY = "ready"
@@ -97,8 +98,10 @@ async def work(told: dict[str, Any]) -> int:
         opener=DyingFile,
         transport=DyingTransport(death),
     )
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, worker.stop)
-    return await worker.run()
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, worker.stop)
+    with Watchdog(loop, limit_s=told["watchdog_s"]):
+        return await worker.run()
 
 
 if __name__ == "__main__":

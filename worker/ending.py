@@ -2,22 +2,67 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import structlog
 
 import entry
-from polygon_client import (
-    VendorRefused,
-)
+import logger
+from config import ConfigError, Settings
+from polygon_client import VendorRefused
+from record.disk import Taken
+from record.lease import LeaseHeld
+from record.reader import Damage
 
 log = structlog.get_logger("main")
 
 EXIT_OK, EXIT_CRASHED, EXIT_CONFIG, EXIT_REFUSED, EXIT_LEASE = range(5)
 
 
+def conclude(error: Exception, settings: Settings) -> int:
+    """Logs why the worker ends. Returns the exit status."""
+    refusal, first = refusal_in(error), first_in(error)
+    folder = settings.data_dir.absolute()
+    if refusal is not None:
+        log.critical("vendor_refused", text=f"🛑 {refusal}")
+        return EXIT_REFUSED
+    if isinstance(first, Damage):
+        cure = "move the file out of the folder (a position in it is then forgotten)"
+        if not os.access(first.path, os.R_OK):
+            cure = "let this user read the file"
+        text = (
+            f"🛑 {first}. It is kept as it is, and nothing is watched: look whether you hold a position, {cure} "
+            "and start again."
+        )
+        log.critical("record_damaged", text=text)
+        return EXIT_CRASHED
+    if isinstance(first, (LeaseHeld, Taken)):
+        text = f"🛑 Another copy is running on {folder}: {first}. Stop that one, or leave it at that."
+        log.critical("lease_held", text=text)
+        return EXIT_LEASE
+    if isinstance(first, ConfigError):
+        log.critical("start_refused", text=f"🛑 {'; '.join(first.faults)}")
+        return EXIT_CONFIG
+    if isinstance(first, OSError) and is_within(first.filename, settings.data_dir):
+        text = (
+            f"🛑 {Path(first.filename).absolute()} cannot be used ({first.strerror}), and a position may be recorded "
+            f"there: let this user use it, move away what stands there, or set DATA_DIR (now {folder}) to another folder."
+        )
+        log.critical("place_unusable", text=text)
+        return EXIT_CONFIG
+    say_crashed(first, error)
+    return EXIT_CRASHED
+
+
+def reason_text(error: Exception, settings: Settings) -> str:
+    """Returns why the worker ends, in a line for the outside watch: without a secret."""
+    first = first_in(error)
+    return logger.redactor(settings.secrets())(f"{type(first).__name__}: {first}")
+
+
 def say_crashed(first: BaseException, error: Exception) -> None:
-    """Log what has ended the worker: ``first`` of what is in ``error``. What the machine refuses needs no traceback."""
+    """Logs what has ended the worker: ``first`` of what is in ``error``. What the machine refuses needs no traceback."""
     if shortage := entry.shortage_text(first):
         log.critical("machine_short", text=f"🛑 The machine has too little for this program: {shortage}")
         return
@@ -25,19 +70,19 @@ def say_crashed(first: BaseException, error: Exception) -> None:
 
 
 def refusal_in(error: BaseException) -> VendorRefused | None:
-    """A vendor's refusal among what has ended the worker."""
+    """Returns a vendor's refusal among what has ended the worker."""
     refused = error.subgroup(VendorRefused) if isinstance(error, BaseExceptionGroup) else error
     first = None if refused is None else first_in(refused)
     return first if isinstance(first, VendorRefused) else None
 
 
 def is_within(place: object, folder: Path) -> bool:
-    """Whether a place that an OSError names lies in a folder."""
+    """Returns whether a place that an OSError names lies in a folder."""
     return isinstance(place, (str, Path)) and Path(place).is_relative_to(folder)
 
 
 def first_in(error: BaseException) -> BaseException:
-    """The first single exception of a group of groups."""
+    """Returns the first single exception of a group of groups."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error

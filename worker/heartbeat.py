@@ -15,8 +15,9 @@ import structlog
 from pydantic import SecretStr
 
 from delivery.exchange import Caller, Failed, Reply
+from engine import Engine
 from events import SECOND
-from utils import Clock, steady_of
+from utils import Clock, session_at, steady_of
 
 log = structlog.get_logger("heartbeat")
 
@@ -118,6 +119,28 @@ async def say_failed(url: SecretStr, why: str) -> None:
         return
     finally:
         await caller.close()
+
+
+def no_beat_reason(now: int, engine: Engine | None, *, pushes_answered: bool) -> str:
+    """Returns why the outside watch is not told at ``now`` (µs) that all is well, in words; empty when it is.
+
+    In a session the traded symbol must progress, nothing outside the rules may hold entries (a record that is
+    not written does), and pushes must be taken. Outside of one, to run is enough.
+    """
+    session = session_at(now)
+    if now < session.open:
+        return ""
+    if engine is None:
+        return "the session is not watched"
+    symbol, feed = engine.rules.symbol, engine.feed
+    newest = max(feed.newest(symbol) or 0, session.open)
+    if feed.cause is not None:
+        return f"feed blind ({feed.cause})"
+    if now - newest > (engine.rules.symbol_unseen_seconds + 1) * SECOND:
+        return f"no new bar of {symbol}"
+    if engine.holds:
+        return f"entries held ({', '.join(sorted(engine.holds))})"
+    return "" if pushes_answered else "Pushover does not answer well"
 
 
 def one_line(why: str) -> str:

@@ -7,11 +7,7 @@ import collections
 from collections.abc import Coroutine, Sequence
 from typing import Any
 
-from events import (
-    Bar,
-    Event,
-    Quote,
-)
+from events import Bar, Event, Quote
 
 INBOX_MAX = 10_000
 """Facts that may wait for the engine: about ten seconds of the busiest feed. More is an overflow."""

@@ -94,7 +94,7 @@ class Narrator:
             return
         self._reported_at = now
         feed, signals = engine.feed, engine.signals
-        age, price = engine.price_age(now), signals.price
+        age, price = engine.signals.price_age(now), signals.price
         if feed.cause is not None:
             cause = named_cause(feed.cause, feed.symbol)
             old = (

@@ -52,7 +52,7 @@ def readiness(
     else:
         late = "" if feed.lag is None else f", {feed.lag / SECOND:.1f} s late"
         well.append(f"bars of {' and '.join(rules.symbols)} arrive{late}")
-    calls = engine.live_calls(now)
+    calls = engine.quotes.live_calls(now)
     (lacking if (fault := _chain_fault(now, engine)) else well).append(
         fault or f"{calls} call{plural_s(calls)} with real-time quotes"
     )
@@ -72,14 +72,14 @@ def _chain_fault(now: int, engine: Engine) -> str:
 
     The rows' own stamps decide, not their arrival: an answer that has just come may hold yesterday's quotes.
     """
-    if engine.chain_at is None:
+    if engine.quotes.chain_at is None:
         return "no option chain yet"
-    if now - engine.chain_at > engine.rules.chain_skew_seconds * SECOND:
+    if now - engine.quotes.chain_at > engine.rules.chain_skew_seconds * SECOND:
         return "option chain too old"
-    stamps = [row.quoted_at for row in engine.chain if row.real_time and row.quoted_at > 0]
+    stamps = [row.quoted_at for row in engine.quotes.chain if row.real_time and row.quoted_at > 0]
     if not stamps:
-        return f"no real-time quote in {len(engine.chain)} calls"
-    if not engine.live_calls(now):
+        return f"no real-time quote in {len(engine.quotes.chain)} calls"
+    if not engine.quotes.live_calls(now):
         return f"option quotes do not move: the newest is {span_text(now - max(stamps))} old"
     return ""
 

@@ -7,17 +7,7 @@ from dataclasses import dataclass
 from functools import reduce
 
 import logger
-from events import (
-    SECOND,
-    Closed,
-    Decision,
-    Declined,
-    Evaluation,
-    Opened,
-    Session,
-    Shortfall,
-    Withdrawn,
-)
+from events import SECOND, Closed, Decision, Declined, Evaluation, Opened, Session, Shortfall, Withdrawn
 from rules import Rules
 from signals import BUY_FOLLOWS_S, EPISODE_GAP_S, near_miss
 from utils import clock_text, signed_percent, span_text

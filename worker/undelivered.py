@@ -3,13 +3,7 @@
 from __future__ import annotations
 
 import alerts
-from events import (
-    AlertKind,
-    AlertOutcome,
-    Closed,
-    Opened,
-    Withdrawn,
-)
+from events import AlertKind, AlertOutcome, Closed, Opened, Withdrawn
 from messages.alert import Alert
 from record.lines import Entry
 from rules import Rules

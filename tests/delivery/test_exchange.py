@@ -14,6 +14,8 @@ import h11
 import httpcore
 import httpx
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
@@ -95,6 +97,41 @@ async def test_whatever_comes_is_an_answer_or_one_kind_of_failure(answer: bytes)
         except Failed as failed:
             assert "Canary" not in str(failed)
         await caller.close()
+
+
+PARTS = st.one_of(
+    st.binary(max_size=40),
+    st.sampled_from(
+        [
+            *(b"HTTP/1.1 %d X\r\n" % status for status in (100, 200, 204, 302, 403, 429, 999)),
+            *(b"Content-Length: %d\r\n" % length for length in (-1, 0, 5, 10**30)),
+            *(b"Content-Encoding: %s\r\n" % word for word in (b"gzip", b"identity", b"gzip, gzip")),
+            *(b"Location: %s\r\n" % word for word in (b"/login", b"http://[::1/", b"http://xn--zz--/")),
+            *(b"Transfer-Encoding: chunked\r\n", b"Connection: close\r\n", b"Set-Cookie: a=\xff\r\n"),
+            *(b"\r\n", b"5\r\nhello\r\n", b"0\r\n\r\n", b"OK (not found)", b'{"status":1}'),
+        ]
+    ),
+)
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.lists(PARTS, max_size=8))
+def test_whatever_bytes_come_they_are_an_answer_or_one_kind_of_failure(parts: list[bytes]) -> None:
+    async def ask() -> None:
+        async with outside(b"".join(parts)) as server:
+            caller = Caller(server.url, limit_s=2.0, body_max=8)
+            try:
+                got = await caller.ask("GET")
+            except Failed as failed:
+                assert "Canary" not in str(failed)
+            else:
+                assert len(got.body) <= 8
+                assert b"HTTP/1.1 %d" % got.status in b"".join(parts)
+                assert not got.body or got.headers.get("Content-Encoding", "identity") == "identity"
+            finally:
+                await caller.close()
+
+    asyncio.run(ask())
 
 
 @pytest.mark.parametrize(

@@ -284,6 +284,9 @@ async def test_a_transport_of_ones_own_is_held_back_as_well() -> None:
         await asyncio.wait({running})
 
 
+# --- The gate ----------------------------------------------------------------------------------------
+
+
 async def test_a_deadline_that_passes_while_held_back_is_a_failure_and_never_a_lost_answer() -> None:
     async def never() -> None:
         await asyncio.Event().wait()

@@ -162,6 +162,9 @@ async def test_the_cap_holds_back_no_sell() -> None:
         assert s.outcomes[1] == (AlertKind.SELL, Outcome.ACCEPTED, 1)
 
 
+# --- The record --------------------------------------------------------------------------------------
+
+
 def outcome(kind: AlertKind, result: Outcome, **more: Any) -> AlertOutcome:
     return AlertOutcome(kind=kind, id=more.pop("id", ID), outcome=result, attempts=1, **more)
 

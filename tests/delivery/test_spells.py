@@ -43,6 +43,9 @@ def accepted(world: World) -> list[str]:
     return [title for _, title in sorted(took)]
 
 
+# --- Alarms and what ends them -----------------------------------------------------------------------
+
+
 @pytest.mark.parametrize("answers", [["400", "ok"], ["500", "ok"], ["no connection", "504", "ok"]])
 @pytest.mark.parametrize("position", [ID, None])
 async def test_the_end_of_a_spell_comes_after_its_alarm_or_not_at_all(
@@ -95,6 +98,22 @@ async def test_who_was_told_elsewhere_of_a_spell_is_told_there_of_its_end(is_lat
         assert [text.splitlines()[0] for _, text in world.texts] == [BLIND, SEEN]
 
 
+async def test_each_spell_while_a_position_is_open_is_told_however_soon_it_follows() -> None:
+    """Two within a minute, of one cause: the second alarm is not the first one again, whose end has been told."""
+    async with world_of(["ok"]) as world:
+        for _ in range(2):
+            world.sender.submit(system(world.clock.now(), position=ID))
+            world.sender.submit(system(world.clock.now(), position=ID))  # the same again is dropped
+            await world.clock.wait(10)
+            world.sender.submit(recovered(world.clock.now()))
+            world.sender.submit(recovered(world.clock.now()))
+            await world.clock.wait(10)
+        assert accepted(world) == [BLIND, SEEN, BLIND, SEEN]
+
+
+# --- A gateway's word --------------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize("status", range(500, 530))
 def test_what_a_gateway_answers_may_have_arrived(status: int) -> None:
     is_gateway = status in GATEWAY_STATUSES
@@ -121,6 +140,9 @@ async def test_a_buy_that_only_gateways_answer_counts_as_told() -> None:
 
 def test_errors_of_an_answer_have_a_bound() -> None:
     assert len(answer(400, {"status": 0, "errors": ["no"] * 9_999}).errors) == 8
+
+
+# --- Time --------------------------------------------------------------------------------------------
 
 
 def has_tried(s: Story, attempts: int) -> bool:
@@ -177,6 +199,9 @@ async def test_a_stop_asks_once_whether_a_refused_sell_may_be_tried_again(when: 
         assert not s.logged("drain_timed_out")
 
 
+# --- What was never told -----------------------------------------------------------------------------
+
+
 async def test_a_sell_that_is_given_up_is_named_to_the_outside_watch() -> None:
     async with world_of(["500"], second=(500,)) as world:
         said: list[str] = []
@@ -202,6 +227,9 @@ async def test_a_sell_whose_time_was_over_at_the_start_is_named_everywhere() -> 
         assert "Late 3602 s" in text or "Late 3600 s" in text or "Late 3601 s" in text
         assert f"Repeat of #{ID}" in text
         assert [fact.channel for fact in world.facts if isinstance(fact, AlertOutcome)] == [CHANNEL]
+
+
+# --- Questions ---------------------------------------------------------------------------------------
 
 
 class QuotaUntold(World):

@@ -1,0 +1,53 @@
+"""The gates that an entry must pass besides the conditions, in their order. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Set
+
+from events import SECOND, Bar, DeclineReason, HoldReason, Session
+from risk_manager import Book
+from rules import Rules
+from sight import Sight
+
+HOLDS = tuple(HoldReason)
+"""What holds entries, in the order in which one is named."""
+
+Gate = tuple[DeclineReason | None, HoldReason | None]
+"""The first closed gate, and what holds when it is `DeclineReason.HELD`; twice None when all are open."""
+
+
+class Gates:
+    """One session's gates. Their limits are read once: they are asked for at every second."""
+
+    def __init__(self, rules: Rules, session: Session) -> None:
+        self._open, self._close = session.open, session.close
+        self._max_entries = rules.max_entries_per_day
+        self._warm_at = session.open + rules.warmup_seconds * SECOND
+        self._entry_bar = rules.entry_bar_seconds * SECOND
+        self._entry_end = session.close - rules.before_close(rules.no_entry_after) * SECOND
+
+    def first_closed(
+        self, now: int, bar: Bar, *, feed: Sight, book: Book, holds: Set[HoldReason], is_stopping: bool
+    ) -> Gate:
+        """Returns the first gate that is closed for ``bar`` at ``now`` (µs)."""
+        if not self._open <= now < self._close or is_stopping:
+            return DeclineReason.SESSION_CLOSED, None
+        if holds:
+            return DeclineReason.HELD, min(holds, key=HOLDS.index)
+        if feed.cause is not None:
+            return DeclineReason.BLIND, None
+        if now < self._warm_at:
+            return DeclineReason.WARM_UP, None
+        if feed.gaps.exist and feed.gaps.lie_before(bar.start):
+            return DeclineReason.NOT_COVERED, None
+        if 0 < self._entry_bar < now - bar.start - SECOND:
+            return DeclineReason.LATE_BAR, None
+        if book.position is not None:
+            return DeclineReason.POSITION_OPEN, None
+        if now < book.rests_until:
+            return DeclineReason.COOLDOWN, None
+        if 0 < self._max_entries <= book.entries:
+            return DeclineReason.MAX_ENTRIES, None
+        if now >= self._entry_end:
+            return DeclineReason.PAST_CUTOFF, None
+        return None, None

@@ -1,0 +1,187 @@
+"""The day's calls and the newest quote of each, as the polls and the stream tell them. Pure.
+
+A quote counts by its own time, never by its arrival: one from the vendor's cache may come now and be of yesterday.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from contract_selector import Price, is_dearer_than_any, is_live, is_standard, nearest, price_of
+from events import SECOND, ChainRow, HoldReason, Opened, Quote, QuoteSource
+from risk_manager import Book, Mark
+from rules import Rules
+from sight import Sight
+from signals import Signals
+
+
+class Known(msgspec.Struct, frozen=True, gc=False):
+    """The newest quote of a contract: its own time and its arrival (µs), what it says, and whether the stream brought it."""
+
+    at: int
+    arrived: int
+    quote: Quote | ChainRow
+    is_streamed: bool
+
+
+class Quotes:
+    """One session's chain and quotes. A held call's usable quotes become its marks.
+
+    ``close`` is the session's close (µs), ``holds`` what holds entries at present: a doubted clock is not compared with.
+    """
+
+    def __init__(
+        self, rules: Rules, *, close: int, book: Book, signals: Signals, feed: Sight, holds: set[HoldReason]
+    ) -> None:
+        self._rules = rules
+        self._close = close
+        self._book = book
+        self._signals = signals
+        self._feed = feed
+        self._holds = holds
+        self._ahead = round(rules.clock_doubt_seconds * SECOND)
+        self._frozen = rules.quote_frozen_seconds * SECOND
+        self.newest: dict[str, Known] = {}
+        self.stands_still = False
+        """Whether the quotes of the last poll were delayed or old: it prices nothing."""
+        self.chain: tuple[ChainRow, ...] = ()
+        """Today's calls, as the last poll had them."""
+        self.chain_at: int | None = None
+        """When that poll was answered, µs."""
+
+    # --- What is known ---
+
+    def ask_of(self, contract: str) -> int | None:
+        """Returns the newest ask of a contract, None when it has none."""
+        known = self.newest.get(contract)
+        return known.quote.ask or None if known is not None else None
+
+    def nearest(self, count: int) -> tuple[str, ...]:
+        """Returns the symbol's plain calls that are nearest the money, by a price that something confirms."""
+        spot = self._signals.price
+        if spot is None:
+            return ()
+        plain = (row for row in self.chain if is_standard(row, self._rules.symbol))
+        return tuple(nearest(plain, spot, count))
+
+    def live_calls(self, now: int) -> int:
+        """Returns how many of the chain's calls have a real-time quote of the last `CHAIN_SKEW_SECONDS`.
+
+        At 0, none could be bought. A streamed quote counts by its own time; one of a poll by its arrival, and only while
+        the polls' quotes move.
+        """
+        limit = self._rules.chain_skew_seconds * SECOND
+        listed = (row.contract for row in self.chain if is_standard(row, self._rules.symbol))
+        found = (self.newest[contract] for contract in listed if contract in self.newest)
+        prices = (price_of(known.quote, known.at, known.arrived) for known in found)
+        return sum(
+            price.age(now) <= limit
+            for price in prices
+            if price.source is QuoteSource.STREAM or not self.stands_still
+        )
+
+    def prices(self) -> dict[str, Price]:
+        """Returns the newest price of each contract."""
+        return {
+            contract: price_of(known.quote, known.at, known.arrived)
+            for contract, known in self.newest.items()
+        }
+
+    def chain_age(self, now: int) -> int:
+        """Returns the age of the last poll's answer, µs; without one, as old as time."""
+        return now - self.chain_at if self.chain_at is not None else now
+
+    # --- What comes ---
+
+    def record(self, now: int, quote: Quote) -> None:
+        """Records a quote. While no position is open, only the next entry needs a streamed one: a short way."""
+        known = self.newest.get(quote.contract)
+        if (
+            self._book.position is None
+            and quote.source is QuoteSource.STREAM
+            and quote.at <= now + self._ahead
+            and (known is None or quote.at >= known.at)
+        ):
+            self.newest[quote.contract] = Known(quote.at, now, quote, True)
+        else:
+            self._weigh(now, quote.contract, quote.at, quote, quote.source is QuoteSource.POLL)
+
+    def record_chain(self, now: int, rows: tuple[ChainRow, ...]) -> None:
+        """Records a poll's answer: its contracts always, its quotes and greeks only if they are current."""
+        if self.chain and not rows:
+            return  # a day's calls do not vanish: the last good answer stands, and ages
+        at = self._quote_clock(now)
+        self.stands_still = not is_live(self._rules, at, self._signals.price, rows)
+        self.chain_at = now
+        if self.stands_still:
+            self.chain = tuple(msgspec.structs.replace(row, iv=None, delta=None) for row in rows)
+            return
+        self.chain = rows
+        # One strike may be quiet for a while beside others that move, but not longer than this.
+        oldest = at - self._rules.chain_max_seconds * SECOND
+        for row in rows:
+            if row.real_time and row.quoted_at >= oldest:
+                self._weigh(now, row.contract, row.quoted_at, row, True)
+
+    def _quote_clock(self, now: int) -> int:
+        """Returns the time that quotes are compared with: ``now``, or the newest quote's while our clock is in doubt."""
+        if HoldReason.CLOCK_DOUBT not in self._holds or not self.newest:
+            return now
+        return min(now, max(known.at for known in self.newest.values()))
+
+    def _weigh(self, now: int, contract: str, made_at: int, quote: Quote | ChainRow, is_poll: bool) -> None:
+        """Keeps each contract's newest quote by its own time. A poll with the same bid and ask confirms the known one.
+
+        A quote from ahead of ``now`` is ignored. One older than `QUOTE_FROZEN_SECONDS` is no mark by itself: from the
+        stream it is ignored, from a single contract's poll it can only confirm. From a chain's row it may still price
+        an entry, because other quotes of that answer move.
+        """
+        if made_at > now + self._ahead:
+            return
+        known = self.newest.get(contract)
+        is_row, is_streamed = isinstance(quote, ChainRow), not is_poll
+        confirms = (
+            is_poll and known is not None and (quote.bid, quote.ask) == (known.quote.bid, known.quote.ask)
+        )
+        if known is not None and made_at < known.at and not confirms:
+            return
+        if known is not None and confirms and made_at <= known.at:
+            made_at, is_streamed = known.at, known.is_streamed
+        position = self._book.position
+        is_held = position is not None and position.opened.contract == contract
+        if position is not None and is_held and self._is_slip(now, position.opened, quote):
+            return
+        is_fresh = self._quote_clock(now) - made_at <= self._frozen
+        if not is_fresh:
+            is_mark = (
+                is_held and confirms and self._stands(now, contract, made_at, is_streamed and not is_row)
+            )
+            if not is_mark and not is_row:
+                return
+        self.newest[contract] = Known(made_at, now, quote, is_streamed)
+        if position is not None and is_held and (is_fresh or is_mark):
+            position.learn_time(now)  # what held until this quote
+            position.marks.learn(now, Mark(bid=quote.bid, ask=quote.ask, bid_size=quote.bid_size))
+
+    def _is_slip(self, now: int, opened: Opened, quote: Quote | ChainRow) -> bool:
+        """Returns whether a quote of the held call is impossibly dear, such as a price in another unit.
+
+        A peak from such a quote would sell at the next good one. Judged only while the share price is known.
+        """
+        spot = self._signals.price
+        if spot is None or self._feed.is_blind:
+            return False
+        mid = (quote.bid + quote.ask) // 2
+        return is_dearer_than_any(mid, spot, opened.strike, self._close - now)
+
+    def _stands(self, now: int, contract: str, made_at: int, by_socket: bool) -> bool:
+        """Returns whether an old quote that a poll confirms still stands, judged by the other contracts' quotes.
+
+        It stands if theirs are as old, or if it came over a socket (``by_socket``) that still delivers theirs. It does
+        not if theirs move and it alone does not, nor if the polls' quotes do not move at all.
+        """
+        others = [known for name, known in self.newest.items() if name != contract]
+        newest = self._quote_clock(now) - self._frozen
+        if by_socket and any(known.is_streamed and known.at >= newest for known in others):
+            return True
+        return not self.stands_still and all(known.at <= made_at + self._frozen for known in others)

@@ -1,0 +1,176 @@
+"""What the owner was told of the feed: one pair of pushes for each blind spell, moved by a table. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+from events import (
+    SECOND,
+    AlertKind,
+    AlertOutcome,
+    FeedAlarmed,
+    FeedCause,
+    FeedRecovered,
+    Outcome,
+    named_cause,
+)
+from rules import Rules
+
+NAMED_BY_THE_VENDOR = frozenset({FeedCause.EVICTED, FeedCause.REFUSED})
+"""Causes that only the owner can remove: told by name even if the owner already knows that the feed is blind."""
+
+
+class Telling(StrEnum):
+    """State of one pair of pushes: an alarm, and a recovery that is told only if its alarm was."""
+
+    QUIET = "nothing to tell"
+    DUE = "alarm due"
+    ALARMED = "alarm told"
+    FAILED = "alarm not delivered"
+    OVER = "recovery due"
+
+
+class Step(StrEnum):
+    """What moves a pair of pushes."""
+
+    MUST_BE_TOLD = "must be told"
+    ENDED = "ended"
+    ALARM = "alarm pushed"
+    UNDELIVERED = "alarm cannot have arrived"
+    RECOVERY = "recovery pushed"
+
+
+TELLING: Mapping[tuple[Telling, Step], Telling] = {
+    (Telling.QUIET, Step.MUST_BE_TOLD): Telling.DUE,
+    (Telling.DUE, Step.MUST_BE_TOLD): Telling.DUE,
+    (Telling.ALARMED, Step.MUST_BE_TOLD): Telling.ALARMED,
+    (Telling.FAILED, Step.MUST_BE_TOLD): Telling.FAILED,
+    (Telling.OVER, Step.MUST_BE_TOLD): Telling.OVER,
+    (Telling.QUIET, Step.ENDED): Telling.QUIET,
+    (Telling.DUE, Step.ENDED): Telling.QUIET,
+    (Telling.ALARMED, Step.ENDED): Telling.OVER,
+    (Telling.FAILED, Step.ENDED): Telling.QUIET,
+    (Telling.OVER, Step.ENDED): Telling.OVER,
+    **{(state, Step.UNDELIVERED): state for state in Telling},
+    (Telling.ALARMED, Step.UNDELIVERED): Telling.FAILED,
+    # A recorded decision is applied even where this version would have decided otherwise.
+    **dict.fromkeys([(state, Step.ALARM) for state in Telling], Telling.ALARMED),
+    **dict.fromkeys([(state, Step.RECOVERY) for state in Telling], Telling.QUIET),
+}
+
+
+class Absence:
+    """The benchmark sends no bars while the traded symbol does. This is no blindness, but `spy_lag` cannot hold."""
+
+    def __init__(self, cause: FeedCause, since: int) -> None:
+        self.cause = cause
+        self.since = since
+        """End of its last bar in time, or when it was first missed, µs."""
+        self.until = since
+        """Start of the bar that ended it, µs."""
+        self.telling = Telling.DUE
+        self.alarm_id = ""
+
+
+ALARM_KINDS = frozenset({AlertKind.FEED_BLIND, AlertKind.EVICTED, AlertKind.REFUSED})
+"""The pushes that an alarm can become."""
+
+
+NOT_ARRIVED = frozenset({Outcome.REFUSED, Outcome.UNSENT})
+"""Outcomes after which the alarm cannot have arrived."""
+
+
+class Told:
+    """What the owner was told of the feed's blind spells, and when the next alarm may be pushed."""
+
+    def __init__(self, rules: Rules) -> None:
+        self._spacing = rules.alarm_spacing_seconds * SECOND
+        self._telling = Telling.QUIET
+        self._causes: set[FeedCause] = set()
+        """The causes that were told in this spell."""
+        self._alarmed_at: int | None = None
+        self._untold = 0
+        """Blind spells since the last alarm that ended before they were told."""
+        self._alarm_id = ""
+
+    # --- A blind spell ---
+
+    def must_be_told(self) -> None:
+        """The spell in progress must be told."""
+        self._telling = TELLING[self._telling, Step.MUST_BE_TOLD]
+
+    def end_spell(self) -> bool:
+        """The spell in progress is over. Returns whether that is to be told, because its alarm was."""
+        if self._telling in (Telling.DUE, Telling.FAILED):
+            self._untold += 1
+            self._causes.clear()
+        self._telling = TELLING[self._telling, Step.ENDED]
+        return self._telling is Telling.OVER
+
+    def alarm(
+        self, now: int, position: str | None, cause: FeedCause, since: int, symbol: str
+    ) -> FeedAlarmed | None:
+        """Returns the alarm that is due at ``now`` (µs) for a spell of ``cause`` since ``since``, None without one."""
+        if self._telling not in (Telling.DUE, Telling.ALARMED, Telling.FAILED):
+            return None
+        is_named_now = cause in NAMED_BY_THE_VENDOR and cause not in self._causes
+        if not (self._is_due(now, self._telling) or is_named_now) or not self._may_alarm(now, position):
+            return None
+        return FeedAlarmed(cause=cause, since=since, position=position, untold=self._untold, symbol=symbol)
+
+    def evolve(self, now: int, decision: FeedAlarmed | FeedRecovered) -> None:
+        """Applies what was told of a blind spell."""
+        if isinstance(decision, FeedAlarmed):
+            self._alarmed_at = now
+            self._causes.add(decision.cause)
+            self._untold = 0
+            self._telling = TELLING[self._telling, Step.ALARM]
+            self._alarm_id = named_cause(decision.cause, decision.symbol)
+        else:
+            self._causes.clear()
+            self._telling = TELLING[self._telling, Step.RECOVERY]
+
+    # --- The benchmark's absence ---
+
+    def absence_push(
+        self, now: int, position: str | None, absence: Absence, benchmark: str
+    ) -> FeedAlarmed | FeedRecovered | None:
+        """Returns the push that is due at ``now`` (µs) for the benchmark's absence, None without one."""
+        if absence.telling is Telling.OVER:
+            return FeedRecovered(
+                cause=absence.cause,
+                gap_start=absence.since,
+                gap_end=absence.until,
+                position=position,
+                symbol=benchmark,
+            )
+        if not self._is_due(now, absence.telling) or not self._may_alarm(now, position):
+            return None
+        return FeedAlarmed(
+            cause=absence.cause, since=absence.since, position=position, untold=0, symbol=benchmark
+        )
+
+    def evolve_absence(self, now: int, decision: FeedAlarmed, absence: Absence) -> None:
+        """Applies that the absence was told."""
+        self._alarmed_at = now
+        absence.telling = TELLING[absence.telling, Step.ALARM]
+        absence.alarm_id = named_cause(decision.cause, decision.symbol)
+
+    # --- Both ---
+
+    def learn_outcome(self, event: AlertOutcome, absence: Absence | None) -> None:
+        """Notes an alarm that cannot have arrived: its recovery is not told either."""
+        if event.kind not in ALARM_KINDS or event.outcome not in NOT_ARRIVED or event.channel:
+            return
+        if event.id == self._alarm_id:
+            self._telling = TELLING[self._telling, Step.UNDELIVERED]
+        if absence is not None and event.id == absence.alarm_id:
+            absence.telling = TELLING[absence.telling, Step.UNDELIVERED]
+
+    def _is_due(self, now: int, telling: Telling) -> bool:
+        """Returns whether an alarm must be told. One that failed is due again after the spacing, position or not."""
+        return telling is Telling.DUE or (telling is Telling.FAILED and self._may_alarm(now, None))
+
+    def _may_alarm(self, now: int, position: str | None) -> bool:
+        return position is not None or self._alarmed_at is None or now - self._alarmed_at >= self._spacing

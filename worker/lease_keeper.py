@@ -1,0 +1,80 @@
+"""Holds the folder's lease while the worker runs, and takes it again when its file is removed."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+
+from record.disk import in_thread
+from record.lease import Lease, LeaseHeld, Misplaced
+from utils import Clock, utc_iso
+
+log = structlog.get_logger("main")
+
+LEASE_LOOK_S = 60
+"""Seconds between two looks at the lease."""
+
+UNUSABLE = frozenset({errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP})
+"""What is wrong with the name of a folder and not with its disk: nothing is, or can ever be, kept there."""
+
+
+class LeaseKeeper:
+    """``is_at_work`` says whether a session's record is open here: another copy cannot watch that session then."""
+
+    def __init__(self, data_dir: Path, clock: Clock, is_at_work: Callable[[], bool]) -> None:
+        self._data_dir = data_dir
+        self._clock = clock
+        self._is_at_work = is_at_work
+        self._lease = Lease(data_dir)
+        self._is_disputed = False
+
+    def take(self) -> None:
+        """Takes the lease. Raises LeaseHeld; OSError for what its owner must set right."""
+        try:
+            self._lease.take(utc_iso(self._clock.now()))
+        except OSError as error:
+            if isinstance(error, Misplaced) or error.errno in UNUSABLE:
+                raise
+            # A disk that takes nothing must not keep an open position from being watched.
+            text = (
+                f"⚠️ DATA_DIR {self._data_dir.absolute()} cannot be written ({error.strerror}): no entries until it can "
+                "be, and another copy would not be noticed"
+            )
+            log.error("lease_failed", text=text)
+            return
+        if not self._lease.is_locked:
+            text = f"⚠️ {self._lease.path.absolute()} is on a disk without locks: see to it that only one copy runs"
+            log.warning("lease_unsupported", text=text)
+
+    async def keep(self) -> None:
+        """Looks once a minute whether the lease is still ours, and takes one that was removed again.
+
+        Raises LeaseHeld when another copy holds it, unless a session is at work here: this copy locks its record, so
+        the other cannot watch it.
+        """
+        while True:
+            await self._clock.sleep(LEASE_LOOK_S)
+            try:
+                if not await in_thread("lease", self._lease.is_lost):
+                    continue
+                self._lease.take(utc_iso(self._clock.now()))
+            except LeaseHeld as error:
+                if not self._is_at_work() and self._is_disputed:
+                    raise  # twice: a check by diagnose.py takes it for a moment
+                is_new, self._is_disputed = not self._is_disputed, True
+                if is_new:
+                    text = f"🛑 Another copy has taken the lease ({error}): stop one. A session at work here goes on here"
+                    log.critical("lease_disputed", text=text)
+            except OSError as error:
+                log.debug("lease_not_taken", text=f"The lease cannot be taken: {error.strerror}")
+            else:
+                self._is_disputed = False
+                text = f"🔑 The lease {self._lease.path.absolute()} was not there: taken again"
+                log.warning("lease_taken", text=text)
+
+    def release(self) -> None:
+        """Gives the lease back."""
+        self._lease.release()

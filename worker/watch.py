@@ -1,0 +1,253 @@
+"""One session, watched: its sources pump facts into the inbox, and one consumer hands each to the session's engine."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncGenerator, Iterator, Sequence
+
+import structlog
+
+from events import SECOND, Bar, Event, FeedCause, FeedRestored, Hold, HoldReason, Session, Shutdown, Tick
+from feeds.exchange import BarLags, ClockJudge, ClockWatch, ExchangeWatch
+from polygon_client import ChainPoller, OptionsFeed, Rest, RestError, StocksFeed, Wanted, ahead_us
+from record.reader import Reader
+from risk_manager import Position
+from rules import Rules
+from utils import minute_text
+from worker.context import Context, close_rest
+from worker.records import Records
+from worker.session import LiveSession
+from worker.start import Step
+
+log = structlog.get_logger("main")
+
+LEAVE_LATE_S = 30
+"""Seconds after the close at which the feeds are left: the last bars come 2 s late."""
+
+FEED_FIRST_REAL_S = 2.0
+"""Real seconds that, at a start in mid-session, the vendors' other questions wait for the stocks feed to be connected."""
+
+AFTER_THE_FEED = ("options", "chain", "exchange")
+"""Sources that wait as well: no contract is asked for before there are bars."""
+
+AWAY_S = 5
+"""No fact for so many seconds, though a tick comes each: the process was stopped, the machine slept, the clock stepped."""
+
+BREATH = 100
+"""Facts handled before other tasks get a turn."""
+
+Source = tuple[str, AsyncGenerator[Sequence[Event], None]]
+"""Where facts come from: a name for the task, and the facts, all that wait at once."""
+
+
+class Watch:
+    """Watches session after session with one inbox, one record at a time and one judge of the clock."""
+
+    def __init__(self, context: Context, records: Records, judge: ClockJudge) -> None:
+        self._context = context
+        self._records = records
+        self._judge = judge
+        self._lags = BarLags(context.rules.lag_bars)
+        self._stocks: StocksFeed | None = None
+        self._is_going_on = False
+        """The session is begun once more in the same process: the rules have changed."""
+
+    @property
+    def position(self) -> Position | None:
+        """Returns the open position."""
+        engine = self._records.engine
+        return None if engine is None else engine.position
+
+    def key_has_worked(self) -> bool:
+        """Returns whether the stocks feed's login was accepted."""
+        return self._stocks is not None and self._stocks.key_has_worked
+
+    def goes_on(self, session: Session) -> bool:
+        """Returns whether a session that was left is to be begun once more, under the settings' rules."""
+        context, live = self._context, self._records.live
+        is_over = context.stopping.is_set() or context.clock.now() >= session.close
+        self._is_going_on = not is_over and live is not None and self._is_outlived(live)
+        return self._is_going_on
+
+    def _is_outlived(self, live: LiveSession) -> bool:
+        """Returns whether a session that kept other rules for its position has none any more, and that is recorded."""
+        return (
+            live.rules is not self._context.rules and live.engine.position is None and not live.is_record_off
+        )
+
+    async def session(self, session: Session) -> None:
+        """Watches one session to its end, or until asked to stop."""
+        context, clock, records = self._context, self._context.clock, self._records
+        context.sender.in_session(True)
+        log.info(
+            "session_started",
+            text=f"🔔 Session {session.date}: {minute_text(session.open)}–{minute_text(session.close)} ET",
+            date=session.date,
+        )
+        left = await records.own(session)
+        rules = records.rules_for(left)
+        note = records.say_kept(left, rules)
+        past = None if left is None else Reader(left.path)
+        if context.stopping.is_set():
+            return
+        live = await records.open(session, rules, past)
+        live.sync()
+        rest = context.rest(ahead_us(context.rules))
+        try:
+            if past is not None:
+                await self._price_position(rest, live)
+                live.resume(clock.now(), past, note=note, is_same_process=self._is_going_on)
+            for reason in sorted(context.sender.holds):
+                live.take(clock.now(), Hold(reason=reason, on=True))  # what began while no session was on
+            await self._watch(live, rest, rules)
+        finally:
+            context.sender.in_session(False)
+            await close_rest(rest)
+        log.info("session_ended", text=f"🔕 Left the feeds of session {session.date}", date=session.date)
+
+    async def _watch(self, live: LiveSession, rest: Rest, rules: Rules) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            sources = [
+                tasks.create_task(self._start(name, source), name=name)
+                for name, source in self._sources(live.engine.session, rest, rules)
+            ]
+            asyncio.get_running_loop().call_later(FEED_FIRST_REAL_S, self._context.advance, Step.MAY_ASK)
+            await self._consume(live)
+            for task in sources:
+                task.cancel()
+
+    async def _price_position(self, rest: Rest, live: LiveSession) -> None:
+        """Prices an open position after a restart, before any decision: the recorded quote is stale."""
+        position = live.engine.position
+        if position is None:
+            return
+        try:
+            quote = await rest.contract(live.rules.symbol, position.opened.contract)
+        except RestError as error:
+            log.warning(
+                "position_not_priced", text=f"⚠️ {position.opened.contract} could not be priced: {error}"
+            )
+            return
+        live.take(self._context.clock.now(), quote)
+
+    # --- Sources ---
+
+    def _sources(self, session: Session, rest: Rest, rules: Rules) -> Iterator[Source]:
+        """Yields everything that facts come from, by name."""
+        context, clock, engine = self._context, self._context.clock, self._records.engine
+        url, rng = context.settings.polygon_ws_url, context.random_source
+        key = context.settings.polygon_api_key.get_secret_value()
+        self._stocks = StocksFeed(
+            rest=rest,
+            ws_url=url,
+            api_key=key,
+            clock=clock,
+            rules=rules,
+            session=session,
+            rng=rng,
+            position_open=lambda: self.position is not None,
+            key_has_worked=self.key_has_worked(),
+            backfill_from=engine.feed.unknown_from if engine is not None else None,
+            offer=context.inbox.offer,
+            early=self._lags.learn_early,
+        )
+        options = OptionsFeed(
+            rest=rest,
+            ws_url=url,
+            api_key=key,
+            clock=clock,
+            rules=rules,
+            session=session,
+            rng=rng,
+            wanted=self._wanted,
+        )
+        chains = ChainPoller(
+            rest=rest,
+            clock=clock,
+            rules=rules,
+            session=session,
+            spot=self._spot,
+            streaming=lambda: options.streaming,
+            has_rows=engine is not None and bool(engine.quotes.chain),
+        )
+        yield "ticks", self._ticks()
+        watch = ClockWatch(vendor=rest, clock=clock, judge=self._judge, lags=self._lags)
+        yield "clock", watch.events()
+        yield "stocks", self._stocks.events()
+        yield "options", options.events()
+        yield "chain", chains.events()
+        yield "exchange", ExchangeWatch(vendor=rest, clock=clock, session=session).events()
+
+    def _spot(self) -> float | None:
+        engine = self._records.engine
+        return engine.signals.price if engine is not None else None
+
+    def _wanted(self) -> Wanted:
+        """Returns the contracts to stream: the nearest calls, and the held one."""
+        engine = self._records.engine
+        if engine is None:
+            return Wanted()
+        held = None if self.position is None else self.position.opened.contract
+        nearest = engine.quotes.nearest(self._context.rules.stream_contracts)
+        return Wanted(contracts=frozenset(nearest), held=held)
+
+    async def _start(self, name: str, source: AsyncGenerator[Sequence[Event], None]) -> None:
+        """Pumps a source: the stocks feed and the ticks at once, what has to do with options after it."""
+        if name in AFTER_THE_FEED:
+            await self._context.may_ask.wait()
+        await self._pump(source)
+
+    async def _pump(self, source: AsyncGenerator[Sequence[Event], None]) -> None:
+        """Moves facts from a source into the inbox."""
+        inbox = self._context.inbox
+        async with contextlib.aclosing(source) as batches:
+            async for events in batches:
+                if inbox.offer(events):
+                    continue
+                for event in events:
+                    if not await inbox.put(event) and self._stocks is not None:
+                        self._stocks.reopen(FeedCause.OVERFLOW)
+        raise RuntimeError("a source of facts has ended")  # they go on for ever: never a half-alive worker
+
+    async def _ticks(self) -> AsyncGenerator[Sequence[Event], None]:
+        """Yields a tick each second, on the second; the loop's own lag holds entries."""
+        clock, is_lagging = self._context.clock, False
+        lag_limit = self._context.rules.loop_lag_seconds
+        while True:
+            now = clock.now()
+            wait = ((now // SECOND + 1) * SECOND - now) / SECOND
+            began = time.monotonic()
+            await clock.sleep(wait)
+            # The loop's lag is the process's own: real time, whatever the clock's speed, and however it steps.
+            lag = time.monotonic() - began - wait / clock.speed
+            if (lag > lag_limit) is not is_lagging:
+                is_lagging = not is_lagging
+                yield (Hold(reason=HoldReason.LOOP_LAG, on=is_lagging),)
+            yield (Tick(),)
+
+    # --- The one consumer ---
+
+    async def _consume(self, live: LiveSession) -> None:
+        """Hands each fact to the session, until it is over or the worker is asked to stop."""
+        clock = self._context.clock
+        end = live.engine.session.close + LEAVE_LATE_S * SECOND
+        handled, taken_at = 0, clock.now()
+        while True:
+            event = await self._context.inbox.get()
+            now = clock.now()
+            if now - taken_at >= AWAY_S * SECOND:
+                # There is a tick each second. Said first: silence is not the feed's fault, nor is what now comes late.
+                live.take(now, Tick(away=now - taken_at))
+            taken_at = now
+            live.take(now, event)
+            if type(event) is Bar:
+                self._lags.learn(now, event)
+            if type(event) is FeedRestored:
+                self._context.advance(Step.MAY_ASK)
+            if isinstance(event, Shutdown) or now >= end or self._is_outlived(live):
+                return
+            handled += 1
+            if handled % BREATH == 0:
+                await asyncio.sleep(0)

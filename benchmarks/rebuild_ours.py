@@ -12,10 +12,10 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from alerts import Sender
 from benchmarks.contest import Stopwatch
 from benchmarks.measured import tell, told
 from config import Settings
+from delivery.sender import Sender
 from engine import Engine
 from events import Event
 from record.journal import Journal

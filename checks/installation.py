@@ -19,7 +19,7 @@ MODULES = (
     *("windows", "price_level", "signals", "contract_selector", "risk_manager"),
     *("lags", "gaps", "telling", "sight"),
     *("quotes", "gates", "decisions", "engine"),
-    *("feeds", "polygon_client", "delivery", "alerts", "record", "logger", "worker", "main"),
+    *("feeds", "polygon_client", "messages", "alerts", "delivery", "record", "logger", "worker", "main"),
     "checks",
 )
 

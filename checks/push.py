@@ -6,11 +6,14 @@ import asyncio
 from collections.abc import Sequence
 
 import utils
-from alerts import HIGH, QUOTA_LOW, Alert, Pushover, Sender
 from checks.check import PUSH, Check, Severity
 from checks.questions import TEST_TITLE, Inquiry
-from delivery.pushover import TOO_MANY, Answer, Result
+from delivery.answers import TOO_MANY, Answer, Result
+from delivery.obstacles import QUOTA_LOW
+from delivery.pushover import Pushover
+from delivery.sender import Sender
 from events import SECOND, AlertKind, AlertOutcome, Event, Outcome
+from messages.alert import Alert, Priority
 
 TEST_TEXT = (
     "Sent by diagnose.py at {at} ET, as loud as a BUY. Alerts arrive like this one.\nYou: nothing to do."
@@ -91,7 +94,7 @@ class Push:
             title=TEST_TITLE.format(symbol=settings.rules.symbol),
             message=TEST_TEXT.format(at=utils.clock_text(now)),
             decided_at=now,
-            priority=HIGH,
+            priority=Priority.HIGH,
         )
         sender = Sender(settings, self._inquiry.clock, report, lambda contract: None, self._inquiry.transport)
         running = asyncio.create_task(sender.run(), name="test push")

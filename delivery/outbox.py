@@ -1,6 +1,7 @@
-"""An alert's life from its first attempt to its end, as a table. Pure: what came of an attempt in, what next out.
+"""An alert's life from its submission to its end, as two tables. Pure: what came of an attempt in, what next out.
 
-`CARE` says how much is done for an alert, `MOVES` what follows from each answer, and `step` when.
+`PHASES` says where an alert can be, and what takes it from there to where. `MOVES` says what follows from each answer,
+by how much is done for the alert (`Care`), and `step` says when.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ from enum import StrEnum
 
 import msgspec
 
-from delivery.pushover import Result
+from delivery.answers import Result
 from events import SECOND, Outcome
+from messages.alert import Alert
 
 RETRY_DELAYS_S = (5, 10)
 """Pauses before the second and third attempt. The vendor asks for at least 5 s."""
@@ -35,6 +37,49 @@ class Care(StrEnum):
     """Without it a position may go unwatched: a refusal is not its end."""
     PERSISTENT = "persistent"
     """A SELL, "unwatched", or a safety push that was refused: tried until its time is over."""
+
+
+def care_for(alert: Alert) -> Care:
+    """Returns how much is done for ``alert``."""
+    if alert.persistent:
+        return Care.PERSISTENT
+    return Care.SAFETY if alert.urgent else Care.ONCE
+
+
+class Phase(StrEnum):
+    """Where an alert is between its submission and its end."""
+
+    WAITING = "waiting for its next attempt"
+    READYING = "connecting, or connected and waiting for the disk"
+    HELD_UP = "waiting for the disk without a connection"
+    IN_FLIGHT = "sent, and not answered yet"
+    SETTLED = "told, or nothing more is done for it"
+
+
+class Turn(StrEnum):
+    """What takes an alert from one phase to the next."""
+
+    BEGIN = "an attempt begins"
+    DISK_SLOW = "the disk has kept a connection waiting for too long"
+    DISK_AWAITED = "the decision is on the disk, or the wait for it is over"
+    SEND = "the first byte goes out, or the attempt fails before it does"
+    POSTPONE = "the attempt came to nothing, and there is another"
+    SETTLE = "it is over"
+
+
+PHASES: Mapping[tuple[Phase, Turn], Phase] = {
+    (Phase.WAITING, Turn.BEGIN): Phase.READYING,
+    # A BUY is withdrawn by its SELL, a SELL by the end of its BUY, and the least important by too many.
+    (Phase.WAITING, Turn.SETTLE): Phase.SETTLED,
+    (Phase.READYING, Turn.DISK_SLOW): Phase.HELD_UP,
+    (Phase.READYING, Turn.SEND): Phase.IN_FLIGHT,
+    (Phase.READYING, Turn.SETTLE): Phase.SETTLED,
+    (Phase.HELD_UP, Turn.DISK_AWAITED): Phase.WAITING,
+    (Phase.HELD_UP, Turn.SETTLE): Phase.SETTLED,
+    (Phase.IN_FLIGHT, Turn.POSTPONE): Phase.WAITING,
+    (Phase.IN_FLIGHT, Turn.SETTLE): Phase.SETTLED,
+}
+"""A pair that is not here is an error of ours, and raises."""
 
 
 class Move(StrEnum):
@@ -100,12 +145,12 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def begin(attempts: Attempts, now: int) -> Attempts:
-    """An attempt is made at ``now`` (µs)."""
+    """Counts an attempt that is made at ``now`` (µs)."""
     return msgspec.structs.replace(attempts, made=attempts.made + 1, last_at=now, waits=False)
 
 
 def step(attempts: Attempts, result: Result, now: int) -> Step:
-    """What follows from the answer to the attempt that `begin` has counted, at ``now`` (µs)."""
+    """Returns what follows from the answer to the attempt that `begin` has counted, at ``now`` (µs)."""
     move = MOVES[result, attempts.care]
     after = msgspec.structs.replace(
         attempts,
@@ -149,7 +194,7 @@ def ended(attempts: Attempts) -> Outcome:
 
 
 def due_once_taken(attempts: Attempts, now: int) -> int:
-    """When one that waits is tried again, pushes being taken again at ``now`` (µs): once, not under 5 s after the last."""
+    """When a refused alert is tried again once pushes are taken at ``now`` (µs): at least 5 s after its last attempt."""
     return max(now, attempts.last_at + RETRY_LEAST_S * SECOND)
 
 

@@ -1,168 +1,172 @@
-"""What an answer says, whoever gave it: Pushover, a proxy in between, or the page of a hotel's network. Pure.
-
-Nothing but a 2xx with Pushover's own ``"status":1`` is a success, and nothing but a 4xx in Pushover's own words is a
-refusal. Everything else is passing.
-"""
+"""Pushover over HTTP: one method for each question, and its names for what an alert says."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from enum import StrEnum
-from typing import Any
+import asyncio
+import functools
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Self
+from urllib.parse import urlencode
 
-import msgspec
+import httpx
+from pydantic import SecretStr
 
-ERROR_TEXT_MAX = 200
-"""Characters of a vendor's error that are kept."""
+from delivery.answers import Answer, Result, read_answer, scrubbed
+from delivery.channel import Cleared
+from delivery.exchange import EXCHANGE_S, close_client, exchange, failure_words, failures, make_client
+from delivery.first_byte import FirstByte
+from delivery.receipts import EMERGENCY_EXPIRE_S
+from events import SECOND, AlertKind
+from messages.alert import Alert, Priority
 
-LATEST_TIME = 4_102_444_800
-"""The year 2100 in Unix seconds: a time beyond it is none."""
+CONNECTIONS_MAX = 2
+"""The vendor's limit of connections at a time."""
 
-LATEST_DIGITS = len(str(LATEST_TIME))
+EMERGENCY_RETRY_S = 30
+"""Seconds between the repeats of an emergency push: the vendor's least."""
 
-RECEIPT_LENGTH = 30
-"""Letters and digits of a receipt. It becomes a part of an address, so anything else is not used."""
+NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
+"""Failures before the first byte: the request has definitely not arrived."""
 
-OK_STATUSES = range(200, 300)
-REFUSED_STATUSES = range(400, 500)
-TOO_MANY = 429
-GATEWAY_STATUSES = frozenset({502, 504, 520, 524})
-"""What a gateway says once it has passed a request on: the service may have taken it. With 503, 521, 522 and 523 it
-did not get that far."""
-
-ERRORS_MAX = 8
-"""Errors of the vendor that are kept: each has its own cause, and more than two were never seen."""
-
-
-class Result(StrEnum):
-    """How an exchange with the service ended."""
-
-    OK = "ok"
-    REFUSED = "refused"
-    """The service itself answered 4xx, or that its quota is used up."""
-    FAILED = "failed"
-    """It definitely was not accepted, and may be the next time: no connection, 5xx, a proxy's 403, a passing 429."""
-    UNCLEAR = "unclear"
-    """A gateway's word that the service gave it no good answer: it may have been accepted, and is tried again."""
-    LOST = "lost"
-    """It may have been accepted: the answer did not come, or could not be read."""
+PRIORITIES: Mapping[Priority, str] = {
+    Priority.QUIET: "-1",
+    Priority.NORMAL: "0",
+    Priority.HIGH: "1",
+    Priority.EMERGENCY: "2",
+}
+"""The vendor's numbers."""
 
 
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of one exchange.
+def fields_of(alert: Alert, text: str, now: int) -> dict[str, str]:
+    """The form of a message that goes out at ``now`` (µs) with ``text``, without token and user."""
+    fields = {
+        "title": alert.title,
+        "message": text,
+        "timestamp": str(alert.decided_at // SECOND),
+        "priority": PRIORITIES[alert.priority],
+    }
+    if alert.kind is AlertKind.BUY:
+        # A stale BUY vanishes from the phone at the time stop.
+        fields["ttl"] = str(max(1, (alert.time_stop - now) // SECOND))
+    if alert.priority is Priority.EMERGENCY:
+        fields |= {"retry": str(EMERGENCY_RETRY_S), "expire": str(EMERGENCY_EXPIRE_S)}
+    return fields
 
-    ``status`` is the HTTP status (0: no answer). ``reason`` says in words what went wrong and ``errors`` is the vendor's
-    list, both without any key. ``remaining`` (pushes left) and ``reset`` (Unix seconds) are None when not told.
-    ``is_spent`` says that the quota is used up. ``acknowledged_on`` is a device's name, ``acknowledged_at`` Unix seconds.
+
+class Pushover:
+    """The push service over HTTP: one method for each question. No method raises for a failed exchange.
+
+    ``exchange_s`` are real seconds for a whole exchange.
     """
 
-    result: Result
-    status: int = 0
-    reason: str = ""
-    errors: tuple[str, ...] = ()
-    receipt: str = ""
-    devices: tuple[str, ...] = ()
-    limit: int | None = None
-    remaining: int | None = None
-    reset: int | None = None
-    is_spent: bool = False
-    acknowledged: bool = False
-    acknowledged_on: str = ""
-    acknowledged_at: int | None = None
-    expired: bool = False
+    def __init__(
+        self,
+        url: str,
+        token: SecretStr,
+        user: SecretStr,
+        transport: httpx.AsyncBaseTransport | None = None,
+        exchange_s: float = EXCHANGE_S,
+    ) -> None:
+        self._exchange_s = exchange_s
+        self._token = token
+        self._user = user
+        self._url = url
+        self._transport = transport
+        self._is_gated = False
+        """Whether the transport, as httpcore does, asks before the first byte: the last request has shown it."""
 
+    async def __aenter__(self) -> Self:
+        return self
 
-def read_answer(
-    status: int, headers: Mapping[str, str], content: bytes, scrubbed: Callable[[object], str]
-) -> Answer:
-    """What an answer says. ``content`` is empty when it was too much to read; ``scrubbed`` takes our keys out of a text."""
-    body = _json_object(content)
-    raw_errors = body.get("errors")
-    errors = (
-        tuple(scrubbed(error) for error in raw_errors[:ERRORS_MAX]) if isinstance(raw_errors, list) else ()
-    )
-    remaining = whole(body.get("remaining"), headers.get("X-Limit-App-Remaining"))
-    limit = whole(body.get("limit"), headers.get("X-Limit-App-Limit"))
-    reset = whole(body.get("reset"), headers.get("X-Limit-App-Reset"))
-    # Without a word about the quota, 429 is a limit of this moment.
-    is_spent = status == TOO_MANY and not remaining and (remaining, limit, reset) != (None, None, None)
-    result, reason = _judge(status, body, "; ".join(errors), is_spent=is_spent)
-    devices = body.get("devices")
-    receipt = body.get("receipt")
-    return Answer(
-        result=result,
-        status=status,
-        reason=reason,
-        errors=errors,
-        receipt=receipt[: RECEIPT_LENGTH + 1] if isinstance(receipt, str) else "",
-        devices=tuple(scrubbed(device) for device in devices) if isinstance(devices, list) else (),
-        limit=limit,
-        remaining=remaining,
-        reset=reset,
-        is_spent=is_spent,
-        acknowledged=_is_one(body.get("acknowledged")),
-        acknowledged_on=scrubbed(body.get("acknowledged_by_device") or ""),
-        acknowledged_at=whole(body.get("acknowledged_at")) or None,
-        expired=_is_one(body.get("expired")),
-    )
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
 
+    @functools.cached_property
+    def _client(self) -> httpx.AsyncClient:
+        """Made at the first request: httpx's own transport takes 40 ms to import, and the feed comes first."""
+        return make_client(self._url, CONNECTIONS_MAX, self._transport)
 
-def _judge(status: int, body: dict[str, Any], errors: str, *, is_spent: bool) -> tuple[Result, str]:
-    """How the exchange ended, and what went wrong in words."""
-    said = f"{status}: {errors or 'no reason given'}"
-    if status in OK_STATUSES:
-        if _is_one(body.get("status")):
-            return Result.OK, ""
-        if _is_zero(body.get("status")):
-            return Result.FAILED, said
-        return Result.LOST, f"{status} with a body that is no answer"
-    if is_spent:
-        return Result.REFUSED, said
-    if status in REFUSED_STATUSES and status != TOO_MANY and _is_pushovers(body):
-        return Result.REFUSED, said
-    if status == TOO_MANY:
-        return Result.FAILED, f"{status}, a passing limit"
-    if status in REFUSED_STATUSES:
-        return Result.FAILED, f"{status}, not in Pushover's words: a proxy or a network's page"
-    if status in GATEWAY_STATUSES and not _is_pushovers(body):
-        return Result.UNCLEAR, f"status {status} from a gateway: Pushover may have taken it"
-    return Result.FAILED, f"status {status}"
+    @functools.cached_property
+    def _blank(self) -> httpx.Request:
+        """A message's request without its content: address and headers are made out once, not at each alert."""
+        blank = self._client.build_request("POST", "/1/messages.json", data={"title": ""})
+        del blank.headers["Content-Length"]
+        return blank
 
+    async def close(self) -> None:
+        """Close its connections, if any was made."""
+        if "_client" in self.__dict__:
+            await close_client(self._client)
 
-def _is_pushovers(body: dict[str, Any]) -> bool:
-    """Whether a refusal is in the vendor's words: ``{"errors": […], "status": 0, …}``."""
-    return _is_zero(body.get("status")) or "errors" in body
+    def message(self, fields: Mapping[str, str]) -> httpx.Request:
+        """The request that posts one message; token and user are added here. Raises one of `failures`."""
+        blank = self._blank
+        return httpx.Request(
+            blank.method,
+            blank.url,
+            headers=blank.headers,
+            content=urlencode({**self._keys(), **fields}),
+            extensions=dict(blank.extensions),
+        )
 
+    async def push(self, alert: Alert, text: str, now: int, cleared: Cleared) -> Answer:
+        """Push one alert as `post` posts its form."""
+        return await self.post(fields_of(alert, text, now), cleared)
 
-def _is_one(value: object) -> bool:
-    return type(value) is int and value == 1
+    async def post(self, fields: Mapping[str, str], cleared: Cleared | None = None) -> Answer:
+        """Post one message as `send` sends a request. What cannot even be made ready was not sent."""
+        try:
+            request = self.message(fields)
+        except failures() as error:
+            return Answer(result=Result.FAILED, reason=failure_words(error))
+        return await self.send(request, cleared)
 
+    async def validate(self) -> Answer:
+        """Ask whether token and user are good; `Answer.devices` names the user's."""
+        return await self._exchange("POST", "/1/users/validate.json", self._keys())
 
-def _is_zero(value: object) -> bool:
-    return type(value) is int and value == 0
+    async def limits(self) -> Answer:
+        """Ask for the quota."""
+        return await self._exchange("GET", "/1/apps/limits.json")
 
+    async def receipt(self, receipt: str) -> Answer:
+        """Ask whether an emergency push was acknowledged, given what `is_receipt` takes. Not more often than every 5 s."""
+        return await self._exchange("GET", f"/1/receipts/{receipt}.json")
 
-def _json_object(content: bytes) -> dict[str, Any]:
-    """The body as a JSON object; an empty one when it is anything else."""
-    try:
-        body = msgspec.json.decode(content)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return {}
-    return body if isinstance(body, dict) else {}
+    def _keys(self) -> dict[str, str]:
+        return {"token": self._token.get_secret_value(), "user": self._user.get_secret_value()}
 
+    async def _exchange(self, method: str, path: str, form: dict[str, str] | None = None) -> Answer:
+        # The vendor takes a GET's token in the address only: no address and no text of an httpx error is ever logged.
+        parameters = None if form else {"token": self._token.get_secret_value()}
+        try:
+            request = self._client.build_request(method, path, data=form, params=parameters)
+        except failures() as error:
+            return Answer(result=Result.FAILED, reason=failure_words(error))
+        return await self.send(request)
 
-def whole(*values: object) -> int | None:
-    """The first of ``values`` that is a whole number from 0 to the year 2100's seconds."""
-    for value in values:
-        if type(value) is int and 0 <= value <= LATEST_TIME:
-            return value
-        if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= LATEST_DIGITS:
-            number = int(value)
-            if number <= LATEST_TIME:
-                return number
-    return None
+    async def send(self, request: httpx.Request, cleared: Cleared | None = None) -> Answer:
+        """Send a request, such as one that `message` has made, and read what comes of it.
 
-
-def is_receipt(text: str) -> bool:
-    """Whether ``text`` can be a receipt: 30 letters and digits."""
-    return len(text) == RECEIPT_LENGTH and text.isascii() and text.isalnum()
+        All but its first byte is done before ``cleared`` returns; the time of the exchange begins then. What
+        ``cleared`` raises is raised, and nothing was sent.
+        """
+        try:
+            async with asyncio.timeout(self._exchange_s) as limit:
+                gate = FirstByte(cleared, limit, self._exchange_s)
+                request.extensions["trace"] = gate.trace
+                if not self._is_gated:
+                    await gate.open()
+                reply = await exchange(self._client, request)
+                self._is_gated = gate.was_asked
+        except failures() as error:
+            # httpcore tells of the first byte before it is out; a transport of one's own need not.
+            began = gate.is_open and (gate.was_asked or self._transport is not None)
+            result = Result.LOST if began and not isinstance(error, NEVER_SENT) else Result.FAILED
+            return Answer(result=result, reason=failure_words(error))
+        body = reply.body if reply.is_whole else b""
+        keys = tuple(self._keys().values())
+        return read_answer(reply.status, reply.headers, body, lambda text: scrubbed(text, keys))

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 import msgspec
 
-from delivery.pushover import Answer, Result, is_receipt
+from delivery.answers import Answer, Result, is_receipt
 from events import SECOND, AlertKind, AlertOutcome, Outcome
 
 EMERGENCY_EXPIRE_S = 1500
@@ -55,8 +55,8 @@ class Verdict(StrEnum):
     UNKNOWN = "whether it was acknowledged is not known"
 
 
-def judge(receipt: Receipt, answer: Answer, now: int) -> Verdict:
-    """What an answer at ``now`` (µs) means. A question that was refused or failed proves nothing."""
+def classify(receipt: Receipt, answer: Answer, now: int) -> Verdict:
+    """Returns what an answer at ``now`` (µs) means. A question that was refused or failed proves nothing."""
     if answer.result is Result.OK and answer.acknowledged:
         return Verdict.ACKNOWLEDGED
     if answer.result is Result.OK and (answer.expired or now >= receipt.ends_at):
@@ -89,19 +89,19 @@ class Receipts:
         return next((each for each in self.open if now >= each.due), None)
 
     def asked(self, receipt: Receipt, now: int) -> None:
-        """It was asked for at ``now`` (µs)."""
+        """Record that it was asked for at ``now`` (µs)."""
         self._asked_at = now
         self._replace(receipt, due=now + RECEIPT_POLL_S * SECOND)
 
     def is_to_be_warned_of(self, receipt: Receipt, now: int) -> bool:
-        """Whether nobody has acknowledged it for 5 minutes at ``now`` (µs): said once."""
+        """Whether to warn that nobody has acknowledged it for 5 minutes at ``now`` (µs). True once for each receipt."""
         is_late = not receipt.warned and now - receipt.accepted_at >= UNACKNOWLEDGED_S * SECOND
         if is_late:
             self._replace(receipt, warned=True)
         return is_late
 
     def end(self, receipt: Receipt) -> None:
-        """It is no longer asked for."""
+        """Stop asking for it."""
         self.open = [each for each in self.open if each.receipt != receipt.receipt]
 
     def _replace(self, receipt: Receipt, **changes: object) -> None:
@@ -118,7 +118,7 @@ class Remembered:
         self._open: dict[str, Receipt] = {}
 
     def learn(self, now: int, outcome: AlertOutcome, title: str) -> None:
-        """Take an outcome of the record in, which was recorded at ``now`` (µs)."""
+        """Apply an outcome that the record holds, written at ``now`` (µs)."""
         receipt = outcome.receipt
         if not is_receipt(receipt):
             return

@@ -10,18 +10,14 @@ from delivery.exchange import Caller, Failed
 CHANNEL = "second channel"
 """Under this name the outcomes of the second channel stand in the record."""
 
-UNANSWERED_S = 60
-"""Seconds without an acceptance after which a SELL or safety push goes to the second channel, too."""
-
-POST_DELAYS_S = (0, 5, 10)
-"""Pauses before each attempt."""
-
 BODY_MAX = 4096
 """Bytes of its answer that are read: only the status counts."""
 
 
 class SecondChannel:
     """Posts texts to `SECOND_CHANNEL_URL`. Nothing here raises for what the other side does."""
+
+    name = CHANNEL
 
     def __init__(self, url: SecretStr, transport: httpx.AsyncBaseTransport | None = None) -> None:
         self._caller = Caller(url.get_secret_value(), transport, body_max=BODY_MAX)

@@ -1,12 +1,16 @@
-"""How we stand with the push service: whether pushes are taken, and what is asked next to find out. Pure."""
+"""How we stand with the push service: whether pushes are taken, and what is asked next to find out. Pure.
+
+`MOODS` says what each piece of news makes of what is known; the functions below say which news an answer is.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 
 import msgspec
 
-from delivery.pushover import Answer, Result
+from delivery.answers import Answer, Result
 from events import SECOND
 
 PROBE_S = 60
@@ -26,6 +30,26 @@ class Mood(StrEnum):
     TAKEN = "pushes are taken"
     REFUSED = "pushes are refused"
     SPENT = "the quota is used up"
+
+
+class News(StrEnum):
+    """What an answer tells of our standing."""
+
+    REFUSAL = "a push or a question is refused"
+    NO_QUOTA = "the quota is used up"
+    QUOTA_LEFT = "the quota no longer stands in the way, or nobody can say that it does"
+    USER_GOOD = "token and user are good"
+
+
+MOODS: Mapping[tuple[Mood, News], Mood] = {
+    **{(mood, News.REFUSAL): Mood.REFUSED for mood in (Mood.UNKNOWN, Mood.TAKEN, Mood.REFUSED)},
+    (Mood.SPENT, News.REFUSAL): Mood.SPENT,  # its reset still stands
+    **{(mood, News.NO_QUOTA): Mood.SPENT for mood in Mood},
+    # Only while it is used up is the quota asked for, and then whether the user is good is asked next.
+    (Mood.SPENT, News.QUOTA_LEFT): Mood.REFUSED,
+    **{(mood, News.USER_GOOD): Mood.TAKEN for mood in (Mood.UNKNOWN, Mood.TAKEN, Mood.REFUSED)},
+}
+"""A pair that is not here is an error of ours, and raises."""
 
 
 class Question(StrEnum):
@@ -55,22 +79,23 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def refused(standing: Standing, answer: Answer, now: int) -> Standing:
-    """A push, or a question, was refused at ``now`` (µs)."""
+    """Returns the standing after a push or question was refused at ``now`` (µs)."""
     if answer.is_spent:
         reset = believed(answer.reset, now)
         return msgspec.structs.replace(
             standing,
-            mood=Mood.SPENT,
+            mood=MOODS[standing.mood, News.NO_QUOTA],
             question=Question.QUOTA,
             ask_at=_quota_asked_at(reset, now),
             refused_at=now,
             reset=reset,
         )
-    if standing.mood is Mood.SPENT:
-        return msgspec.structs.replace(standing, refused_at=now)  # its reset still stands
+    mood = MOODS[standing.mood, News.REFUSAL]
+    if mood is Mood.SPENT:
+        return msgspec.structs.replace(standing, refused_at=now)
     return msgspec.structs.replace(
         standing,
-        mood=Mood.REFUSED,
+        mood=mood,
         question=Question.USER,
         ask_at=now + PROBE_S * SECOND,
         refused_at=now,
@@ -79,27 +104,29 @@ def refused(standing: Standing, answer: Answer, now: int) -> Standing:
 
 
 def doubted(standing: Standing, now: int) -> Standing:
-    """Another question was refused at ``now`` (µs): ask at once whether pushes are taken, if nothing is asked yet."""
+    """Returns the standing after another question failed at ``now`` (µs): ask at once whether pushes are taken."""
     return standing if standing.ask_at is not None else msgspec.structs.replace(standing, ask_at=now)
 
 
 def answered(standing: Standing, answer: Answer, asked_at: int, now: int) -> Standing:
-    """The question of ``standing``, asked at ``asked_at`` (µs), was answered at ``now``."""
+    """Returns the standing after its question, asked at ``asked_at`` (µs), was answered at ``now``."""
     later = msgspec.structs.replace(standing, ask_at=now + PROBE_S * SECOND)
     if asked_at <= standing.refused_at:
         return later
     if standing.question is Question.QUOTA:
         return _told_quota(standing, answer, now)
     if answer.result is Result.OK:
-        return msgspec.structs.replace(standing, mood=Mood.TAKEN, ask_at=None, reset=None)
+        return msgspec.structs.replace(
+            standing, mood=MOODS[standing.mood, News.USER_GOOD], ask_at=None, reset=None
+        )
     return refused(standing, answer, now) if answer.result is Result.REFUSED else later
 
 
 def _told_quota(standing: Standing, answer: Answer, now: int) -> Standing:
     """With quota left, what is asked next, at once, is whether the user is good."""
     if answer.result is Result.REFUSED:
-        fresh = msgspec.structs.replace(standing, mood=Mood.UNKNOWN, reset=None)
-        return refused(standing if answer.is_spent else fresh, answer, now)
+        left = msgspec.structs.replace(standing, mood=MOODS[standing.mood, News.QUOTA_LEFT], reset=None)
+        return refused(standing if answer.is_spent else left, answer, now)
     is_past = standing.reset is None or now >= standing.reset * SECOND
     if answer.result is not Result.OK:
         # A question that nobody answers must not hold pushes for longer than the reset says, or 10 minutes without one.
@@ -107,10 +134,16 @@ def _told_quota(standing: Standing, answer: Answer, now: int) -> Standing:
         later = msgspec.structs.replace(standing, ask_at=now + PROBE_S * SECOND)
         if not is_past or not (is_known or now >= standing.refused_at + QUOTA_PROBE_S * SECOND):
             return later
-        return msgspec.structs.replace(later, mood=Mood.REFUSED, question=Question.USER, reset=None)
+        return msgspec.structs.replace(
+            later, mood=MOODS[standing.mood, News.QUOTA_LEFT], question=Question.USER, reset=None
+        )
     if answer.remaining or (answer.remaining is None and is_past):  # untold, only a push itself tells
         return msgspec.structs.replace(
-            standing, mood=Mood.REFUSED, question=Question.USER, ask_at=now, reset=None
+            standing,
+            mood=MOODS[standing.mood, News.QUOTA_LEFT],
+            question=Question.USER,
+            ask_at=now,
+            reset=None,
         )
     reset = believed(answer.reset, now) or standing.reset
     return msgspec.structs.replace(standing, reset=reset, ask_at=_quota_asked_at(reset, now))

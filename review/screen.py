@@ -23,6 +23,7 @@ from events import (
     Shutdown,
     Tick,
 )
+from messages.alert import Alert
 from wording import gate_line, selection_line, signal_line
 from worker.narrator import Narrator
 from worker.notices import Notices
@@ -124,7 +125,7 @@ class Screen:
         if isinstance(event, AlertOutcome):
             self._outcome(event)
 
-    def push(self, alert: alerts.Alert | None) -> None:
+    def push(self, alert: Alert | None) -> None:
         """Show an alert as the phone does."""
         if alert is not None:
             print(framed(alert.title, alert.message), flush=True)

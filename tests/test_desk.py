@@ -13,8 +13,8 @@ from msgspec.structs import replace
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
-import alerts
 from config import Settings
+from delivery.sender import Sender
 from engine import Engine
 from events import (
     SECOND,
@@ -32,6 +32,7 @@ from events import (
     Outcome,
     Tick,
 )
+from messages.alert import Alert
 from record.folder import record_path
 from record.journal import Journal
 from record.lines import Entry
@@ -87,11 +88,11 @@ def settings(folder: Path, **changes: Any) -> Settings:
     )
 
 
-def desk(folder: Path, held: list[Event], sender: alerts.Sender | None = None) -> LiveSession:
+def desk(folder: Path, held: list[Event], sender: Sender | None = None) -> LiveSession:
     """A desk; unless it is given a sender, nobody sends."""
     chosen = settings(folder)
     if sender is None:
-        sender = alerts.Sender(chosen, ScaledClock(at(100), 1.0), held.append, lambda _: None)
+        sender = Sender(chosen, ScaledClock(at(100), 1.0), held.append, lambda _: None)
     return LiveSession(chosen, SESSION, Journal(record_path(folder, SESSION.date)), sender, held.append)
 
 
@@ -163,9 +164,7 @@ async def test_what_is_not_yet_logged_is_before_the_next_second_and_in_every_sum
 async def test_a_decision_is_logged_before_its_pushs_answer(tmp_path: Path) -> None:
     clock = ScaledClock(at(made_day.BEGIN_S), 1.0)
     async with LoopbackPushover(clock, TOKEN, USER) as pushover:
-        sender = alerts.Sender(
-            settings(tmp_path, pushover_url=pushover.url), clock, lambda _: None, lambda _: None
-        )
+        sender = Sender(settings(tmp_path, pushover_url=pushover.url), clock, lambda _: None, lambda _: None)
         one = desk(tmp_path, [], sender)
         running = asyncio.create_task(sender.run())
         with capture_logs() as logs:
@@ -200,11 +199,9 @@ OPENED: list[tuple[float, Event]] = [
 """The minutes around an open at which all goes well."""
 
 
-def told(
-    facts: Iterable[tuple[float, Event]], duties: Notices | None = None
-) -> list[tuple[float, alerts.Alert]]:
+def told(facts: Iterable[tuple[float, Event]], duties: Notices | None = None) -> list[tuple[float, Alert]]:
     """When what was pushed while these facts came in."""
-    engine, found = Engine(Rules(), SESSION), list[tuple[float, alerts.Alert]]()
+    engine, found = Engine(Rules(), SESSION), list[tuple[float, Alert]]()
     duties = Notices(arms=True) if duties is None else duties
     for second, event in facts:
         engine.handle(at(second), event)

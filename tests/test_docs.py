@@ -211,7 +211,8 @@ def test_links_inside_the_repository_lead_somewhere(name: str) -> None:
 
 def push_titles() -> set[str]:
     """The title of every push as far as it does not change, from the source of the texts."""
-    source = (ROOT / "alerts.py").read_text(encoding="utf-8")
+    parts = [ROOT / "alerts.py", *sorted((ROOT / "messages").glob("*.py"))]
+    source = "\n".join(part.read_text(encoding="utf-8") for part in parts)
     found = re.findall(r'f?"([^"\\]*\{(?:rules\.)?symbol\}[^"\\]*)"', source)
     titles = {re.sub(r"\{(rules\.)?symbol\}", "IWM", text).partition("{")[0] for text in found}
     return {title for title in titles if re.match(r"\W+ IWM(:| 0DTE)", title)}
@@ -274,7 +275,7 @@ def test_documents_are_tidy(name: str) -> None:
 LOG_METHODS = {"debug", "info", "warning", "error", "critical", "exception"}
 
 
-PACKAGES = ("checks", "delivery", "feeds", "record", "worker")
+PACKAGES = ("checks", "delivery", "feeds", "messages", "record", "worker")
 """The packages that the worker needs."""
 
 

@@ -15,9 +15,9 @@ from structlog.testing import capture_logs
 
 from sim.pushover import LoopbackPushover
 from sim.server import LoopbackMarket
+from tests.delivery.test_exchange import tls
 from tests.outside import BAD_RECORD, GARBAGE_RECORD, outside
 from tests.stage import stage
-from tests.test_delivery_exchange import tls
 from tests.test_worker_heartbeat import BEAT
 from worker.ending import EXIT_OK
 

@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 
 import httpx
 
-from alerts import Sender
 from config import Settings
+from delivery.sender import Sender
 from feeds.vendor import VendorClient
 from polygon_client import vendor_client
 from record.disk import Opener, Threads

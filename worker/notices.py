@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
-import alerts
 from config import VERSION
 from engine import Engine
 from events import (
@@ -19,6 +18,8 @@ from events import (
     Tick,
     named_cause,
 )
+from messages import notices
+from messages.alert import Alert
 from utils import span_text
 from worker.summary import plural_s
 
@@ -107,14 +108,12 @@ class Notices:
             self._is_armed_told = self._is_armed_told or event.kind is AlertKind.ARMED
             self.is_summed_up = self.is_summed_up or event.kind is AlertKind.EVENING
 
-    def watching_again(
-        self, now: int, engine: Engine, *, since: int, note: str = ""
-    ) -> Iterator[alerts.Alert]:
+    def watching_again(self, now: int, engine: Engine, *, since: int, note: str = "") -> Iterator[Alert]:
         """The program has started again; nothing is known from ``since`` (µs) until now."""
         self._arms_by = None
         if engine.position is not None:
             opened = engine.position.opened
-            yield alerts.watching_again(
+            yield notices.watching_again(
                 now,
                 engine.rules,
                 position=opened.id,
@@ -124,7 +123,7 @@ class Notices:
                 note=note,
             )
 
-    def owed(self, now: int, event: Event, engine: Engine) -> Iterator[alerts.Alert]:
+    def owed(self, now: int, event: Event, engine: Engine) -> Iterator[Alert]:
         """What is owed to a fact that has been handled."""
         rules, session = engine.rules, engine.session
         held = None if engine.position is None else engine.position.opened
@@ -137,18 +136,18 @@ class Notices:
                 self._details[event.reason] = f"{detail}; see that NTP sets it"
                 if self._clock_told_at is None or now - self._clock_told_at >= CLOCK_SPACING_S * SECOND:
                     self._clock_told_at = now
-                    yield alerts.clock_doubt(
+                    yield notices.clock_doubt(
                         now, rules, since=now, detail=detail, session=session, position=position
                     )
             case Hold(reason=HoldReason.MARKET_CLOSED, on=True):
-                yield alerts.market_closed(now, rules, session=session, position=position)
+                yield notices.market_closed(now, rules, session=session, position=position)
             case AlertOutcome(kind=AlertKind.BUY, outcome=Outcome.ACCEPTED | Outcome.LOST):
                 # With a BUY that counts, the day's entries may be used up.
                 if 0 < rules.max_entries_per_day <= engine.book.entries and not self._is_cap_told:
                     self._is_cap_told = True
-                    yield alerts.cap_reached(now, rules, entries=engine.book.entries, position=position)
+                    yield notices.cap_reached(now, rules, entries=engine.book.entries, position=position)
             case Shutdown(close_position=False) if held is not None:
-                yield alerts.unwatched(
+                yield notices.unwatched(
                     now,
                     rules,
                     position=held.id,
@@ -159,7 +158,7 @@ class Notices:
             case _:
                 pass
 
-    def _armed(self, now: int, engine: Engine) -> Iterator[alerts.Alert]:
+    def _armed(self, now: int, engine: Engine) -> Iterator[Alert]:
         """Once a session, from the open on: as soon as all is well, or after a while with what is not."""
         session = engine.session
         if not self._arms or self._is_armed_told or not session.open <= now < session.close:
@@ -171,6 +170,6 @@ class Notices:
             lacking.append("this machine's clock is not yet compared with the vendor's")
         if not lacking or now >= self._arms_by:
             self._is_armed_told = True
-            yield alerts.armed(
+            yield notices.armed(
                 now, engine.rules, version=VERSION, session=session, well=well, lacking=lacking
             )

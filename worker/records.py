@@ -8,11 +8,11 @@ from pathlib import Path
 
 import structlog
 
-import alerts
 from config import ConfigError
 from engine import Engine
 from events import SECOND, AlertOutcome, Session, Tick
 from feeds.exchange import ClockJudge
+from messages.alert import AFTER_CLOSE_S
 from record.disk import in_thread
 from record.folder import record_path, tidy
 from record.journal import Journal
@@ -30,7 +30,7 @@ log = structlog.get_logger("main")
 CONNECT_EARLY_S = 300
 """Seconds before the open at which the feeds are connected."""
 
-RECORD_OPEN_S = alerts.AFTER_CLOSE_S + 60
+RECORD_OPEN_S = AFTER_CLOSE_S + 60
 """Seconds after the close for which a record stays open: as long as undelivered SELLs are tried, and a minute."""
 
 NAP_S = 30

@@ -15,6 +15,7 @@ import structlog
 import alerts
 from config import Settings
 from delivery.receipts import Remembered
+from delivery.sender import Sender
 from engine import Engine
 from events import (
     SECOND,
@@ -38,6 +39,8 @@ from events import (
     Tick,
     Withdrawn,
 )
+from messages import notices
+from messages.alert import Alert, repeated
 from record.journal import Journal
 from record.lines import Entry
 from record.past import rules_of
@@ -78,7 +81,7 @@ class LiveSession:
         settings: Settings,
         session: Session,
         journal: Journal,
-        sender: alerts.Sender,
+        sender: Sender,
         hold: Callable[[Event], None],
         *,
         time_is_known: Callable[[], bool] = lambda: True,
@@ -188,7 +191,7 @@ class LiveSession:
         for alert in self._undelivered.outstanding(self._settings.sell_priority):
             is_buy = alert.kind is AlertKind.BUY
             if now < (alert.pay_until if is_buy else alert.give_up_at):
-                self._sender.submit(alerts.repeated(alert))
+                self._sender.submit(repeated(alert))
             elif is_buy:
                 # Too old to act on, and it may have arrived: it counts as told, and the position stays.
                 self.take(now, _lost(alert, "older than its limit at the start"))
@@ -278,7 +281,7 @@ class LiveSession:
         log.info("evening", text=f"🌙 {'. '.join(lines)}.")
         if self._settings.daily_summary and not self._notices.is_summed_up:
             date = self.engine.session.date
-            self._sender.submit(alerts.evening(now, self._rules, date=date, summary=lines))
+            self._sender.submit(notices.evening(now, self._rules, date=date, summary=lines))
 
     @property
     def summary(self) -> list[str]:
@@ -300,10 +303,10 @@ class LiveSession:
             log.error(
                 "record_off", text=f"🛑 The session's record cannot be written: {reason}", reason=reason
             )
-            alert = alerts.record_off(now, self._rules, since=now, reason=reason, position=position)
+            alert = notices.record_off(now, self._rules, since=now, reason=reason, position=position)
         else:
             log.info("record_on", text="📼 The session's record is written again")
-            alert = alerts.record_on(now, self._rules, since=self._off_since, position=position)
+            alert = notices.record_on(now, self._rules, since=self._off_since, position=position)
             self._off_since = None
         self._hold(Hold(reason=HoldReason.RECORD_OFF, on=is_off))
         self._sender.submit(alert)
@@ -334,5 +337,5 @@ class LiveSession:
             await asyncio.wait({closing}, timeout=RECORD_END_REAL_S)
 
 
-def _lost(alert: alerts.Alert, detail: str) -> AlertOutcome:
+def _lost(alert: Alert, detail: str) -> AlertOutcome:
     return AlertOutcome(kind=alert.kind, id=alert.id, outcome=Outcome.LOST, attempts=0, detail=detail)

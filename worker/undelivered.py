@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import alerts
 from events import AlertKind, AlertOutcome, Closed, Opened, Withdrawn
+from messages.alert import Alert
 from record.lines import Entry
 from rules import Rules
 
@@ -29,7 +30,7 @@ class Undelivered:
                 case _:
                     pass
 
-    def outstanding(self, sell_priority: int) -> list[alerts.Alert]:
+    def outstanding(self, sell_priority: int) -> list[Alert]:
         """The alerts, the oldest first."""
         made = (
             alerts.alert_for(now, decision, rules, sell_priority)

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import structlog
 
-import alerts
 from events import SECOND
 from feeds.exchange import ClockJudge
 from feeds.vendor import NoAnswer, VendorClient, VendorRefused
+from messages import notices
 from utils import MEASUREMENTS_IN_A_ROW, DoubtCause, session_at
 from worker.context import Context, close_rest
 from worker.notices import CLOCK_SPACING_S
@@ -130,7 +130,7 @@ class VendorTime:
         if doubt is not None and (self._told_at is None or now - self._told_at >= CLOCK_SPACING_S * SECOND):
             self._told_at = now
             context.sender.submit(
-                alerts.clock_doubt(
+                notices.clock_doubt(
                     now,
                     context.rules,
                     since=now,

@@ -11,11 +11,12 @@ from typing import Any
 import httpx
 import structlog
 
-import alerts
 from config import VERSION, Settings
+from delivery.sender import Sender
 from engine import Engine
 from events import SECOND, Session, Shutdown
 from feeds.exchange import ClockJudge
+from messages.alert import named
 from record.disk import DiskFile, DiskThread, Opener, Threads
 from record.lease import LeaseHeld
 from utils import KeptClock, day_text, minute_text, session_at, span_text
@@ -72,7 +73,7 @@ class Worker:
         if deadline is not None:
             deadline.unfinished = self.unfinished
         inbox = Inbox()
-        self._sender = alerts.Sender(settings, clock, inbox.put_now, self._ask_of, transport)
+        self._sender = Sender(settings, clock, inbox.put_now, self._ask_of, transport)
         self._context = context = Context(
             settings=settings,
             rules=self.rules,
@@ -213,7 +214,7 @@ class Worker:
                 self._deadline.start(STOP_REAL_S, EXIT_CRASHED if refusal_in(error) is None else EXIT_REFUSED)
         left = await self._sender.drain(patience)
         self._records.take_rest()
-        self._left_untold = [alerts.named(alert) for alert in left if alert.urgent]
+        self._left_untold = [named(alert) for alert in left if alert.urgent]
 
     async def _after_the_feed(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Does what may have to wait for the feed."""

@@ -13,13 +13,14 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 from structlog.testing import capture_logs
 
-from alerts import Alert, alert_for
-from delivery.pushover import GATEWAY_STATUSES, Result
+from alerts import alert_for
+from delivery.answers import GATEWAY_STATUSES, Result
 from delivery.second_channel import CHANNEL
 from events import SECOND, AlertKind, AlertOutcome, FeedCause, FeedRecovered, MarkBack, MarkLost, Outcome
-from tests.test_alerts import CALL, ID, RULES, Story, buy, sell, story, system
-from tests.test_delivery_answers import NO, PAGE, answer
-from tests.test_delivery_any import World, world_of
+from messages.alert import Alert
+from tests.delivery.stories import CALL, ID, RULES, Story, buy, sell, story, system
+from tests.delivery.test_answers import NO, PAGE, answer
+from tests.delivery.test_any import World, world_of
 
 BLIND, SEEN = "⚠️ IWM: feed blind", "✅ IWM: feed recovered, gap 20s"
 

@@ -20,9 +20,9 @@ from pydantic import SecretStr
 from structlog.testing import capture_logs
 
 import network
-from alerts import Pushover
+from delivery.answers import Result
 from delivery.exchange import BODY_MAX, PARTS_MAX, Caller, Failed, failure_words, failures
-from delivery.pushover import Result
+from delivery.pushover import Pushover
 from delivery.second_channel import SecondChannel
 from tests.feeds.scene import SELF_SIGNED
 from tests.outside import BAD_RECORD, DRIP, ENDLESS, outside, reply

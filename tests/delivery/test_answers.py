@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from delivery.pushover import LATEST_TIME, Answer, Result, is_receipt, read_answer, whole
+from delivery.answers import LATEST_TIME, Answer, Result, is_receipt, read_answer, whole
 
 
 def answer(status: int, body: Any = None, **headers: Any) -> Answer:

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from delivery import standing
-from delivery.pushover import Answer, Result
-from delivery.standing import Mood, Question, Standing, answered, refused
+from delivery.answers import Answer, Result
+from delivery.standing import MOODS, Mood, News, Question, Standing, answered, refused
 from events import SECOND
 
 NOW = 1_759_416_000 * SECOND
@@ -153,3 +153,39 @@ def test_whatever_is_answered_something_is_asked_until_pushes_are_taken(
         else:
             assert stand.ask_at is not None
             assert stand.ask_at <= now + standing.QUOTA_PROBE_S * SECOND
+
+
+@pytest.mark.parametrize(
+    ("mood", "news", "after"),
+    [
+        (Mood.UNKNOWN, News.REFUSAL, Mood.REFUSED),
+        (Mood.TAKEN, News.REFUSAL, Mood.REFUSED),
+        (Mood.REFUSED, News.REFUSAL, Mood.REFUSED),
+        (Mood.SPENT, News.REFUSAL, Mood.SPENT),
+        (Mood.UNKNOWN, News.NO_QUOTA, Mood.SPENT),
+        (Mood.TAKEN, News.NO_QUOTA, Mood.SPENT),
+        (Mood.REFUSED, News.NO_QUOTA, Mood.SPENT),
+        (Mood.SPENT, News.NO_QUOTA, Mood.SPENT),
+        (Mood.UNKNOWN, News.QUOTA_LEFT, None),
+        (Mood.TAKEN, News.QUOTA_LEFT, None),
+        (Mood.REFUSED, News.QUOTA_LEFT, None),
+        (Mood.SPENT, News.QUOTA_LEFT, Mood.REFUSED),
+        (Mood.UNKNOWN, News.USER_GOOD, Mood.TAKEN),
+        (Mood.TAKEN, News.USER_GOOD, Mood.TAKEN),
+        (Mood.REFUSED, News.USER_GOOD, Mood.TAKEN),
+        (Mood.SPENT, News.USER_GOOD, None),
+    ],
+)
+def test_each_pair_of_mood_and_news_leads_to_one_mood_or_raises(
+    mood: Mood, news: News, after: Mood | None
+) -> None:
+    if after is not None:
+        assert MOODS[mood, news] is after
+        return
+    with pytest.raises(KeyError):
+        MOODS[mood, news]
+
+
+def test_every_pair_of_mood_and_news_is_tried() -> None:
+    assert len(MOODS) == 12
+    assert len(Mood) * len(News) == 16

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from delivery import receipts
-from delivery.pushover import Answer, Result
-from delivery.receipts import EMERGENCY_EXPIRE_S, Receipt, Receipts, Remembered, Verdict, judge
+from delivery.answers import Answer, Result
+from delivery.receipts import EMERGENCY_EXPIRE_S, Receipt, Receipts, Remembered, Verdict, classify
 from events import SECOND, AlertKind, AlertOutcome, Outcome
 
 NOW = 1_759_416_000 * SECOND
@@ -48,7 +48,7 @@ LOST = Answer(result=Result.LOST)
 def test_a_question_that_came_to_nothing_proves_nothing(
     answer: Answer, seconds: int, verdict: Verdict
 ) -> None:
-    assert judge(receipt(), answer, at(seconds)) is verdict
+    assert classify(receipt(), answer, at(seconds)) is verdict
 
 
 @pytest.mark.parametrize(

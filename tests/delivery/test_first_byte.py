@@ -13,13 +13,15 @@ import pytest
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
-import alerts
-from alerts import Gate, Pushover, Sender, Withheld
-from delivery.pushover import Result
+from delivery.answers import Result
+from delivery.attempt import Withheld
+from delivery.first_byte import FirstByte
+from delivery.pushover import CONNECTIONS_MAX, Pushover
+from delivery.sender import Sender
 from events import SECOND, AlertKind, Outcome
 from sim.pushover import LoopbackPushover
+from tests.delivery.stories import CALL, START, TOKEN, USER, Story, buy, sell, settings_for, story, system
 from tests.patience import PatientClock
-from tests.test_alerts import CALL, START, TOKEN, USER, Story, buy, sell, settings_for, story, system
 from utils import ScaledClock
 
 QUIET_S = 0.05
@@ -313,7 +315,7 @@ async def test_what_the_gate_raises_comes_out_and_the_next_request_goes() -> Non
     ):
         message = {"title": "t", "message": "m", "priority": "0"}
         assert (await service.send(service.message(message), agree)).result is Result.OK
-        for _ in range(2 * alerts.CONNECTIONS_MAX):
+        for _ in range(2 * CONNECTIONS_MAX):
             with pytest.raises(Withheld):
                 await service.send(service.message(message), refuse)
         assert (await service.send(service.message(message), agree)).result is Result.OK
@@ -331,7 +333,7 @@ async def test_the_time_of_an_exchange_begins_when_it_goes_out_once() -> None:
 
     loop = asyncio.get_running_loop()
     async with asyncio.timeout(600) as limit:
-        gate = Gate(agree, limit, 5.0)
+        gate = FirstByte(agree, limit, 5.0)
         await gate.trace("connection.connect_tcp.started", {})
         await gate.trace("http11.send_request_headers.started", step("CONNECT"))
         assert (opened, gate.is_open, gate.was_asked) == ([], False, False)

@@ -10,9 +10,9 @@ from structlog.testing import capture_logs
 
 from delivery.second_channel import CHANNEL, SecondChannel
 from events import SECOND, AlertKind, FeedCause, Outcome
+from tests.delivery.stories import ID, buy, sell, story, system
+from tests.delivery.test_any import world_of
 from tests.outside import ENDLESS, outside, reply
-from tests.test_alerts import ID, buy, sell, story, system
-from tests.test_delivery_any import world_of
 
 
 async def test_a_refusal_is_told_elsewhere_at_once() -> None:

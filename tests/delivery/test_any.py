@@ -18,10 +18,10 @@ from msgspec.structs import replace
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
-from alerts import Sender
 from config import Settings
+from delivery.sender import Sender
 from events import SECOND, AlertKind, AlertOutcome, Event, Hold, HoldReason, Outcome
-from tests.test_alerts import ID, START, TOKEN, USER, buy, sell, system
+from tests.delivery.stories import ID, START, TOKEN, USER, buy, sell, system
 from tests.virtual import VirtualClock
 
 SELL_TIME_S = 150

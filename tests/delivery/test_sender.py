@@ -15,7 +15,7 @@ from record.folder import record_path
 from record.lines import Entry
 from record.reader import Reader
 from tests.builders import SESSION
-from tests.test_alerts import ID, RULES, Story, sell, settings_for, story, system
+from tests.delivery.stories import ID, RULES, Story, sell, settings_for, story, system
 from tests.test_desk import desk, until_entry
 from worker.undelivered import Undelivered
 

@@ -10,9 +10,23 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from delivery import outbox
-from delivery.outbox import ATTEMPTS, MOVES, RETRY_LEAST_S, Attempts, Care, Move, begin, step
-from delivery.pushover import Result
+from delivery.answers import Result
+from delivery.outbox import (
+    ATTEMPTS,
+    MOVES,
+    PHASES,
+    RETRY_LEAST_S,
+    Attempts,
+    Care,
+    Move,
+    Phase,
+    Turn,
+    begin,
+    step,
+)
+from delivery.pending import Pending
 from events import SECOND, Outcome
+from tests.delivery.stories import sell
 
 START = 1_759_416_000 * SECOND
 END = START + 900 * SECOND
@@ -157,3 +171,41 @@ def test_a_buy_has_three_attempts_at_most(results: list[Result]) -> None:
             return
         attempts, now = what.attempts, what.due
     raise AssertionError("no end after three attempts")
+
+
+WAITING, READYING, HELD_UP, IN_FLIGHT, SETTLED = Phase
+
+
+@pytest.mark.parametrize(
+    ("turn", "after"),
+    [
+        (Turn.BEGIN, {WAITING: READYING}),
+        (Turn.DISK_SLOW, {READYING: HELD_UP}),
+        (Turn.DISK_AWAITED, {HELD_UP: WAITING}),
+        (Turn.SEND, {READYING: IN_FLIGHT}),
+        (Turn.POSTPONE, {IN_FLIGHT: WAITING}),
+        (
+            Turn.SETTLE,
+            {WAITING: SETTLED, READYING: SETTLED, HELD_UP: SETTLED, IN_FLIGHT: SETTLED},
+        ),
+    ],
+)
+@pytest.mark.parametrize("phase", Phase)
+def test_each_pair_of_phase_and_turn_leads_to_one_phase_or_raises(
+    phase: Phase, turn: Turn, after: dict[Phase, Phase]
+) -> None:
+    entry = Pending(sell(START), START, None)
+    entry.phase = phase
+    if phase in after:
+        entry.turn(turn)
+        assert entry.phase is after[phase]
+        return
+    with pytest.raises(KeyError):
+        entry.turn(turn)
+    assert entry.phase is phase
+
+
+def test_every_phase_but_the_last_is_left_and_every_phase_but_the_first_is_reached() -> None:
+    assert {phase for phase, _ in PHASES} == set(Phase) - {SETTLED}
+    assert set(PHASES.values()) == set(Phase)
+    assert {turn for _, turn in PHASES} == set(Turn)

@@ -1,0 +1,124 @@
+"""Posts to the side channels what the push service does not take. Nothing waits for that."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import msgspec
+import structlog
+
+from delivery.channel import SideChannel
+from delivery.pending import Pending
+from delivery.shared import Shared
+from events import SECOND, AlertOutcome, Outcome
+from messages.alert import text_at
+
+log = structlog.get_logger("alerts")
+
+UNANSWERED_S = 60
+"""Seconds without an acceptance after which a SELL or safety push goes to the side channels, too."""
+
+POST_DELAYS_S = (0, 5, 10)
+"""Pauses before each attempt."""
+
+OVERDUE_PAUSE_S = 1.0
+"""Pause between two looks at what the push service has not accepted in time."""
+
+
+class Beside:
+    """Tells SELLs and safety pushes to every side channel that has an address, each alert once."""
+
+    def __init__(self, shared: Shared, channels: Sequence[SideChannel]) -> None:
+        self._shared = shared
+        self._channels = [channel for channel in channels if channel.is_set]
+        self._all = channels
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a post is still at work."""
+        return bool(self._tasks)
+
+    async def run(self) -> None:
+        """Tell elsewhere what the push service has not accepted for 60 s, however slow its answers are."""
+        while True:
+            now = self._shared.clock.now()
+            for entry in self._shared.outbox.entries:
+                if now - entry.taken_at >= UNANSWERED_S * SECOND and entry.alert.urgent:
+                    self.tell(entry)
+            await self._shared.clock.sleep(OVERDUE_PAUSE_S)
+
+    def tell(self, entry: Pending) -> bool:
+        """Post a SELL or safety push that the push service does not take, once. Returns whether it is posted."""
+        alert = entry.alert
+        if not (alert.urgent or entry.follows is not None) or entry.is_told_elsewhere:
+            return False
+        entry.is_told_elsewhere = True
+        outcome = AlertOutcome(kind=alert.kind, id=alert.id, outcome=Outcome.UNSENT, attempts=0)
+        text = text_at(alert, self._shared.clock.now(), alert.repeat)
+        is_posted = self.post(outcome, alert.title, text)
+        for follower in self._shared.outbox.followers(entry):
+            self.tell(follower)
+        return is_posted
+
+    def tell_rest(self) -> bool:
+        """Post every SELL and safety push that is still untold. Returns whether there was one."""
+        if self._shared.has_ended:
+            return False
+        return any([self.tell(entry) for entry in self._shared.outbox.entries])
+
+    def post(self, outcome: AlertOutcome, title: str, text: str) -> bool:
+        """Post a text to each side channel; ``outcome`` is reported with what came of it. Returns whether there is one."""
+        for channel in self._channels:
+            task = asyncio.create_task(
+                self._post(channel, outcome, title, f"{title}\n\n{text}"), name="alerts-second-channel"
+            )
+            self._tasks.add(task)
+            task.add_done_callback(self._forget)
+        return bool(self._channels)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await asyncio.gather(*(channel.close() for channel in self._all))
+
+    async def cancel(self) -> None:
+        """End the posts that are still at work."""
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _forget(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._shared.changed.set()
+
+    async def _post(self, channel: SideChannel, outcome: AlertOutcome, title: str, text: str) -> None:
+        """Make three attempts; what came of them is a fact of its own."""
+        failure, attempts = "", 0
+        for attempts, delay in enumerate(POST_DELAYS_S, 1):  # noqa: B007 - counted for the report below
+            await self._shared.clock.sleep(delay)
+            failure = await channel.post(text)
+            if not failure:
+                break
+        kind, alert_id = outcome.kind.value, outcome.id
+        if failure:
+            log.critical(
+                "second_channel_failed",
+                text=f"🛑 {channel.name.capitalize()} failed too: {title} ({failure}; {attempts} attempts)",
+                kind=kind,
+                id=alert_id,
+            )
+        else:
+            log.info(
+                "second_channel_sent",
+                text=f"✓ Alert sent to the {channel.name}: {title}",
+                kind=kind,
+                id=alert_id,
+            )
+        told = Outcome.UNSENT if failure else Outcome.ACCEPTED
+        detail = "; ".join(filter(None, (outcome.detail, failure)))
+        self._shared.report(
+            msgspec.structs.replace(
+                outcome, outcome=told, attempts=attempts, detail=detail, channel=channel.name
+            )
+        )

@@ -1,0 +1,195 @@
+"""One alert before it is sent: its kind, rank and deadlines, and the text that a phone shows. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from datetime import date
+from enum import IntEnum
+from typing import Any
+
+import msgspec
+
+from events import (
+    SECOND,
+    AlertKind,
+)
+from rules import Rules
+from utils import (
+    new_york_date,
+    session_on,
+)
+
+TITLE_MAX = 250
+"""Characters of the longest title: every channel takes as many."""
+
+MESSAGE_MAX = 1024
+"""Characters of the longest message, with the lines that are added to it: every channel takes as many."""
+
+LINES_ADDED_MAX = 64
+"""Characters kept free for the lines that are added when an alert is sent (``Late``, ``Repeat of``)."""
+
+LATE_S = 5
+"""Seconds after its decision from which an alert says that it is late."""
+
+AFTER_CLOSE_S = 15 * 60
+"""How long after the close a SELL is still tried: the options trade until then."""
+
+HALF_CENT = 50
+"""Half a cent in units of an option price: the step of a mid."""
+
+
+class Priority(IntEnum):
+    """How loud an alert is. A channel has its own numbers for them."""
+
+    QUIET = -1
+    """Without a sound."""
+    NORMAL = 0
+    HIGH = 1
+    """Past the phone's quiet hours."""
+    EMERGENCY = 2
+    """Repeated until somebody acknowledges it."""
+
+
+class Rank(IntEnum):
+    """Importance of an alert, the most important first. The first three have a lane of their own."""
+
+    SELL = 0
+    UNWATCHED = 1
+    SAFETY = 2
+    BUY = 3
+    SYSTEM = 4
+    QUIET = 5
+
+
+ALWAYS_SAFETY = frozenset({AlertKind.MARK_LOST, AlertKind.EVICTED, AlertKind.REFUSED})
+"""System pushes without which a position may go unwatched, or every signal be missed."""
+
+
+class Alert(msgspec.Struct, frozen=True, kw_only=True):
+    """One push, before it is sent.
+
+    ``id`` is the position's for BUY and SELL, else the cause. ``position`` is the position it concerns, or empty.
+    Times are µs of UTC, ``pay_limit`` is an option price; each is 0 where it has no meaning. ``repeat`` marks an alert
+    of which an earlier copy may have arrived. ``spell`` names what an alarm warns of, such as the feed's blindness, and
+    ``ends`` is the spell that is over.
+    """
+
+    kind: AlertKind
+    id: str
+    title: str
+    message: str
+    decided_at: int
+    priority: Priority
+    position: str = ""
+    contract: str = ""
+    pay_limit: int = 0
+    pay_until: int = 0
+    time_stop: int = 0
+    give_up_at: int = 0
+    repeat: bool = False
+    spell: str = ""
+    ends: str = ""
+
+    @property
+    def rank(self) -> Rank:
+        """How important it is."""
+        if self.kind is AlertKind.SELL:
+            return Rank.SELL
+        if self.kind is AlertKind.UNWATCHED:
+            return Rank.UNWATCHED
+        if self.kind in ALWAYS_SAFETY or (self.kind is AlertKind.FEED_BLIND and self.position):
+            return Rank.SAFETY
+        if self.kind is AlertKind.BUY:
+            return Rank.BUY
+        return Rank.QUIET if self.priority < Priority.NORMAL else Rank.SYSTEM
+
+    @property
+    def urgent(self) -> bool:
+        """Whether it is a SELL or a safety push, which never wait behind another."""
+        return self.rank <= Rank.SAFETY
+
+    @property
+    def persistent(self) -> bool:
+        """Whether it is tried until `give_up_at`, and again after a lost answer."""
+        return self.rank <= Rank.UNWATCHED
+
+    @property
+    def fingerprint(self) -> str:
+        """Equal for two alerts that say the same: SHA-256 of kind, contract and position, or of kind and cause."""
+        contract = self.contract if self.kind in (AlertKind.BUY, AlertKind.SELL) else ""
+        return hashlib.sha256(f"{self.kind}|{contract}|{self.id}".encode()).hexdigest()
+
+
+def close_of(time_stop: int, rules: Rules) -> int:
+    """The close (µs) of the session whose time stop is at ``time_stop`` (µs)."""
+    return time_stop + rules.before_close(rules.hard_time_stop) * SECOND
+
+
+def last_chance(decided_at: int) -> int:
+    """Until when an alert without a time of its own is tried: as long as a SELL of its day, or as long from now."""
+    session = session_on(date.fromisoformat(new_york_date(decided_at)))
+    close = decided_at if session is None else max(session.close, decided_at)
+    return close + AFTER_CLOSE_S * SECOND
+
+
+def give_up_at(now: int, time_stop: int, rules: Rules) -> int:
+    """Until when a SELL is tried. One that is decided after its day (a restart) gets as long from now."""
+    return max(close_of(time_stop, rules), now) + AFTER_CLOSE_S * SECOND
+
+
+def system_alert(
+    kind: AlertKind,
+    now: int,
+    cause: str,
+    *,
+    title: str,
+    lines: Iterable[str],
+    position: str | None,
+    **more: Any,
+) -> Alert:
+    """A push that is not BUY or SELL: loud with a position open, else normal; the position's id is its last line."""
+    return Alert(
+        kind=kind,
+        id=cause,
+        title=title,
+        message=_fitted(list(lines), [f"#{position}"] if position else []),
+        decided_at=now,
+        position=position or "",
+        **{"priority": Priority.HIGH if position else Priority.NORMAL, **more},
+    )
+
+
+def _fitted(lines: list[str], end: list[str]) -> str:
+    """The lines as one message. What does not fit before ``end`` is left out from the back, and counted."""
+    text = "\n".join([*lines, *end])
+    kept = len(lines)
+    while kept and len(text) > MESSAGE_MAX - LINES_ADDED_MAX:
+        kept -= 1
+        text = "\n".join([*lines[:kept], f"({len(lines) - kept} more lines: see the log)", *end])
+    return text
+
+
+def named(alert: Alert) -> str:
+    """The alert's title, and the position that it concerns."""
+    is_named = not alert.position or f"#{alert.position}" in alert.title
+    return alert.title if is_named else f"{alert.title} #{alert.position}"
+
+
+def repeated(alert: Alert) -> Alert:
+    """The same alert, marked: an earlier process may have sent it."""
+    return msgspec.structs.replace(alert, repeat=True)
+
+
+def text_at(alert: Alert, now: int, repeat: bool) -> str:
+    """The message as it is sent at ``now``: ``Late 12 s`` and ``Repeat of #7f3a91`` stand above the id."""
+    added: list[str] = []
+    late = now - alert.decided_at
+    if late > LATE_S * SECOND:
+        added.append(f"Late {late // SECOND} s")
+    if repeat:
+        added.append(f"Repeat of #{alert.position or alert.id}")
+    body, separator, last = alert.message.rpartition("\n")
+    if alert.position and last == f"#{alert.position}":
+        return "\n".join([body, *added, last]) if separator else "\n".join([*added, last])
+    return "\n".join([alert.message, *added])

@@ -1,0 +1,183 @@
+"""The pushes that tell a fact of the program, not a decision: record off, watching again, armed, evening. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from events import (
+    SECOND,
+    AlertKind,
+    Session,
+)
+from messages.alert import HALF_CENT, Alert, Priority, give_up_at, system_alert
+from rules import Rules
+from utils import (
+    clock_text,
+    day_text,
+    minute_text,
+    option_price,
+    span_text,
+)
+
+REASON_MAX = 200
+"""Characters of a reason that somebody else has worded."""
+
+
+# ``position`` is the id of the open one, or None.
+
+
+def record_off(now: int, rules: Rules, *, since: int, reason: str, position: str | None = None) -> Alert:
+    """The session's record cannot be written since ``since`` (µs), for ``reason`` (words, no path)."""
+    lines = (
+        f"The session's record cannot be written since {clock_text(since)} ET: {reason[:REASON_MAX]}.",
+        "Now: no entries; tried again every minute. SELLs still come.",
+        "You: see that the disk is there, writable and not full. A restart now would forget an open position.",
+    )
+    title = f"⚠️ {rules.symbol}: record off"
+    return system_alert(AlertKind.RECORD_OFF, now, "record", title=title, lines=lines, position=position)
+
+
+def record_on(now: int, rules: Rules, *, since: int, position: str | None = None) -> Alert:
+    """The session's record is written again; it was not since ``since`` (µs)."""
+    lines = (
+        f"The session's record is written again. It was not for {span_text(now - since)}, "
+        f"since {clock_text(since)} ET.",
+        "Now: entries are possible again.",
+        "You: nothing to do.",
+    )
+    title = f"✅ {rules.symbol}: record on"
+    return system_alert(AlertKind.RECORD_ON, now, "record", title=title, lines=lines, position=position)
+
+
+def watching_again(
+    now: int, rules: Rules, *, position: str, contract: str, since: int, time_stop: int, note: str = ""
+) -> Alert:
+    """A restart found ``position`` open; nobody watched it since ``since`` (µs). ``note`` is a line more."""
+    lines = (
+        f"Watching again #{position}: gap {span_text(now - since)}, peak in the gap unknown",
+        f"{contract} was not watched since {clock_text(since)} ET.",
+        f"Now: all exits stand, the time stop at {minute_text(time_stop)} ET.",
+        *([note] if note else []),
+        "You: if it ran up in the gap, the givebacks do not know: look at it once.",
+    )
+    title = f"👀 {rules.symbol}: watching again #{position}"
+    return system_alert(
+        AlertKind.WATCHING_AGAIN,
+        now,
+        position,
+        title=title,
+        lines=lines,
+        position=position,
+        contract=contract,
+        time_stop=time_stop,
+    )
+
+
+def unwatched(now: int, rules: Rules, *, position: str, contract: str, stop: int, time_stop: int) -> Alert:
+    """The program stops and leaves ``position`` open. ``stop`` is its stop level, ``time_stop`` µs."""
+    by = minute_text(time_stop)
+    lines = (
+        f"Unwatched from now #{position}",
+        f"The program stopped at {clock_text(now)} ET. {contract} is still open, and no SELL comes for it "
+        "until the program runs again.",
+        "Now: nothing watches it. The next start does, and says so.",
+        f"You: close it yourself by {by} ET, or at {option_price(stop - stop % HALF_CENT)} (its stop).",
+    )
+    return system_alert(
+        AlertKind.UNWATCHED,
+        now,
+        position,
+        title=f"⚠️ {rules.symbol}: unwatched from now #{position}",
+        lines=lines,
+        position=position,
+        contract=contract,
+        time_stop=time_stop,
+        give_up_at=give_up_at(now, time_stop, rules),
+    )
+
+
+def cap_reached(now: int, rules: Rules, *, entries: int, position: str | None = None) -> Alert:
+    """The day's ``entries`` have reached `Rules.max_entries_per_day`."""
+    lines = (
+        f"{entries} entries today: MAX_ENTRIES_PER_DAY is reached, at {clock_text(now)} ET.",
+        "Now: no more entries today." + (" The open position is watched to its end." if position else ""),
+        "You: nothing to do. The cap is a setting (0 = none).",
+    )
+    title = f"✋ {rules.symbol}: entry cap reached"
+    return system_alert(AlertKind.CAP_REACHED, now, "entries", title=title, lines=lines, position=position)
+
+
+def market_closed(now: int, rules: Rules, *, session: Session, position: str | None = None) -> Alert:
+    """The vendor says that the exchange is closed in ``session``, which the calendar has."""
+    lines = (
+        f"The vendor says that the exchange is closed, at {clock_text(now)} ET. The calendar has a session "
+        f"from {minute_text(session.open)} to {minute_text(session.close)} ET.",
+        "Now: no entries while it says so; asked again."
+        + (" The open position is still watched." if position else ""),
+        "You: see nyse.com for an unscheduled closing.",
+    )
+    title = f"⚠️ {rules.symbol}: market closed"
+    return system_alert(
+        AlertKind.MARKET_CLOSED, now, session.date, title=title, lines=lines, position=position
+    )
+
+
+def clock_doubt(
+    now: int, rules: Rules, *, since: int, detail: str, session: Session, position: str | None = None
+) -> Alert:
+    """The time is doubted since ``since`` (µs). ``detail`` says which clock differs; ``session`` is this or the next one."""
+    what_follows = ""
+    if position:
+        what_follows = " The open position is still watched, its time stop by this program's time."
+    elif now < session.open:
+        what_follows = f" By its time the next session opens {day_text(session.open)} ET: it may come too late or too early."
+    lines = (
+        f"Since {day_text(since)} ET by this program's time: {detail}.",
+        f"Now: no entries until they agree; compared every second.{what_follows}",
+        "You: set this machine's clock (switch NTP on). The program follows by itself.",
+    )
+    title = f"⚠️ {rules.symbol}: clock doubt"
+    return system_alert(AlertKind.CLOCK_DOUBT, now, "clock", title=title, lines=lines, position=position)
+
+
+def armed(
+    now: int,
+    rules: Rules,
+    *,
+    version: str,
+    session: Session,
+    well: Sequence[str],
+    lacking: Sequence[str],
+) -> Alert:
+    """The program watches ``session``. ``well`` and ``lacking`` say what an entry needs and has, or has not."""
+    early = ", early close" if session.early else ""
+    cutoff = session.close - rules.before_close(rules.no_entry_after) * SECOND
+    lines = [
+        f"Watching {rules.symbol} at {clock_text(now)} ET, session {session.date} "
+        f"{minute_text(session.open)}–{minute_text(session.close)} ET{early}.",
+        f"Well: {'; '.join(well)}." if well else "",
+        f"Not well: {'; '.join(lacking)}. No entry before it is." if lacking else "",
+        f"No BUY any more in this session: it is past {minute_text(cutoff)} ET." if now >= cutoff else "",
+        f"Version {version}, rules {rules.digest()}.",
+        "You: run python diagnose.py, which says what to do."
+        if lacking
+        else "You: nothing to do. No such push on a trading day? The program is not running.",
+    ]
+    title = f"⚠️ {rules.symbol}: armed, not all well" if lacking else f"✅ {rules.symbol}: armed"
+    return system_alert(
+        AlertKind.ARMED,
+        now,
+        session.date,
+        title=title,
+        lines=filter(None, lines),
+        position=None,
+        priority=Priority.QUIET,
+    )
+
+
+def evening(now: int, rules: Rules, *, date: str, summary: Iterable[str]) -> Alert:
+    """The day's ``summary``, one line each; what does not fit is counted, and stands in the log."""
+    title = f"🌙 {rules.symbol}: {date}"
+    return system_alert(
+        AlertKind.EVENING, now, date, title=title, lines=summary, position=None, priority=Priority.QUIET
+    )

@@ -140,7 +140,7 @@ class Pushover:
         return {"token": self._token.get_secret_value(), "user": self._user.get_secret_value()}
 
     async def _exchange(self, method: str, path: str, form: dict[str, str] | None = None) -> Answer:
-        # The vendor takes a GET's token in the address only: no address and no text of an httpx error is ever logged.
+        # The vendor takes the token of a GET in the address only: no address and no text of an httpx error is ever logged.
         parameters = None if form else {"token": self._token.get_secret_value()}
         try:
             request = self._client.build_request(method, path, data=form, params=parameters)

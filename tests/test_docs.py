@@ -20,6 +20,7 @@ import wording
 from checks.settings import setting_text
 from events import Condition, ContractRule, DeclineReason, ExitReason, FeedCause, HoldReason
 from rules import Rules
+from tests import diagrams
 from tests.builders import missing
 
 ROOT = Path(__file__).parent.parent
@@ -198,7 +199,7 @@ def anchors(text: str) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
-@pytest.mark.parametrize("name", ["README.md", "DIAGNOSTIC_LOGGING.md"])
+@pytest.mark.parametrize("name", ["README.md", "DIAGNOSTIC_LOGGING.md", "ARCHITECTURE.md", "CONTRIBUTING.md"])
 def test_links_inside_the_repository_lead_somewhere(name: str) -> None:
     for target in re.findall(r"\]\(([^)]+)\)", (ROOT / name).read_text(encoding="utf-8")):
         if target.startswith("https://"):
@@ -207,6 +208,18 @@ def test_links_inside_the_repository_lead_somewhere(name: str) -> None:
         linked = ROOT / (path or name)
         assert linked.exists(), target
         assert not anchor or anchor in anchors(linked.read_text(encoding="utf-8")), target
+
+
+def test_the_state_diagrams_are_drawn_from_the_tables() -> None:
+    page = diagrams.PAGE.read_text(encoding="utf-8")
+    assert re.findall(r"<!-- diagram: ([\w ]+) -->", page) == list(diagrams.TABLES)
+    assert diagrams.redrawn(page) == page, "python -m tests.diagrams"
+
+
+def test_the_architecture_names_files_that_are_there() -> None:
+    page = diagrams.PAGE.read_text(encoding="utf-8")
+    for name in re.findall(r"`([\w/]+\.(?:py|md)|[\w/]+/)`", page):
+        assert (ROOT / name).exists(), name
 
 
 def push_titles() -> set[str]:

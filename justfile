@@ -1,0 +1,41 @@
+# What is done here every day. `just` lists it. Each line works by hand, too (CONTRIBUTING.md).
+python := ".venv/bin/python"
+
+[private]
+default:
+    @just --list
+
+# Plays a made session, without keys.
+demo:
+    {{python}} main.py --demo
+
+# Every test.
+test *arguments:
+    {{python}} -m pytest {{arguments}}
+
+# The tests that need no socket and no process.
+fast *arguments:
+    {{python}} -m pytest -m fast {{arguments}}
+
+# Style and spelling.
+lint:
+    .venv/bin/ruff format --check .
+    .venv/bin/ruff check .
+    .venv/bin/codespell
+
+# Types.
+types:
+    .venv/bin/mypy .
+
+# Coverage with branches.
+cover:
+    .ci/cover
+
+# How fast it is.
+bench:
+    {{python}} -m benchmarks --quick
+
+# Formats, and mends what can be mended.
+fix:
+    .venv/bin/ruff check --fix .
+    .venv/bin/ruff format .

@@ -16,9 +16,11 @@ from delivery.sender import Sender
 from engine import Engine
 from events import SECOND, Session, Shutdown
 from feeds.exchange import ClockJudge
+from feeds.vendor import Dial
 from messages.alert import named
-from record.disk import DiskFile, DiskThread, Opener, Threads
+from record.disk import DiskFile, Opener
 from record.lease import LeaseHeld
+from threads import DaemonThread, Threads
 from utils import KeptClock, day_text, minute_text, session_at, span_text
 from worker.context import Context
 from worker.ending import EXIT_CRASHED, EXIT_LEASE, EXIT_OK, EXIT_REFUSED, conclude, reason_text, refusal_in
@@ -54,7 +56,7 @@ Python's own 5 ms would be added to an alert's way to the disk.
 
 
 class Worker:
-    """The live worker. Clock, randomness, file opener, threads and HTTP transport are arguments: tests and the demo bring theirs."""
+    """The live worker. Clock, randomness, file opener, threads, HTTP transport and the dial of the sockets are arguments: tests and the demo bring theirs."""
 
     def __init__(
         self,
@@ -63,8 +65,9 @@ class Worker:
         clock: KeptClock,
         random_source: random.Random,
         opener: Opener = DiskFile,
-        threads: Threads = DiskThread,
+        threads: Threads = DaemonThread,
         transport: httpx.AsyncBaseTransport | None = None,
+        dial: Dial | None = None,
         deadline: Deadline | None = None,
     ) -> None:
         self.settings = settings
@@ -82,6 +85,7 @@ class Worker:
             opener=opener,
             threads=threads,
             transport=transport,
+            dial=dial,
             inbox=inbox,
             sender=self._sender,
         )

@@ -141,29 +141,13 @@ def lines(logs: list[Any], *names: str) -> list[str]:
     return [line["event"] for line in logs if line["event"] in names]
 
 
-async def test_a_decision_is_logged_behind_its_push_even_if_that_takes_long(tmp_path: Path) -> None:
+async def test_a_decision_is_logged_and_counted_once_its_alert_is_handed_over(tmp_path: Path) -> None:
     one = desk(tmp_path, [])  # nobody sends
     with capture_logs() as logs:
         await until_entry(one)
-        assert lines(logs, "signal", "contract_selected", "entry") == []
-        async with asyncio.timeout(8):
-            while not lines(logs, "entry"):  # noqa: ASYNC110  a timer's making
-                await asyncio.sleep(0.002)
         assert lines(logs, "signal", "contract_selected", "entry") == ["signal", "contract_selected", "entry"]
+        assert "1 signal, 1 entry" in summary(one)[1]
         await one.end()
-
-
-async def test_what_is_not_yet_logged_is_before_the_next_second_and_in_every_summary(tmp_path: Path) -> None:
-    one = desk(tmp_path / "one", [])
-    with capture_logs() as logs:
-        await until_entry(one)
-        one.take(SESSION.open + (made_day.END_S + 1) * SECOND, Tick())
-        assert lines(logs, "entry", "mark_lost") == ["entry", "mark_lost"]
-        await one.end()
-    other = desk(tmp_path / "other", [])
-    await until_entry(other)
-    assert "1 signal, 1 entry" in summary(other)[1]
-    await other.end()
 
 
 async def test_a_decision_is_logged_before_its_pushs_answer(tmp_path: Path) -> None:

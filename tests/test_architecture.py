@@ -58,7 +58,17 @@ ROOMS = {
     "messages": {"__init__", "alert", "causes", "notices"},
     "record": {"__init__", "lines", "reader", "disk", "journal", "folder", "past", "lease"},
     "worker": {
-        *("__init__", "context", "ending", "heartbeat", "inbox", "lease_keeper", "narrator", "notices"),
+        *(
+            "__init__",
+            "context",
+            "days",
+            "ending",
+            "heartbeat",
+            "inbox",
+            "lease_keeper",
+            "narrator",
+            "notices",
+        ),
         *("records", "session", "start", "summary", "undelivered", "vendor_time", "watch", "watchdog"),
         "worker",
     },

@@ -31,6 +31,7 @@ from worker.lease_keeper import LeaseKeeper
 from worker.records import Records
 from worker.session import LiveSession
 from worker.start import Step
+from worker.switching import switch_quickly
 from worker.vendor_time import VendorTime
 from worker.watch import Watch
 from worker.watchdog import Deadline
@@ -45,12 +46,6 @@ CRASH_DRAIN_REAL_S = 5.0
 
 STOP_REAL_S = 23.0
 """A stop that has not ended after so many real seconds is cut off. With saying so it stays under 25 s."""
-
-SWITCH_REAL_S = 0.0001
-"""Real seconds that the disk's thread waits for the interpreter while the loop is busy.
-
-Python's own 5 ms would be added to an alert's way to the disk.
-"""
 
 
 class Worker:
@@ -142,7 +137,7 @@ class Worker:
     async def run(self) -> int:
         """Watch session after session until asked to stop. Returns the exit status."""
         rules = self.rules
-        sys.setswitchinterval(SWITCH_REAL_S)
+        switch_quickly()
         log.info(
             "started",
             text=f"🚀 IWM-5-VWAP {VERSION}, rules {rules.digest()}: watching {' and '.join(rules.symbols)}",

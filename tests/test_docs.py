@@ -179,12 +179,12 @@ def test_every_reason_for_no_entry_is_explained() -> None:
     holds = [f"held ({hold})" for hold in HoldReason]
     assert sorted(first_cells(section(GATES, "## Gates"))) == sorted([*gates, *holds])
     rules = [str(rule) for rule in ContractRule]
-    assert sorted(first_cells(section(GATES, "### Why a call falls"))) == sorted(rules)
+    assert sorted(first_cells(section(GATES, "### Why a call is rejected"))) == sorted(rules)
 
 
 def test_the_readme_leads_from_no_alert_to_every_table_of_reasons() -> None:
     steps = section(README, "## If you are not seeing BUY alerts")
-    for target in ("gates.md#gates", "gates.md#why-a-call-falls", "deployment.md#exit-statuses"):
+    for target in ("gates.md#gates", "gates.md#why-a-call-is-rejected", "deployment.md#exit-statuses"):
         assert f"](docs/{target})" in steps
 
 

@@ -8,7 +8,6 @@ Exit statuses: 0 after SIGTERM, SIGINT or SIGHUP, 1 a task crashed or the watchd
 from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]  # what `signal` wraps, which takes 5 ms to load
-import gc
 import os
 import sys
 
@@ -16,16 +15,16 @@ if __name__ == "__main__" and _signal.getsignal(_signal.SIGINT) is _signal.defau
     # Ctrl-C ends a program that has not begun, without a traceback.
     _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
 
-if _COLLECTS := gc.isenabled():  # A SyntaxError here: Python 3.11 or newer is needed, see README
-    # What imports make stays: to walk through it again and again while it grows costs a tenth of the start.
-    gc.disable()
-
 if getattr(sys.flags, "safe_path", False):  # -P, or PYTHONSAFEPATH: this folder is still where the program is
     sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
+import quick_imports
+
+quick_imports.hold()
+
 import entry
 
-if __name__ == "__main__":
+if _STARTED := __name__ == "__main__":  # A SyntaxError here: Python 3.11 or newer is needed, see README
     # Before the rest is loaded, and in what Python 3.8 can read, as all of this file is: to say what is missing.
     entry.begin("main.py", stops="--demo" not in sys.argv, locks=True)
 
@@ -51,9 +50,7 @@ from worker.ending import EXIT_CONFIG, EXIT_CRASHED, EXIT_OK, say_crashed
 from worker.watchdog import WATCHDOG_REAL_S, Deadline, Watchdog
 from worker.worker import STOP_REAL_S, Worker
 
-if _COLLECTS:
-    gc.freeze()
-    gc.enable()
+quick_imports.release()
 
 log = structlog.get_logger("main")
 
@@ -261,5 +258,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
         entry.let_go()
 
 
-if __name__ == "__main__":
+if _STARTED:
     entry.run(main)

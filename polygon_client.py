@@ -21,14 +21,15 @@ from events import Session
 from feeds.arrivals import Link
 from feeds.backfill import StocksEvent
 from feeds.chain import ChainPoller
-from feeds.massive.dial import DIAL, Dial
+from feeds.massive.dial import DIAL
 from feeds.massive.numbers import AHEAD_US, ahead_us
 from feeds.massive.rest import Rest
 from feeds.massive.socket import Sockets
 from feeds.options import OptionsFeed, Wanted
 from feeds.stocks import StocksFeed
-from feeds.vendor import STEP_TIMEOUT_S, Early, VendorClient
+from feeds.vendor import STEP_TIMEOUT_S, Dial, Early, VendorClient
 from rules import Rules
+from threads import DaemonThread, Threads
 from utils import Clock
 
 
@@ -39,14 +40,16 @@ def vendor_client(
     transport: httpx.AsyncBaseTransport | None,
     *,
     rules: Rules | None = None,
+    threads: Threads = DaemonThread,
 ) -> VendorClient:
     """Returns what answers questions; ``rules`` (None: the defaults) say how far ahead of now its data may be."""
-    return Rest(base_url, api_key, clock, transport, ahead_us=AHEAD_US if rules is None else ahead_us(rules))
+    ahead = AHEAD_US if rules is None else ahead_us(rules)
+    return Rest(base_url, api_key, clock, transport, ahead_us=ahead, threads=threads)
 
 
 @dataclass(frozen=True, kw_only=True)
 class SessionClient:
-    """Makes the sources of one session. ``rest`` answers questions; the sockets are dialled by ``dial``.
+    """Makes the sources of one session. ``rest`` answers questions; the sockets are dialled by ``dial`` (None: the real network).
 
     ``step_s`` is real seconds for each step of connecting.
     """
@@ -59,7 +62,7 @@ class SessionClient:
     session: Session
     rng: random.Random
     step_s: float = STEP_TIMEOUT_S
-    dial: Dial = DIAL
+    dial: Dial | None = None
 
     def stocks(
         self,
@@ -106,5 +109,5 @@ class SessionClient:
             clock=self.clock,
             ahead_us=ahead_us(self.rules),
             step_s=self.step_s,
-            dial=self.dial,
+            dial=self.dial or DIAL,
         )

@@ -15,7 +15,7 @@ import entry
 from checks.check import Check, Severity
 
 MODULES = (
-    *("events", "rules", "config", "utils", "wording", "network", "redaction"),
+    *("events", "rules", "config", "utils", "wording", "network", "threads", "redaction", "quick_imports"),
     *("windows", "price_level", "signals", "contract_selector", "risk_manager"),
     *("lags", "gaps", "telling", "sight"),
     *("quotes", "gates", "decisions", "engine"),

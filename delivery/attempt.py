@@ -62,7 +62,6 @@ class Attempter:
                 return
         now = self._shared.clock.now()
         if reason := self._obstacle(entry, now):
-            entry.note()
             self._settling.withdraw(entry, reason)
             return
         if outbox.is_over(entry.life, now):
@@ -73,7 +72,6 @@ class Attempter:
         except Withheld as withheld:
             self._questions.warm_again()
             if withheld.obstacle:
-                entry.note()
                 self._settling.withdraw(entry, withheld.obstacle)
 
     async def _send(self, entry: Pending, now: int) -> None:
@@ -83,7 +81,6 @@ class Attempter:
         text = text_at(entry.alert, now, entry.may_have_arrived)
         answer = await self._channel.push(entry.alert, text, now, lambda: self._clear(entry))
         self._account.record(answer)
-        entry.note()
         if entry.is_settled:
             return  # while it could not be connected
         now = self._shared.clock.now()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable
 
 from delivery import outbox
 from delivery.outbox import PHASES, Attempts, Phase, Turn, care_for
@@ -29,12 +28,10 @@ class Pending:
         alert: Alert,
         due: int,
         written: asyncio.Future[bool] | None,
-        tried: Callable[[], None] | None = None,
     ) -> None:
         self.alert = alert
         self.taken_at = self.due = due
         self.written = written
-        self._tried = tried
         self.life = Attempts(
             care=care_for(alert),
             give_up_at=alert.give_up_at or (last_chance(alert.decided_at) if alert.urgent else 0),
@@ -77,11 +74,6 @@ class Pending:
         """Whether no BUY may be told before it: a SELL that was refused, has failed, or an earlier start left."""
         return self.life.is_untold or (self.alert.persistent and self.alert.repeat)
 
-    def note(self) -> None:
-        """Say that an attempt has been made, or that none is."""
-        if self._tried is not None:
-            self._tried()
-
     async def written_within(self, seconds: float) -> bool:
         """Wait for the disk, at most so long (real). Returns whether it is known whether its decision is there."""
         if self.written is not None and not self.written.done():
@@ -108,10 +100,9 @@ class Outbox:
         alert: Alert,
         now: int,
         written: asyncio.Future[bool] | None = None,
-        tried: Callable[[], None] | None = None,
     ) -> Pending:
         """Take an alert in, due at once. ``written`` tells whether its decision is on the disk."""
-        entry = Pending(alert, now, written, tried)
+        entry = Pending(alert, now, written)
         self.entries.append(entry)
         if alert.kind is AlertKind.SELL:
             self._sold[alert.position] = None

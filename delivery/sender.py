@@ -131,13 +131,11 @@ class Sender:
         self,
         alert: Alert,
         written: asyncio.Future[bool] | None = None,
-        tried: Callable[[], None] | None = None,
     ) -> None:
         """Take an alert over. Never waits; what cannot be taken is logged and reported.
 
         ``written`` becomes true when the alert's decision is on the disk, false when it cannot be put there: a BUY
-        is then not sent. The first attempt waits for it, but not for long. ``tried`` is called when an attempt has
-        been answered, or has come to nothing, before anything is logged of it.
+        is then not sent. The first attempt waits for it, but not for long.
         """
         now = self._shared.clock.now()
         if self._recent.is_duplicate(alert, now):
@@ -148,7 +146,7 @@ class Sender:
                 id=alert.id,
             )
             return
-        entry = self._shared.outbox.add(alert, now, written, tried)
+        entry = self._shared.outbox.add(alert, now, written)
         if alert.kind is AlertKind.SELL:
             self._settling.settle_buy_of(entry)
         self._settling.line_up(entry)

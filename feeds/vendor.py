@@ -5,8 +5,8 @@ The feeds know a vendor by these Protocols alone. Times are µs of UTC unless a 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, Protocol
 
 import msgspec
 
@@ -27,6 +27,9 @@ STEP_TIMEOUT_S = 10.0
 
 PING_TIMEOUT_S = 2.0
 """Real seconds in which a living socket answers a ping."""
+
+Dial = Callable[..., Awaitable[Any]]
+"""Opens a socket: with the options, and the exceptions, of the library that the vendor's folder uses."""
 
 Early = Callable[[int, str, int], None]
 """Is told of a bar that was left out for ending too far ahead of our clock: now, its symbol, its start (µs)."""

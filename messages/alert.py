@@ -10,15 +10,9 @@ from typing import Any
 
 import msgspec
 
-from events import (
-    SECOND,
-    AlertKind,
-)
+from events import SECOND, AlertKind
 from rules import Rules
-from utils import (
-    new_york_date,
-    session_on,
-)
+from utils import new_york_date, session_on
 
 TITLE_MAX = 250
 """Characters of the longest title: every channel takes as many."""

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from events import (
-    AlertKind,
-    FeedCause,
-)
+from events import AlertKind, FeedCause
 
 # What happened, what the program does now, and what the owner can do, for each cause of blindness.
 CAUSE_TEXTS: Mapping[FeedCause, tuple[str, str, str]] = {

@@ -2,37 +2,34 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import errno
 import itertools
 import os
-import queue
 import stat
-import threading
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple, Protocol, TypeVar, cast
+from typing import NamedTuple, Protocol
 
 try:
     from fcntl import LOCK_EX, LOCK_NB, flock
 except ImportError:  # not a Unix: whoever starts the program says so
     flock = None  # type: ignore[assignment]
 
+
 FILE_MODE, FOLDER_MODE = 0o600, 0o700
+
 
 COPY_BYTES = 1024 * 1024
 """How much of a file is copied at a time."""
 
+
 LOCKS_UNSUPPORTED = frozenset({errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOLCK, errno.ENOSYS, errno.EINVAL})
 """What a file system says that has no locks: some network disks."""
+
 
 FOLDER_SYNC_UNSUPPORTED = frozenset(
     {errno.EINVAL, errno.EBADF, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS}
 )
 """What a file system says that does not sync folders: some network and shared ones. PostgreSQL ignores the first two."""
-
-Result = TypeVar("Result")
 
 
 class Taken(Exception):
@@ -213,74 +210,3 @@ def publish(part: Path, path: Path) -> None:
         part.rename(path)
         return
     part.unlink()
-
-
-class Thread(Protocol):
-    """Does one thing after the other beside the event loop: what may have to wait for the disk."""
-
-    def submit(self, action: Callable[[], Result]) -> asyncio.Future[Result]:
-        """Have something done; the future has its result, or what it raised."""
-
-    def last(self) -> None:
-        """Let the thread end when all is done that was submitted. Does not wait."""
-
-
-Threads = Callable[[str], Thread]
-"""Makes a thread of a name. It is handed in, so that a test on virtual time need not wait for real threads."""
-
-
-class DiskThread:
-    """One thread that does one thing after the other, and that nothing waits for at the end: a disk may never answer.
-
-    The threads of asyncio and of `concurrent.futures` are waited for when the process ends.
-    """
-
-    def __init__(self, name: str) -> None:
-        self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-        self._thread.start()
-
-    def submit(self, action: Callable[[], Result]) -> asyncio.Future[Result]:
-        """Have something done; the future has its result, or what it raised."""
-        loop = asyncio.get_running_loop()
-        done: asyncio.Future[Result] = loop.create_future()
-
-        def job() -> None:
-            result: Result | None = None
-            failed: Exception | None = None
-            try:
-                result = action()
-            except Exception as error:  # noqa: BLE001 - a thread's border: whoever waits for the future gets it
-                failed = error
-            # A loop that has ended has nobody who waits.
-            with contextlib.suppress(RuntimeError):
-                loop.call_soon_threadsafe(_settle, done, result, failed)
-
-        self._jobs.put(job)
-        return done
-
-    def last(self) -> None:
-        """Let the thread end when all is done that was submitted. Does not wait."""
-        self._jobs.put(None)
-
-    def _run(self) -> None:
-        while (job := self._jobs.get()) is not None:
-            job()
-
-
-def _settle(done: asyncio.Future[Result], result: Result | None, failed: Exception | None) -> None:
-    if done.cancelled():
-        return
-    if failed is not None:
-        done.set_exception(failed)
-    else:
-        done.set_result(cast(Result, result))
-
-
-async def in_thread(threads: Threads, name: str, action: Callable[[], Result]) -> Result:
-    """Do something that may wait for the disk in a thread of its own. Raises what it raises."""
-    thread = threads(name)
-    try:
-        return await thread.submit(action)
-    finally:
-        thread.last()

@@ -18,13 +18,10 @@ from events import Decision, Event, Session
 from record.disk import (
     COPY_BYTES,
     DiskFile,
-    DiskThread,
     File,
     Opener,
     Place,
     Taken,
-    Thread,
-    Threads,
     make_folder,
     part_of,
     place_of,
@@ -35,6 +32,7 @@ from record.disk import (
 from record.lines import SCHEMA, SEAL, SEAL_BYTES, Bare, Entry, Header, encode, sealed
 from record.reader import Reader
 from rules import Rules
+from threads import DaemonThread, Thread, Threads
 
 log = structlog.get_logger("journal")
 
@@ -60,7 +58,7 @@ class Journal:
         path: Path,
         opener: Opener = DiskFile,
         held_back_max: int = HELD_BACK_MAX,
-        threads: Threads = DiskThread,
+        threads: Threads = DaemonThread,
     ) -> None:
         self.path = path
         self._threads = threads

@@ -12,16 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
 
-from events import (
-    SECOND,
-    ContractRule,
-    DeclineReason,
-    Evaluation,
-    FeedCause,
-    HoldReason,
-    Opened,
-    Session,
-)
+from events import SECOND, ContractRule, DeclineReason, Evaluation, FeedCause, HoldReason, Opened, Session
 from review import fills
 from rules import Rules
 

@@ -16,7 +16,7 @@ from pydantic import SecretStr
 
 from config import Settings
 from events import SECOND, Session
-from record.disk import DiskFile, DiskThread, Opener, Threads
+from record.disk import DiskFile, Opener
 from record.folder import date_of, records
 from review import verify
 from sim.demo import DAY, EPISODES, SEED, START_S
@@ -25,6 +25,7 @@ from sim.pushover import LoopbackPushover
 from sim.server import LoopbackMarket, Plan
 from tests.patience import PatientClock
 from tests.virtual_loop import LoopClock, inline, is_virtual
+from threads import DaemonThread, Threads
 from utils import ScaledClock, session_on
 from worker.worker import Worker
 
@@ -124,7 +125,7 @@ class Stage:
 
 def threads() -> Threads:
     """What the worker puts on the disk with: on virtual time nothing may run in another thread."""
-    return inline if is_virtual() else DiskThread
+    return inline if is_virtual() else DaemonThread
 
 
 def clocks(begin: int, speed: float, wall_off: int = 0) -> tuple[ScaledClock, ScaledClock]:

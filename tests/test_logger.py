@@ -23,14 +23,9 @@ import pytest
 import structlog
 
 import logger
-from events import (
-    SECOND,
-    ExitReason,
-)
+from events import SECOND, ExitReason
 from redaction import MASK
-from wording import (
-    feed_active_line,
-)
+from wording import feed_active_line
 
 NOW = 1_759_416_052 * SECOND
 """2025-10-02 10:40:52 in New York."""

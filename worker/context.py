@@ -13,10 +13,11 @@ import httpx
 
 from config import Settings
 from delivery.sender import Sender
-from feeds.vendor import VendorClient
+from feeds.vendor import Dial, VendorClient
 from polygon_client import vendor_client
-from record.disk import Opener, Threads
+from record.disk import Opener
 from rules import Rules
+from threads import Threads
 from utils import KeptClock
 from worker import start
 from worker.inbox import Inbox
@@ -30,7 +31,7 @@ Result = TypeVar("Result")
 
 @dataclass
 class Context:
-    """One for the whole worker. Tests and the demo bring a clock, randomness, a file opener, threads and a transport of their own."""
+    """One for the whole worker. Tests and the demo bring a clock, randomness, a file opener, threads, an HTTP transport and a dial of their own."""
 
     settings: Settings
     rules: Rules
@@ -41,6 +42,7 @@ class Context:
     opener: Opener
     threads: Threads
     transport: httpx.AsyncBaseTransport | None
+    dial: Dial | None
     inbox: Inbox
     sender: Sender
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
@@ -66,7 +68,9 @@ class Context:
         """Returns a client of the vendor's REST, to be closed by `close_rest`. ``rules``: see `vendor_client`."""
         settings = self.settings
         key = settings.polygon_api_key.get_secret_value()
-        return vendor_client(settings.polygon_rest_url, key, self.clock, self.transport, rules=rules)
+        return vendor_client(
+            settings.polygon_rest_url, key, self.clock, self.transport, rules=rules, threads=self.threads
+        )
 
     async def unless_stopping(self, work: Coroutine[Any, Any, Result]) -> Result | None:
         """Returns what ``work`` comes to; None once asked to stop: a disk that does not answer must not hold a stop."""

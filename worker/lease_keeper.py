@@ -8,8 +8,8 @@ from pathlib import Path
 
 import structlog
 
-from record.disk import Threads, in_thread
 from record.lease import Lease, LeaseHeld, Misplaced
+from threads import Threads, in_thread
 from utils import Clock, utc_iso
 
 log = structlog.get_logger("main")

@@ -13,13 +13,13 @@ from engine import Engine
 from events import SECOND, AlertOutcome, Session, Tick
 from feeds.exchange import ClockJudge
 from messages.alert import AFTER_CLOSE_S
-from record.disk import in_thread
 from record.folder import record_path, tidy
 from record.journal import Journal
 from record.lines import Header
 from record.past import Left, at_start, changed, own_record, rules_of
 from record.reader import Reader
 from rules import Rules
+from threads import in_thread
 from utils import minute_text, session_at
 from worker.context import Context
 from worker.session import LiveSession

@@ -7,7 +7,6 @@ start of the same session has recorded is folded by `LiveSession.resume`, on the
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Sequence
 
 import structlog
@@ -26,7 +25,6 @@ from events import (
     Closed,
     Covered,
     Decision,
-    Evaluation,
     Event,
     FeedCause,
     FeedLost,
@@ -60,12 +58,6 @@ COUNTED = frozenset({Tick, AlertOutcome})
 PRICES = frozenset({Bar, Quote, Chain, Covered})
 """Facts of which nothing is noted but what was decided on them."""
 
-NOTED_AFTER_REAL_S = 0.01
-"""Real seconds after which the notes on a decision wait no longer for its push, which goes out first.
-
-Whoever is killed in them has the decision in the record, and its lines not in the log.
-"""
-
 RECORD_LOOK_S = 60
 """Pause between two looks at the record: whether its name leads to it, and whether it can be written again."""
 
@@ -97,12 +89,11 @@ class LiveSession:
         self._sender = sender
         self._hold = hold
         self._undelivered = Undelivered()
-        self._latest = 0
+        self.latest = 0
+        """The time of the record's last fact, µs; 0 without one."""
         self._off_since: int | None = None
         self._looked_at: int | None = None
         self._syncing: set[asyncio.Future[bool]] = set()
-        self._notes: deque[tuple[int, Event, Sequence[Decision], Evaluation | None]] = deque()
-        """What has been decided and is not yet counted and logged."""
         self._notices = Notices(arms=settings.daily_summary, time_is_known=time_is_known)
         self._receipts = Remembered()
 
@@ -127,8 +118,8 @@ class LiveSession:
                 bytes=past.torn,
             )
         self.tally.away(seen, now)
-        self._latest = 0 if past is None else past.now
-        now = max(now, self._latest)
+        self.latest = 0 if past is None else past.now
+        now = max(now, self.latest)
         self._journal.begin(self._rules, self.engine.session, now, past)
         self._judge_record(now)
 
@@ -149,7 +140,13 @@ class LiveSession:
                         ) from error
                 if line.decisions or type(line.event) in COUNTED:
                     if is_own:
-                        self._count(line.now, line.event, line.decisions)
+                        self.tally.record(
+                            line.now,
+                            line.event,
+                            line.decisions,
+                            self._rules,
+                            is_blind=self.engine.feed.is_blind,
+                        )
                     self._undelivered.learn(line, rules)
                     self._notices.learn(line.event)
                     if isinstance(line.event, AlertOutcome):
@@ -199,11 +196,6 @@ class LiveSession:
                 self._sender.leave(alert)
                 self.take(now, _lost(alert, "its time was over at the start"))
 
-    @property
-    def latest(self) -> int:
-        """The time of the record's last fact, µs; 0 without one."""
-        return self._latest
-
     # --- The one way in ---
 
     def take(self, now: int, event: Event) -> None:
@@ -211,53 +203,42 @@ class LiveSession:
 
         The clock goes on from the record's end, so ``now`` lies behind it. One that was read before that is the record's.
         """
-        now = self._latest = max(now, self._latest)
-        is_price = type(event) in PRICES
-        if not is_price:
-            self._note_down()
+        now = self.latest = max(now, self.latest)
         before = self.engine.evaluation
         decisions = self.engine.handle(now, event)
         self._journal.append(now, event, decisions)
         self._judge_record(now)
-        # First what somebody waits for.
-        is_pushed = bool(decisions or isinstance(event, AlertOutcome)) and self._tell(now, event, decisions)
+        if decisions or isinstance(event, AlertOutcome):
+            self._tell(
+                now, event, decisions
+            )  # first what somebody waits for: the disk works while the rest is logged
         evaluation = self.engine.evaluation
         if evaluation is not None and evaluation is not before:
             self.tally.evaluation(self._rules, evaluation)
+        is_price = type(event) in PRICES
         if is_price and not decisions:
             return
-        self._notes.append((now, event, decisions, evaluation))
-        if is_price and is_pushed:
-            asyncio.get_running_loop().call_later(NOTED_AFTER_REAL_S, self._note_down)
+        self.tally.record(now, event, decisions, self._rules, is_blind=self.engine.feed.is_blind)
+        self._narrator.fact(now, event)
+        for decision in decisions:
+            self._narrator.decision(now, decision, evaluation)
+        if is_price:
             return
-        self._note_down()
         for alert in self._notices.owed(now, event, self.engine):
             self._sender.submit(alert)
         if isinstance(event, Tick):
             self._look(now)
 
-    def _tell(self, now: int, event: Event, decisions: Sequence[Decision]) -> bool:
-        """Put what weighs on the disk, and hand the alerts over: they go out as soon as it is there. Returns whether any."""
+    def _tell(self, now: int, event: Event, decisions: Sequence[Decision]) -> None:
+        """Puts what weighs on the disk, and hands the alerts over: they go out as soon as it is there."""
         is_weighty = isinstance(event, AlertOutcome) or any(
             isinstance(decision, Opened | Closed | Withdrawn) for decision in decisions
         )
         written = self.sync() if is_weighty else None
-        is_pushed = False
         for decision in decisions:
             alert = alerts.alert_for(now, decision, self._rules, self._settings.sell_priority)
             if alert is not None:
-                is_pushed = True
-                self._sender.submit(alert, written, self._note_down)
-        return is_pushed
-
-    def _note_down(self) -> None:
-        """Count and log what has been decided: a push does not wait for it, but its answer is logged behind it."""
-        while self._notes:
-            now, event, decisions, evaluation = self._notes.popleft()
-            self._count(now, event, decisions)
-            self._narrator.fact(now, event)
-            for decision in decisions:
-                self._narrator.decision(now, decision, evaluation)
+                self._sender.submit(alert, written)
 
     def sync(self) -> asyncio.Future[bool]:
         """Have the record put on the disk, beside everything else. The name of a new file takes longest: not at an alert."""
@@ -266,28 +247,13 @@ class LiveSession:
         syncing.add_done_callback(self._syncing.discard)
         return syncing
 
-    def _count(self, now: int, event: Event, decisions: Sequence[Decision]) -> None:
-        if isinstance(event, Tick) and event.away:
-            self.tally.away(now - event.away, now)
-        elif isinstance(event, Tick):
-            self.tally.tick(now, self.engine.feed.is_blind)
-        for decision in decisions:
-            reason = alerts.reason_text(decision, self._rules) if isinstance(decision, Closed) else ""
-            self.tally.decision(decision, reason)
-
     def sum_up(self, now: int) -> None:
         """The day in short, to the log and, when it is wanted and was not yet told, to the phone."""
-        lines = self.summary
+        lines = self.tally.lines(self._rules, self.engine.evaluations)
         log.info("evening", text=f"🌙 {'. '.join(lines)}.")
         if self._settings.daily_summary and not self._notices.is_summed_up:
             date = self.engine.session.date
             self._sender.submit(notices.evening(now, self._rules, date=date, summary=lines))
-
-    @property
-    def summary(self) -> list[str]:
-        """The session in short, a line each."""
-        self._note_down()
-        return self.tally.lines(self._rules, self.engine.evaluations)
 
     # --- The record ---
 
@@ -322,7 +288,6 @@ class LiveSession:
 
     async def end(self) -> None:
         """Put the record on the disk and close it. A disk that does not answer is not waited for without end."""
-        self._note_down()
         if self._journal.is_off:
             self._journal.retry()  # the last chance of what was held back
         _, late = await asyncio.wait({*self._syncing, self.sync()}, timeout=RECORD_END_REAL_S)

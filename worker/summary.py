@@ -3,10 +3,24 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
 
-from events import SECOND, Closed, Decision, Declined, Evaluation, Opened, Session, Shortfall, Withdrawn
+import alerts
+from events import (
+    SECOND,
+    Closed,
+    Decision,
+    Declined,
+    Evaluation,
+    Event,
+    Opened,
+    Session,
+    Shortfall,
+    Tick,
+    Withdrawn,
+)
 from rules import Rules
 from signals import BUY_FOLLOWS_S, EPISODE_GAP_S, near_miss
 from utils import clock_text, signed_percent, span_text
@@ -90,6 +104,18 @@ class DaySummary:
         self._settle(self._signal_at - BUY_FOLLOWS_S * SECOND)
         self._followed += len(self._recent)
         self._recent.clear()
+
+    def record(
+        self, now: int, event: Event, decisions: Sequence[Decision], rules: Rules, *, is_blind: bool
+    ) -> None:
+        """Counts a fact and what was decided on it."""
+        if isinstance(event, Tick) and event.away:
+            self.away(now - event.away, now)
+        elif isinstance(event, Tick):
+            self.tick(now, is_blind)
+        for decision in decisions:
+            reason = alerts.reason_text(decision, rules) if isinstance(decision, Closed) else ""
+            self.decision(decision, reason)
 
     def decision(self, decision: Decision, reason: str) -> None:
         """A decision has been made; ``reason`` is the exit's in words."""

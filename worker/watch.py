@@ -148,6 +148,7 @@ class Watch:
             rules=rules,
             session=session,
             rng=context.random_source,
+            dial=context.dial,
         )
         self._stocks = client.stocks(
             position_open=lambda: self.position is not None,

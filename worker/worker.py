@@ -14,28 +14,29 @@ import structlog
 from config import VERSION, Settings
 from delivery.sender import Sender
 from engine import Engine
-from events import SECOND, Session, Shutdown
+from events import Shutdown
 from feeds.exchange import ClockJudge
+from feeds.vendor import Dial
 from messages.alert import named
-from record.disk import DiskFile, DiskThread, Opener, Threads
+from record.disk import DiskFile, Opener
 from record.lease import LeaseHeld
-from utils import KeptClock, day_text, minute_text, session_at, span_text
+from threads import DaemonThread, Threads
+from utils import KeptClock
 from worker.context import Context
+from worker.days import Days
 from worker.ending import EXIT_CRASHED, EXIT_LEASE, EXIT_OK, EXIT_REFUSED, conclude, reason_text, refusal_in
 from worker.heartbeat import Heartbeat, no_beat_reason
 from worker.inbox import Inbox
 from worker.lease_keeper import LeaseKeeper
-from worker.records import CONNECT_EARLY_S, NAP_S, RECORD_OPEN_S, Records
+from worker.records import Records
 from worker.session import LiveSession
 from worker.start import Step
+from worker.switching import switch_quickly
 from worker.vendor_time import VendorTime
 from worker.watch import Watch
 from worker.watchdog import Deadline
 
 log = structlog.get_logger("main")
-
-EVENING_S = 300
-"""Seconds after the close at which the day is summed up."""
 
 DRAIN_REAL_S = 12.0
 """Real seconds that a stop waits for pending alerts. With closing the sockets it stays under 25 s."""
@@ -46,15 +47,9 @@ CRASH_DRAIN_REAL_S = 5.0
 STOP_REAL_S = 23.0
 """A stop that has not ended after so many real seconds is cut off. With saying so it stays under 25 s."""
 
-SWITCH_REAL_S = 0.0001
-"""Real seconds that the disk's thread waits for the interpreter while the loop is busy.
-
-Python's own 5 ms would be added to an alert's way to the disk.
-"""
-
 
 class Worker:
-    """The live worker. Clock, randomness, file opener, threads and HTTP transport are arguments: tests and the demo bring theirs."""
+    """The live worker. Clock, randomness, file opener, threads, HTTP transport and the dial of the sockets are arguments: tests and the demo bring theirs."""
 
     def __init__(
         self,
@@ -63,8 +58,9 @@ class Worker:
         clock: KeptClock,
         random_source: random.Random,
         opener: Opener = DiskFile,
-        threads: Threads = DiskThread,
+        threads: Threads = DaemonThread,
         transport: httpx.AsyncBaseTransport | None = None,
+        dial: Dial | None = None,
         deadline: Deadline | None = None,
     ) -> None:
         self.settings = settings
@@ -82,6 +78,7 @@ class Worker:
             opener=opener,
             threads=threads,
             transport=transport,
+            dial=dial,
             inbox=inbox,
             sender=self._sender,
         )
@@ -89,6 +86,7 @@ class Worker:
         self._records = Records(context, judge)
         self._watch = Watch(context, self._records, judge)
         self._vendor_time = VendorTime(context, judge, self._position_id)
+        self._days = Days(context, self._records, self._watch, self._vendor_time)
         self._lease = LeaseKeeper(settings.data_dir, clock, threads, lambda: self.live is not None)
         self._heart = Heartbeat(settings.heartbeat_url, clock, self._why_no_beat, transport)
         self._sender.gave_up = self._heart.tell
@@ -139,7 +137,7 @@ class Worker:
     async def run(self) -> int:
         """Watch session after session until asked to stop. Returns the exit status."""
         rules = self.rules
-        sys.setswitchinterval(SWITCH_REAL_S)
+        switch_quickly()
         log.info(
             "started",
             text=f"🚀 IWM-5-VWAP {VERSION}, rules {rules.digest()}: watching {' and '.join(rules.symbols)}",
@@ -186,13 +184,13 @@ class Worker:
             ]
             try:
                 await self._records.settle_newest()
-                if not self._is_connecting():
+                if not self._days.are_due():
                     self._context.advance(Step.MAY_ASK)
                     await self._try_key()
                 elif self._records.resumable is None:  # else there may be a position, and no time to lose
                     helpers.append(tasks.create_task(self._after_the_feed(self._try_key), name="key"))
                 self._context.advance(Step.SETTLED)
-                await self._sessions()
+                await self._days.run()
             finally:
                 try:
                     await self._drain(sys.exc_info()[1])
@@ -223,67 +221,6 @@ class Worker:
 
     async def _try_key(self) -> None:
         await self._vendor_time.try_key(self._watch.key_has_worked)
-
-    def _is_connecting(self) -> bool:
-        """Returns whether it is time for the feeds to be connected."""
-        now = self._context.clock.now()
-        return session_at(now).open - CONNECT_EARLY_S * SECOND <= now
-
-    # --- From session to session ---
-
-    async def _sessions(self) -> None:
-        context = self._context
-        while not context.stopping.is_set():
-            session = session_at(context.clock.now())
-            begin = session.open - CONNECT_EARLY_S * SECOND
-            if context.clock.now() < begin:
-                context.advance(Step.MAY_ASK)
-                await self._sleep_to(session, begin)
-                continue
-            await self._watch.session(session)
-            if self._watch.goes_on(session):
-                log.info(
-                    "rules_changed",
-                    text=f"📏 The position is closed: from now on the rules {self.rules.digest()} hold",
-                    rules=self.rules.digest(),
-                )
-                await self._records.close()
-                continue
-            await self._sum_up(session)
-            await self._records.sleep_until(session.close)
-
-    async def _sleep_to(self, session: Session, begin: int) -> None:
-        """Sleeps until a session begins (µs), or the time is another one than it was thought to be.
-
-        A clock that is wrong by days would sleep through sessions: the vendor is asked for the time now and then.
-        """
-        context = self._context
-        wait = span_text(session.open - context.clock.now())
-        early = f", closes early at {minute_text(session.close)}" if session.early else ""
-        log.info(
-            "asleep",
-            text=f"😴 No session now: the next opens {day_text(session.open)} ET{early}, in {wait}",
-            opens=session.open,
-        )
-        self._vendor_time.fall_asleep()
-        while context.clock.now() < begin and not context.stopping.is_set():
-            await self._records.sleep_until(min(begin, context.clock.now() + NAP_S * SECOND))
-            if self.live is not None:
-                await self._records.let_go()
-            if await self._vendor_time.look():
-                return
-
-    async def _sum_up(self, session: Session) -> None:
-        """Sums the day up in one quiet push, five minutes after the close."""
-        context, live = self._context, self.live
-        if live is None or context.stopping.is_set():
-            return
-        await self._records.sleep_until(session.close + EVENING_S * SECOND)
-        if not context.stopping.is_set():
-            live.sum_up(context.clock.now())
-        # Outcomes of the day's last alerts belong into its record: it stays open until nobody tries any more.
-        await self._records.sleep_until(session.close + RECORD_OPEN_S * SECOND)
-        await self._records.let_go()
 
     def _why_no_beat(self, now: int) -> str:
         """Returns why the outside watch is not told at ``now`` (µs) that all is well, in words; empty when it is."""

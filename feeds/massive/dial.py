@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import logging
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -19,7 +19,7 @@ from websockets.exceptions import InvalidProxyStatus, InvalidStatus, WebSocketEx
 from events import FeedCause
 from feeds.massive.bad_input import printable
 from feeds.massive.headers import HTTP_FORBIDDEN, HTTP_UNAUTHORIZED, HTTP_WAITS, retry_after_s
-from feeds.vendor import Lost
+from feeds.vendor import Dial, Lost
 from network import certificate_fault, is_loopback, trust
 from utils import Clock
 
@@ -57,9 +57,6 @@ class _Connect(connect):
         return exc
 
 
-Dial = Callable[..., Awaitable[ClientConnection]]
-"""Opens a websocket, as the library's ``connect`` does: with its options and its exceptions."""
-
 DIAL: Dial = _Connect
 """The real network."""
 
@@ -69,7 +66,7 @@ async def open_connection(
 ) -> ClientConnection:
     """Dial ``url`` within ``step_s`` real seconds. Raises Lost, and nothing else, for whatever goes wrong."""
     try:
-        return await dial(
+        connection: ClientConnection = await dial(
             url,
             ssl=trust() if urlsplit(url).scheme == "wss" else None,
             # A proxy named by the environment is used, as a machine behind one needs; never for loopback.
@@ -99,6 +96,7 @@ async def open_connection(
             "POLYGON_WS_URL and this machine's date; the key was not sent.",
             is_key=False,
         ) from None
+    return connection
 
 
 def _refused_handshake(error: InvalidStatus, market: str, now: int) -> Lost:

@@ -14,6 +14,7 @@ from feeds.massive.errors import RestError, RestErrorKind
 from feeds.massive.http_client import HttpClient, Params, origin_of
 from feeds.massive.pages import Page, RowDecoder
 from feeds.vendor import LIST_DEADLINES
+from threads import Threads
 
 T = TypeVar("T")
 
@@ -30,8 +31,9 @@ FINE_STATUSES = frozenset({"OK", "DELAYED"})
 class Lists:
     """Asks for every page of a list. ``bad`` counts the rows that no decoder takes."""
 
-    def __init__(self, http: HttpClient, bad: BadInput) -> None:
+    def __init__(self, http: HttpClient, bad: BadInput, threads: Threads) -> None:
         self._http = http
+        self._threads = threads
         self._bad = bad
 
     async def rows(
@@ -56,7 +58,7 @@ class Lists:
         delayed = False
         seen = {str(url)}
         for _ in range(PAGES_MAX):
-            page, undecodable = await decoder.decode(await self._http.get(url, limit))
+            page, undecodable = await decoder.decode(await self._http.get(url, limit), self._threads)
             rows += self._results(page, is_empty=not undecodable)
             broken += undecodable
             delayed = delayed or is_delayed(page.status)

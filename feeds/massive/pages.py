@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import math
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -14,6 +14,7 @@ import msgspec
 from feeds.massive.bad_input import BadValue
 from feeds.massive.errors import RestError, RestErrorKind
 from feeds.massive.numbers import LONGEST_NUMBER, UNDECODABLE
+from threads import Threads, in_thread
 
 T = TypeVar("T")
 
@@ -47,8 +48,11 @@ class RowDecoder(Generic[T]):
         self._rows_max = rows_max
         self._values_max = values_max
 
-    async def decode(self, body: bytes) -> tuple[Page[T], list[bytes]]:
-        """Returns a page with its good rows, and the bad ones as they came. Raises RestError(BAD_BODY)."""
+    async def decode(self, body: bytes, threads: Threads) -> tuple[Page[T], list[bytes]]:
+        """Returns a page with its good rows, and the bad ones as they came. Raises RestError(BAD_BODY).
+
+        A long page that has to be mended is mended in one of ``threads``.
+        """
         if body.count(b",") > self._values_max:
             raise RestError(RestErrorKind.BAD_BODY, "more values than were asked for")
         broken: list[bytes] = []
@@ -56,7 +60,7 @@ class RowDecoder(Generic[T]):
             page = self._page.decode(body)
         except UNDECODABLE:
             if len(body) > BROKEN_ON_LOOP_BYTES:
-                page, broken = await asyncio.to_thread(self._decode_row_by_row, body)
+                page, broken = await in_thread(threads, "page", partial(self._decode_row_by_row, body))
             else:
                 page, broken = self._decode_row_by_row(body)
         if page.results and len(page.results) + len(broken) > ROWS_SLACK * self._rows_max:

@@ -30,6 +30,7 @@ from feeds.massive.rows import (
 )
 from feeds.massive.seconds import make_bar
 from feeds.vendor import EXCHANGE_DEADLINE_S
+from threads import DaemonThread, Threads
 from utils import Clock, VendorTime
 
 
@@ -82,12 +83,13 @@ class Rest:
         *,
         deadline_s: float = EXCHANGE_DEADLINE_S,
         ahead_us: int = AHEAD_US,
+        threads: Threads = DaemonThread,
     ) -> None:
         self._clock = clock
         self._ahead_us = ahead_us
         self._http = HttpClient(base_url, api_key, clock, transport, deadline_s=deadline_s)
         self.bad = BadInput("REST", clock, self._http.scrub)
-        self._lists = Lists(self._http, self.bad)
+        self._lists = Lists(self._http, self.bad, threads)
 
     @property
     def skew(self) -> float | None:

@@ -19,13 +19,12 @@ from feeds.massive.dial import (
     CLOSE_TIMEOUT_S,
     CONNECTION_FAULTS,
     DIAL,
-    Dial,
     fault_text,
     lost_by_fault,
     open_connection,
 )
 from feeds.massive.wire import FrameDecoder, Status
-from feeds.vendor import PING_TIMEOUT_S, Early, Lost, StreamQuote
+from feeds.vendor import PING_TIMEOUT_S, Dial, Early, Lost, StreamQuote
 from utils import Clock
 
 log = structlog.get_logger("polygon_client")

@@ -6,13 +6,7 @@ from itertools import pairwise
 
 from msgspec.structs import replace
 
-from events import (
-    SECOND,
-    AlertKind,
-    FeedCause,
-    HoldReason,
-    Outcome,
-)
+from events import SECOND, AlertKind, FeedCause, HoldReason, Outcome
 from messages import notices
 from tests.delivery.stories import CALL, ID, RULES, TIME_STOP, buy, sell, shown, story, system
 

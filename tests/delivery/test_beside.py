@@ -10,13 +10,7 @@ from structlog.testing import capture_logs
 from delivery.beside import Beside
 from delivery.sender import Sender
 from delivery.shared import Shared
-from events import (
-    AlertKind,
-    AlertOutcome,
-    Event,
-    FeedCause,
-    Outcome,
-)
+from events import AlertKind, AlertOutcome, Event, FeedCause, Outcome
 from sim.pushover import LoopbackPushover
 from tests.delivery.stories import ID, START, TOKEN, USER, Story, buy, sell, settings_for, story, system
 from tests.patience import PatientClock

@@ -8,14 +8,7 @@ from structlog.testing import capture_logs
 
 from delivery.pending import OUTBOX_MAX
 from delivery.sender import Sender
-from events import (
-    SECOND,
-    AlertKind,
-    AlertOutcome,
-    Event,
-    FeedCause,
-    Outcome,
-)
+from events import SECOND, AlertKind, AlertOutcome, Event, FeedCause, Outcome
 from messages import notices
 from sim.pushover import LoopbackPushover
 from tests.delivery.stories import CALL, ID, RULES, START, TOKEN, USER, buy, sell, settings_for, story, system

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from delivery.pending import REMEMBERED_MAX, Outbox
-from events import (
-    AlertKind,
-    Outcome,
-)
+from events import AlertKind, Outcome
 from tests.delivery.stories import START, sell
 
 

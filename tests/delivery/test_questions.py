@@ -4,13 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from events import (
-    SECOND,
-    AlertKind,
-    FeedCause,
-    HoldReason,
-    Outcome,
-)
+from events import SECOND, AlertKind, FeedCause, HoldReason, Outcome
 from tests.delivery.stories import CALL, ID, buy, sell, story, system
 
 

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from events import (
-    SECOND,
-    AlertKind,
-)
+from events import SECOND, AlertKind
 from tests.delivery.stories import buy, sell, story, system
 from utils import VendorTime
 

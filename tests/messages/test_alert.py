@@ -5,11 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from alerts import alert_for
-from events import (
-    SECOND,
-    ExitReason,
-    FeedCause,
-)
+from events import SECOND, ExitReason, FeedCause
 from messages import notices
 from messages.alert import Rank, text_at
 from rules import Rules

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from events import (
-    AlertKind,
-)
+from events import AlertKind
 from messages import notices
 from tests.delivery.stories import DECIDED, ID, RULES, SESSION, system_pushes, time_of
 

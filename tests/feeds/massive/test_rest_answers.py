@@ -434,6 +434,7 @@ async def test_of_an_error_s_body_the_beginning_is_read() -> None:
     assert str(await failure(chain_of(said(longer, 429)))) == "too many requests (429): wait"
 
 
+@pytest.mark.virtual_time
 async def test_all_pages_together_have_a_deadline() -> None:
     asked = 0
 

@@ -32,7 +32,7 @@ class Wording(NamedTuple):
     """Every text about one condition. Names may hold the placeholders ``{benchmark}`` and ``{vwap}``."""
 
     name: str
-    """Its name in full, as the README has it."""
+    """Its name in full, as docs/gates.md has it."""
     short: str
     """Its name on the page's chart: short enough for a phone's margin."""
     label: str

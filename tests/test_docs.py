@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import ast
 import os
 import re
-import shlex
 import stat
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +14,29 @@ import yaml
 
 import config
 import wording
-from checks.settings import setting_text
-from events import Condition, ContractRule, DeclineReason, ExitReason, FeedCause, HoldReason
+from events import Condition, ContractRule, DeclineReason, ExitReason, HoldReason
 from rules import Rules
 from tests import diagrams
 from tests.builders import missing
+from tests.documents import (
+    DOCUMENTS,
+    EXAMPLE,
+    GATES,
+    LOGGING,
+    MANUAL,
+    PUSHES,
+    README,
+    ROOT,
+    default,
+    first_cells,
+    read,
+    section,
+)
 
-ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-LOGGING = (ROOT / "DIAGNOSTIC_LOGGING.md").read_text(encoding="utf-8")
-EXAMPLE = (ROOT / ".env.example").read_text(encoding="utf-8")
 CI = ROOT / ".ci" / "run"
+
+MANUAL_LINES = 250
+"""The README stays shorter than this: what needs a table goes to docs/."""
 
 DEMO = "python3 -m venv .venv && .venv/bin/pip install --quiet -r requirements.txt && .venv/bin/python main.py --demo"
 TEST = "python3 -m venv .venv && .venv/bin/pip install --quiet -r requirements-dev.txt && .venv/bin/python -m pytest"
@@ -45,15 +54,6 @@ def bounds(name: str) -> str:
     return config.limits(name) or (choices if choices.startswith("one of") else "")
 
 
-def default(name: str) -> str | None:
-    """The default as it is written in the environment; None for a setting that must be given."""
-    field = config.Settings.model_fields[name.lower()]
-    if field.is_required():
-        return None
-    text = setting_text(field.default)
-    return "" if text == "not set" else text
-
-
 def description(name: str) -> str:
     return config.Settings.model_fields[name.lower()].description or ""
 
@@ -62,7 +62,7 @@ def description(name: str) -> str:
 
 
 def settings_table() -> list[str]:
-    """The README's table as it must be."""
+    """The table of settings as it must be."""
     rows = ["| Name | Default | Unit | Bounds | What it does |", "|---|---|---|---|---|"]
     for name in config.variable_names():
         value = default(name)
@@ -71,12 +71,10 @@ def settings_table() -> list[str]:
     return rows
 
 
-def test_the_readme_has_one_table_of_settings_and_it_is_right() -> None:
-    lines = README.splitlines()
-    begin = lines.index(settings_table()[0])
-    found = lines[begin : lines.index("", begin)]
+def test_there_is_one_table_of_settings_and_it_is_right() -> None:
+    found = section(read("docs/settings.md"), "## Every setting").strip().splitlines()
     assert found == settings_table()
-    assert README.count(settings_table()[0]) == 1
+    assert sum(read(name).count(settings_table()[0]) for name in DOCUMENTS) == 1
 
 
 def test_the_example_names_every_setting_with_its_default() -> None:
@@ -106,12 +104,46 @@ def test_the_example_can_be_used_as_it_is(tmp_path: Path) -> None:
 
 def test_no_document_names_a_setting_that_is_none() -> None:
     known = {*config.variable_names(), *config.ALIASES, "PYTHON_VERSION", "PYTHONUNBUFFERED"}
-    for text in (README, LOGGING):
-        for name in re.findall(r"`([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)(?:=[^`]*)?`", text):
-            assert name in known or name in {"DIAGNOSTIC_LOGGING"}, name
+    for name in re.findall(r"`([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)(?:=[^`]*)?`", MANUAL):
+        assert name in known or name in {"DIAGNOSTIC_LOGGING"}, name
 
 
 # --- The README --------------------------------------------------------------------------------------
+
+
+def test_the_readme_stays_short() -> None:
+    assert len(README.splitlines()) < MANUAL_LINES
+
+
+def test_the_readme_leads_to_every_document() -> None:
+    linked = set(re.findall(r"\]\(([^)#]+)", README))
+    assert linked >= {name for name in DOCUMENTS if name != "README.md"}
+
+
+def test_the_section_that_the_demo_names_is_there() -> None:
+    (title,) = re.findall(r"README\.md, '([^']+)'", read("sim/demo.py"))
+    assert section(README, f"## {title}")
+
+
+def test_the_section_that_the_blueprint_names_is_there() -> None:
+    ((name, title),) = re.findall(
+        r"reasons for each line are in (\S+\.md), under \"([^\"]+)\"", read("render.yaml")
+    )
+    assert section(read(name), f"## {title}")
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in ROOT.glob("requirements*.in")))
+def test_the_section_that_a_list_of_packages_names_is_there(name: str) -> None:
+    for page, title in re.findall(r"(\S+\.md), \"([^\"]+)\", says how", read(name)):
+        assert section(read(page), f"## {title}")
+
+
+def test_the_manual_says_that_nothing_claims_a_profit() -> None:
+    opening, how_it_decides = README[: README.index("```")], GATES[: GATES.index("\n## ")]
+    for text in (opening, section(README, "## Disclaimer"), how_it_decides):
+        assert re.search(
+            r"Nothing (here|in this repository) claims that the signals make money", " ".join(text.split())
+        )
 
 
 def test_the_two_commands_are_one_line_each() -> None:
@@ -143,36 +175,40 @@ def test_the_checks_run_the_readmes_own_commands() -> None:
 
 
 def test_every_reason_for_no_entry_is_explained() -> None:
-    section = README[README.index("## If you are not seeing BUY alerts") : README.index("## Settings")]
-    for reason in DeclineReason:
-        if reason is not DeclineReason.HELD:
-            assert f"| `{reason}` |" in section
-    for hold in HoldReason:
-        assert f"| `held ({hold})` |" in section
-    for rule in ContractRule:
-        assert f"| `{rule}` |" in section
+    gates = [str(reason) for reason in DeclineReason if reason is not DeclineReason.HELD]
+    holds = [f"held ({hold})" for hold in HoldReason]
+    assert sorted(first_cells(section(GATES, "## Gates"))) == sorted([*gates, *holds])
+    rules = [str(rule) for rule in ContractRule]
+    assert sorted(first_cells(section(GATES, "### Why a call is rejected"))) == sorted(rules)
+
+
+def test_the_readme_leads_from_no_alert_to_every_table_of_reasons() -> None:
+    steps = section(README, "## If you are not seeing BUY alerts")
+    for target in ("gates.md#gates", "gates.md#why-a-call-is-rejected", "deployment.md#exit-statuses"):
+        assert f"](docs/{target})" in steps
 
 
 def test_a_condition_has_one_name_beside_its_label() -> None:
     evaluation = missing(Condition.VOLUME_SURGE, vwap_1m=240.55)
+    conditions = section(GATES, "## Conditions")
     for condition in Condition:
         label = f"{wording.label(condition, evaluation, 'SPY')}="
         name = re.escape(wording.condition_name(condition, "SPY"))
         assert label in wording.conditions_line(evaluation)
         assert re.search(
-            rf"(?m)^\| {name}[^|]* \| `{condition}` \| [^|]+ \| `{re.escape(label)}` \|$", README
+            rf"(?m)^\| {name}[^|]* \| `{condition}` \| [^|]+ \| `{re.escape(label)}` \|$", conditions
         )
         assert re.search(rf"(?m)^\| `{re.escape(label)}` \| `{condition}` \| ", LOGGING)
 
 
 def test_every_exit_is_explained() -> None:
-    section = README[README.index("### Exits") : README.index("## If you are not seeing")]
+    exits = section(GATES, "## Exits")
     for reason in ExitReason:
-        assert f"| {reason[0].upper()}{reason[1:]} |" in section
+        assert f"\n| {reason[0].upper()}{reason[1:]} |" in exits
     assert (
         "With the defaults VWAP giveback can act before the stop only once peak > 1.0625 × entry, hard giveback once "
         "peak > 1.214 × entry; they sell above entry only past 1.25 × and 1.43 ×."
-    ) in README.replace("\n", " ")
+    ) in exits.replace("\n", " ")
 
 
 def test_the_figures_about_givebacks_follow_from_the_defaults() -> None:
@@ -186,26 +222,32 @@ def test_the_figures_about_givebacks_follow_from_the_defaults() -> None:
 
 
 def test_the_layout_names_what_is_there() -> None:
-    section = README[README.index("## Layout") : README.index("## References")]
-    named = re.findall(r"(?m)^\| `([^`]+)` \|", section)
+    named = first_cells(section(read("ARCHITECTURE.md"), "## Layout"))
+    assert len(named) == len(set(named))
     for name in named:
         assert (ROOT / name).exists(), name
     assert {f"{path.stem}.py" for path in ROOT.glob("*.py")} <= set(named)
+    assert {f"{path.parent.name}/" for path in ROOT.glob("*/__init__.py")} <= {
+        f"{name.partition('/')[0]}/" for name in named
+    }
+    assert set(DOCUMENTS) <= {*named, *(name for name in DOCUMENTS if f"{name.partition('/')[0]}/" in named)}
 
 
 def anchors(text: str) -> set[str]:
     """The names that the titles of a document can be linked by."""
-    titles = re.findall(r"(?m)^#+ (.+)$", text)
+    titles = re.findall(r"(?m)^#+ (.+)$", re.sub(r"(?ms)^```.*?^```$", "", text))
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
-@pytest.mark.parametrize("name", ["README.md", "DIAGNOSTIC_LOGGING.md", "ARCHITECTURE.md", "CONTRIBUTING.md"])
+@pytest.mark.parametrize("name", DOCUMENTS)
 def test_links_inside_the_repository_lead_somewhere(name: str) -> None:
-    for target in re.findall(r"\]\(([^)]+)\)", (ROOT / name).read_text(encoding="utf-8")):
+    here = ROOT / name
+    for target in re.findall(r"\]\(([^)]+)\)", read(name)):
         if target.startswith("https://"):
             continue
         path, _, anchor = target.partition("#")
-        linked = ROOT / (path or name)
+        linked = (here.parent / path).resolve() if path else here
+        assert linked.is_relative_to(ROOT.resolve()), target
         assert linked.exists(), target
         assert not anchor or anchor in anchors(linked.read_text(encoding="utf-8")), target
 
@@ -232,8 +274,7 @@ def push_titles() -> set[str]:
 
 
 def test_every_push_is_explained() -> None:
-    section = README[README.index("## What the phone shows") : README.index("## If you are not seeing")]
-    documented = re.findall(r"(?m)^\| `([^`]+)` \|", section)
+    documented = first_cells(section(PUSHES, "## The pushes"))
     titles = push_titles()
     assert len(titles) > 12
     for title in titles:
@@ -241,21 +282,17 @@ def test_every_push_is_explained() -> None:
     for row in documented:
         assert [title for title in titles if row.startswith(title)], row
     for added in ("`Late 12 s`", "`Repeat of #"):
-        assert added in section
-
-
-def test_every_cause_of_a_blind_feed_is_explained() -> None:
-    section = LOGGING[LOGGING.index("## Why the feed is blind") : LOGGING.index("## By symptom")]
-    assert re.findall(r"(?m)^\| `([^`]+)` \|", section) == [str(cause) for cause in FeedCause]
+        assert added in section(PUSHES, "## Two lines that may be added")
+        assert added in section(README, "## What the phone shows")
 
 
 def test_the_examples_are_one_story() -> None:
     """The BUY, the SELL and the lines of the log speak of one position, and their figures follow from each other."""
-    assert len(set(re.findall(r"#[0-9a-f]{6}\b", README + LOGGING))) == 1
-    assert len(set(re.findall(r"O:IWM\d{6}C\d{8}", README + LOGGING))) == 1
+    assert len(set(re.findall(r"#[0-9a-f]{6}\b", MANUAL))) == 1
+    assert len(set(re.findall(r"O:IWM\d{6}C\d{8}", MANUAL))) == 1
     exits = re.findall(
         r"@ \$([\d.]+) \(bid \$([\d.]+)\), entry \$([\d.]+), peak \$([\d.]+), Giveback ([\d.]+)% .*P&L \+([\d.]+)%",
-        README + LOGGING,
+        MANUAL,
     )
     assert len(exits) == 2
     assert len(set(exits)) == 1
@@ -272,75 +309,13 @@ def test_the_examples_are_one_story() -> None:
         assert text in README
 
 
-@pytest.mark.parametrize(
-    "name", ["README.md", "DIAGNOSTIC_LOGGING.md", "CHANGELOG.md", ".env.example", "LICENSE"]
-)
+@pytest.mark.parametrize("name", [*DOCUMENTS, ".env.example", "LICENSE"])
 def test_documents_are_tidy(name: str) -> None:
-    text = (ROOT / name).read_text(encoding="utf-8")
+    text = read(name)
     assert text.endswith("\n")
     assert not text.endswith("\n\n")
     assert not [line for line in text.splitlines() if line != line.rstrip()]
     assert text.count("```") % 2 == 0
-
-
-# --- The log -----------------------------------------------------------------------------------------
-
-LOG_METHODS = {"debug", "info", "warning", "error", "critical", "exception"}
-
-
-PACKAGES = ("checks", "delivery", "feeds", "messages", "record", "worker")
-"""The packages that the worker needs."""
-
-
-def sources() -> list[Path]:
-    """The files of the worker: top-level modules and the packages that it needs."""
-    return sorted([*ROOT.glob("*.py"), *(path for name in PACKAGES for path in (ROOT / name).rglob("*.py"))])
-
-
-def logged_events() -> dict[str, str]:
-    """Every event that a module of the worker logs, and where. A name must be a literal."""
-    found: dict[str, str] = {"line_lost": "logger.py", "library": "logger.py"}
-    for path in sources():
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
-                continue
-            owner, method = node.func.value, node.func.attr
-            by_log = isinstance(owner, ast.Name) and owner.id == "log" and method in LOG_METHODS
-            if not by_log and method != "_say":
-                continue
-            where = f"{path.name}:{node.lineno}"
-            first = node.args[0] if node.args else None
-            if method == "_say" and not isinstance(first, ast.Constant):
-                continue
-            assert isinstance(first, ast.Constant), f"{where}: the event must be a literal"
-            assert isinstance(first.value, str), where
-            assert re.fullmatch(r"[a-z]+(_[a-z]+)*", first.value), f"{where}: {first.value} is not snake_case"
-            found[first.value] = where
-    return found
-
-
-def test_every_event_of_the_log_is_documented() -> None:
-    missing = {event: where for event, where in logged_events().items() if f"\n| `{event}` |" not in LOGGING}
-    assert not missing
-
-
-def test_no_event_is_documented_that_is_never_logged() -> None:
-    documented = re.findall(r"(?m)^\| `([a-z_]+)` \|", LOGGING)
-    assert len(documented) == len(set(documented))
-    assert set(documented) <= set(logged_events())
-
-
-def test_every_log_call_says_what_a_person_reads() -> None:
-    for path in sources():
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if (
-                isinstance(node, ast.Call)
-                and isinstance(node.func, ast.Attribute)
-                and isinstance(node.func.value, ast.Name)
-                and node.func.value.id == "log"
-                and node.func.attr in LOG_METHODS
-            ):
-                assert "text" in {keyword.arg for keyword in node.keywords}, f"{path.name}:{node.lineno}"
 
 
 # --- The deployment ----------------------------------------------------------------------------------
@@ -416,38 +391,3 @@ def test_no_secret_file_can_be_committed() -> None:
     if ignored.returncode == 128:
         pytest.skip("not a git checkout")
     assert len(ignored.stdout.splitlines()) == 6
-
-
-# --- By symptom --------------------------------------------------------------------------------------
-
-SYMPTOMS = re.split(r"(?m)^### ", LOGGING[LOGGING.index("## By symptom") :])[1:]
-
-
-@pytest.mark.parametrize("symptom", SYMPTOMS, ids=[text.splitlines()[0] for text in SYMPTOMS])
-def test_every_symptom_ends_in_a_command_that_there_is(symptom: str) -> None:
-    blocks = re.findall(r"(?s)```\n(.+?)\n```\s*", symptom)
-    assert len(blocks) == 1, "one command"
-    assert symptom.rstrip().endswith(f"```\n{blocks[0]}\n```"), "at its end"
-    program, *arguments = shlex.split(blocks[0])
-    if program == "grep":
-        log = arguments[-1]
-        assert log == str(default("LOG_FILE"))
-        return
-    assert program == "python"
-    shown = subprocess.run(
-        [sys.executable, *arguments[: 2 if arguments[0] == "-m" or "why" in arguments else 1], "--help"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    ).stdout
-    for argument in arguments:
-        if argument.startswith("--"):
-            assert argument in shown
-
-
-def test_the_common_symptoms_are_there() -> None:
-    titles = " ".join(symptom.splitlines()[0].lower() for symptom in SYMPTOMS)
-    for words in ("no buy alert", "blind every few minutes", "max_connections", "alerts come late"):
-        assert words in titles

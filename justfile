@@ -29,7 +29,7 @@ types:
 
 # Coverage with branches.
 cover:
-    .ci/cover
+    {{python}} -m tests.cover
 
 # How fast it is.
 bench:

@@ -29,10 +29,15 @@ from websockets.exceptions import ConnectionClosed, ConnectionClosedError, Inval
 import utils
 from events import SECOND, Session
 from sim.__main__ import main
+from sim.account import Plan
+from sim.bars import SimBar
+from sim.episodes import Episode
 from sim.faults import BROKEN_EVENTS, BROKEN_FRAMES, FAULTS, GARBAGE, Faults
-from sim.market import BENCHMARK_GAPS, Episode, Market, SimBar
-from sim.options import black_scholes
-from sim.server import LoopbackMarket, Plan, bar_event
+from sim.market import Market
+from sim.paths import BENCHMARK_GAPS
+from sim.pricing import black_scholes
+from sim.server import LoopbackMarket
+from sim.wire import bar_event
 from tests.patience import PatientClock
 
 KEY = "made0up0key"

@@ -38,7 +38,9 @@ from record.journal import Journal
 from record.lines import Entry
 from record.reader import Reader
 from rules import Rules
-from sim.market import Episode, Market, SimBar
+from sim.bars import SimBar
+from sim.episodes import Episode
+from sim.market import Market
 from utils import session_on
 
 DAY = date(2025, 10, 2)

@@ -16,8 +16,6 @@ if _STARTED := __name__ == "__main__":  # A SyntaxError here: Python 3.11 or new
 
 import argparse
 import asyncio
-import contextlib
-import signal
 from datetime import date
 from datetime import time as time_of_day
 from typing import TypeAlias
@@ -26,10 +24,6 @@ import review.__main__ as review
 import utils
 from checks import machine
 from events import SECOND, Session
-
-MADE_API_KEY = "loopbackmadeupkey"
-MADE_PUSHOVER_TOKEN = "aLoopbackTokenThatIsMadeUp0000"
-MADE_PUSHOVER_USER_KEY = "uLoopbackUserKeyThatIsMadeUp00"
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
 
@@ -113,7 +107,7 @@ def _day(text: str) -> Session:
 
 
 def _minute(text: str) -> int:
-    """Seconds after the open of a New York time of day."""
+    """Returns a New York time of day in seconds after the open."""
     try:
         moment = time_of_day.fromisoformat(text)
     except ValueError:
@@ -123,7 +117,7 @@ def _minute(text: str) -> int:
 
 
 def clock_for(arguments: argparse.Namespace) -> tuple[Session, utils.Clock]:
-    """The session to be made and the clock it is played by."""
+    """The session to simulate, and the clock that it is played by."""
     session = arguments.date or utils.session_at(utils.utc_now())
     if arguments.date is None and arguments.start is None and arguments.speed is None:
         return session, utils.SystemClock()
@@ -132,54 +126,17 @@ def clock_for(arguments: argparse.Namespace) -> tuple[Session, utils.Clock]:
 
 
 async def serve(arguments: argparse.Namespace) -> int:
-    """Run the loopback market and push service until asked to stop."""
+    """Runs the loopback market and push service until asked to stop. Returns the exit status."""
     # Only here: the other commands need neither numpy nor a web server.
-    from sim.market import Market  # noqa: PLC0415
-    from sim.pushover import LoopbackPushover  # noqa: PLC0415
-    from sim.server import LoopbackMarket  # noqa: PLC0415
+    from sim import serve as service  # noqa: PLC0415
 
     session, clock = clock_for(arguments)
-    market = Market(arguments.seed, session)
-    stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    vendor = LoopbackMarket(market, clock, MADE_API_KEY, port=arguments.port)
-    phone = LoopbackPushover(
-        clock,
-        MADE_PUSHOVER_TOKEN,
-        MADE_PUSHOVER_USER_KEY,
-        # A comment, as all lines but the environment's are: the output can be read by a shell.
-        on_message=lambda message: print(f"# Push: {message.title}", flush=True),
-    )
-    async with vendor as server, phone as pushover:
-        shifted = not isinstance(clock, utils.SystemClock)
-        print(f"# A made {session.date}, seed {arguments.seed}; it is {utils.day_text(clock.now())} there.")
-        if shifted:
-            print(
-                f"# This clock is its own, x{clock.speed:g}: a worker on the machine's clock cannot follow it."
-            )
-        elif clock.now() < session.open:
-            print("# The session has not opened yet: bars come from 10 minutes before the open.")
-        print("# A worker that is pointed at it takes this environment:")
-        for name, value in (
-            ("POLYGON_API_KEY", MADE_API_KEY),
-            ("POLYGON_REST_URL", server.rest_url),
-            ("POLYGON_WS_URL", server.ws_url),
-            ("PUSHOVER_TOKEN", MADE_PUSHOVER_TOKEN),
-            ("PUSHOVER_USER_KEY", MADE_PUSHOVER_USER_KEY),
-            ("PUSHOVER_URL", pushover.url),
-        ):
-            print(f"export {name}={value}")
-        print("# Ctrl-C ends it.", flush=True)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(arguments.seconds):
-                await stop.wait()
-        print(f"# {len(server.requests)} requests, {sum(map(len, server.connects.values()))} connections.")
+    await service.serve(session, clock, seed=arguments.seed, port=arguments.port, seconds=arguments.seconds)
     return EXIT_OK
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run the command that was asked for."""
+    """Runs the command that was asked for. Returns the exit status."""
     if arguments.command != "serve":
         return review.run(arguments)
     machine.forget_tls()
@@ -193,7 +150,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; returns the process's exit status."""
+    """Runs one command. Returns the process's exit status."""
     return run(parser().parse_args(arguments))
 
 

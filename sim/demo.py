@@ -1,4 +1,4 @@
-"""The demonstration: a made session through real sockets, the ordinary worker, and its alerts as the phone shows them."""
+"""The demonstration: a simulated session through real sockets, the ordinary worker, and its alerts as on the phone."""
 
 from __future__ import annotations
 
@@ -16,13 +16,15 @@ from pydantic import SecretStr
 
 import logger
 from config import Settings
-from events import SECOND
+from events import SECOND, Session
 from record.folder import records
 from record.reader import Damage
 from review import verify
 from review.screen import framed
-from sim.market import Episode, Market
-from sim.pushover import LoopbackPushover, Message
+from sim.episodes import Episode
+from sim.market import Market
+from sim.push_account import Message
+from sim.pushover import LoopbackPushover
 from sim.server import LoopbackMarket
 from utils import Clock, KeptClock, ScaledClock, clock_text, session_on, span_text
 
@@ -52,41 +54,48 @@ class Runnable(Protocol):
     """What the demonstration needs of a worker."""
 
     async def run(self) -> int:
-        """Run until stopped."""
+        """Runs until stopped. Returns the exit status."""
 
     def stop(self) -> None:
-        """Ask it to stop."""
+        """Asks it to stop."""
 
 
 MakeWorker = Callable[[Settings, KeptClock, random.Random], Runnable]
 
 
 class Phone:
-    """Shows each push as the phone would, and knows when the story is told."""
+    """Prints each push as the phone would show it, and knows when the SELL has come."""
 
     def __init__(self) -> None:
         self.titles: list[str] = []
         self.sold = asyncio.Event()
 
     def show(self, message: Message) -> None:
-        """A push has arrived."""
+        """Prints a push that has arrived."""
         self.titles.append(message.title)
         print(framed(message.title, message.text), flush=True)
         if "SELL" in message.title:
             self.sold.set()
 
-    def count(self, word: str) -> int:
+    def summary(self) -> str:
+        """How many pushes came, by kind."""
+        buys, sells = self._count("BUY"), self._count("SELL")
+        return f"{buys} BUY, {sells} SELL, {len(self.titles) - buys - sells} other pushes."
+
+    def is_told(self) -> bool:
+        """Whether the story was told: one BUY and one SELL."""
+        return self._count("BUY") == self._count("SELL") == 1
+
+    def _count(self, word: str) -> int:
         """How many pushes have a word in their title."""
         return sum(word in title for title in self.titles)
 
 
 async def play(speed: float, make_worker: MakeWorker) -> int:
-    """Play the demonstration at ``speed`` times real time. Returns the exit status: 0 when BUY and SELL came."""
-    session = session_on(DAY)
-    assert session is not None
+    """Plays the demonstration at ``speed`` times real time. Returns the exit status: 0 when BUY and SELL came."""
     began = time.monotonic()
-    market = Market(SEED, session, episodes=EPISODES)
-    start = session.open + START_S * SECOND
+    market = Market(SEED, _session(), episodes=EPISODES)
+    start = market.session.open + START_S * SECOND
     with tempfile.TemporaryDirectory(prefix="iwm-demo-") as folder:
         clock = ScaledClock(start, speed)
         phone = Phone()
@@ -94,23 +103,8 @@ async def play(speed: float, make_worker: MakeWorker) -> int:
             LoopbackMarket(market, clock, API_KEY) as vendor,
             LoopbackPushover(clock, TOKEN, USER, on_message=phone.show) as pushover,
         ):
-            settings = Settings(
-                polygon_api_key=SecretStr(API_KEY),
-                pushover_token=SecretStr(TOKEN),
-                pushover_user_key=SecretStr(USER),
-                polygon_rest_url=vendor.rest_url,
-                polygon_ws_url=vendor.ws_url,
-                pushover_url=pushover.url,
-                data_dir=Path(folder) / "data",
-                log_file=Path(folder) / "demo.log",
-            )
-            logger.setup(
-                level=settings.log_level,
-                log_format=settings.log_format,
-                log_file=settings.log_file,
-                secrets=settings.secrets(),
-                clock=clock.now,
-            )
+            settings = _settings(vendor, pushover, Path(folder))
+            _set_up_log(settings, clock)
             print(
                 f"A made session on loopback sockets: {DAY} from {clock_text(start)} New York time, "
                 f"{speed:g} times as fast. No keys, no orders, no network.\n",
@@ -121,27 +115,55 @@ async def play(speed: float, make_worker: MakeWorker) -> int:
             logger.close()
         spent = clock.now() - start
         try:
-            proofs = [verify.check(path) for path in records(Path(folder) / "data")]
+            proofs = [verify.check(path) for path in records(settings.data_dir)]
         except Damage as damage:  # the disk had no room for it, or this machine lets no file be as long
             print(f"The demo's record could not be written whole on this machine: {damage}", file=sys.stderr)
             return 1
-    buys, sells = phone.count("BUY"), phone.count("SELL")
     print(
-        f"\n{span_text(spent)} of market time in {time.monotonic() - began:.0f} s: "
-        f"{buys} BUY, {sells} SELL, {len(phone.titles) - buys - sells} other pushes.",
+        f"\n{span_text(spent)} of market time in {time.monotonic() - began:.0f} s: {phone.summary()}",
         flush=True,
     )
     for proof in proofs:
         print(f"The session's record: {proof}.")
-    if status == 0 and buys == sells == 1:
+    if status == 0 and phone.is_told():
         print("This is what your phone would have shown. Next: README.md, 'Running it for real'.")
         return 0
     print("The demonstration did not go as it should. Is this machine very busy? Try a smaller --speed.")
     return status or 1
 
 
+def _session() -> Session:
+    session = session_on(DAY)
+    assert session is not None
+    return session
+
+
+def _settings(vendor: LoopbackMarket, pushover: LoopbackPushover, folder: Path) -> Settings:
+    """Settings that point a worker at the loopback servers."""
+    return Settings(
+        polygon_api_key=SecretStr(API_KEY),
+        pushover_token=SecretStr(TOKEN),
+        pushover_user_key=SecretStr(USER),
+        polygon_rest_url=vendor.rest_url,
+        polygon_ws_url=vendor.ws_url,
+        pushover_url=pushover.url,
+        data_dir=folder / "data",
+        log_file=folder / "demo.log",
+    )
+
+
+def _set_up_log(settings: Settings, clock: Clock) -> None:
+    logger.setup(
+        level=settings.log_level,
+        log_format=settings.log_format,
+        log_file=settings.log_file,
+        secrets=settings.secrets(),
+        clock=clock.now,
+    )
+
+
 async def _until_told(worker: Runnable, phone: Phone, clock: Clock) -> int:
-    """Run the worker until the SELL has come, or it has been too long."""
+    """Runs the worker until the SELL has come, or until the limit. Returns the worker's exit status."""
     running = asyncio.create_task(worker.run(), name="worker")
     told = asyncio.create_task(phone.sold.wait(), name="told")
     limit = asyncio.create_task(clock.sleep(LIMIT_S), name="limit")

@@ -1,4 +1,4 @@
-"""What can go wrong with the made market, by name, and the broken things it then says.
+"""What can go wrong with the simulated market, by name, and the broken things that it then says.
 
 `FAULTS` is the list. A test adds a fault, and afterwards asserts in `Faults.fired` that it really happened.
 """
@@ -12,13 +12,12 @@ from typing import Any
 import msgspec
 
 from events import SECOND
+from sim.wire import Event
 from utils import Clock
-
-Event = dict[str, Any]
 
 
 class Spec(msgspec.Struct, frozen=True):
-    """One kind of fault. ``lasting``: without ``times`` and ``seconds`` it stays until cleared, else it happens once."""
+    """One kind of fault. Without ``times`` and ``seconds``, a ``lasting`` one stays until cleared, any other happens once."""
 
     text: str
     lasting: bool
@@ -168,12 +167,12 @@ class Faults:
         self._asked: list[Fault] = []
         self.fired: Counter[str] = Counter()
         self.on_add: Callable[[Fault], None] | None = None
-        """Told of each new fault, so that the server can act on connections that are open already."""
+        """Called with each new fault, so that the server can act on connections that are open already."""
 
     def add(
         self, name: str, *, times: int | None = None, seconds: float | None = None, **options: Any
     ) -> Fault:
-        """Ask for a fault: ``times`` often, for ``seconds`` of the market's clock, or as its kind has it.
+        """Asks for a fault: ``times`` often, for ``seconds`` of the market's clock, or as its kind has it.
 
         Raises ValueError for a name or option that is not in `FAULTS`.
         """
@@ -195,11 +194,11 @@ class Faults:
         return fault
 
     def clear(self, name: str = "") -> None:
-        """Take back every fault of that name; without a name, all. ``fired`` keeps its counts."""
+        """Takes back every fault of that name; without a name, all. ``fired`` keeps its counts."""
         self._asked = [fault for fault in self._asked if name and fault.name != name]
 
     def find(self, name: str, **where: Any) -> Fault | None:
-        """The first fault of that name in force that fits, without using it up.
+        """Returns the first fault of that name that is in force and fits, without using it up.
 
         ``feed`` must equal the fault's, ``path`` contain it; an empty option fits everything. Others must be equal.
         """
@@ -207,14 +206,14 @@ class Faults:
         return next((fault for fault in self._asked if fault.name == name and _fits(fault, now, where)), None)
 
     def take(self, name: str, **where: Any) -> Fault | None:
-        """The same, and it now happens: counted in ``fired``, and one of its times is used up."""
+        """Like `find`, and the fault happens: it is counted in ``fired``, and one of its times is used up."""
         fault = self.find(name, **where)
         if fault is not None:
             self.use(fault)
         return fault
 
     def use(self, fault: Fault) -> None:
-        """Count a fault as having happened once."""
+        """Counts a fault as having happened once."""
         fault.fired += 1
         self.fired[fault.name] += 1
         if fault.times is not None:
@@ -237,7 +236,7 @@ def _fits(fault: Fault, now: int, where: dict[str, Any]) -> bool:
 # --- Broken frames -----------------------------------------------------------------------------------
 
 WRONG = 2.0
-"""Broken events carry prices this many times the good one's: whoever takes one over is found out."""
+"""Broken events carry prices this many times the good one's, so that a test sees if one is used."""
 
 PRICE_KEYS = ("o", "h", "l", "c", "vw", "a", "bp", "ap")
 NS_PER_MS = 1_000_000
@@ -305,7 +304,7 @@ GARBAGE = (*BROKEN_EVENTS, *BROKEN_FRAMES)
 
 
 def flood(size: int) -> str:
-    """A frame of about so many bytes, full of what is no event."""
+    """Returns a frame of about ``size`` bytes in which nothing is an event."""
     return f"[{'1,' * (size // 2 - 2)}1]"
 
 
@@ -313,7 +312,7 @@ def flood(size: int) -> str:
 
 
 def bad_rows(good: dict[str, Any], *, nan: bool) -> list[Any]:
-    """Rows of a chain page, each broken in another way, made from a good one."""
+    """Returns rows of a chain page, each broken in another way, from a good one."""
     quote, details = good.get("last_quote", {}), good["details"]
 
     def row(**changes: Any) -> dict[str, Any]:
@@ -343,7 +342,7 @@ def bad_rows(good: dict[str, Any], *, nan: bool) -> list[Any]:
 
 
 def bad_bars(good: dict[str, Any], *, nan: bool) -> list[Any]:
-    """Rows of an aggregates page, each broken in another way, made from a good one."""
+    """Returns rows of an aggregates page, each broken in another way, from a good one."""
     wrong = {key: good[key] * WRONG for key in "ohlc"}
     rows: list[Any] = [
         None,

@@ -32,7 +32,8 @@ from record.journal import Journal
 from record.lines import Entry
 from record.reader import Reader
 from rules import Rules
-from sim.market import Episode, Market
+from sim.episodes import Episode
+from sim.market import Market
 from tests.builders import SESSION
 
 BEGIN_S = 2_130

@@ -19,10 +19,12 @@ from events import SECOND, Session
 from record.disk import DiskFile, Opener
 from record.folder import date_of, records
 from review import verify
+from sim.account import Plan
 from sim.demo import DAY, EPISODES, SEED, START_S
-from sim.market import Episode, Market
+from sim.episodes import Episode
+from sim.market import Market
 from sim.pushover import LoopbackPushover
-from sim.server import LoopbackMarket, Plan
+from sim.server import LoopbackMarket
 from tests.patience import PatientClock
 from tests.virtual_loop import LoopClock, inline, is_virtual
 from threads import DaemonThread, Threads

@@ -251,16 +251,35 @@ def named(path: Path) -> Iterator[str]:
             yield node.module or "."
 
 
-VENDORS = {"faults", "market", "options", "pushover", "rest", "server"}
+DAY = ("bars", "chain_rows", "contracts", "episodes", "market", "options", "paths", "pricing", "quoter")
+"""The parts of ``sim`` that make a day from a seed: no clock, no input or output."""
+
+VENDORS = {
+    *DAY,
+    # the market's vendor
+    *("account", "actions", "bar_stream", "connection", "faults", "frames", "paging", "quote_stream", "rest"),
+    *("rest_answers", "rest_chain", "rest_seconds", "rest_status", "server", "sockets", "tasks", "wire"),
+    # the push service
+    *("push_account", "push_answers", "push_endpoints", "push_faults", "push_rules", "pushover"),
+}
 """The parts of ``sim`` that play the vendors. What they say may not depend on how the worker is built."""
 
+SIM = VENDORS | {"__init__", "__main__", "demo", "serve"}
 
-def test_the_made_vendors_know_words_only_and_nothing_in_sim_knows_an_entry_point() -> None:
+
+def test_the_simulated_vendors_know_words_only_and_nothing_in_sim_knows_an_entry_point() -> None:
     paths = sorted((ROOT / "sim").rglob("*.py"))
-    assert {path.stem for path in paths} >= VENDORS
+    assert {path.stem for path in paths} == SIM
     for path in paths:
         found = set(imports(ast.parse(path.read_text(encoding="utf-8")))) & MODULES
         assert found <= (WORDS if path.stem in VENDORS else MODULES - ENTRY_POINTS), path.name
+
+
+@pytest.mark.parametrize("name", DAY)
+def test_the_simulated_day_is_pure(name: str) -> None:
+    found = set(imports(ast.parse((ROOT / "sim" / f"{name}.py").read_text(encoding="utf-8"))))
+    assert not IMPURE & found
+    assert found <= sys.stdlib_module_names | WORDS | {"msgspec", "numpy", "sim"}
 
 
 @pytest.mark.parametrize("name", sorted(PURE))

@@ -23,8 +23,9 @@ import main
 from events import SECOND, Bar, Chain, Event, FeedCause, FeedLost, HoldReason, Quote, Tick
 from record.folder import record_path
 from record.reader import read
+from sim.account import Plan
 from sim.pushover import LoopbackPushover
-from sim.server import LoopbackMarket, Plan
+from sim.server import LoopbackMarket
 from tests.builders import bar, quote
 from tests.disk import Disk
 from tests.stage import KEY, TOKEN, USER, Stage, session, stage

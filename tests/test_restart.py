@@ -27,7 +27,8 @@ from record.reader import Record, read
 from review import verify
 from rules import Rules
 from sim.demo import SEED, START_S
-from sim.pushover import LoopbackPushover, Message
+from sim.push_account import Message
+from sim.pushover import LoopbackPushover
 from sim.server import LoopbackMarket
 from tests.stage import BEGIN_S, KEY, SPEED, TOKEN, USER, market, session
 from tests.worker_process import READY

@@ -19,9 +19,10 @@ import structlog
 from events import SECOND
 from feeds.massive.bad_input import BadReason
 from feeds.massive.dial import FRAME_MAX_BYTES
+from sim.account import Plan
+from sim.bars import SimBar
 from sim.demo import EPISODES, SEED
-from sim.market import Market, SimBar
-from sim.server import Plan
+from sim.market import Market
 from tests.stage import BEGIN_S, Stage, session, stage
 from worker.ending import EXIT_OK
 from worker.watchdog import Watchdog

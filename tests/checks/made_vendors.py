@@ -16,9 +16,10 @@ import utils
 from checks.check import Severity
 from checks.questions import LIMIT_S, Asked
 from checks.vendors import check_network
+from sim.account import Plan
 from sim.market import Market
 from sim.pushover import LoopbackPushover
-from sim.server import LoopbackMarket, Plan
+from sim.server import LoopbackMarket
 from tests.checks.given import KEY, MINUTE, SECRETS, SESSION, TOKEN, USER, settings_of
 from tests.patience import PatientClock
 

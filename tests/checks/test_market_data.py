@@ -7,7 +7,7 @@ import re
 import pytest
 
 import diagnose
-from sim.server import Plan
+from sim.account import Plan
 from tests.checks.given import BEFORE, IN_SESSION
 from tests.checks.made_vendors import SOCKETS, Open
 

@@ -26,8 +26,10 @@ from feeds.options import OptionsFeed, Wanted
 from feeds.stocks import StocksFeed
 from polygon_client import SessionClient
 from rules import Rules
-from sim.market import Market, SimBar
-from sim.server import LoopbackMarket, Plan
+from sim.account import Plan
+from sim.bars import SimBar
+from sim.market import Market
+from sim.server import LoopbackMarket
 from tests.patience import PatientClock
 from tests.wire import BASE, CALL, EXPIRY, KEY, NOW, StillClock, aggregate, frame, ok
 from utils import Clock, ScaledClock, session_on

@@ -18,7 +18,7 @@ from events import SECOND, Quote, QuoteSource
 from feeds.massive.rest import Rest
 from feeds.options import OptionsFeed, Wanted
 from polygon_client import SessionClient
-from sim.server import Plan
+from sim.account import Plan
 from tests.feeds.scene import (
     RULES,
     Script,

@@ -1,0 +1,74 @@
+"""An account at the simulated market-data vendor: what its plan includes, and what the vendor saw of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import utils
+from events import SECOND
+from sim.faults import Faults
+from sim.market import Market
+
+CHANNELS = {"stocks": ("A", "AM", "T", "Q", "LULD", "FMV"), "options": ("A", "AM", "T", "Q", "FMV")}
+"""Channels that exist on each cluster; the vendor ignores any other without a word."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What the account includes. ``connections`` is per cluster."""
+
+    connections: int = 1
+    websocket: bool = True
+    stock_channels: tuple[str, ...] = CHANNELS["stocks"]
+    option_channels: tuple[str, ...] = CHANNELS["options"]
+    chain: bool = True
+    aggregates: bool = True
+
+    def channels(self, cluster: str) -> tuple[str, ...]:
+        """The channels of a cluster that the plan includes."""
+        return self.stock_channels if cluster == "stocks" else self.option_channels
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A connection that has ended at ``at``: ``code`` is the client's close code, None without a close frame from it."""
+
+    cluster: str
+    at: int
+    code: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A REST request as the vendor saw it, never with a key. ``at`` is in µs of the market's clock."""
+
+    method: str
+    path: str
+    query: dict[str, str]
+    at: int
+
+
+class MarketAccount:
+    """What both halves of the vendor share: the market, the clock, the plan, the faults, and what was seen.
+
+    For tests: ``connects`` (times by cluster), ``evictions``, ``ended`` and ``requests``.
+    """
+
+    def __init__(self, market: Market, clock: utils.Clock, api_key: str, plan: Plan | None) -> None:
+        self.market, self.clock, self.plan = market, clock, plan or Plan()
+        self.faults = Faults(clock)
+        self.connects: dict[str, list[int]] = {"stocks": [], "options": []}
+        self.evictions: list[tuple[str, int]] = []
+        self.ended: list[Ended] = []
+        self.requests: list[Request] = []
+        self.rest_url = self.ws_url = ""
+        self._api_key = api_key
+
+    def authorised(self, key: str) -> bool:
+        """Whether ``key`` is the account's key."""
+        return key == self._api_key
+
+    def server_time(self) -> int:
+        """The vendor's idea of now, µs: the clock's, unless a fault skews it."""
+        fault = self.faults.take("skewed_date")
+        return self.clock.now() + (int(fault["by"] * SECOND) if fault else 0)

@@ -1,0 +1,45 @@
+"""How good events reach a client of the simulated sockets, and how a fault swallows or spoils them on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sim.connection import Connection
+from sim.faults import BROKEN_EVENTS, BROKEN_FRAMES, GARBAGE, Faults, flood
+from sim.wire import Event, dumps
+
+
+class Frames:
+    """Sends events in frames. Kinds of garbage take turns over all connections."""
+
+    def __init__(self, faults: Faults) -> None:
+        self._faults = faults
+        self._garbage_turn = 0
+
+    async def send(self, connection: Connection, events: list[Event]) -> None:
+        """Sends good events in one frame, unless a fault swallows or spoils them."""
+        if self._faults.take("silence", feed=connection.cluster):
+            return
+        if connection.last and self._faults.take("repeat", feed=connection.cluster):
+            await connection.send(connection.last)
+            return
+        connection.last = dumps(events)
+        if fault := self._faults.take("flood", feed=connection.cluster):
+            await connection.send(flood(fault["size"]))
+        for payload in self._spoil(connection.cluster, events):
+            await connection.send(payload)
+
+    def _spoil(self, cluster: str, events: list[Event]) -> Iterator[str | bytes]:
+        """The frames to send: the good events, with garbage before or among them if a fault asks for it."""
+        fault = self._faults.take("garbage", feed=cluster)
+        if fault is None:
+            yield dumps(events)
+            return
+        kind = fault["kind"] or GARBAGE[self._garbage_turn % len(GARBAGE)]
+        self._garbage_turn += 1
+        if kind in BROKEN_FRAMES:
+            yield BROKEN_FRAMES[kind]
+            yield dumps(events)
+        else:
+            broken = BROKEN_EVENTS[kind](events[0])
+            yield dumps([broken, events[0], broken, *events[1:], broken])

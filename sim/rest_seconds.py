@@ -1,0 +1,104 @@
+"""The simulated vendor's second aggregates over REST: what the sockets have sent, as it is known a little later."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+from aiohttp import web
+
+from events import SECOND
+from sim.account import MarketAccount
+from sim.bars import HOLD_US, MILLI, SimBar
+from sim.episodes import PRE_MARKET_S
+from sim.faults import bad_bars
+from sim.paging import next_url, read_cursor, read_limit, write_cursor
+from sim.rest_answers import BadRequestError, RestAnswers
+
+LAG_US = 3 * SECOND
+"""REST knows a second this long after its end."""
+
+LIMIT, LIMIT_MAX = 5_000, 50_000
+
+
+def aggregate_row(bar: SimBar) -> dict[str, Any]:
+    """A bar as the second aggregates say it; ``v`` may be fractional."""
+    return {
+        "v": bar.volume,
+        "vw": bar.vwap,
+        "o": bar.open,
+        "c": bar.close,
+        "h": bar.high,
+        "l": bar.low,
+        "t": bar.start // MILLI,
+        "n": bar.trades,
+    }
+
+
+class SecondsEndpoint:
+    """The second aggregates of a symbol."""
+
+    def __init__(self, account: MarketAccount, answers: RestAnswers) -> None:
+        self._account, self._market, self._faults = account, account.market, account.faults
+        self._answers = answers
+
+    async def aggregates(self, request: web.Request) -> web.Response:
+        """``/v2/aggs/ticker/{T}/range/1/second/{from}/{to}``: seconds as known about 3 s ago."""
+        if not self._account.plan.aggregates:
+            return self._answers.not_entitled()
+        part = request.match_info
+        if (part["size"], part["span"]) != ("1", "second"):
+            raise BadRequestError("only 1 second aggregates are made here")
+        query = {name: value for name, value in request.query.items() if name != "apiKey"}
+        if "cursor" in query:
+            query = read_cursor(query["cursor"])
+        limit = read_limit(query, LIMIT, LIMIT_MAX)
+        bars = self._bars(part["ticker"], part["begin"], part["end"])
+        if is_backwards := query.get("sort") == "desc":
+            bars.reverse()
+        body = self._body(request, query, bars[:limit])
+        if len(bars) > limit:
+            edge = bars[limit].start // MILLI
+            span = (part["begin"], edge) if is_backwards else (edge, part["end"])
+            path = f"/v2/aggs/ticker/{part['ticker']}/range/1/second/{span[0]}/{span[1]}"
+            body["next_url"] = next_url(self._account, request, f"{path}?cursor={write_cursor(query)}")
+        return self._answers.json(body)
+
+    def _bars(self, symbol: str, begin: str, end: str) -> list[SimBar]:
+        """The bars from ``begin`` to ``end`` that are known by now."""
+        session = self._market.session
+        first = _moment(begin, session.open - PRE_MARKET_S * SECOND, session.date)
+        last = _moment(end, session.close, session.date)
+        known_at = self._account.clock.now() - LAG_US
+        if fault := self._faults.take("aggregates_lag"):
+            known_at -= int(fault["by"] * SECOND)
+        if (fault := self._faults.find("one_silent", symbol=symbol)) and not fault["rest"]:
+            last = min(last, fault.asked_at - HOLD_US - SECOND - 1)  # only what had been sent before
+        return self._market.known_between(symbol, first, last, known_at)
+
+    def _body(self, request: web.Request, query: dict[str, str], bars: list[SimBar]) -> dict[str, Any]:
+        """The answer's body without a next page, with broken rows in it if a fault asks for them."""
+        page: list[Any] = [aggregate_row(bar) for bar in bars]
+        body: dict[str, Any] = {
+            "ticker": request.match_info["ticker"],
+            "adjusted": query.get("adjusted", "true") == "true",
+            "queryCount": len(page),
+            "resultsCount": len(page),
+        }
+        if page:
+            body["results"] = page
+            if fault := self._faults.take("bad_page", path=request.path):
+                broken = bad_bars(page[0], nan=fault["nan"])
+                body["results"] = [*broken, page[0], *broken, *page[1:]]
+        return body
+
+
+def _moment(text: str, edge: int, session_date: str) -> int:
+    """The µs of a time in milliseconds or of a date, whose ``edge`` is given for the session's own date."""
+    if text.isdigit():
+        return int(text) * MILLI
+    try:
+        days = (date.fromisoformat(text) - date.fromisoformat(session_date)).days
+    except ValueError:
+        raise BadRequestError("'from' and 'to' take milliseconds or YYYY-MM-DD") from None
+    return edge + days * 86_400 * SECOND

@@ -15,7 +15,8 @@ import entry
 from checks.check import Check, Severity
 
 MODULES = (
-    *("events", "rules", "config", "utils", "wording", "network", "redaction"),
+    *("events", "rules", "config", "exchange_calendar", "timekeeping", "utils", "wording", "network"),
+    "redaction",
     *("windows", "price_level", "signals", "contract_selector", "risk_manager"),
     *("lags", "gaps", "telling", "sight"),
     *("quotes", "gates", "decisions", "engine"),

@@ -11,7 +11,7 @@ from typing import Protocol
 import msgspec
 
 from events import SECOND, Bar, Chain, FeedCause, Quote
-from utils import VendorTime
+from timekeeping import VendorOffset
 
 VENDOR_HOLD_US = 2 * SECOND
 """How long the vendor holds a second's bar for late prints before it sends it."""
@@ -96,7 +96,7 @@ class Vendor(Protocol):
     """The questions about the exchange and the time."""
 
     @property
-    def vendor_time(self) -> VendorTime | None:
+    def vendor_time(self) -> VendorOffset | None:
         """The vendor's time by its last quick answer to any question."""
 
     @property

@@ -15,10 +15,7 @@ from events import (
     AlertKind,
 )
 from rules import Rules
-from utils import (
-    new_york_date,
-    session_on,
-)
+from utils import new_york_date, session_on
 
 TITLE_MAX = 250
 """Characters of the longest title: every channel takes as many."""

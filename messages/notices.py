@@ -11,13 +11,7 @@ from events import (
 )
 from messages.alert import HALF_CENT, Alert, Priority, give_up_at, system_alert
 from rules import Rules
-from utils import (
-    clock_text,
-    day_text,
-    minute_text,
-    option_price,
-    span_text,
-)
+from utils import clock_text, day_text, minute_text, option_price, span_text
 
 REASON_MAX = 200
 """Characters of a reason that somebody else has worded."""

@@ -15,7 +15,19 @@ import entry
 from checks.check import Check, Severity
 
 MODULES = (
-    *("events", "rules", "config", "exchange_calendar", "timekeeping", "utils", "wording", "network"),
+    *(
+        "events",
+        "rules",
+        "settings_types",
+        "settings_file",
+        "settings_faults",
+        "config",
+        "exchange_calendar",
+        "timekeeping",
+        "utils",
+        "wording",
+        "network",
+    ),
     "redaction",
     *("windows", "price_level", "signals", "contract_selector", "risk_manager"),
     *("lags", "gaps", "telling", "sight"),

@@ -13,6 +13,9 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 WORDS = {"events", "rules", "config", "utils", "timekeeping", "wording"}
+SETTINGS = {"settings_faults", "settings_file", "settings_types"}
+"""What `config` is made of."""
+
 RULES = {
     *(
         "windows",
@@ -31,6 +34,7 @@ EDGES = {"polygon_client", "alerts", "record", "logger", "delivery", "feeds", "m
 ENTRY_POINTS = {"main", "diagnose"}
 MODULES = (
     WORDS
+    | SETTINGS
     | RULES
     | EDGES
     | ENTRY_POINTS
@@ -81,7 +85,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "exchange_calendar": set(),
     "timekeeping": {"events"},
     "utils": {"events", "exchange_calendar", "timekeeping"},
-    "config": {"rules"},
+    **{name: set() for name in SETTINGS},
+    "config": {"rules"} | SETTINGS,
     "wording": {"events", "rules", "utils"},
     "redaction": set(),
     **dict.fromkeys(RULES, WORDS),
@@ -92,10 +97,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "quotes": WORDS | {"contract_selector", "risk_manager", "sight", "signals"},
     "decisions": WORDS | {"contract_selector", "risk_manager"},
     "engine": WORDS | RULES,
-    "network": {"config"},
+    "network": {"settings_types"},
     **dict.fromkeys(EDGES, WORDS),
     "logger": WORDS | {"redaction"},
-    "checks": WORDS | RULES | EDGES | {"entry", "network", "worker"},
+    "checks": WORDS | RULES | EDGES | {"entry", "network", "settings_types", "worker"},
     "delivery": WORDS | {"network", "messages"},
     "feeds": WORDS | {"lags", "network"},
     "worker": MODULES - ENTRY_POINTS - {"checks"},

@@ -186,12 +186,12 @@ class Engine:
                 assert_never(event)
 
     def _evaluate(self, now: int, bar: Bar) -> Evaluation:
-        gate, hold = self._gates.first_closed(
+        gate = self._gates.first_closed(
             now, bar, feed=self.feed, book=self.book, holds=self._holds, is_stopping=self._is_stopping
         )
         was_blind = self._spell_passed()
         gaps = self.feed.gaps.own if self.feed.gaps.exist else ()
-        evaluation = self.evaluation = self.signals.evaluate(bar, was_blind, gate, hold, gaps)
+        evaluation = self.evaluation = self.signals.evaluate(bar, was_blind, gate, gaps)
         self._follow(bar, was_blind)
         return evaluation
 

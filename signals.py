@@ -98,13 +98,14 @@ class Signals:
         else:
             return False, False
         # Nearly every bar takes this short path: a few comparisons instead of a median.
-        floor, ceiling = level.floor, level.ceiling
+        band = level.band
+        floor, ceiling = band.floor, band.ceiling
         if not (
             floor <= close <= ceiling and floor <= bar.vwap <= ceiling and 0 <= bar.volume < VOLUME_LIMIT
         ):
             return self._weigh(level, index, bar)
-        if not level.low <= close <= level.high:
-            level.widen(close)
+        if not band.low <= close <= band.high:
+            band.widen(close)
         if index in level.refuted:
             return False, level.put(index, bar)[1]  # its second was seen before
         return level.put(index, bar)

@@ -60,7 +60,7 @@ class Signals:
         """The benchmark's."""
         self._volumes = VolumeDistribution(tape, rules.volume_window_seconds, rules.volume_percentile)
         self._trend = CloseTrend(tape, rules.momentum_seconds, rules.momentum_min_bars)
-        # Copied: reading them through pydantic at every second is slower.
+        # Copied once: an evaluation reads some twenty of these.
         self._short_s = rules.vwap_short_seconds
         self._rising_s = rules.vwap_rising_seconds
         self._vwap_spans = (

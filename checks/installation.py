@@ -38,7 +38,7 @@ MODULES = (
         "contract_selector",
         "risk_manager",
     ),
-    *("lags", "gaps", "telling", "sight"),
+    *("lags", "gaps", "link", "progress", "telling", "sight"),
     *("quotes", "gates", "decisions", "engine"),
     *("feeds", "polygon_client", "messages", "alerts", "delivery", "record", "logger", "worker", "main"),
     "checks",

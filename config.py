@@ -24,6 +24,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 import settings_file
+from errors import OurError
 from rules import Rules, rule
 from settings_faults import nearest_name, shown_value, takes, unknown_name
 from settings_types import HttpUrl, Place, PolygonKey, PushoverKey, SecretUrl, SocketUrl, lower, upper
@@ -35,7 +36,7 @@ VENDOR_PREFIXES = ("POLYGON_", "MASSIVE_", "PUSHOVER_")
 """A variable with such a name is probably meant for this program."""
 
 
-class ConfigError(Exception):
+class ConfigError(OurError):
     """The settings cannot be used. ``faults`` has one line for each fault: the variable and what it takes."""
 
     def __init__(self, faults: list[str]) -> None:

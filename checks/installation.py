@@ -15,19 +15,8 @@ import entry
 from checks.check import Check, Severity
 
 MODULES = (
-    *(
-        "events",
-        "rules",
-        "settings_types",
-        "settings_file",
-        "settings_faults",
-        "config",
-        "exchange_calendar",
-        "timekeeping",
-        "utils",
-        "wording",
-        "network",
-    ),
+    *("errors", "events", "rules", "settings_types", "settings_file", "settings_faults", "config"),
+    *("exchange_calendar", "timekeeping", "utils", "wording", "network"),
     "redaction",
     *(
         "windows",

@@ -10,6 +10,7 @@ from typing import Protocol
 
 import msgspec
 
+from errors import TheirError
 from events import SECOND, Bar, Chain, FeedCause, Quote
 from timekeeping import VendorOffset
 
@@ -32,7 +33,7 @@ Early = Callable[[int, str, int], None]
 """Is told of a bar that was left out for ending too far ahead of our clock: now, its symbol, its start (µs)."""
 
 
-class NoAnswer(Exception):
+class NoAnswer(TheirError):
     """The vendor gave no usable answer."""
 
     kind: str = ""
@@ -47,7 +48,7 @@ class NoAnswer(Exception):
     """Whether the vendor says that the key is wrong."""
 
 
-class Lost(Exception):
+class Lost(TheirError):
     """A connection is over, or did not come about. The feeds never raise it; a `Stream` does.
 
     ``advice`` is a sentence for the owner when the vendor refuses; ``is_key`` says whether it refuses the key, and
@@ -78,7 +79,7 @@ class Lost(Exception):
         self.retry_after = retry_after
 
 
-class VendorRefused(Exception):
+class VendorRefused(TheirError):
     """The vendor does not let this key in, it never has in this process, and nothing is at stake yet.
 
     The text is a sentence that says what to do; it holds no key.

@@ -14,6 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, Protocol, TypeVar, cast
 
+from errors import OurError
+
 try:
     from fcntl import LOCK_EX, LOCK_NB, flock
 except ImportError:  # not a Unix: whoever starts the program says so
@@ -35,7 +37,7 @@ FOLDER_SYNC_UNSUPPORTED = frozenset(
 Result = TypeVar("Result")
 
 
-class Taken(Exception):
+class Taken(OurError):
     """Another process holds the lock on a file."""
 
 

@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 
-WORDS = {"events", "rules", "config", "utils", "timekeeping", "wording"}
+WORDS = {"errors", "events", "rules", "config", "utils", "timekeeping", "wording"}
 SETTINGS = {"settings_faults", "settings_file", "settings_types"}
 """What `config` is made of."""
 
@@ -81,16 +81,17 @@ PURE_PARTS = {
 }
 """Files of packages that judge what they are given, and touch nothing."""
 
-PURE = {"events", "rules", "timekeeping", "wording", "engine"} | RULES
+PURE = {"errors", "events", "rules", "timekeeping", "wording", "engine"} | RULES
 MAY_IMPORT: dict[str, set[str]] = {
     "entry": set(),
+    "errors": set(),
     "events": set(),
     "rules": set(),
     "exchange_calendar": set(),
     "timekeeping": {"events"},
     "utils": {"events", "exchange_calendar", "timekeeping"},
     **{name: set() for name in SETTINGS},
-    "config": {"rules"} | SETTINGS,
+    "config": {"errors", "rules"} | SETTINGS,
     "wording": {"events", "rules", "utils"},
     "redaction": set(),
     **dict.fromkeys(RULES, WORDS),

@@ -146,14 +146,14 @@ class Engine:
             is_new, is_newest = self.signals.learn(event)
             if not event.backfilled:
                 # The live print of a second that REST has filled is a sign of life, though nothing to evaluate.
-                if is_new or self.feed.is_newer(event):
-                    self.feed.arrive(now, event)
+                if is_new or self.feed.progress.is_newer(event):
+                    self.feed.record_bar(now, event)
                 if is_new and is_newest and event.symbol == self._symbol:
                     bar = event
         else:
             self._record_rare(now, event)
         if now >= self.feed.well_until:
-            self.feed.judge(now)
+            self.feed.check(now)
         if position is not None:
             position.learn_time(now)
         return bar
@@ -169,11 +169,11 @@ class Engine:
             case Bar() | Quote():
                 pass
             case AlertOutcome():
-                self.feed.learn_outcome(event)
+                self.feed.record_outcome(event)
             case Chain():
                 self.quotes.record_chain(now, event.rows)
             case Covered() | FeedLost() | FeedRestored():
-                self.feed.learn(now, event)
+                self.feed.record(now, event)
             case Hold():
                 if event.on:
                     self._holds.add(event.reason)
@@ -186,12 +186,12 @@ class Engine:
                 assert_never(event)
 
     def _evaluate(self, now: int, bar: Bar) -> Evaluation:
-        gate, hold = self._gates.first_closed(
+        gate = self._gates.first_closed(
             now, bar, feed=self.feed, book=self.book, holds=self._holds, is_stopping=self._is_stopping
         )
         was_blind = self._spell_passed()
         gaps = self.feed.gaps.own if self.feed.gaps.exist else ()
-        evaluation = self.evaluation = self.signals.evaluate(bar, was_blind, gate, hold, gaps)
+        evaluation = self.evaluation = self.signals.evaluate(bar, was_blind, gate, gaps)
         self._follow(bar, was_blind)
         return evaluation
 

@@ -89,6 +89,12 @@ class HoldReason(StrEnum):
     MARKET_CLOSED = "market closed by the exchange"
 
 
+Gate = tuple[DeclineReason | None, HoldReason | None]
+"""The first closed gate, and the hold if that gate is `DeclineReason.HELD`; twice None if all are open."""
+
+ALL_OPEN: Gate = (None, None)
+
+
 class FeedCause(StrEnum):
     """Why bars do not arrive, or are of no use."""
 

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Set
 
-from events import SECOND, Bar, DeclineReason, HoldReason, Session
+from events import ALL_OPEN, SECOND, Bar, DeclineReason, Gate, HoldReason, Session
 from risk_manager import Book
 from rules import Rules
 from sight import Sight
 
 HOLDS = tuple(HoldReason)
 """What holds entries, in the order in which one is named."""
-
-Gate = tuple[DeclineReason | None, HoldReason | None]
-"""The first closed gate, and what holds when it is `DeclineReason.HELD`; twice None when all are open."""
 
 
 class Gates:
@@ -50,4 +47,4 @@ class Gates:
             return DeclineReason.MAX_ENTRIES, None
         if now >= self._entry_end:
             return DeclineReason.PAST_CUTOFF, None
-        return None, None
+        return ALL_OPEN

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from config import LOOPBACK_HOSTS
+from settings_types import LOOPBACK_HOSTS
 
 if TYPE_CHECKING:
     import httpx

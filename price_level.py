@@ -39,6 +39,86 @@ class Kept(msgspec.Struct, gc=False):
     is_in: bool = False
 
 
+class Band:
+    """The range in which a close is plainly near the last ones.
+
+    It avoids computing a median for nearly every bar: a close between ``floor`` and ``ceiling`` is within the limit of
+    each of the last closes, and so of their median. While a bar waits, no close lies between them.
+    """
+
+    def __init__(self, limit: float) -> None:
+        self._limit = limit
+        self.shut()
+
+    def shut(self) -> None:
+        """Makes the range empty: every bar is then weighed."""
+        self.floor, self.ceiling = math.inf, -math.inf
+        self.low, self.high = math.inf, -math.inf
+
+    def widen(self, close: float) -> None:
+        """Extends the range by a close that was stored."""
+        self.low, self.high = min(self.low, close), max(self.high, close)
+        self.floor = max(self.high * (1 - self._limit), PRICE_MIN)
+        self.ceiling = min(self.low * (1 + self._limit), PRICE_MAX)
+
+
+class Vicinity:
+    """The closes around a second, and how far another close lies from them.
+
+    A second at which another price level begins separates the closes before it from those after it.
+    """
+
+    def __init__(self, rules: Rules, closes: Closes) -> None:
+        self._closes = closes
+        self._limit = rules.price_jump_percent / PERCENT
+        self._count = rules.price_jump_closes
+        self._starts: list[int] = []
+        """The seconds at which another level began, in order."""
+
+    def begin_level(self, start: int) -> None:
+        """Notes that another level begins at a second."""
+        if start not in self._starts:
+            insort(self._starts, start)
+
+    def before(self, index: int, *, across: bool = False) -> list[float]:
+        """The last closes before a second, the newest first; of its level only unless ``across`` levels."""
+        seconds, starts = self._closes.seconds, self._starts
+        end = bisect_left(seconds, index)
+        first = max(0, end - self._count)
+        if starts and not across and (level := bisect_left(starts, index)):
+            first = max(first, bisect_left(seconds, starts[level - 1]))
+        return [self._known(second) for second in reversed(seconds[first:end])]
+
+    def after(self, index: int) -> list[float]:
+        """The first closes after a second that are near it in time."""
+        seconds = self._closes.seconds
+        first = bisect_right(seconds, index)
+        near = seconds[first : first + self._count]
+        return [self._known(second) for second in near if second <= index + LONE_SECONDS]
+
+    def _known(self, second: int) -> float:
+        close = self._closes.close[second]
+        assert close is not None, "the seconds are those that have one"
+        return close
+
+    def move(self, index: int, close: float) -> float:
+        """How far a close lies from those around it, in percent."""
+        base = self.before(index) or self.after(index)
+        return (close / _median(base) - 1) * PERCENT if base else 0.0
+
+    def agrees(self, close: float, other: float) -> bool:
+        return abs(close / other - 1) <= self._limit + ROUNDING
+
+    def is_second_source(self, twin: Bar, bar: Bar) -> bool:
+        """Whether two bars of one second agree, one from the socket and one from REST."""
+        return twin.backfilled is not bar.backfilled and self.agrees(twin.close, bar.close)
+
+    def needed(self, index: int) -> int:
+        """How many other bars must agree with an impossible jump before it is believed."""
+        known = len(self.before(index, across=True) or self.after(index))
+        return known if known < self._count else LEVEL_BARS - 1
+
+
 class Level:
     """The price level of one symbol, and the bars that are kept apart because they lie far from it.
 
@@ -47,26 +127,20 @@ class Level:
     second (REST for the socket, or the reverse), or by a similar move of the other symbol. The next bar from the same
     source at the old level refutes it. The first print of a session has nothing before it: it enters the windows at
     once, is not used as the price until another bar agrees, and is dropped when two bars near it in time disagree.
-
-    ``floor`` and ``ceiling`` avoid computing the median for nearly every bar: a close between them is within the limit
-    of each of the last closes, and so of their median. While a bar waits, no close lies between them.
     """
 
     def __init__(self, rules: Rules, closes: Closes) -> None:
         self.closes = closes
         self._limit = rules.price_jump_percent / PERCENT
-        self._count = rules.price_jump_closes
+        self._around = Vicinity(rules, closes)
+        self.band = Band(self._limit)
         self._age_s = rules.benchmark_max_age_seconds
-        self.floor, self.ceiling = math.inf, -math.inf
-        self.low, self.high = math.inf, -math.inf
         self._waiting: dict[int, Kept] = {}
         self.put = closes.put
         """Store a bar that needs no weighing."""
         self.refuted: dict[int, Bar | None] = {}
         """Seconds whose only bar so far was refuted, with that bar; None for a first print that was dropped."""
         self._lone: set[int] = set()
-        self._starts: list[int] = []
-        """The seconds at which another level began, in order."""
         self.kept_apart = 0
         """How many bars were kept apart so far, including those confirmed later."""
         self.newest_apart: tuple[Bar, float] | None = None
@@ -89,19 +163,12 @@ class Level:
         """Whether a bar of this second was seen before, even if no window holds it."""
         return self.closes.close[index] is not None or index in self._waiting or index in self.refuted
 
-    def widen(self, close: float) -> None:
-        """Extend the range of the last closes by one that was stored by the short way."""
-        self.low, self.high = min(self.low, close), max(self.high, close)
-        self.floor = max(self.high * (1 - self._limit), PRICE_MIN)
-        self.ceiling = min(self.low * (1 + self._limit), PRICE_MAX)
-
     def reset(self, *, is_shut: bool) -> None:
-        """Compute ``floor`` and ``ceiling`` from the last closes, or close the short way."""
-        self.floor, self.ceiling = math.inf, -math.inf
-        self.low, self.high = math.inf, -math.inf
+        """Computes the band from the last closes. Leaves it empty if ``is_shut``, or while a bar or a first print waits."""
+        self.band.shut()
         if not (is_shut or self._waiting or self._lone):
-            for close in self._before(self.closes.newest + 1):
-                self.widen(close)
+            for close in self._around.before(self.closes.newest + 1):
+                self.band.widen(close)
 
     # --- The long way ---
 
@@ -127,7 +194,7 @@ class Level:
     def reconsider(self, other: Level) -> None:
         """Store the waiting bars that the other symbol's move now confirms."""
         for second, kept in self._waiting.items():
-            move = self._move(second, kept.bar.close)
+            move = self._around.move(second, kept.bar.close)
             if not kept.is_in and abs(move) <= IMPOSSIBLE_PERCENT and other.moved_like(second, move):
                 kept.is_in = True
                 self.closes.put(second, kept.bar)
@@ -139,7 +206,7 @@ class Level:
         """
         for second, kept in self._waiting.items():
             if abs(second - index) <= self._age_s and not kept.is_in:
-                own = self._move(second, kept.bar.close)
+                own = self._around.move(second, kept.bar.close)
                 is_possible = max(abs(own), abs(move)) <= UNPROVEN_PERCENT
                 if is_possible and _is_alike(move, own) and _is_alike(own, move):
                     return True
@@ -148,7 +215,7 @@ class Level:
             close = self.closes.close[second]
             if close is not None:
                 # Measured from the closes before it, of any level: a move confirmed meanwhile still counts.
-                before = self._before(second, across=True)
+                before = self._around.before(second, across=True)
                 return bool(before) and _is_alike(move, (close / _median(before) - 1) * PERCENT)
         return False
 
@@ -160,17 +227,19 @@ class Level:
         if self._is_near(index, bar.close):
             return {index: bar}
         is_live = not bar.backfilled or (before is not None and before.is_live)
-        kin = [second for second, kept in self._waiting.items() if self._agree(kept.bar.close, bar.close)]
-        move = self._move(index, bar.close)
+        kin = [
+            second for second, kept in self._waiting.items() if self._around.agrees(kept.bar.close, bar.close)
+        ]
+        move = self._around.move(index, bar.close)
         if abs(move) > IMPOSSIBLE_PERCENT:
-            is_real = len(kin) >= self._needed(index)
+            is_real = len(kin) >= self._around.needed(index)
             if is_real:
                 self._drop_impossible(bar.close)
         else:
             twin = before.bar if before is not None else self.refuted.get(index)
             is_real = (
                 bool(kin)
-                or (twin is not None and self._is_second_source(twin, bar))
+                or (twin is not None and self._around.is_second_source(twin, bar))
                 or (other is not None and other.moved_like(index, move))
             )
         if not is_real:
@@ -180,32 +249,22 @@ class Level:
             self._waiting[index] = Kept(bar, is_live, is_in=True)  # the next bar near it starts a level
             return {index: bar}
         start = min(index, *kin)
-        if start not in self._starts:
-            insort(self._starts, start)
+        self._around.begin_level(start)
         found = {second: self._waiting.pop(second) for second in kin}
         return {index: bar, **{second: kept.bar for second, kept in found.items() if not kept.is_in}}
 
     def _is_near(self, index: int, close: float) -> bool:
         """Whether a close lies near those before it, that of the same second, or the next one after it."""
-        known, after = self.closes.close[index], self._after(index)
-        base = self._before(index) or after
+        known, after = self.closes.close[index], self._around.after(index)
+        base = self._around.before(index) or after
         if not base:
             self._lone.add(index)  # nothing to compare with
             return True
         return (
-            self._agree(close, _median(base))
-            or (known is not None and (index in self._lone or self._agree(close, known)))
-            or (bool(after) and self._agree(close, after[0]))
+            self._around.agrees(close, _median(base))
+            or (known is not None and (index in self._lone or self._around.agrees(close, known)))
+            or (bool(after) and self._around.agrees(close, after[0]))
         )
-
-    def _is_second_source(self, twin: Bar, bar: Bar) -> bool:
-        """Whether two bars of one second agree, one from the socket and one from REST."""
-        return twin.backfilled is not bar.backfilled and self._agree(twin.close, bar.close)
-
-    def _needed(self, index: int) -> int:
-        """How many other bars must agree with an impossible jump before it is believed."""
-        known = len(self._before(index, across=True) or self._after(index))
-        return known if known < self._count else LEVEL_BARS - 1
 
     def _keep_apart(self, index: int, bar: Bar, is_live: bool) -> None:
         if len(self._waiting) >= LEVEL_BARS:
@@ -213,7 +272,7 @@ class Level:
             self.refuted[oldest] = self._waiting.pop(oldest).bar
         self._waiting[index] = Kept(bar, is_live)
         self.kept_apart += 1
-        self.newest_apart = bar, self._move(index, bar.close)
+        self.newest_apart = bar, self._around.move(index, bar.close)
 
     def _refute_before(self, index: int, bar: Bar) -> None:
         """Refute the bars that wait at earlier seconds and came from the same source as this one.
@@ -231,12 +290,12 @@ class Level:
         """Confirm a first print that agrees with this close; drop one that two closes near it in time contradict."""
         for lone in self._lone - {index}:
             first = self.closes.close[lone]
-            if first is None or self._agree(close, first):
+            if first is None or self._around.agrees(close, first):
                 self._lone.discard(lone)
             elif abs(lone - index) <= LONE_SECONDS:
                 start, end = max(lone - LONE_SECONDS, 0), lone + LONE_SECONDS + 1
                 around = [each for each in self.closes.close[start:end] if each is not None]
-                if sum(not self._agree(each, first) for each in around) > 1:
+                if sum(not self._around.agrees(each, first) for each in around) > 1:
                     self._lone.discard(lone)
                     self._drop(lone)
 
@@ -250,37 +309,6 @@ class Level:
             if value is not None and abs(value / close - 1) * PERCENT > IMPOSSIBLE_PERCENT:
                 self._drop(second)
         self._lone.clear()
-
-    # --- The closes around a second ---
-
-    def _before(self, index: int, *, across: bool = False) -> list[float]:
-        """The last closes before a second, the newest first; of its level only unless ``across`` levels."""
-        seconds, starts = self.closes.seconds, self._starts
-        end = bisect_left(seconds, index)
-        first = max(0, end - self._count)
-        if starts and not across and (level := bisect_left(starts, index)):
-            first = max(first, bisect_left(seconds, starts[level - 1]))
-        return [self._known(second) for second in reversed(seconds[first:end])]
-
-    def _after(self, index: int) -> list[float]:
-        """The first closes after a second that are near it in time."""
-        seconds = self.closes.seconds
-        first = bisect_right(seconds, index)
-        near = seconds[first : first + self._count]
-        return [self._known(second) for second in near if second <= index + LONE_SECONDS]
-
-    def _known(self, second: int) -> float:
-        close = self.closes.close[second]
-        assert close is not None, "the seconds are those that have one"
-        return close
-
-    def _move(self, index: int, close: float) -> float:
-        """How far a close lies from those around it, in percent."""
-        base = self._before(index) or self._after(index)
-        return (close / _median(base) - 1) * PERCENT if base else 0.0
-
-    def _agree(self, close: float, other: float) -> bool:
-        return abs(close / other - 1) <= self._limit + ROUNDING
 
 
 def _median(values: Iterable[float]) -> float:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import msgspec
 
-from contract_selector import Price, is_dearer_than_any, is_live, is_standard, nearest, price_of
 from events import SECOND, ChainRow, HoldReason, Opened, Quote, QuoteSource
+from option_pricing import is_dearer_than_any
+from option_quotes import Price, is_live, is_standard, nearest, price_of
 from risk_manager import Book, Mark
 from rules import Rules
 from sight import Sight

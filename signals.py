@@ -1,4 +1,4 @@
-"""The entry conditions over one session's seconds. Decides what holds, never what to do. Pure."""
+"""The entry conditions at each second of a session. Says which are met, never what to do. Pure."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from typing import assert_never
 
 from events import (
+    ALL_OPEN,
     PRICE_MAX,
     PRICE_MIN,
     SECOND,
     VOLUME_LIMIT,
     Bar,
     Condition,
-    DeclineReason,
     Evaluation,
-    HoldReason,
+    Gate,
     Session,
     Shortfall,
 )
@@ -33,10 +33,13 @@ from windows import (
 )
 
 RISEN = ROUNDING * 100
-"""A change of the short VWAP (percent) must exceed this to count as a rise: a flat tape does not rise."""
+"""The short VWAP must change by more than this (percent) to count as rising: a flat tape does not rise."""
 
 FAR_PERCENT = 0.10
-"""A distance in price that counts as far as a second without any volume: what IWM does in a strong minute."""
+"""A price distance that weighs as much as a second without any volume: how far IWM moves in a strong minute."""
+
+Gaps = Sequence[tuple[int, int]]
+"""Spans (µs, end exclusive) in which trades are unknown."""
 
 
 class Signals:
@@ -52,16 +55,20 @@ class Signals:
         self._tape = tape = Tape(seconds, reach)
         self._benchmark = Closes(seconds)
         self.level = Level(rules, tape)
-        """The symbol's price level, and the bars kept apart from it."""
+        """The traded symbol's price level, and the bars kept apart from it."""
         self.benchmark_level = Level(rules, self._benchmark)
-        """The same of the benchmark."""
+        """The benchmark's."""
         self._volumes = VolumeDistribution(tape, rules.volume_window_seconds, rules.volume_percentile)
         self._trend = CloseTrend(tape, rules.momentum_seconds, rules.momentum_min_bars)
-        # Read from here: the conditions ask for some twenty of these at every second.
-        self._long_s = rules.vwap_long_seconds
-        self._long_shift_s = rules.vwap_long_shift_seconds
+        # Copied once: an evaluation reads some twenty of these.
         self._short_s = rules.vwap_short_seconds
         self._rising_s = rules.vwap_rising_seconds
+        self._vwap_spans = (
+            rules.vwap_long_seconds,
+            rules.vwap_long_shift_seconds,
+            rules.vwap_short_seconds,
+            rules.vwap_rising_seconds,
+        )
         self._base_s = rules.volume_window_seconds
         self._recent_s = rules.relative_volume_seconds
         self._volume_min_bars = rules.volume_min_bars
@@ -75,11 +82,11 @@ class Signals:
         self._rising_since = -1
 
     def learn(self, bar: Bar) -> tuple[bool, bool]:
-        """Store a bar, or keep it apart.
+        """Stores a bar, or keeps it apart.
 
-        Returns whether its second is seen for the first time, and whether it is now the newest of its symbol in the
-        windows. A bar outside the session enters no window; it is new if none later was seen. A bar whose numbers no
-        window could hold is ignored.
+        Returns whether its second is seen for the first time, and whether it is now its symbol's newest in the windows.
+        A bar outside the session enters no window; it is new if no later one was seen. A bar whose numbers are beyond
+        the bounds of `events` is ignored.
         """
         index, symbol, close = (bar.start - self.open) // SECOND, bar.symbol, bar.close
         if not 0 <= index < self._seconds:
@@ -90,20 +97,21 @@ class Signals:
             level = self.benchmark_level
         else:
             return False, False
-        # Nearly every bar takes this short way: a few comparisons instead of a median.
-        floor, ceiling = level.floor, level.ceiling
+        # Nearly every bar takes this short path: a few comparisons instead of a median.
+        band = level.band
+        floor, ceiling = band.floor, band.ceiling
         if not (
             floor <= close <= ceiling and floor <= bar.vwap <= ceiling and 0 <= bar.volume < VOLUME_LIMIT
         ):
             return self._weigh(level, index, bar)
-        if not level.low <= close <= level.high:
-            level.widen(close)
+        if not band.low <= close <= band.high:
+            band.widen(close)
         if index in level.refuted:
             return False, level.put(index, bar)[1]  # its second was seen before
         return level.put(index, bar)
 
     def _weigh(self, level: Level, index: int, bar: Bar) -> tuple[bool, bool]:
-        """Handle a bar that is not plainly near the last ones."""
+        """Handles a bar that is not plainly near the last ones."""
         if not (PRICE_MIN <= bar.close <= PRICE_MAX and 0 <= bar.volume < VOLUME_LIMIT):
             return False, False
         other = self.benchmark_level if level is self.level else self.level
@@ -123,22 +131,22 @@ class Signals:
 
     @property
     def price(self) -> float | None:
-        """The symbol's newest close of the session, never one kept apart; None while only an unconfirmed first print is known."""
+        """Returns the symbol's newest close, never one kept apart; None while only an unconfirmed first print is known."""
         return self.level.price
 
     @property
     def price_start(self) -> int | None:
-        """Start (µs) of the second of `price`; None without one."""
+        """Returns the start (µs) of the second of `price`; None if there is no price."""
         return self.open + self._tape.newest * SECOND if self._tape.newest >= 0 else None
 
     def price_age(self, now: int) -> int | None:
-        """Returns the time since the end of the second that `price` is of, µs; None without one."""
+        """Returns the time (µs) since the end of the second of `price`; None if there is no price."""
         start = self.price_start
         return None if start is None else max(0, now - start - SECOND)
 
     @property
     def vwap(self) -> float | None:
-        """The short VWAP at the last evaluation, from the bars as now known."""
+        """Returns the short VWAP at the last evaluated second, from the bars as now known; None without volume."""
         if self._tape.is_stale:
             self._tape.settle()
             self._short_vwap = self._tape.vwap(self._tape.evaluated, self._short_s)
@@ -146,34 +154,25 @@ class Signals:
 
     @property
     def volume(self) -> float:
-        """The session's volume so far, in shares."""
+        """Returns the session's volume so far, in shares."""
         return sum(self._tape.shares) / VOLUME_SCALE
 
-    def evaluate(
-        self,
-        bar: Bar,
-        was_blind: bool,
-        gate: DeclineReason | None = None,
-        hold: HoldReason | None = None,
-        gaps: Sequence[tuple[int, int]] = (),
-    ) -> Evaluation:
-        """All conditions at the second of ``bar``, the newest of the symbol, already learned.
-
-        ``was_blind``: there was a blind spell since the last evaluation. Gate and hold are passed through.
-        ``gaps``: spans (µs, end exclusive) in which trades are unknown.
-        """
-        tape, close = self._tape, bar.close
+    def evaluate(self, bar: Bar, was_blind: bool, gate: Gate = ALL_OPEN, gaps: Gaps = ()) -> Evaluation:
+        """Returns all conditions at the second of ``bar``, the newest recorded. ``was_blind``: since the last one."""
+        close, rising_min = bar.close, self._rising_s
         second = self.follow(was_blind)
         vwap_1m, rising_s = self._short_vwap, second - self._rising_since
-        vwap_5m, earlier, vwap_1m_before = tape.vwaps(
-            second, self._long_s, self._long_shift_s, self._short_s, self._rising_s
-        )
+        vwap_5m, earlier, vwap_1m_before = self._tape.vwaps(second, *self._vwap_spans)
         risen = _change(vwap_1m, vwap_1m_before)
         p95, volume_z, surges = self._surge(second)
         slope = self._trend.slope(second)
         momentum = None if slope is None else slope / PRICE_SCALE / close
         relative_volume, is_busy = self._relative_volume(second, gaps)
         roc5, benchmark_roc5, keeps_up, has_benchmark = self._rates_of_change(second, close)
+        climbs = vwap_5m is not None and earlier is not None and close > vwap_5m > earlier
+        is_above = vwap_1m is not None and close > vwap_1m
+        is_moving = momentum is not None and momentum > ROUNDING
+        keeps_rising = rising_s >= rising_min and (not rising_min or (risen is not None and risen > RISEN))
         return Evaluation(
             # Six positional arguments: beyond 15 keywords CPython builds a dict first (10 % of this function).
             bar.start,
@@ -191,25 +190,17 @@ class Signals:
             relative_volume=relative_volume,
             roc5=roc5,
             benchmark_roc5=benchmark_roc5,
-            passes=(
-                vwap_5m is not None and earlier is not None and close > vwap_5m > earlier,
-                vwap_1m is not None and close > vwap_1m,
-                rising_s >= self._rising_s and (not self._rising_s or (risen is not None and risen > RISEN)),
-                surges,
-                momentum is not None and momentum > ROUNDING,
-                is_busy,
-                keeps_up,
-            ),
-            gate=gate,
-            hold=hold,
+            passes=(climbs, is_above, keeps_rising, surges, is_moving, is_busy, keeps_up),
+            gate=gate[0],
+            hold=gate[1],
             vwap_1m_change=risen,
             has_benchmark=has_benchmark,
         )
 
     def follow(self, was_blind: bool) -> int:
-        """Update the short VWAP at the newest second, and since when it has not fallen. Returns that second.
+        """Updates the short VWAP at the newest second, and since when it has not fallen. Returns that second.
 
-        A fall is between consecutive evaluations, both windows from the bars as now known.
+        It has fallen if it is lower than at the evaluation before, both computed from the bars as now known.
         """
         tape, width, before = self._tape, self._short_s, self._short_vwap
         second = tape.newest
@@ -224,7 +215,7 @@ class Signals:
         return second
 
     def _surge(self, second: int) -> tuple[float | None, float | None, bool]:
-        """The percentile, z, and whether this second's volume exceeds the percentile."""
+        """Returns the percentile (shares), z, and whether this second's volume exceeds the percentile."""
         volumes, shares = self._volumes, self._tape.shares[second]
         volumes.advance(second - 1)  # of the bars before this one: start in [s - W, s - 1]
         if len(volumes.ordered) < self._volume_min_bars:
@@ -233,11 +224,9 @@ class Signals:
         p95 = percentile / (PERCENTILE_PARTS * VOLUME_SCALE)
         return p95, volumes.z(shares), shares * PERCENTILE_PARTS > percentile
 
-    def _relative_volume(
-        self, second: int, gaps: Sequence[tuple[int, int]]
-    ) -> tuple[float | None, bool | None]:
-        """Returns the last minute's volume per second against that of the base window (or of the session so far), and
-        whether that is enough. A second without a bar inside a gap is not a quiet one: it is not counted at all.
+    def _relative_volume(self, second: int, gaps: Gaps) -> tuple[float | None, bool | None]:
+        """Returns the last minute's volume per second over that of the base window (or the session so far), and whether
+        that is enough. A second without a bar inside a gap is unknown, not quiet: it does not count.
         """
         recent_s, base_s, least = self._recent_s, self._base_s, self._relative_volume_min
         sums, place = self._tape.shares_before, second + self._tape.after
@@ -252,10 +241,10 @@ class Signals:
         ratio = recent * known_s / (recent_s * base)
         return ratio, ratio >= least - ROUNDING if least else None
 
-    def _lost_seconds(self, second: int, width: int, gaps: Sequence[tuple[int, int]]) -> int:
-        """How many seconds of (second - width, second] lie in a gap and have no bar."""
+    def _lost_seconds(self, second: int, width: int, gaps: Gaps) -> int:
+        """Returns how many seconds of (second - width, second] lie in a gap and have no bar."""
         close, first = self._tape.close, max(0, second - width + 1)
-        lost: set[int] = set()  # two gaps may share a second
+        lost: set[int] = set()  # gaps may overlap
         for begin, end in gaps:
             last = min(second + 1, -((self.open - end) // SECOND))
             lost.update(range(max(first, (begin - self.open) // SECOND), last))
@@ -279,7 +268,7 @@ class Signals:
 
 
 def _change(value: float | None, base: float | None) -> float | None:
-    """The change from ``base`` in percent; None when either is missing."""
+    """Returns the change from ``base`` in percent; None if either is missing."""
     if value is None or base is None:
         return None
     return (value / base - 1.0) * PERCENT
@@ -288,14 +277,14 @@ def _change(value: float | None, base: float | None) -> float | None:
 # --- Near misses -------------------------------------------------------------------------------------
 
 EPISODE_GAP_S = 5
-"""Seconds without a trade between two misses of one kind that still make them one miss."""
+"""Two misses of one kind are one miss if at most this many seconds without a trade lie between them."""
 
 BUY_FOLLOWS_S = 60
-"""A near miss that a BUY follows within this many seconds cost nothing and is not listed."""
+"""A near miss followed by a BUY within this many seconds cost nothing, and is not listed."""
 
 
 def near_miss(rules: Rules, evaluation: Evaluation) -> Shortfall | None:
-    """What alone stood between an evaluation and a signal: every gate open and every condition but this one held."""
+    """Returns what alone stood between an evaluation and a signal; None unless every gate was open and one condition failed."""
     condition = evaluation.sole_failure
     if condition is None or evaluation.gate is not None:
         return None
@@ -303,12 +292,12 @@ def near_miss(rules: Rules, evaluation: Evaluation) -> Shortfall | None:
 
 
 def shortfall(rules: Rules, evaluation: Evaluation, condition: Condition) -> Shortfall | None:
-    """How far ``condition`` was from holding, or past it (ratio below 0); None where its value is undefined."""
+    """Returns how far ``condition`` was from being met (ratio below 0: it was); None if its value is undefined."""
     value, threshold, scale = _measured(rules, evaluation, condition)
     if value is None or threshold is None:
         return None
     lacking = threshold - value
-    if condition is Condition.SPY_LAG:  # the only one whose threshold is a ceiling
+    if condition is Condition.SPY_LAG:  # the only condition whose threshold is a ceiling
         lacking = -lacking
     return Shortfall(
         condition=condition, value=value, threshold=threshold, ratio=lacking / scale if scale else 0.0
@@ -318,12 +307,12 @@ def shortfall(rules: Rules, evaluation: Evaluation, condition: Condition) -> Sho
 def _measured(
     rules: Rules, evaluation: Evaluation, condition: Condition
 ) -> tuple[float | None, float | None, float]:
-    """A condition's value, its threshold, and the distance between them that counts as 1."""
+    """Returns a condition's value, its threshold, and the distance between them that counts as 1."""
     price = evaluation.price
     far = price * FAR_PERCENT / PERCENT
     match condition:
         case Condition.FIVE_MINUTE_VWAP:
-            # Two demands in one. The price comes first: as long as it is below, the rise is not asked for.
+            # Two demands. While the price is below the VWAP, its rise does not matter.
             above = evaluation.vwap_5m is None or price > evaluation.vwap_5m
             return (
                 (evaluation.vwap_5m_change, 0.0, FAR_PERCENT) if above else (price, evaluation.vwap_5m, far)
@@ -331,7 +320,7 @@ def _measured(
         case Condition.ABOVE_VWAP:
             return price, evaluation.vwap_1m, far
         case Condition.VWAP_RISING:
-            # Two demands in one here, too: until it has not fallen for long enough, the size of the rise is not asked for.
+            # Two demands. Until it has gone long enough without a fall, the size of the rise does not matter.
             least = rules.vwap_rising_seconds
             if evaluation.vwap_rising_s < least:
                 return evaluation.vwap_rising_s, least, least

@@ -18,7 +18,7 @@ from events import (
 from rules import Rules
 
 NAMED_BY_THE_VENDOR = frozenset({FeedCause.EVICTED, FeedCause.REFUSED})
-"""Causes that only the owner can remove: told by name even if the owner already knows that the feed is blind."""
+"""Causes that only the owner can remove: told by name even in a spell that was told already."""
 
 
 class Telling(StrEnum):
@@ -61,7 +61,7 @@ TELLING: Mapping[tuple[Telling, Step], Telling] = {
 
 
 class Absence:
-    """The benchmark sends no bars while the traded symbol does. This is no blindness, but `spy_lag` cannot hold."""
+    """The benchmark sends no bars while the traded symbol does. This is not blindness, but `spy_lag` cannot be met."""
 
     def __init__(self, cause: FeedCause, since: int) -> None:
         self.cause = cause
@@ -71,6 +71,12 @@ class Absence:
         """Start of the bar that ended it, µs."""
         self.telling = Telling.DUE
         self.alarm_id = ""
+
+    def end(self, start: int) -> bool:
+        """Ends it with the benchmark's bar at ``start`` (µs). Returns whether that end must be told."""
+        self.until = max(self.since, start)
+        self.telling = TELLING[self.telling, Step.ENDED]
+        return self.telling is not Telling.QUIET
 
 
 ALARM_KINDS = frozenset({AlertKind.FEED_BLIND, AlertKind.EVICTED, AlertKind.REFUSED})
@@ -97,11 +103,11 @@ class Told:
     # --- A blind spell ---
 
     def must_be_told(self) -> None:
-        """The spell in progress must be told."""
+        """Notes that the spell in progress must be told."""
         self._telling = TELLING[self._telling, Step.MUST_BE_TOLD]
 
     def end_spell(self) -> bool:
-        """The spell in progress is over. Returns whether that is to be told, because its alarm was."""
+        """Ends the spell in progress. Returns whether that must be told, because its alarm was."""
         if self._telling in (Telling.DUE, Telling.FAILED):
             self._untold += 1
             self._causes.clear()
@@ -111,7 +117,7 @@ class Told:
     def alarm(
         self, now: int, position: str | None, cause: FeedCause, since: int, symbol: str
     ) -> FeedAlarmed | None:
-        """Returns the alarm that is due at ``now`` (µs) for a spell of ``cause`` since ``since``, None without one."""
+        """Returns the alarm that is due at ``now`` for a spell of ``cause`` since ``since`` (µs); None if none is due."""
         if self._telling not in (Telling.DUE, Telling.ALARMED, Telling.FAILED):
             return None
         is_named_now = cause in NAMED_BY_THE_VENDOR and cause not in self._causes
@@ -136,7 +142,7 @@ class Told:
     def absence_push(
         self, now: int, position: str | None, absence: Absence, benchmark: str
     ) -> FeedAlarmed | FeedRecovered | None:
-        """Returns the push that is due at ``now`` (µs) for the benchmark's absence, None without one."""
+        """Returns the push that is due at ``now`` (µs) for the benchmark's absence; None if none is due."""
         if absence.telling is Telling.OVER:
             return FeedRecovered(
                 cause=absence.cause,
@@ -159,8 +165,8 @@ class Told:
 
     # --- Both ---
 
-    def learn_outcome(self, event: AlertOutcome, absence: Absence | None) -> None:
-        """Notes an alarm that cannot have arrived: its recovery is not told either."""
+    def record_outcome(self, event: AlertOutcome, absence: Absence | None) -> None:
+        """Records an alarm that cannot have arrived: its recovery is not told either."""
         if event.kind not in ALARM_KINDS or event.outcome not in NOT_ARRIVED or event.channel:
             return
         if event.id == self._alarm_id:

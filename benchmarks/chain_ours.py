@@ -16,9 +16,10 @@ import httpx
 from benchmarks.contest import Stopwatch
 from benchmarks.made_chain import CLOSE_S, DATE, NOW_S, SPOT
 from benchmarks.measured import tell, told
-from contract_selector import Refused, Selected, price_of, select
+from contract_selector import Refused, Selected, select
 from events import OPTION_PRICE_UNIT, SECOND, STRIKE_UNIT, Chain, ChainRow
 from feeds.massive.rest import Rest
+from option_quotes import price_of
 from rules import Rules
 from utils import ScaledClock
 

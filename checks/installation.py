@@ -15,9 +15,19 @@ import entry
 from checks.check import Check, Severity
 
 MODULES = (
-    *("events", "rules", "config", "utils", "wording", "network", "threads", "redaction", "quick_imports"),
-    *("windows", "price_level", "signals", "contract_selector", "risk_manager"),
-    *("lags", "gaps", "telling", "sight"),
+    *("errors", "events", "rules", "settings_types", "settings_file", "settings_faults", "config"),
+    *(
+        "exchange_calendar",
+        "timekeeping",
+        "utils",
+        "wording",
+        "network",
+        "threads",
+        "redaction",
+        "quick_imports",
+    ),
+    *("windows", "price_level", "signals", "option_pricing", "option_quotes", "contract_selector"),
+    *("risk_manager", "lags", "gaps", "link", "progress", "telling", "sight"),
     *("quotes", "gates", "decisions", "engine"),
     *("feeds", "polygon_client", "messages", "alerts", "delivery", "record", "logger", "worker", "main"),
     "checks",

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from urllib.request import getproxies_environment
 
-from config import LOOPBACK_HOSTS, Settings, host_fault
+from config import Settings
 from network import trust
+from settings_types import LOOPBACK_HOSTS, host_fault
 
 if TYPE_CHECKING:
     import ssl

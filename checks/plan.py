@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import contract_selector
+import option_quotes
 import utils
 from checks.check import MARKET, Check, Severity
 from checks.sessions import in_session
-from contract_selector import Refused, polled_prices, select
+from contract_selector import Refused, select
 from events import SECOND, STRIKE_UNIT, Bar, Chain, Session
+from option_quotes import polled_prices
 from rules import Rules
 from wording import fallen_text
 
@@ -96,4 +97,4 @@ def nearest(chain: Chain | None, spot: float | None, count: int) -> list[str]:
     if not rows:
         return []
     middle = rows[len(rows) // 2].strike / STRIKE_UNIT if spot is None else spot
-    return contract_selector.nearest(rows, middle, count)
+    return option_quotes.nearest(rows, middle, count)

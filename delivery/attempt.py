@@ -14,6 +14,7 @@ from delivery.pending import Pending
 from delivery.questions import Questions
 from delivery.settling import Settling
 from delivery.shared import Shared
+from errors import OurError
 from events import AlertKind
 from messages.alert import text_at
 
@@ -26,7 +27,7 @@ HELD_REAL_S = 0.1
 """Real seconds of that on a connection: in more, the service may close it, and the alert would be lost with it."""
 
 
-class Withheld(Exception):
+class Withheld(OurError):
     """An attempt is not sent after all. ``obstacle`` says why; empty when there is nothing to say."""
 
     def __init__(self, obstacle: str = "") -> None:

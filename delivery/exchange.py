@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import httpx
 import msgspec
 
+from errors import TheirError
 from network import bound_requests, connection_faults, is_loopback, trust
 
 CONNECT_S = 3.0
@@ -97,7 +98,7 @@ class Reply(msgspec.Struct, frozen=True):
         return self.status in SUCCESS
 
 
-class Failed(Exception):
+class Failed(TheirError):
     """An exchange gave no answer. Its text says why, without any address."""
 
 

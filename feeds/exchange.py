@@ -10,7 +10,8 @@ import structlog
 
 from events import SECOND, Bar, Hold, HoldReason, Session
 from feeds.vendor import NoAnswer, Vendor
-from utils import Clock, Doubt, KeptClock
+from timekeeping import Doubt
+from utils import Clock, KeptClock, doubt_text
 
 log = structlog.get_logger("exchange")
 
@@ -167,7 +168,7 @@ class ClockJudge:
         elif before is None or before.cause is not doubt.cause:
             log.warning(
                 "clock_doubted",
-                text=f"⚠️ Clock doubt: {doubt.text}. No entries until they agree: {doubt.remedy}",
+                text=f"⚠️ Clock doubt: {doubt_text(doubt)}. No entries until they agree: {doubt.remedy}",
                 cause=doubt.cause,
                 off_s=round(doubt.off / SECOND, 1),
             )
@@ -215,7 +216,7 @@ class ClockWatch:
             return None
         self._is_held = doubt is not None
         return Hold(
-            reason=HoldReason.CLOCK_DOUBT, on=self._is_held, detail="" if doubt is None else doubt.text
+            reason=HoldReason.CLOCK_DOUBT, on=self._is_held, detail="" if doubt is None else doubt_text(doubt)
         )
 
     def _ask_if_due(self) -> None:

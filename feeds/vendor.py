@@ -10,8 +10,9 @@ from typing import Any, Protocol
 
 import msgspec
 
+from errors import TheirError
 from events import SECOND, Bar, Chain, FeedCause, Quote
-from utils import VendorTime
+from timekeeping import VendorOffset
 
 VENDOR_HOLD_US = 2 * SECOND
 """How long the vendor holds a second's bar for late prints before it sends it."""
@@ -35,7 +36,7 @@ Early = Callable[[int, str, int], None]
 """Is told of a bar that was left out for ending too far ahead of our clock: now, its symbol, its start (µs)."""
 
 
-class NoAnswer(Exception):
+class NoAnswer(TheirError):
     """The vendor gave no usable answer."""
 
     kind: str = ""
@@ -50,7 +51,7 @@ class NoAnswer(Exception):
     """Whether the vendor says that the key is wrong."""
 
 
-class Lost(Exception):
+class Lost(TheirError):
     """A connection is over, or did not come about. The feeds never raise it; a `Stream` does.
 
     ``advice`` is a sentence for the owner when the vendor refuses; ``is_key`` says whether it refuses the key, and
@@ -81,7 +82,7 @@ class Lost(Exception):
         self.retry_after = retry_after
 
 
-class VendorRefused(Exception):
+class VendorRefused(TheirError):
     """The vendor does not let this key in, it never has in this process, and nothing is at stake yet.
 
     The text is a sentence that says what to do; it holds no key.
@@ -99,7 +100,7 @@ class Vendor(Protocol):
     """The questions about the exchange and the time."""
 
     @property
-    def vendor_time(self) -> VendorTime | None:
+    def vendor_time(self) -> VendorOffset | None:
         """The vendor's time by its last quick answer to any question."""
 
     @property

@@ -9,6 +9,8 @@ import stat
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from errors import OurError
+
 try:
     from fcntl import LOCK_EX, LOCK_NB, flock
 except ImportError:  # not a Unix: whoever starts the program says so
@@ -32,7 +34,7 @@ FOLDER_SYNC_UNSUPPORTED = frozenset(
 """What a file system says that does not sync folders: some network and shared ones. PostgreSQL ignores the first two."""
 
 
-class Taken(Exception):
+class Taken(OurError):
     """Another process holds the lock on a file."""
 
 

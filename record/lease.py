@@ -8,6 +8,7 @@ import os
 import stat
 from pathlib import Path
 
+from errors import OurError
 from record.disk import FILE_MODE, Taken, lock, make_parents, place_of
 
 MARK = b"pid "
@@ -17,11 +18,11 @@ HOLDER_BYTES = 200
 """The most that is read of who holds a lease."""
 
 
-class LeaseHeld(Exception):
+class LeaseHeld(OurError):
     """Another copy holds the lease on the folder."""
 
 
-class Misplaced(OSError):
+class Misplaced(OurError, OSError):
     """Something else stands where the program keeps a file of its own, and is left alone."""
 
 

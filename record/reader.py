@@ -16,6 +16,7 @@ from typing import IO, cast
 
 import msgspec
 
+from errors import OurError
 from events import AlertKind, AlertOutcome, Closed, Opened, Withdrawn
 from record.disk import words
 from record.lines import (
@@ -62,7 +63,7 @@ ENTRY_BEGINS = re.compile(rb"\[(?:\d+(?:,(?:\d+(?:,(?:\{.*)?)?)?)?)?", re.DOTALL
 """What a fact's line looks like wherever it is cut: ``[now,number,{``, and then the fact."""
 
 
-class Damage(Exception):
+class Damage(OurError):
     """A record that cannot be trusted: where, and what is wrong."""
 
     def __init__(self, path: Path, line: int, reason: str) -> None:

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import msgspec
 
+from errors import OurError
 from events import (
     PRICE_MAX,
     PRICE_MIN,
@@ -65,11 +66,11 @@ HOUR_US = 3600 * SECOND
 GZIP_MAGIC = b"\x1f\x8b"
 
 
-class BadFile(Exception):
+class BadFile(OurError):
     """A file that cannot be read as bars: which, where, and why."""
 
 
-class BadRow(Exception):
+class BadRow(OurError):
     """A row that is no bar: why."""
 
 

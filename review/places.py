@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import config
 import utils
+from errors import OurError
 from record.folder import PACKED_SUFFIX, SUFFIX, chosen, date_of, look_through, misnamed
 
 DATES_NAMED = 8
@@ -31,11 +32,11 @@ WITHOUT_KEYS = {
 """Stand in for the keys, which nothing here needs: the owner's are not even read."""
 
 
-class Unusable(Exception):
+class Unusable(OurError):
     """What was asked for cannot be done: why, in a line."""
 
 
-class NoSession(Exception):
+class NoSession(OurError):
     """There was no session to have a record of: why, in a line."""
 
 

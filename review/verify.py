@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from config import VERSION, ConfigError
+from errors import OurError
 from events import Bar, Decision, Event, Quote
 from record.lines import Header
 from record.reader import Damage
@@ -22,7 +23,7 @@ EXIT_GOOD, EXIT_BAD, EXIT_USAGE = 0, 1, 2
 NOTHING = "nothing"
 
 
-class Difference(Exception):
+class Difference(OurError):
     """The first place where what was decided cannot be derived, in words."""
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from delivery.outbox import PHASES
 from delivery.standing import MOODS
 from feeds import states
+from link import LINK
 from risk_manager import TRANSITIONS
 from telling import TELLING
 from worker import start
@@ -40,6 +41,7 @@ def text(value: object) -> str:
 
 TABLES: Mapping[str, list[Row]] = {
     "position": list(nested(TRANSITIONS)),  # type: ignore[arg-type]
+    "link": list(flat(LINK)),  # type: ignore[arg-type]
     "blind spell": list(flat(TELLING)),  # type: ignore[arg-type]
     "stocks connection": list(nested(states.TRANSITIONS)),  # type: ignore[arg-type]
     "alert": list(flat(PHASES)),  # type: ignore[arg-type]

@@ -14,6 +14,9 @@ from hypothesis import strategies as st
 
 import config
 import main
+from settings_faults import SHARED_LENGTH
+from settings_file import ENV_LINES_NAMED
+from settings_types import ADDRESS_LENGTH, host_fault
 from tests.test_config import KEYS, faults, load, write
 from worker.ending import EXIT_CONFIG
 
@@ -164,7 +167,7 @@ def test_an_address_has_no_blanks_line_breaks_or_users(text: str) -> None:
 
 @given(st.text(max_size=40))
 def test_whatever_the_host_it_is_judged_and_what_is_taken_can_be_encoded(host: str) -> None:
-    if config.host_fault(host) is None and ":" not in host:
+    if host_fault(host) is None and ":" not in host:
         host.encode("idna")  # as the resolver does; raises for what it cannot
 
 
@@ -223,7 +226,7 @@ def test_a_file_of_something_else_does_not_fill_the_screen(tmp_path: Path) -> No
     path = write(tmp_path, "no setting\n" * 500)
     with pytest.raises(config.ConfigError) as caught:
         config.load(KEYS, path)
-    assert len(caught.value.faults) == config.ENV_LINES_NAMED + 1
+    assert len(caught.value.faults) == ENV_LINES_NAMED + 1
     assert f"{path}: 490 more lines are no NAME=value: is it a file of settings?" in caught.value.faults
 
 
@@ -339,8 +342,8 @@ def test_the_log_is_not_written_over_what_the_program_keeps(log: str) -> None:
 def test_an_address_that_no_request_can_hold_is_refused() -> None:
     begins = "https://hc.example.com/"
     for name in ("HEARTBEAT_URL", "SECOND_CHANNEL_URL", "POLYGON_REST_URL"):
-        load(**{name: begins + "a" * (config.ADDRESS_LENGTH - len(begins))})
-        (fault,) = faults(**{name: begins + "a" * (config.ADDRESS_LENGTH - len(begins) + 1)})
+        load(**{name: begins + "a" * (ADDRESS_LENGTH - len(begins))})
+        (fault,) = faults(**{name: begins + "a" * (ADDRESS_LENGTH - len(begins) + 1)})
         assert fault.endswith("of at most 2000 characters")
         assert "aaaa" not in fault
 
@@ -350,4 +353,4 @@ def test_a_part_of_a_key_in_another_line_is_not_shown(length: int) -> None:
     for key in KEYS.values():
         for start in (0, len(key) - length):
             (fault,) = faults(STOP_LOSS_PERCENT=f"x{key[start : start + length]}")
-            assert (key[start : start + length] in fault) is (length < config.SHARED_LENGTH)
+            assert (key[start : start + length] in fault) is (length < SHARED_LENGTH)

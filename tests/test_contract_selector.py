@@ -9,20 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contract_selector import (
-    Price,
-    Refused,
-    Selected,
-    call_delta,
-    call_price,
-    entry_price,
-    implied_volatility,
-    level_below,
-    pay_limit,
-    price_of,
-    select,
-)
+from contract_selector import Refused, Selected, entry_price, level_below, pay_limit, select
 from events import SECOND, ChainRow, ContractRule, DeclineReason, QuoteSource
+from option_pricing import call_delta, call_price, implied_volatility
+from option_quotes import Price, price_of
 from rules import Rules
 from tests.builders import SESSION, at, dollars, row
 

@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contract_selector import Refused, Selected, call_delta, is_standard, nearest, select
+from contract_selector import Refused, Selected, select
 from events import ChainRow, ContractRule, Declined, Opened
+from option_pricing import call_delta
+from option_quotes import is_standard, nearest
 from rules import Rules
 from tests.builders import SESSION, Story, at, bar, chain, row
 from tests.test_contract_selector import NOW, SPOT, YEARS, choose, fair, fallen

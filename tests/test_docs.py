@@ -16,6 +16,7 @@ import config
 import wording
 from events import Condition, ContractRule, DeclineReason, ExitReason, HoldReason
 from rules import Rules
+from settings_faults import SECRET_NAMES, kind, limits
 from tests import diagrams
 from tests.builders import missing
 from tests.documents import (
@@ -50,8 +51,9 @@ def unit(name: str) -> str:
 
 def bounds(name: str) -> str:
     """The bounds of a setting, or its choices; empty for text."""
-    choices = config.kind(name)
-    return config.limits(name) or (choices if choices.startswith("one of") else "")
+    field = config.Settings.model_fields[name.lower()]
+    choices = kind(field)
+    return limits(field) or (choices if choices.startswith("one of") else "")
 
 
 def description(name: str) -> str:
@@ -361,7 +363,7 @@ def test_the_blueprints_variables_are_settings_and_hold_no_secret() -> None:
     assert set(variables) - platform <= set(config.variable_names())
     required = {name for name in config.variable_names() if default(name) is None}
     assert required <= set(variables)
-    for name in set(variables) & config.SECRET_NAMES:
+    for name in set(variables) & SECRET_NAMES:
         assert variables[name] == {"key": name, "sync": False}
     # What is not secret is a value that the settings take.
     given = {name: str(item["value"]) for name, item in variables.items() if "value" in item}

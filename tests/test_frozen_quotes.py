@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from contract_selector import is_live
 from engine import Engine
 from events import (
     SECOND,
@@ -29,6 +28,7 @@ from events import (
     QuoteSource,
     Tick,
 )
+from option_quotes import is_live
 from rules import Rules
 from tests.builders import CALL, SESSION, Story, at, bar, chain, dollars, quote, row
 from tests.test_engine import QUIET_END, calm, exits, opened, quick, reasons, surge

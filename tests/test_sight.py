@@ -235,7 +235,7 @@ def test_a_late_benchmark_is_lag_of_all_and_no_punctual_bar_of_the_other_ends_it
 
 def test_a_bar_that_ends_a_little_ahead_of_now_has_no_lag() -> None:
     story = play(started(), 0, 50, lambda *_: -1.5)
-    assert story.engine.feed.lag == 0
+    assert story.engine.feed.progress.lag == 0
     assert not story.engine.feed.is_blind
 
 
@@ -264,8 +264,8 @@ def test_the_reach_of_the_windows() -> None:
 @pytest.mark.parametrize(("second", "covered"), [(1259, False), (1260, True)])
 def test_a_gap_anywhere_in_the_base_of_the_volumes_keeps_the_gate(second: int, covered: bool) -> None:
     sight = Sight(RULES, SESSION)
-    sight.learn(at(60), FeedRestored())
-    sight.learn(at(70), Covered(symbol="SPY", start=at(0), end=at(60)))
+    sight.record(at(60), FeedRestored())
+    sight.record(at(70), Covered(symbol="SPY", start=at(0), end=at(60)))
     assert sight.gaps.lie_before(at(second)) is not covered
 
 
@@ -286,7 +286,7 @@ def test_fifteen_lost_minutes_are_not_fifteen_quiet_ones() -> None:
 
 def test_a_late_start_lacks_the_whole_session_so_far() -> None:
     sight = Sight(RULES, SESSION)
-    sight.learn(at(4000), FeedRestored())
+    sight.record(at(4000), FeedRestored())
     assert sight.gaps.own == [(at(0), at(4000))]
     assert sight.unknown_from == at(0)
 

@@ -16,6 +16,8 @@ import pytest
 
 import utils
 from events import SECOND
+from exchange_calendar import EXCHANGE_FILE, exchange_class
+from timekeeping import VendorOffset
 
 ROOT = Path(__file__).parent.parent
 HOUR = 3600 * SECOND
@@ -55,9 +57,9 @@ def test_every_day_of_twenty_two_years() -> None:
     assert dict(counted) == SESSIONS
 
 
-@pytest.mark.parametrize("file", [utils.EXCHANGE_FILE, Path("not/there.py")])
+@pytest.mark.parametrize("file", [EXCHANGE_FILE, Path("not/there.py")])
 def test_the_exchange_is_the_packages_own(file: Path) -> None:
-    exchange = utils.exchange_class(file)
+    exchange = exchange_class(file)
     for year in range(2000, 2041):  # unscheduled closings of 2001, 2012, 2018 and 2025 among them
         for category in ("public", "half_day"):
             expected = holidays.financial_holidays("NYSE", years=year, categories=(category,))
@@ -309,7 +311,7 @@ async def test_a_sleep_ends_with_a_step_forward_and_lasts_longer_while_the_clock
     clock.go_on_from(CLOCK_START + HOUR + SECOND)
     await asyncio.wait_for(sleeping, 5)
     right = utils.ScaledClock(CLOCK_START, 100.0)
-    clock.hear_date(utils.VendorTime(-HOUR, -HOUR, clock.now()))
+    clock.hear_date(VendorOffset(-HOUR, -HOUR, clock.now()))
     clock.check(2.0)
     at = right.now()
     await clock.sleep(9)

@@ -133,7 +133,7 @@ def no_beat_reason(now: int, engine: Engine | None, *, pushes_answered: bool) ->
     if engine is None:
         return "the session is not watched"
     symbol, feed = engine.rules.symbol, engine.feed
-    newest = max(feed.newest(symbol) or 0, session.open)
+    newest = max(feed.progress.newest(symbol) or 0, session.open)
     if feed.cause is not None:
         return f"feed blind ({feed.cause})"
     if now - newest > (engine.rules.symbol_unseen_seconds + 1) * SECOND:

@@ -37,11 +37,11 @@ def readiness(
     rules, feed = engine.rules, engine.feed
     well: list[str] = []
     lacking: list[str] = []
-    silent = [symbol for symbol in rules.symbols if (feed.newest(symbol) or 0) < engine.session.open]
+    silent = [symbol for symbol in rules.symbols if (feed.progress.newest(symbol) or 0) < engine.session.open]
     old = [
         f"{symbol} for {span_text(age)}"
         for symbol in rules.symbols
-        if (age := now - (feed.newest(symbol) or 0) - SECOND) > rules.symbol_silence_seconds * SECOND
+        if (age := now - (feed.progress.newest(symbol) or 0) - SECOND) > rules.symbol_silence_seconds * SECOND
     ]
     if feed.cause is not None:
         lacking.append(f"feed blind ({named_cause(feed.cause, feed.symbol)})")
@@ -50,7 +50,7 @@ def readiness(
     elif old:
         lacking.append(f"no bar of {' and of '.join(old)}")
     else:
-        late = "" if feed.lag is None else f", {feed.lag / SECOND:.1f} s late"
+        late = "" if feed.progress.lag is None else f", {feed.progress.lag / SECOND:.1f} s late"
         well.append(f"bars of {' and '.join(rules.symbols)} arrive{late}")
     calls = engine.quotes.live_calls(now)
     (lacking if (fault := _chain_fault(now, engine)) else well).append(

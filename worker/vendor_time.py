@@ -10,7 +10,8 @@ from events import SECOND
 from feeds.exchange import ClockJudge
 from feeds.vendor import NoAnswer, VendorClient, VendorRefused
 from messages import notices
-from utils import MEASUREMENTS_IN_A_ROW, DoubtCause, session_at
+from timekeeping import MEASUREMENTS_IN_A_ROW, DoubtCause
+from utils import doubt_text, session_at
 from worker.context import Context, close_rest
 from worker.notices import CLOCK_SPACING_S
 
@@ -134,7 +135,7 @@ class VendorTime:
                     now,
                     context.rules,
                     since=now,
-                    detail=doubt.text,
+                    detail=doubt_text(doubt),
                     session=session_at(now),
                     position=self._position(),
                 )

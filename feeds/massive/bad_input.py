@@ -13,6 +13,7 @@ from enum import StrEnum
 import msgspec
 import structlog
 
+from errors import TheirError
 from events import SECOND
 from utils import Clock
 
@@ -35,7 +36,7 @@ class BadReason(StrEnum):
     CONTRACT = "contract"
 
 
-class BadValue(Exception):
+class BadValue(TheirError):
     """One event or row is bad. It never leaves this package."""
 
     def __init__(self, reason: BadReason) -> None:

@@ -32,7 +32,8 @@ from feeds.massive.headers import (
 from feeds.massive.numbers import UNDECODABLE
 from feeds.vendor import EXCHANGE_DEADLINE_S
 from network import bound_requests, certificate_fault, connection_faults, is_loopback, trust
-from utils import Clock, VendorTime
+from timekeeping import VendorOffset
+from utils import Clock
 
 log = structlog.get_logger("polygon_client")
 
@@ -110,7 +111,7 @@ class HttpClient:
         """The vendor's clock minus ours in seconds, good to about one, by the last quick exchange."""
         self.skews_measured = 0
         """How often ``skew`` was measured."""
-        self.vendor_time: VendorTime | None = None
+        self.vendor_time: VendorOffset | None = None
         """The same with its bounds, as the clock takes it."""
         self._clock = clock
         self._api_key = api_key
@@ -246,6 +247,6 @@ class HttpClient:
         # Both headers are cut to the second, and the vendor dated the answer between our question and now.
         cut = SECOND if age == 0 else 2 * SECOND
         low, high = date + age - now, date + age + cut - asked_at
-        self.vendor_time = VendorTime(low, high, now)
+        self.vendor_time = VendorOffset(low, high, now)
         self.skew = (low + high) / 2 / SECOND
         self.skews_measured += 1

@@ -31,7 +31,8 @@ from feeds.massive.rows import (
 from feeds.massive.seconds import make_bar
 from feeds.vendor import EXCHANGE_DEADLINE_S
 from threads import DaemonThread, Threads
-from utils import Clock, VendorTime
+from timekeeping import VendorOffset
+from utils import Clock
 
 
 class _Single(msgspec.Struct, frozen=True):
@@ -102,7 +103,7 @@ class Rest:
         return self._http.skews_measured
 
     @property
-    def vendor_time(self) -> VendorTime | None:
+    def vendor_time(self) -> VendorOffset | None:
         """The same with its bounds, as the clock takes it."""
         return self._http.vendor_time
 

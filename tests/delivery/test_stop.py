@@ -6,7 +6,7 @@ import asyncio
 
 from events import SECOND, AlertKind
 from tests.delivery.stories import buy, sell, story, system
-from utils import VendorTime
+from timekeeping import VendorOffset
 
 
 async def test_drain_delivers_what_is_pending() -> None:
@@ -56,7 +56,7 @@ async def test_a_step_of_the_clock_ends_nobodys_patience() -> None:
         await asyncio.sleep(0)
         ahead = 600 * SECOND
         s.clock.wall_off = ahead
-        s.clock.hear_date(VendorTime(ahead, ahead, s.now()))  # as after a sleep: the vendor agrees
+        s.clock.hear_date(VendorOffset(ahead, ahead, s.now()))  # as after a sleep: the vendor agrees
         before = s.now()
         assert s.clock.check(2.0) is None
         assert s.now() - before >= ahead

@@ -18,7 +18,8 @@ from feeds.vendor import NoAnswer
 from sim.server import LoopbackMarket
 from tests.builders import bar
 from tests.stage import KEY, market, session
-from utils import ScaledClock, VendorTime
+from timekeeping import VendorOffset
+from utils import ScaledClock
 
 OPEN = session().open
 
@@ -27,7 +28,7 @@ class Scripted:
     """A vendor that gives these answers, one after the other, and the last one for ever."""
 
     def __init__(self, clock: ScaledClock, *answers: str | Exception) -> None:
-        self.vendor_time: VendorTime | None = None
+        self.vendor_time: VendorOffset | None = None
         self.skews_measured = 0
         self.asked: list[int] = []
         self._clock = clock

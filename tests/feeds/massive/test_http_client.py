@@ -16,7 +16,8 @@ from feeds.massive.headers import retry_after_s
 from feeds.massive.rest import Rest
 from tests.feeds.scene import Handler, Opened, Server, chain_of, open_rest, said, serve_once
 from tests.wire import EXPIRY, GOOD_ROW, JSON, KEY, NOW, StillClock, chain_row, ok
-from utils import ScaledClock, VendorTime
+from timekeeping import VendorOffset
+from utils import ScaledClock
 
 HTML = httpx.Response(200, text="<html>captive portal</html>", headers={"content-type": "text/html"})
 
@@ -132,7 +133,7 @@ async def test_skew_is_the_vendor_s_clock_minus_ours_by_the_last_quick_exchange(
     assert seen == [30.5, -9.5, -9.5, -9.5, 1.0, 1.0, 1.0, 27.0]
     assert rest.skews_measured == 4
     # Dated at 30.0 to 30.999… s, asked at 3 s and answered at 4 s past the half minute.
-    assert rest.vendor_time == VendorTime(26 * SECOND, 28 * SECOND, clock.now())
+    assert rest.vendor_time == VendorOffset(26 * SECOND, 28 * SECOND, clock.now())
 
 
 async def test_a_slow_drip_ends_at_the_deadline() -> None:

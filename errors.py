@@ -1,0 +1,42 @@
+"""The root of the program's exceptions, and its two kinds.
+
+Every exception class of the program derives from one of them, and from a builtin one where code catches that:
+
+    IwmError
+    ├── OurError            this side is wrong: its settings, its files, what was asked of it
+    │   ├── ConfigError         config              the settings cannot be used
+    │   ├── Damage              record/reader       a record cannot be trusted
+    │   ├── Taken               record/disk         another process has locked a file
+    │   ├── LeaseHeld           record/lease        another copy uses the folder
+    │   ├── Misplaced (OSError) record/lease        something else stands where a file of ours belongs
+    │   ├── Withheld            delivery/attempt    an attempt is not sent after all
+    │   ├── Difference          review/verify       a decision cannot be derived again
+    │   ├── BadFile             review/bars         a file cannot be read as bars
+    │   ├── BadRow              review/bars         a row is no bar
+    │   ├── Unusable            review/places       what was asked for cannot be done
+    │   └── NoSession           review/places       the exchange was closed on that day
+    └── TheirError          the other side is wrong, or did not answer: the vendor, the push service
+        ├── NoAnswer            feeds/vendor        a question got no usable answer
+        │   └── RestError           feeds/massive/errors
+        ├── Lost                feeds/vendor        a connection is over, or did not come about
+        ├── VendorRefused       feeds/vendor        the key is not let in
+        ├── BadValue            feeds/massive/bad_input     an event or a row is bad
+        └── Failed              delivery/exchange   an exchange with a push service gave no answer
+
+What to do follows from the kind. Ours: end, or say what the owner must mend. Theirs: wait, ask again, and say that the
+market or the phone cannot be reached. `entry.Unwritable` stands outside: `entry` knows the standard library only.
+"""
+
+from __future__ import annotations
+
+
+class IwmError(Exception):
+    """Something that the program expects to go wrong went wrong."""
+
+
+class OurError(IwmError):
+    """This side is wrong: its settings, its files, or what was asked of it."""
+
+
+class TheirError(IwmError):
+    """The other side is wrong or did not answer: the vendor, or the push service."""

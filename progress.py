@@ -1,0 +1,80 @@
+"""Progress of each symbol: when a second newer than any before came, how late, and for how long none did. Pure.
+
+Silence is counted in progress and never in messages, for the feed as a whole and for each symbol. It begins at the open or
+when subscriptions were acknowledged, if no progress came since.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from events import SECOND, Bar, Session
+from lags import Lags
+from link import StocksLink
+from rules import Rules
+
+
+class Progress:
+    """Progress of the watched symbols over one link. Times are µs. `Sight.record_bar` writes its fields."""
+
+    def __init__(self, rules: Rules, session: Session, link: StocksLink) -> None:
+        self._open, self._close = session.open, session.close
+        self._unseen = rules.symbol_unseen_seconds * SECOND
+        self._link = link
+        self.any_at = 0
+        """When any symbol last progressed."""
+        self.at = dict.fromkeys(rules.symbols, 0)
+        """When each symbol last progressed."""
+        self.starts = dict.fromkeys(rules.symbols, 0)
+        """Start of each symbol's newest live second."""
+        self.seen_ends = dict.fromkeys(rules.symbols, 0)
+        """End of each symbol's last progress in time."""
+        self.lags = Lags(rules)
+        """The lags of all bars."""
+        self.lags_of = {symbol: Lags(rules) for symbol in rules.symbols}
+        """The lags of each symbol's bars."""
+        self.flows_since = 0
+        """Since when one symbol's silence means something beside the other's bars: when the program last went on after
+        a pause, or when the last long silence of all symbols (a halt) ended."""
+
+    @property
+    def lag(self) -> int | None:
+        """Returns the median time from the end of a second to its bar's arrival, of the last bars; None without one."""
+        return self.lags.median
+
+    def newest(self, symbol: str) -> int | None:
+        """Returns the start of a symbol's newest live bar; None without one."""
+        return self.starts.get(symbol) or None
+
+    def is_newer(self, bar: Bar) -> bool:
+        """Returns whether a live bar is progress: its second is newer than its symbol's live bars so far."""
+        return bar.start > self.starts.get(bar.symbol, bar.start)
+
+    def silence(self, now: int) -> int:
+        """Returns the time since the latest of: last progress, the open, subscriptions acknowledged."""
+        return now - max(self.any_at, self._open, self._link.restored_at)
+
+    def was_silent(self, now: int, symbol: str, span: int) -> bool:
+        """Returns whether a symbol has not progressed for ``span`` of the session on a link that is up."""
+        if not self._link.gaps_tell or not self._link.is_up or not self._open <= now < self._close:
+            return False
+        return now - max(self.at[symbol], self._open, self._link.restored_at) >= span
+
+    def is_overdue(self, now: int, symbol: str) -> bool:
+        """Returns whether a symbol counts as unseen: silent for too long while the other could be seen."""
+        return now - self.flows_since >= self._unseen and self.was_silent(now, symbol, self._unseen)
+
+    def next_overdue(self, symbols: Iterable[str]) -> int:
+        """Returns the earliest time at which one of ``symbols`` can be overdue; at most the close."""
+        if not self._link.gaps_tell:
+            return self._close
+        begun = max(self._open, self._link.restored_at, self.flows_since)
+        return min([self._close, *(max(self.at[symbol], begun) + self._unseen for symbol in symbols)])
+
+    def last_end(self, now: int, symbol: str) -> int:
+        """Returns the end of a symbol's last bar in time; if there was none, the time from which one was due."""
+        return self.seen_ends[symbol] or min(now, max(self._open, self._link.restored_at))
+
+    def seen_until(self, symbol: str) -> int:
+        """Returns the end of the last bar in time, of one symbol or of any (empty ``symbol``); 0 if there was none."""
+        return self.seen_ends[symbol] if symbol else max(self.seen_ends.values())

@@ -1,0 +1,254 @@
+"""The program's time, from two clocks and the vendor's: what it is, and whether to doubt it. Pure.
+
+A computer's clock may be wrong, step or stop. `Timekeeper` computes one time from the machine's wall clock, a clock that
+nobody can set, and what the vendor's answers and bars say. Every reading is passed in; `utils.SteadyClock` takes them.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import NamedTuple
+
+from events import SECOND
+
+SLOWING = 10
+"""While `now` is ahead it loses one µs in 10: it runs at 0.9 of its rate until the right time has caught up."""
+
+SAME_US = 50_000
+"""A smaller difference between the wall clock and ours is not a step: reading two clocks takes a moment."""
+
+FRESH_US = 600 * SECOND
+"""How long a measurement of the vendor's time is used. Ordinary oscillators drift by 0.06 s in that time."""
+
+DATE_FIRST_US = 120 * SECOND
+"""With a ``Date`` this recent, late bars mean a delayed plan or a slow network, not a wrong clock."""
+
+EXACT_US = 1_200_000
+"""The uncertainty that a measurement may have: an answer's ``Date`` has whole seconds, and may be 1.4 s under way."""
+
+NEAR_US = 600_000
+"""A step to within this distance of the vendor's time is followed even if our time seems slightly nearer."""
+
+BAR_HOLD_US = (1 * SECOND, 3 * SECOND)
+"""How long after its second a bar arrives: the vendor holds it about 2 s for late prints; 1 s to 3 s were seen."""
+
+MEASUREMENTS_IN_A_ROW = 2
+"""This many measurements must agree before the vendor's time makes the clock doubted, or trusted again."""
+
+RELEASE_SHARE = 0.75
+"""Doubt ends at this share of the limit, so that a clock that is off by about the limit does not flap."""
+
+
+class DoubtCause(StrEnum):
+    """Why the time is doubted."""
+
+    STEP = "step"
+    """The wall clock differs from the program's time, and the vendor's time does not confirm the wall clock."""
+    SLOWED = "slowed"
+    """The program's time is ahead of the right time, and runs slower until that has caught up."""
+    DATE = "date"
+    """The vendor's ``Date`` says another time."""
+    BARS = "bars"
+    """The vendor's bars say another time."""
+
+
+class Doubt(NamedTuple):
+    """Why the time is doubted, and by how much the clock is ``off``: µs, positive when it is ahead."""
+
+    cause: DoubtCause
+    off: int
+
+    @property
+    def remedy(self) -> str:
+        """What the owner can do."""
+        is_set = self.cause is DoubtCause.SLOWED
+        return "nothing to do, it follows by itself" if is_set else "set this machine's clock (NTP)"
+
+
+class VendorOffset(NamedTuple):
+    """One measurement: the vendor's time was ``low`` to ``high`` µs ahead of `now` (negative: behind) when that was ``at``."""
+
+    low: int
+    high: int
+    at: int
+
+
+class _Evidence:
+    """One source's measurements of the vendor's time, relative to a time that only the steady clock advances."""
+
+    def __init__(self) -> None:
+        self.low = self.high = 0
+        """Bounds (µs) of how far the vendor's time is ahead."""
+        self.measured_at: int | None = None
+        """When it was last measured, by the steady clock, µs; None: never."""
+        self.is_off = False
+        """Whether, by this source, the clock is off by more than the limit."""
+        self._is_news = False
+        self._judged = 0
+        self._in_a_row = 0
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether enough measurements have been judged, the last one confirmed the verdict, and it is precise enough."""
+        is_exact = (self.high - self.low) // 2 <= EXACT_US
+        return self._judged >= MEASUREMENTS_IN_A_ROW and not self._in_a_row and is_exact
+
+    @property
+    def middle(self) -> int:
+        """The best guess, µs."""
+        return (self.low + self.high) // 2
+
+    def is_fresh(self, steady: int, within: int = FRESH_US) -> bool:
+        """Whether it was measured at most ``within`` µs ago."""
+        return self.measured_at is not None and steady - self.measured_at <= within
+
+    def learn(self, low: int, high: int, steady: int, *, narrows: bool) -> None:
+        """Record a measurement. With ``narrows``, keep only the range that it shares with those before, if there is one."""
+        if narrows and self.is_fresh(steady) and max(low, self.low) <= min(high, self.high):
+            low, high = max(low, self.low), min(high, self.high)
+        self.low, self.high, self.measured_at = low, high, steady
+        self._is_news = True
+
+    def move(self, by: int) -> None:
+        """Shift the measurements: the time that they are relative to has moved by ``by`` µs."""
+        self.low -= by
+        self.high -= by
+
+    def judge(self, lead: int, limit: int, *, ahead_counts: bool = True) -> None:
+        """Judge a new measurement for a clock that is ``lead`` µs ahead of the time it was taken against.
+
+        What a measurement leaves open beyond half the limit is given to the clock's favour. Without ``ahead_counts``,
+        only a clock that is behind counts as off.
+        """
+        if not self._is_news:
+            return
+        self._is_news = False
+        self._judged += 1
+        off = lead - self.middle
+        vague = max(0, (self.high - self.low) // 2 - limit // 2)
+        is_beyond = abs(off) - vague > limit * (RELEASE_SHARE if self.is_off else 1)
+        if (is_beyond and (ahead_counts or off < 0)) is self.is_off:
+            self._in_a_row = 0
+            return
+        self._in_a_row += 1
+        if self._in_a_row >= MEASUREMENTS_IN_A_ROW:
+            self.is_off = not self.is_off
+            self._in_a_row = 0
+
+    def clear(self) -> None:
+        """The clock now follows this source, so it is not off."""
+        self.is_off = False
+        self._in_a_row = 0
+
+
+class Timekeeper:
+    """Computes `now` from the wall clock, a steady clock and the vendor's time. Pure: every reading (µs) is passed in.
+
+    The right time is taken to be ``line`` + the steady clock; at the start that is the wall clock's time. A step of the
+    wall clock moves the line only once the vendor's time agrees with it. Forward, `now` follows at once. Backward, it
+    runs at 0.9 of its rate until the right time has caught up: it never stands still and never goes back.
+    """
+
+    def __init__(self, wall: int, steady: int) -> None:
+        self._line = wall - steady
+        self._lead, self._lead_since = 0, steady
+        """How far `now` was ahead of the right time, and when."""
+        self._step = 0
+        """How far the wall clock is ahead of the right time."""
+        self._moved_at = wall
+        """`now` when the line last moved; earlier measurements no longer count."""
+        self._date, self._bars = _Evidence(), _Evidence()
+        self._is_slowed = False
+
+    def at(self, steady: int) -> int:
+        """`now` when the steady clock says ``steady``."""
+        right = self._line + steady
+        return right + self._lead_at(steady) if self._lead else right
+
+    @property
+    def is_compared(self) -> bool:
+        """Whether the vendor's time is known well enough to rule doubt out."""
+        return self._date.is_settled or (self._date.measured_at is None and self._bars.is_settled)
+
+    def _lead_at(self, steady: int) -> int:
+        """How far `now` is ahead of the right time."""
+        return max(0, self._lead - (steady - self._lead_since) // SLOWING)
+
+    def hear_date(self, vendor: VendorOffset, steady: int) -> None:
+        """Record what a ``Date`` says. Each has whole seconds; several together narrow it to fractions."""
+        if vendor.at >= self._moved_at:
+            lead = self._lead_at(steady)
+            self._date.learn(vendor.low + lead, vendor.high + lead, steady, narrows=True)
+
+    def hear_bars(self, lag: int, since: int, steady: int) -> None:
+        """Record the median ``lag`` of bars that arrived from ``since`` on; negative if they arrived before their seconds ended."""
+        if since >= self._moved_at:
+            soonest, latest = BAR_HOLD_US
+            lead = self._lead_at(steady)
+            self._bars.learn(soonest - lag + lead, latest - lag + lead, steady, narrows=False)
+
+    def go_on_from(self, latest: int, steady: int) -> None:
+        """Make `now` at least ``latest``, where a record ends. A wall clock behind that has stepped back."""
+        ahead = latest - self.at(steady)
+        if ahead > 0:
+            self._move(ahead)
+            self._moved_at = latest
+
+    def check(self, wall: int, steady: int, limit: int) -> Doubt | None:
+        """Compare the wall clock; follow its step if the vendor's time agrees with it within ``limit`` µs.
+
+        Returns why the time is doubted; None when it is not.
+        """
+        step = wall - self._line - steady
+        self._step = step if abs(step) > SAME_US else 0
+        known = next((found for found in (self._date, self._bars) if found.is_fresh(steady)), None)
+        if self._step and known is not None:
+            off = abs(known.middle - self._step)
+            # Within the limit and not a step away from the vendor's time: a drifting wall clock is not followed.
+            if off <= limit and off <= max(abs(known.middle), NEAR_US):
+                self._follow(steady)
+        self._judge_vendor(steady, limit)
+        return self._doubt(steady, limit)
+
+    def _follow(self, steady: int) -> None:
+        """Adopt the wall clock's time as the right one."""
+        now = self.at(steady)
+        self._move(self._step)
+        self._lead, self._lead_since = max(0, now - self._line - steady), steady
+        self._moved_at = self.at(steady)
+        self._date.clear()
+        self._bars.clear()
+
+    def _move(self, by: int) -> None:
+        self._line += by
+        self._step -= by
+        self._date.move(by)
+        self._bars.move(by)
+
+    def _judge_vendor(self, steady: int, limit: int) -> None:
+        """Judge by each source whether the vendor's time differs from ours.
+
+        Bars that come too early prove that our clock is behind. Late bars prove nothing while a ``Date`` is known: the
+        plan may be delayed, or the network slow.
+        """
+        date, bars, lead = self._date, self._bars, self._lead_at(steady)
+        date.judge(lead, limit)
+        bars.judge(lead, limit, ahead_counts=not date.is_fresh(steady, DATE_FIRST_US))
+        if self._is_slowed:  # that difference is known and already reported
+            date.clear()
+            bars.clear()
+
+    def _doubt(self, steady: int, limit: int) -> Doubt | None:
+        if abs(self._step) > limit:
+            return Doubt(DoubtCause.STEP, self._step)
+        lead = self._lead_at(steady)
+        self._is_slowed = lead > (limit * RELEASE_SHARE if self._is_slowed else limit)
+        if self._is_slowed:
+            return Doubt(DoubtCause.SLOWED, lead)
+        # A source that has gone quiet yields to the other.
+        has_date, has_bars = self._date.is_fresh(steady), self._bars.is_fresh(steady)
+        if self._date.is_off and (has_date or not has_bars):
+            return Doubt(DoubtCause.DATE, lead - self._date.middle)
+        if self._bars.is_off and (has_bars or not has_date):
+            return Doubt(DoubtCause.BARS, lead - self._bars.middle)
+        return None

@@ -1,4 +1,4 @@
-"""The worker in a process of its own that a test may kill, on the test's scaled clock: ``python -m tests.worker_process``.
+"""The worker in a process of its own that a test may kill, on the test's scaled clock: ``python -m tests.worker.process``.
 
 It says `READY` once everything is imported, and begins when it reads what to do, a line of JSON.
 """

@@ -30,7 +30,7 @@ from sim.demo import SEED, START_S
 from sim.pushover import LoopbackPushover, Message
 from sim.server import LoopbackMarket
 from tests.stage import BEGIN_S, KEY, SPEED, TOKEN, USER, market, session
-from tests.worker_process import READY
+from tests.worker.process import READY
 from utils import ScaledClock
 from worker.ending import EXIT_CRASHED, EXIT_LEASE
 from worker.watchdog import WATCHDOG_REAL_S
@@ -40,7 +40,6 @@ ROOT = Path(main.__file__).parent
 KILLS = int(os.environ.get("RESTART_KILLS", "2"))
 """Random moments at which the worker is killed; by hand, 200."""
 
-
 START_REAL_S = 15.0
 """Real seconds that a worker is given to start and to say something, whatever the clock's speed."""
 
@@ -49,7 +48,7 @@ async def spawn(output: Path) -> asyncio.subprocess.Process:
     """A worker's process that has imported everything and waits to be told what to do."""
     with output.open("wb") as file:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "tests.worker_process"),
+            *(sys.executable, "-m", "tests.worker.process"),
             cwd=ROOT,
             stdin=asyncio.subprocess.PIPE,
             stdout=file,

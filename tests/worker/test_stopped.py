@@ -7,7 +7,7 @@ from pathlib import Path
 
 from events import SECOND, FeedLost, Tick
 from review import verify
-from tests.test_restart import town
+from tests.worker.test_restart import town
 
 SPEED = 12.0
 AWAY_S = 40

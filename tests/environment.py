@@ -12,6 +12,7 @@ import pytest
 from hypothesis import strategies as st
 
 from checks import machine
+from tests.stage import KEY, TOKEN, USER
 
 ROOT = Path(__file__).parent.parent
 
@@ -22,6 +23,18 @@ LOOPBACK = {
 }
 
 MACHINES_OWN = (*machine.CERTIFICATES, machine.KEY_LOG, *machine.PROXIES, *map(str.upper, machine.PROXIES))
+
+
+def environment(**more: str) -> dict[str, str]:
+    """An environment with made keys that points at closed loopback ports."""
+    return {
+        "PATH": os.environ["PATH"],
+        "POLYGON_API_KEY": KEY,
+        "PUSHOVER_TOKEN": TOKEN,
+        "PUSHOVER_USER_KEY": USER,
+        **LOOPBACK,
+        **more,
+    }
 
 
 @pytest.fixture(autouse=True)

@@ -14,8 +14,8 @@ from option_pricing import call_delta
 from option_quotes import is_standard, nearest
 from rules import Rules
 from tests.builders import SESSION, Story, at, bar, chain, row
+from tests.surge import QUIET_END, calm, quick, surge
 from tests.test_contract_selector import NOW, SPOT, YEARS, choose, fair, fallen
-from tests.test_engine import QUIET_END, calm, quick, surge
 from wording import selection_line
 
 ANY = Rules(min_premium=0, stop_room_spreads=0)

@@ -31,7 +31,7 @@ from events import (
 from option_quotes import is_live
 from rules import Rules
 from tests.builders import CALL, SESSION, Story, at, bar, chain, dollars, quote, row
-from tests.test_engine import QUIET_END, calm, exits, opened, quick, reasons, surge
+from tests.surge import QUIET_END, calm, exits, opened, quick, reasons, surge
 
 DAY = 20 * 3600
 POLL, STREAM = QuoteSource.POLL, QuoteSource.STREAM

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from events import SECOND, DeclineReason, FeedAlarmed, FeedCause, MarkBack, MarkLost, Opened, Tick
 from tests.builders import Story, bar, quote
-from tests.test_engine import calm, opened, quick
-from tests.test_sight import RULES, Plan, play, pushes, started, told, without
+from tests.sights import RULES, Plan, play, pushes, started, told, without
+from tests.surge import calm, opened, quick
 
 
 def dark(since: int, until: int) -> Plan:

@@ -16,7 +16,7 @@ from record.lines import Entry
 from record.reader import Reader
 from tests.builders import SESSION
 from tests.delivery.stories import ID, RULES, Story, sell, settings_for, story, system
-from tests.test_desk import desk, until_entry
+from tests.worker.test_session import desk, until_entry
 from worker.undelivered import Undelivered
 
 

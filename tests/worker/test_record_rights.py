@@ -14,7 +14,7 @@ from record.folder import record_path
 from record.lines import Header
 from record.reader import read
 from tests.stage import stage
-from tests.test_record_start import AFTER_S, DATE, bought, ended, watched_again
+from tests.worker.test_record_start import AFTER_S, DATE, bought, ended, watched_again
 from worker.ending import EXIT_CONFIG, EXIT_CRASHED
 
 pytestmark = pytest.mark.virtual_time

@@ -15,7 +15,7 @@ from sim.pushover import LoopbackPushover
 from sim.server import LoopbackMarket
 from tests.outside import ENDLESS, outside
 from tests.stage import Stage, stage
-from tests.test_worker_heartbeat import BEAT
+from tests.worker.test_heartbeat import BEAT
 from worker.ending import EXIT_OK, EXIT_REFUSED
 
 pytestmark = pytest.mark.virtual_time

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.stage import stage
-from tests.test_stop import worker
+from tests.worker.test_stop import worker
 from worker.ending import EXIT_OK
 
 pytestmark = pytest.mark.virtual_time

@@ -19,14 +19,14 @@ from record.reader import read
 from sim.demo import SEED
 from tests.outside import DRIP, outside, reply
 from tests.stage import KEY, TOKEN, USER, clocks, session, stage, threads
-from tests.test_record_start import AFTER_S, DATE, bought, decisions, ended, settings
-from tests.test_worker_heartbeat import FAIL, run_once
+from tests.worker.test_heartbeat import FAIL, run_once
+from tests.worker.test_record_start import AFTER_S, DATE, bought, decisions, ended, settings
 from worker.ending import EXIT_CONFIG, EXIT_OK, EXIT_REFUSED
 from worker.worker import Worker
 
 pytestmark = pytest.mark.virtual_time
 
-HERE = Path(__file__).parent.parent
+HERE = Path(__file__).parent.parent.parent
 
 
 async def refused_start(folder: Path, **changes: object) -> int:
@@ -173,7 +173,7 @@ import time
 from pathlib import Path
 from pydantic import SecretStr
 import main
-from tests.test_record_start import settings
+from tests.worker.test_record_start import settings
 
 main._end_by_watchdog(settings(Path(sys.argv[1]), heartbeat_url=SecretStr(sys.argv[2])), 1)
 """

@@ -18,7 +18,7 @@ from sim.server import LoopbackMarket
 from tests.delivery.test_exchange import tls
 from tests.outside import BAD_RECORD, GARBAGE_RECORD, outside
 from tests.stage import stage
-from tests.test_worker_heartbeat import BEAT
+from tests.worker.test_heartbeat import BEAT
 from worker.ending import EXIT_OK
 
 pytestmark = pytest.mark.virtual_time

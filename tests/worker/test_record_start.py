@@ -34,8 +34,8 @@ from review import verify
 from rules import Rules
 from sim.demo import SEED
 from tests import made_day
+from tests.record.test_folder import hashes
 from tests.stage import KEY, TOKEN, USER, Stage, clocks, session, stage, threads
-from tests.test_record_folder import hashes
 from utils import session_at
 from worker.ending import EXIT_CONFIG, EXIT_CRASHED, EXIT_LEASE, EXIT_OK
 from worker.worker import Worker

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 from events import Opened
 from sim.account import Plan
 from tests.stage import Stage, stage
-from tests.test_main import bought, check_one_of_each, sold
+from tests.worker.trades import bought, check_one_of_each, sold
 from worker.ending import EXIT_OK
 
 pytestmark = pytest.mark.virtual_time

@@ -13,7 +13,7 @@ from sim.demo import START_S
 from sim.pushover import LoopbackPushover
 from sim.server import LoopbackMarket
 from tests.stage import Stage, stage
-from tests.test_main import check_one_of_each, sold
+from tests.worker.trades import check_one_of_each, sold
 
 pytestmark = pytest.mark.virtual_time
 

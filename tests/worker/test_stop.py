@@ -15,11 +15,11 @@ import pytest
 
 import entry
 import logger
-from tests.test_main import environment
+from tests.environment import environment
 from worker.ending import EXIT_CRASHED, EXIT_OK
 from worker.watchdog import Deadline
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 
 
 @contextlib.contextmanager

@@ -49,9 +49,9 @@ class Request:
 
 
 class MarketAccount:
-    """What both halves of the vendor share: the market, the clock, the plan, the faults, and what was seen.
+    """What the vendor's sockets and REST share: the market, the clock, the plan, the faults, and what was seen.
 
-    For tests: ``connects`` (times by cluster), ``evictions``, ``ended`` and ``requests``.
+    Tests look at ``connects`` (times by cluster), ``evictions``, ``ended`` and ``requests``.
     """
 
     def __init__(self, market: Market, clock: utils.Clock, api_key: str, plan: Plan | None) -> None:

@@ -1,6 +1,6 @@
 """One fund's simulated day: its price at every second's edge, and the bars that each second printed.
 
-The order in which the generator is asked is part of the result: a seed makes the same day only while it stays.
+The order of the draws from the generator is part of the result: change it, and every seed makes another day.
 """
 
 from __future__ import annotations

@@ -56,12 +56,13 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PushAccount:
-    """The account and what the service shall do next.
+    """The account, and what the service does next.
 
-    ``answers`` is a queue of faults for the next messages (see `sim.push_faults.FAULTS`; empty: all well). ``slow_s``
-    is how long ``slow`` waits and ``question_s`` how long every other answer takes, in seconds of the clock. At
-    ``reset`` (Unix seconds) the quota is full again; None is told to nobody and never comes. ``elsewhere`` is a queue
-    of statuses for the next posts to the second channel (empty: 200). ``on_message`` is called with each accepted message.
+    ``answers`` is a queue of faults for the next messages (see `sim.push_faults.FAULTS`; empty: all well), and
+    ``elsewhere`` one of statuses for the next posts to the second channel (empty: 200). ``slow_s`` is how long ``slow``
+    waits and ``question_s`` how long the answers about keys and limits take, in seconds of the clock. The quota is
+    full again at ``reset`` (Unix seconds); with None there is no reset, and answers name none. ``on_message`` is called
+    with each accepted message.
     """
 
     def __init__(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import web
 
@@ -26,6 +26,16 @@ class RestEndpoints:
 
     def __init__(self, account: MarketAccount, answers: RestAnswers) -> None:
         self._account, self._faults, self._answers = account, account.faults, answers
+        self._refusals: Mapping[str, Callable[[], web.Response]] = {
+            "rest_500": lambda: answers.error(500, error="Internal Server Error"),
+            "rest_html": lambda: gateway_page(504),
+            "rest_401": lambda: answers.error(401, error="Unknown API Key"),
+            "rest_403": answers.not_entitled,
+            "rest_empty": lambda: answers.json({}),
+            "rest_no_rows": lambda: answers.json({"results": []}),
+            "rest_null": lambda: answers.json({"results": None}),
+        }
+        """Faults that answer in the real answer's place, the first of several first."""
 
     def routes(self) -> list[web.RouteDef]:
         """The addresses that are answered."""
@@ -74,20 +84,9 @@ class RestEndpoints:
             if fault["retry_after"] is not None:
                 response.headers["Retry-After"] = str(fault["retry_after"])
             return response
-        if take("rest_500", path=path):
-            return answers.error(500, error="Internal Server Error")
-        if take("rest_html", path=path):
-            return gateway_page(504)
-        if take("rest_401", path=path):
-            return answers.error(401, error="Unknown API Key")
-        if take("rest_403", path=path):
-            return answers.not_entitled()
-        if take("rest_empty", path=path):
-            return answers.json({})
-        if take("rest_no_rows", path=path):
-            return answers.json({"results": []})
-        if take("rest_null", path=path):
-            return answers.json({"results": None})
+        for name, answer in self._refusals.items():
+            if take(name, path=path):
+                return answer()
         return None
 
     async def _spoil(self, request: web.Request, response: web.StreamResponse) -> web.StreamResponse:

@@ -1,8 +1,8 @@
 """The loopback Massive/Polygon: both WebSocket clusters and the REST endpoints, on 127.0.0.1, in the wire format.
 
 It speaks for a `Market` at the pace of a clock, which may be scaled; only the limits on a slow or mute client are
-real seconds. Each cluster takes as many connections as the plan has, one as a rule (the newcomer evicts). Bars are
-held for two seconds, and corrected ones sent again. `Faults` says what goes wrong.
+real seconds. Each cluster allows as many connections as the plan includes, by default one: a newcomer evicts the oldest.
+Bars are held for two seconds, and corrected ones are sent again. What goes wrong is asked for in `faults`.
 """
 
 from __future__ import annotations
@@ -31,9 +31,10 @@ AUTH_REAL_SECONDS = 10.0
 
 
 class LoopbackMarket(MarketAccount):
-    """An account at the simulated vendor, reachable: ``rest_url`` and ``ws_url`` stand once the context is entered.
+    """An account at the simulated vendor, on loopback sockets while its context is entered.
 
-    ``faults`` takes what shall go wrong. For tests there are also `subscriptions` and `open_connections`.
+    ``rest_url`` and ``ws_url`` are its addresses. Add to ``faults`` what should go wrong. Tests also look at
+    `subscriptions` and `open_connections`.
     """
 
     def __init__(
@@ -88,7 +89,7 @@ class LoopbackMarket(MarketAccount):
         return sum(not connection.ended for connection in self._sockets.open[cluster])
 
     async def _stamp(self, request: web.Request, response: web.StreamResponse) -> None:
-        """Dates an answer, as the vendor, a cache or a proxy without a date does."""
+        """Dates an answer: as the vendor does, or as a cache or a proxy does if a fault asks for it."""
         cached = self.faults.take("cached")
         age = int(cached["by"]) if cached else 0
         response.headers["Date"] = formatdate(self.server_time() // SECOND - age, usegmt=True)

@@ -19,7 +19,7 @@ CLOSE_REAL_SECONDS = 2.0
 
 
 class Sockets:
-    """Both clusters. One connection a cluster is what the plan includes, as a rule: the newcomer evicts."""
+    """Both clusters and their open connections. A newcomer beyond the plan's number evicts the oldest."""
 
     def __init__(
         self, account: MarketAccount, tasks: Tasks, answers: RestAnswers, auth_real_seconds: float

@@ -8,6 +8,7 @@ beside this loop (`inline` does at once what the worker would hand to a thread).
 from __future__ import annotations
 
 import asyncio
+import os
 import selectors
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -29,6 +30,9 @@ class Jumping(selectors.DefaultSelector):
         """Returns what is ready; when nothing is, ``timeout`` seconds have passed."""
         found = super().select(0)
         if found or timeout == 0:
+            return found
+        os.sched_yield()  # on a busy machine the kernel may not have handed over yet what a peer has sent
+        if found := super().select(0):
             return found
         if timeout is None:
             found = super().select(STUCK_REAL_S)

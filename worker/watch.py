@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import AsyncGenerator, Iterator, Sequence
 
 import structlog
@@ -204,15 +203,15 @@ class Watch:
 
     async def _ticks(self) -> AsyncGenerator[Sequence[Event], None]:
         """Yields a tick each second, on the second; the loop's own lag holds entries."""
-        clock, is_lagging = self._context.clock, False
+        clock, loop, is_lagging = self._context.clock, asyncio.get_running_loop(), False
         lag_limit = self._context.rules.loop_lag_seconds
         while True:
             now = clock.now()
             wait = ((now // SECOND + 1) * SECOND - now) / SECOND
-            began = time.monotonic()
+            began = loop.time()
             await clock.sleep(wait)
             # The loop's lag is the process's own: real time, whatever the clock's speed, and however it steps.
-            lag = time.monotonic() - began - wait / clock.speed
+            lag = loop.time() - began - wait / clock.speed
             if (lag > lag_limit) is not is_lagging:
                 is_lagging = not is_lagging
                 yield (Hold(reason=HoldReason.LOOP_LAG, on=is_lagging),)

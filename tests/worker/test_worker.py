@@ -345,7 +345,7 @@ async def test_a_session_ends_with_its_summary_and_sleeps(tmp_path: Path) -> Non
     async with stage(tmp_path, start_s=23_300, speed=60, daily_summary=True) as play:
         await play.until(lambda: play.titles("armed"), 120, "armed")
         await play.until(
-            lambda: play.vendor.open_connections("stocks") == 0 and play.vendor.ended, 120, "left"
+            lambda: play.vendor.open_connections("stocks") == 0 and play.vendor.ended, 200, "left"
         )
         await play.until(lambda: play.titles("🌙"), 400, "evening")
         text = play.pushover.messages[-1].text

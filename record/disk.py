@@ -174,6 +174,12 @@ class DiskFile:
         os.close(self._descriptor)
 
 
+def closed_quietly(file: File) -> None:
+    """Closes a file. A failure is not reported: all that matters was done, or its failure was reported, before."""
+    with contextlib.suppress(OSError):
+        file.close()
+
+
 def make_parents(folder: Path) -> None:
     """Make a folder that is not there, and those above it. Raises OSError, also when a file stands there."""
     try:
@@ -268,6 +274,31 @@ class DiskThread:
     def _run(self) -> None:
         while (job := self._jobs.get()) is not None:
             job()
+
+
+class LazyThread:
+    """A `Thread` that is started by the first action."""
+
+    def __init__(self, threads: Threads, name: str) -> None:
+        self._threads = threads
+        self._name = name
+        self._thread: Thread | None = None
+
+    @property
+    def is_started(self) -> bool:
+        """Returns whether there was an action."""
+        return self._thread is not None
+
+    def submit(self, action: Callable[[], Result]) -> asyncio.Future[Result]:
+        """Has something done; the future has its result, or what it raised."""
+        if self._thread is None:
+            self._thread = self._threads(self._name)
+        return self._thread.submit(action)
+
+    def last(self) -> None:
+        """Lets the thread end when all is done that was submitted. Does not wait."""
+        if self._thread is not None:
+            self._thread.last()
 
 
 def _settle(done: asyncio.Future[Result], result: Result | None, failed: Exception | None) -> None:

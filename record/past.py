@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import structlog
-from pydantic import ValidationError
 
 from events import Opened
 from record.folder import (
@@ -161,17 +160,6 @@ def _unpacked(left: Left) -> Left:
     path = unpack(left.path)
     log.warning("record_unpacked", text=f"📼 {left.path.name} is not finished: unpacked, to go on with it")
     return left._replace(path=path)
-
-
-def rules_of(path: Path, header: Header) -> Rules:
-    """The rules of a header; one that its version did not have yet has its default. Raises Damage."""
-    known = {name: value for name, value in header.rules.items() if name in Rules.model_fields}
-    try:
-        return Rules.model_validate(known)
-    except ValidationError as error:
-        fault = error.errors()[0]
-        name = ".".join(map(str, fault["loc"])).upper()
-        raise Damage(path, 1, f"its rules cannot be used by this version ({name}: {fault['msg']})") from error
 
 
 def changed(old: Rules, new: Rules) -> str:

@@ -89,20 +89,25 @@ def setup(
     root.addHandler(output)
     _installed.callback(output.close)
     _installed.callback(root.removeHandler, output)
+    _configure_structlog(ours.level)
+    _install_hooks()
+    if log_file is not None:
+        output.open_file(log_file)
+
+
+def _configure_structlog(level: int) -> None:
+    """Has structlog hand its lines from ``level`` on to the standard library's loggers."""
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.format_exc_info,
             _to_standard_library,
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(ours.level),
+        wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=lambda name="main": logging.getLogger(f"{OURS}.{name}"),
         cache_logger_on_first_use=False,
     )
     _installed.callback(structlog.reset_defaults)
-    _install_hooks()
-    if log_file is not None:
-        output.open_file(log_file)
 
 
 def close() -> None:

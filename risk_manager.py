@@ -29,30 +29,30 @@ PERSISTENCE_BLOCKS = 2
 """Blocks in a row that the price must stay below its VWAP; the reason's text says so, too."""
 
 
-class Phase(Enum):
+class PositionState(Enum):
     """What may happen."""
 
     FLAT = "flat"
     OPEN = "open"
 
 
-TRANSITIONS: dict[Phase, dict[type[Decision], Phase]] = {
-    Phase.FLAT: {
-        Opened: Phase.OPEN,
+TRANSITIONS: dict[PositionState, dict[type[Decision], PositionState]] = {
+    PositionState.FLAT: {
+        Opened: PositionState.OPEN,
         # The BUY turned out never to have arrived after its position had closed again.
-        Withdrawn: Phase.FLAT,
-        Declined: Phase.FLAT,
-        FeedAlarmed: Phase.FLAT,
-        FeedRecovered: Phase.FLAT,
+        Withdrawn: PositionState.FLAT,
+        Declined: PositionState.FLAT,
+        FeedAlarmed: PositionState.FLAT,
+        FeedRecovered: PositionState.FLAT,
     },
-    Phase.OPEN: {
-        Closed: Phase.FLAT,
-        Withdrawn: Phase.FLAT,
-        Declined: Phase.OPEN,
-        FeedAlarmed: Phase.OPEN,
-        FeedRecovered: Phase.OPEN,
-        MarkLost: Phase.OPEN,
-        MarkBack: Phase.OPEN,
+    PositionState.OPEN: {
+        Closed: PositionState.FLAT,
+        Withdrawn: PositionState.FLAT,
+        Declined: PositionState.OPEN,
+        FeedAlarmed: PositionState.OPEN,
+        FeedRecovered: PositionState.OPEN,
+        MarkLost: PositionState.OPEN,
+        MarkBack: PositionState.OPEN,
     },
 }
 """Every transition there is. A pair that is not here is a programming error, and a crash."""
@@ -294,7 +294,7 @@ class Book:
 
     def __init__(self, rules: Rules) -> None:
         self._rules = rules
-        self.phase = Phase.FLAT
+        self.phase = PositionState.FLAT
         self.position: Position | None = None
         self.entries = 0
         self.rests_until = 0

@@ -107,10 +107,10 @@ class Tape(Closes):
         is_new = is_newest = index > self.newest
         if is_newest:  # in the order of time, as nearly all are: nothing has counted it yet
             all_shares, all_notional = self.shares_before, self._notional_before
-            before, after = self.newest + self.after, index + self.after
-            while (before := before + 1) < after:  # no bar, no volume
-                all_shares[before] = all_shares[before - 1]
-                all_notional[before] = all_notional[before - 1]
+            after = index + self.after
+            for place in range(self.newest + self.after + 1, after):  # seconds without a bar add nothing
+                all_shares[place] = all_shares[place - 1]
+                all_notional[place] = all_notional[place - 1]
             all_shares[after] = all_shares[after - 1] + shares
             all_notional[after] = all_notional[after - 1] + notional
             self.newest = index

@@ -205,7 +205,9 @@ class Reader:
             texts = [line[:-SEAL_BYTES] for line in block]
             crcs = [seed := crc32(text, seed) for text in texts]
             # All seals of a block in one comparison: formatting them one by one takes as long as decoding the lines.
-            if b"".join([line[-SEAL_BYTES:] for line in block]) != SEAL * len(crcs) % tuple(crcs):
+            seals = b"".join([line[-SEAL_BYTES:] for line in block])
+            expected = SEAL * len(crcs) % tuple(crcs)
+            if seals != expected:
                 count = sum(1 for _ in takewhile(is_sealed, zip(block, crcs, strict=True)))
                 good, bad = block[:count], block[count:]
                 seed = crcs[count - 1] if count else self.seed

@@ -47,7 +47,7 @@ class Sighting(NamedTuple):
     ask: int
 
 
-class Quotes:
+class QuoteHistory:
     """Every quote that was recorded, by contract."""
 
     def __init__(self) -> None:
@@ -135,7 +135,7 @@ class Trades:
     """The positions of a session, in their order."""
 
     def __init__(self) -> None:
-        self.quotes = Quotes()
+        self.quotes = QuoteHistory()
         self._by_id: dict[str, Trade] = {}
 
     def learn(self, now: int, event: Event, decisions: Iterable[Decision]) -> None:
@@ -183,7 +183,7 @@ class Fill(msgspec.Struct, frozen=True, kw_only=True):
         return change_percent(self.got, self.paid)
 
 
-def fills(trade: Trade, quotes: Quotes) -> list[Fill]:
+def fills(trade: Trade, quotes: QuoteHistory) -> list[Fill]:
     """The trade at each of the delays."""
     contract, limit = trade.opened.contract, trade.opened.pay_limit
     found: list[Fill] = []

@@ -39,7 +39,7 @@ ALIVE_S = 30
 # --- Prices of the positions only --------------------------------------------------------------------
 
 
-class _KeptQuotes(fills.Quotes):
+class _KeptQuotes(fills.QuoteHistory):
     """The newest quote of every contract, and every quote of the contracts that were bought."""
 
     def __init__(self) -> None:

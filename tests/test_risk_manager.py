@@ -21,7 +21,7 @@ from events import (
     Opened,
     Withdrawn,
 )
-from risk_manager import TRANSITIONS, Book, Mark, Marks, Persistence, Phase, View, exit_reason
+from risk_manager import TRANSITIONS, Book, Mark, Marks, Persistence, PositionState, View, exit_reason
 from rules import Rules
 from tests.builders import CALL, at, dollars
 
@@ -95,21 +95,21 @@ DECISIONS: dict[type[Decision], Decision] = {
 }
 
 
-def book_in(phase: Phase) -> Book:
+def book_in(phase: PositionState) -> Book:
     book = Book(RULES)
-    if phase is Phase.OPEN:
+    if phase is PositionState.OPEN:
         book.evolve(at(10), DECISIONS[Opened], at(7))
     return book
 
 
-@pytest.mark.parametrize("phase", list(Phase))
+@pytest.mark.parametrize("phase", list(PositionState))
 @pytest.mark.parametrize("kind", get_args(Decision), ids=lambda kind: kind.__name__)
-def test_what_is_not_in_the_table_is_refused(phase: Phase, kind: type[Decision]) -> None:
+def test_what_is_not_in_the_table_is_refused(phase: PositionState, kind: type[Decision]) -> None:
     book = book_in(phase)
     if kind in TRANSITIONS[phase]:
         book.evolve(at(20), DECISIONS[kind], at(17))
         assert book.phase is TRANSITIONS[phase][kind]
-        assert (book.position is not None) is (book.phase is Phase.OPEN)
+        assert (book.position is not None) is (book.phase is PositionState.OPEN)
     else:
         with pytest.raises(KeyError):
             book.evolve(at(20), DECISIONS[kind], at(17))
@@ -117,20 +117,20 @@ def test_what_is_not_in_the_table_is_refused(phase: Phase, kind: type[Decision])
 
 
 def test_the_cooldown_is_over_at_exactly_three_hundred_seconds() -> None:
-    book = book_in(Phase.OPEN)
+    book = book_in(PositionState.OPEN)
     book.evolve(at(100), DECISIONS[Closed], at(97))
     assert book.rests_until == at(400)
     assert book.entries == 1
 
 
 def test_a_withdrawn_buy_counts_nothing_and_rests_thirty_seconds() -> None:
-    book = book_in(Phase.OPEN)
+    book = book_in(PositionState.OPEN)
     book.evolve(at(100), DECISIONS[Withdrawn], at(97))
     assert (book.entries, book.rests_until, book.position) == (0, at(130), None)
 
 
 def test_a_buy_withdrawn_after_its_close_undoes_the_cooldown() -> None:
-    book = book_in(Phase.OPEN)
+    book = book_in(PositionState.OPEN)
     book.evolve(at(20), DECISIONS[Closed], at(17))
     book.evolve(at(21), DECISIONS[Withdrawn], at(17))
     assert (book.entries, book.rests_until) == (0, at(51))
@@ -352,7 +352,7 @@ def test_the_exits_are_asked_in_their_order() -> None:
 
 
 def test_the_peak_rises_only_to_what_held() -> None:
-    book = book_in(Phase.OPEN)
+    book = book_in(PositionState.OPEN)
     position = book.position
     assert position is not None
     assert position.peak == dollars(1.40)
@@ -369,7 +369,7 @@ def test_the_peak_rises_only_to_what_held() -> None:
 
 def test_a_mark_that_is_lost_does_not_raise_the_peak() -> None:
     """A tick just before the program was killed, and nothing for long: nobody knows that it held."""
-    position = book_in(Phase.OPEN).position
+    position = book_in(PositionState.OPEN).position
     assert position is not None
     position.marks.learn(at(20), mark(2.09, 2.11))
     position.learn_time(at(40))

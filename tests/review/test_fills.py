@@ -17,7 +17,7 @@ from events import (
     Tick,
     Withdrawn,
 )
-from review.fills import DELAYS_S, OLDEST_S, Quotes, Trade, Trades, dollars, fills, table
+from review.fills import DELAYS_S, OLDEST_S, QuoteHistory, Trade, Trades, dollars, fills, table
 from review.replay import Summary
 from rules import Rules
 from tests.builders import CALL, Story, at, chain, quote, row
@@ -26,14 +26,14 @@ from tests.builders import dollars as price
 # --- Which quote stood -------------------------------------------------------------------------------
 
 
-def standing(quotes: Quotes, second: float) -> tuple[int, int] | None:
+def standing(quotes: QuoteHistory, second: float) -> tuple[int, int] | None:
     """Bid and ask that stood at a second."""
     found = quotes.standing(CALL, at(second))
     return None if found is None else (found.bid, found.ask)
 
 
 def test_the_newest_quote_stands_until_the_next() -> None:
-    quotes = Quotes()
+    quotes = QuoteHistory()
     quotes.learn(at(10.4), quote(10, 1.40, 1.42))
     quotes.learn(at(12.1), quote(12, 1.43, 1.45))
     assert standing(quotes, 10.3) is None  # not known yet
@@ -46,20 +46,20 @@ def test_the_newest_quote_stands_until_the_next() -> None:
 
 
 def test_a_row_of_the_chain_is_a_quote() -> None:
-    quotes = Quotes()
+    quotes = QuoteHistory()
     quotes.learn(at(5), chain(4, row(bid=1.38, ask=1.40)))
     assert standing(quotes, 5) == (price(1.38), price(1.40))
 
 
 def test_a_row_without_a_quote_is_none() -> None:
-    quotes = Quotes()
+    quotes = QuoteHistory()
     unquoted = replace(chain(4, row(bid=0, ask=0)).rows[0], quoted_at=0)
     quotes.learn(at(5), replace(chain(4), rows=(unquoted,)))
     assert standing(quotes, 5) is None
 
 
 def test_an_older_quote_never_replaces_a_newer_one() -> None:
-    quotes = Quotes()
+    quotes = QuoteHistory()
     quotes.learn(at(10), quote(10, 1.40, 1.42))
     quotes.learn(at(11), chain(9, row(bid=1.30, ask=1.32)))
     quotes.learn(at(11), quote(9.5, 1.31, 1.33))
@@ -69,7 +69,7 @@ def test_an_older_quote_never_replaces_a_newer_one() -> None:
 @pytest.mark.parametrize("source", list(QuoteSource))
 def test_a_poll_that_says_the_same_confirms_it(source: QuoteSource) -> None:
     """An unchanged quote is not sent again: the chain shows that it still stands. An old stream quote shows nothing."""
-    quotes = Quotes()
+    quotes = QuoteHistory()
     quotes.learn(at(10), quote(10, 1.40, 1.42))
     quotes.learn(at(24), quote(9, 1.40, 1.42, source=source))
     expected = (price(1.40), price(1.42)) if source is QuoteSource.POLL else None
@@ -83,20 +83,20 @@ def test_a_poll_that_says_the_same_confirms_it(source: QuoteSource) -> None:
 def test_a_quote_of_another_time_is_no_price_whenever_it_came(
     source: QuoteSource, age: float, stands: bool
 ) -> None:
-    quotes = Quotes()
+    quotes = QuoteHistory()
     quotes.learn(at(1000), quote(1000 - age, 0.40, 0.45, source=source))
     assert (standing(quotes, 1000) is not None) is stands
 
 
 @pytest.mark.parametrize(("age", "stands"), [(OLDEST_S, True), (OLDEST_S + 1, False), (72_000, False)])
 def test_a_chain_that_stands_still_prices_nothing(age: float, stands: bool) -> None:
-    quotes = Quotes()
+    quotes = QuoteHistory()
     quotes.learn(at(1000), chain(1000 - age, row(bid=0.40, ask=0.45), row(216.0, 0.20, 0.22)))
     assert (standing(quotes, 1000) is not None) is stands
 
 
 def test_a_quiet_strike_of_a_chain_that_moves_has_a_price_and_a_delayed_row_has_none() -> None:
-    quotes, delayed = Quotes(), Quotes()
+    quotes, delayed = QuoteHistory(), QuoteHistory()
     mine = row(bid=0.40, ask=0.45, quoted_at=at(940))
     quotes.learn(at(1000), chain(1000, mine, row(216.0, 0.20, 0.22)))
     delayed.learn(at(1000), chain(1000, replace(mine, real_time=False, quoted_at=at(1000)), row(216.0)))

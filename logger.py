@@ -70,7 +70,7 @@ def setup(
     clock: Callable[[], int],
     stream: IO[str] | None = None,
 ) -> None:
-    """Send every logger's lines to ``stream`` (default: standard output) and ``log_file`` (None: no file).
+    """Sends every logger's lines to ``stream`` (default: standard output) and ``log_file`` (None: no file).
 
     ``clock`` gives the time that lines carry, µs of UTC. Uncaught exceptions and warnings are logged, too.
     May be called again; the earlier set-up is closed first. Never raises for a file that cannot be written.
@@ -111,12 +111,12 @@ def _configure_structlog(level: int) -> None:
 
 
 def close() -> None:
-    """Undo `setup`: close the file and give back every hook. Without a set-up, nothing."""
+    """Undoes `setup`: closes the file and restores every hook. Does nothing without a set-up."""
     _installed.close()
 
 
 def _standard_output() -> IO[str]:
-    """Standard output, able to print an emoji whatever the machine's language is."""
+    """Returns standard output, able to print an emoji whatever the machine's language is."""
     reconfigure = getattr(sys.stdout, "reconfigure", None)
     if reconfigure is not None:
         reconfigure(encoding="utf-8", errors="backslashreplace")
@@ -126,12 +126,12 @@ def _standard_output() -> IO[str]:
 def _to_standard_library(
     _logger: Any, _method: str, event: Mapping[str, Any]
 ) -> tuple[tuple[Mapping[str, Any]], dict[str, Any]]:
-    """The last structlog processor: the whole event becomes the message of a record."""
+    """Makes the whole event the message of a log record; the last structlog processor."""
     return (event,), {}
 
 
 def _install_hooks() -> None:
-    """Log what nobody catches: exceptions of the program, of a thread, of a finaliser, and warnings."""
+    """Logs what nobody catches: exceptions of the program, of a thread, of a finaliser, and warnings."""
     log = structlog.get_logger("logger")
 
     def uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
@@ -207,11 +207,11 @@ class _RotatedFile(logging.handlers.RotatingFileHandler):
         return file
 
     def handleError(self, record: logging.LogRecord) -> None:
-        """Hand the error that is being handled on to the caller."""
+        """Passes the error that is being handled on to the caller."""
         raise  # noqa: PLE0704  (called inside the handler's own ``except``)
 
     def doRollover(self) -> None:
-        """Rotate; where that is impossible, write on in the same file and try again a megabyte later."""
+        """Rotates. If that fails, goes on in the same file and tries again a megabyte later."""
         try:
             super().doRollover()
         except OSError as error:
@@ -224,7 +224,7 @@ class _RotatedFile(logging.handlers.RotatingFileHandler):
         self.maxBytes = FILE_BYTES
 
     def write(self, line: str) -> None:
-        """Append a line, rotating first when it would not fit. Raises OSError."""
+        """Appends a line, rotating first when it would not fit. Raises OSError."""
         if self.stream is not None and self._has_lost_its_name(self.stream):
             left = self.stream
             try:
@@ -238,7 +238,7 @@ class _RotatedFile(logging.handlers.RotatingFileHandler):
         self.emit(logging.makeLogRecord({"msg": line}))
 
     def _has_lost_its_name(self, stream: IO[str]) -> bool:
-        """Whether the name leads to another file than the open one, or to none: it was moved or removed."""
+        """Returns whether the name leads to another file than the open one, or to none: it was moved or removed."""
         try:
             return not os.path.samestat(os.stat(self.baseFilename), os.fstat(stream.fileno()))
         except (FileNotFoundError, NotADirectoryError):
@@ -270,7 +270,7 @@ class _Output(logging.Handler):
         """Lines that a console which takes nothing lacks so far."""
 
     def open_file(self, path: Path) -> None:
-        """Begin to write ``path``; where that is impossible, say so on the console and go on without."""
+        """Begins to write ``path``. If that fails, says so on the console and goes on without a file."""
         with self._locked():
             try:
                 self._file = _RotatedFile(path)
@@ -282,7 +282,7 @@ class _Output(logging.Handler):
                 )
 
     def handle(self, record: logging.LogRecord) -> bool:
-        """Write one record, unless another thread has been stuck in writing its own for too long."""
+        """Writes one record, unless another thread has been stuck in writing its own for too long."""
         lock = self.lock
         if lock is None or not lock.acquire(timeout=LOCK_SECONDS):
             return False
@@ -293,7 +293,7 @@ class _Output(logging.Handler):
         return True
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write one record. Never raises: a log call must not end the task that makes it."""
+        """Writes one record. Never raises: a log call must not end the task that makes it."""
         now = self._clock()
         try:
             name, event = _entry(record)
@@ -306,7 +306,7 @@ class _Output(logging.Handler):
         self._to_file(line)
 
     def close(self) -> None:
-        """Close the file; the stream stays open, it is not ours."""
+        """Closes the file. The stream stays open: it belongs to the caller."""
         with self._locked():
             file, self._file = self._file, None
             if file is not None:
@@ -325,7 +325,7 @@ class _Output(logging.Handler):
             self.release()
 
     def _to_console(self, line: str) -> None:
-        """Write a line where somebody may be looking. A console that takes nothing costs lines, not time."""
+        """Writes a line where somebody may be looking. A console that takes nothing costs lines, not time."""
         if self._stream is None:
             return
         try:
@@ -370,13 +370,13 @@ class _Output(logging.Handler):
             self._say("log_file_back", f"✓ Log file is written again, {missing} lines may be missing", "INFO")
 
     def _say(self, event: str, text: str, level: str = "WARNING") -> None:
-        """A line about the log itself, for the console only."""
+        """Returns a line about the log itself, for the console only."""
         fields = {"event": event, "text": text}
         self._to_console(self._redact(self._render(level, "logger", fields, self._clock())))
 
 
 def _takes(stream: IO[str], seconds: float) -> bool:
-    """Whether ``stream`` takes something within so many real seconds; what is no file of the system's always does."""
+    """Returns whether ``stream`` takes something within so many real seconds; a stream without a descriptor always does."""
     try:
         descriptor = stream.fileno()
     except (OSError, AttributeError):  # io.UnsupportedOperation, too: a stream in memory
@@ -385,7 +385,7 @@ def _takes(stream: IO[str], seconds: float) -> bool:
 
 
 def file_fault(error: OSError | ValueError) -> str:
-    """Why a log could not be opened, in words."""
+    """Returns why a log could not be opened, in words."""
     if isinstance(error, ValueError):
         return "a name that no file can have"
     if error.errno == errno.EEXIST:
@@ -398,7 +398,7 @@ def file_fault(error: OSError | ValueError) -> str:
 
 
 def _entry(record: logging.LogRecord) -> tuple[str, Mapping[str, Any]]:
-    """The logger's short name and the event of a record, this program's own or a library's."""
+    """Returns the logger's short name and the event of a record, this program's own or a library's."""
     if isinstance(record.msg, Mapping):
         return record.name.removeprefix(f"{OURS}."), record.msg
     fields: dict[str, Any] = {"event": "library", "text": f"{record.name}: {record.getMessage().rstrip()}"}
@@ -435,7 +435,7 @@ def _render_json(level: str, name: str, event: Mapping[str, Any], now: int) -> s
 
 
 def _plain(value: Any) -> Any:
-    """``value`` as JSON can hold it; what it cannot hold becomes text, a number without a value null."""
+    """Returns ``value`` as JSON can hold it; what it cannot hold becomes text, a number without a value null."""
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):

@@ -145,7 +145,7 @@ class Engine:
         if type(event) is Quote:
             self.quotes.record(now, event)
         elif type(event) is Bar:
-            is_new, is_newest = self.signals.learn(event)
+            is_new, is_newest = self.signals.record(event)
             if not event.backfilled:
                 # The live print of a second that REST has filled is a sign of life, but is not evaluated again.
                 if is_new or self.feed.progress.is_newer(event):
@@ -157,7 +157,7 @@ class Engine:
         if now >= self.feed.well_until:
             self.feed.check(now)
         if position is not None:
-            position.learn_time(now)
+            position.apply_time(now)
         return bar
 
     def _record_rare(self, now: int, event: Event) -> None:
@@ -211,7 +211,7 @@ class Engine:
         if position is not None:
             vwap = self.signals.vwap
             is_below = vwap is not None and bar.close < vwap
-            position.persistence.learn(bar.start, is_below=is_below, was_blind=was_blind)
+            position.persistence.record(bar.start, is_below=is_below, was_blind=was_blind)
 
     # --- Decide ---
 

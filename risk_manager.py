@@ -99,7 +99,7 @@ class Marks:
         self.lost = False
         self._woke_at = 0
 
-    def learn(self, now: int, mark: Mark) -> None:
+    def record(self, now: int, mark: Mark) -> None:
         """Records the newest quote."""
         self._newest = mark
         self._newest_at = now
@@ -173,7 +173,7 @@ class Persistence:
         self._last_above: int | None = start
         self._below: deque[int] = deque()
 
-    def learn(self, start: int, *, is_below: bool, was_blind: bool) -> None:
+    def record(self, start: int, *, is_below: bool, was_blind: bool) -> None:
         """Counts the evaluation of a second; a blind spell starts the count anew."""
         if was_blind:
             self._last_above = None
@@ -211,7 +211,7 @@ class Position:
         self.marks = Marks(rules, opened, now)
         self.persistence = Persistence(rules, start)
 
-    def learn_time(self, now: int) -> None:
+    def apply_time(self, now: int) -> None:
         """Applies what time alone brings: a wide quote that counts by now, and the peak."""
         self.marks.settle(now)
         if not self.marks.is_lost(now):

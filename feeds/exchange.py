@@ -126,13 +126,13 @@ class BarLags:
         self._early: deque[tuple[str, int]] = deque(maxlen=count)
         """The last bars that were left out, so that a repeat is not counted."""
 
-    def learn(self, now: int, bar: Bar) -> None:
+    def record(self, now: int, bar: Bar) -> None:
         """Records a bar, unless it is a repeat or was backfilled."""
         if not bar.backfilled and bar.start > self._newest.get(bar.symbol, 0):
             self._newest[bar.symbol] = bar.start
             self._lags.append((now, now - bar.end))
 
-    def learn_early(self, now: int, symbol: str, start: int) -> None:
+    def record_early(self, now: int, symbol: str, start: int) -> None:
         """Records a bar that was left out for ending too far ahead of ``now``: it may be the only sign of a wrong clock."""
         if (symbol, start) in self._early or start - now > EARLY_MAX_US:
             return

@@ -53,7 +53,7 @@ class QuoteHistory:
     def __init__(self) -> None:
         self._seen: dict[str, list[Sighting]] = {}
 
-    def learn(self, now: int, event: Event) -> None:
+    def record(self, now: int, event: Event) -> None:
         """Take in the quotes of a fact that was handled at ``now`` (µs); facts come in the order of time."""
         match event:
             case Quote():
@@ -138,9 +138,9 @@ class Trades:
         self.quotes = QuoteHistory()
         self._by_id: dict[str, Trade] = {}
 
-    def learn(self, now: int, event: Event, decisions: Iterable[Decision]) -> None:
+    def record(self, now: int, event: Event, decisions: Iterable[Decision]) -> None:
         """Take in a fact that was handled at ``now`` (µs) and what it caused; facts come in the order of time."""
-        self.quotes.learn(now, event)
+        self.quotes.record(now, event)
         for decision in decisions:
             match decision:
                 case Opened():

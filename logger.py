@@ -13,9 +13,7 @@ import json
 import logging
 import logging.handlers
 import math
-import os
 import select
-import stat
 import sys
 import threading
 import traceback
@@ -27,18 +25,10 @@ from typing import IO, Any, Literal
 import structlog
 
 import utils
+from log_file import RotatedFile
 from redaction import redactor
 
 LogFormat = Literal["console", "json"]
-
-FILE_BYTES = 10 * 1024 * 1024
-"""Size at which the log file is rotated."""
-
-FILES_KEPT = 5
-"""Rotated files that are kept besides the current one."""
-
-ROTATE_AGAIN_BYTES = 1024 * 1024
-"""How much is written on before a file that could not be renamed is rotated again."""
 
 CONSOLE_SECONDS = 0.5
 """How long a line waits, once, for a console that takes nothing (Ctrl-S, a pipe that nobody reads)."""
@@ -170,83 +160,6 @@ def _install_hooks() -> None:
     _installed.callback(logging.captureWarnings, False)
 
 
-# --- Writing -----------------------------------------------------------------------------------------
-
-
-class _RotatedFile(logging.handlers.RotatingFileHandler):
-    """The log file. Raises OSError where the standard library would print to standard error.
-
-    A file that cannot be renamed grows on, see `stuck`; one whose name leads elsewhere by now is begun anew.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.stuck: OSError | None = None
-        """Why the file could not be rotated when it was full; None when it could."""
-        super().__init__(
-            path, maxBytes=FILE_BYTES, backupCount=FILES_KEPT, encoding="utf-8", errors="backslashreplace"
-        )
-
-    def _open(self) -> Any:
-        Path(self.baseFilename).parent.mkdir(parents=True, exist_ok=True)
-        # A link is refused: whoever can place one in the folder could make us write elsewhere. A pipe that nobody
-        # reads would keep us waiting, and one that somebody reads would later.
-        file = open(  # noqa: SIM115  (the handler closes it)
-            self.baseFilename,
-            "a",
-            encoding=self.encoding,
-            errors=self.errors,
-            opener=lambda path, flags: os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600),
-        )
-        mode = os.fstat(file.fileno()).st_mode
-        if not (stat.S_ISREG(mode) or stat.S_ISCHR(mode)):
-            file.close()
-            raise OSError(errno.ENXIO, os.strerror(errno.ENXIO), self.baseFilename)
-        if stat.S_ISREG(mode):
-            with contextlib.suppress(PermissionError):  # another user's file, which we may write all the same
-                os.fchmod(file.fileno(), 0o600)
-        return file
-
-    def handleError(self, record: logging.LogRecord) -> None:
-        """Passes the error that is being handled on to the caller."""
-        raise  # noqa: PLE0704  (called inside the handler's own ``except``)
-
-    def doRollover(self) -> None:
-        """Rotates. If that fails, goes on in the same file and tries again a megabyte later."""
-        try:
-            super().doRollover()
-        except OSError as error:
-            self.stuck = error
-            self.maxBytes += ROTATE_AGAIN_BYTES
-            if self.stream is None or self.stream.closed:
-                self.stream = self._open()
-            return
-        self.stuck = None
-        self.maxBytes = FILE_BYTES
-
-    def write(self, line: str) -> None:
-        """Appends a line, rotating first when it would not fit. Raises OSError."""
-        if self.stream is not None and self._has_lost_its_name(self.stream):
-            left = self.stream
-            try:
-                self.stream = self._open()
-            except OSError:
-                # No new one can be made: the file that was moved away still takes the line.
-                self.emit(logging.makeLogRecord({"msg": line}))
-                raise
-            with contextlib.suppress(OSError):  # what a full disk did not take was reported when it happened
-                left.close()
-        self.emit(logging.makeLogRecord({"msg": line}))
-
-    def _has_lost_its_name(self, stream: IO[str]) -> bool:
-        """Returns whether the name leads to another file than the open one, or to none: it was moved or removed."""
-        try:
-            return not os.path.samestat(os.stat(self.baseFilename), os.fstat(stream.fileno()))
-        except (FileNotFoundError, NotADirectoryError):
-            return True
-        except OSError:
-            return False  # it cannot be told: the open file is the one there is
-
-
 class _Output(logging.Handler):
     """Renders each record once, hides secrets, and writes the same line to console and file."""
 
@@ -263,7 +176,7 @@ class _Output(logging.Handler):
         self._redact = redact
         self._stream: IO[str] | None = stream
         self._clock = clock
-        self._file: _RotatedFile | None = None
+        self._file: RotatedFile | None = None
         self._missing = 0
         """Lines that the file lacks so far."""
         self._untold = 0
@@ -273,7 +186,7 @@ class _Output(logging.Handler):
         """Begins to write ``path``. If that fails, says so on the console and goes on without a file."""
         with self._locked():
             try:
-                self._file = _RotatedFile(path)
+                self._file = RotatedFile(path)
             except (OSError, ValueError) as error:
                 self._say(
                     "log_file_unusable",

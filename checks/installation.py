@@ -29,7 +29,18 @@ MODULES = (
     ),
     *("lags", "gaps", "link", "progress", "telling", "sight"),
     *("quotes", "gates", "decisions", "engine"),
-    *("feeds", "polygon_client", "messages", "alerts", "delivery", "record", "logger", "worker", "main"),
+    *(
+        "feeds",
+        "polygon_client",
+        "messages",
+        "alerts",
+        "delivery",
+        "record",
+        "log_file",
+        "logger",
+        "worker",
+        "main",
+    ),
     "checks",
 )
 

@@ -42,21 +42,14 @@ def declined(evaluation: Evaluation, vwap: float, momentum: float, refused: Refu
 
 
 def opened(
-    rules: Rules,
-    evaluation: Evaluation,
-    choice: Selected,
-    *,
-    now: int,
-    date: str,
-    time_stop: int,
-    number: int,
+    rules: Rules, evaluation: Evaluation, call: Selected, *, now: int, date: str, time_stop: int, number: int
 ) -> Opened:
-    """Returns the decision to buy ``choice`` at ``now`` (µs), on an evaluation with a VWAP and a momentum.
+    """Returns the decision to buy ``call`` at ``now`` (µs), on an evaluation with a VWAP and a momentum.
 
     ``date`` is the session's, ``time_stop`` when it is sold at the latest (µs), ``number`` which entry of the day it is.
     """
     assert evaluation.vwap_1m is not None and evaluation.momentum is not None
-    row, price = choice.row, choice.price
+    row, price = call.row, call.price
     name = f"{date}|{row.contract}|{now}"
     return Opened(
         id=hashlib.sha256(name.encode()).hexdigest()[:ID_DIGITS],
@@ -67,24 +60,24 @@ def opened(
         vwap=evaluation.vwap_1m,
         momentum=evaluation.momentum,
         volume_z=evaluation.volume_z,
-        delta=choice.delta,
-        iv=choice.iv,
-        in_range=choice.in_range,
+        delta=call.delta,
+        iv=call.iv,
+        in_range=call.in_range,
         mid=price.mid,
         bid=price.bid,
         ask=price.ask,
         bid_size=price.bid_size,
         ask_size=price.ask_size,
-        entry=choice.entry,
-        stop=choice.stop,
-        pay_limit=pay_limit(choice.entry, rules),
+        entry=call.entry,
+        stop=call.stop,
+        pay_limit=pay_limit(call.entry, rules),
         pay_until=now + rules.pay_limit_seconds * SECOND,
         time_stop=time_stop,
         entry_number=number,
-        considered=choice.considered,
-        fallen=choice.fallen,
-        cost_percent=choice.cost_percent,
-        doubted=choice.doubted,
+        considered=call.considered,
+        fallen=call.fallen,
+        cost_percent=call.cost_percent,
+        doubted=call.doubted,
     )
 
 

@@ -1,4 +1,4 @@
-"""The one engine of live and replay: facts and ``now`` in, decisions out. It knows no clock, no I/O and no mode."""
+"""The one engine of live and replay: facts and ``now`` in, decisions out. It has no clock, no I/O and no mode."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from sight import Sight
 from signals import Signals
 
 VALUES_USED_S = 30
-"""The last evaluation's values are used for this long beyond `STALL_SECONDS`: real SPY seconds have gaps of 22 s."""
+"""How long beyond `STALL_SECONDS` the last evaluation's values are used (s): recorded SPY seconds have gaps of 22 s."""
 
 
 class Engine:
@@ -50,9 +50,9 @@ class Engine:
         self.evaluation: Evaluation | None = None
         """The last evaluation: every value, pass and gate."""
         self.evaluations = 0
-        """How many there were."""
+        """How many evaluations there were."""
         self._evaluated_start = session.open
-        # Read from here: they are asked for at every fact, or at every second.
+        # Copied once: every fact, or every second, reads them.
         self._symbol = rules.symbol
         self._gates = Gates(rules, session)
         self.time_stop = session.close - rules.before_close(rules.hard_time_stop) * SECOND
@@ -76,10 +76,10 @@ class Engine:
     # --- The one door ---
 
     def handle(self, now: int, event: Event) -> list[Decision]:
-        """Learn a fact, decide, and evolve by what was decided.
+        """Records a fact, decides, and evolves by what was decided.
 
-        ``now`` is µs of UTC; it never goes back (ValueError). At most one decision opens, closes or withdraws
-        a position.
+        ``now`` is µs of UTC. Raises ValueError if it goes back. At most one decision opens, closes or withdraws a
+        position.
         """
         bar = self._record(now, event)
         holds = bar is not None and self._evaluate(now, bar).holds
@@ -92,7 +92,7 @@ class Engine:
             and feed.absence is None
             and type(event) is not AlertOutcome
         ):
-            return []  # as after most facts: there is nothing to decide
+            return []  # most facts leave nothing to decide
         decisions: list[Decision] = []
         for decision in self._decide(now, event, bar):
             if decision is not None:
@@ -101,9 +101,9 @@ class Engine:
         return decisions
 
     def restore(self, now: int, event: Event, decisions: Iterable[Decision]) -> None:
-        """Learn a recorded fact and evolve by the recorded decisions: history is not decided again.
+        """Records a recorded fact and evolves by its recorded decisions: history is not decided again.
 
-        Nor is it evaluated: `evaluation` is None until the next live bar.
+        It is not evaluated either: `evaluation` is None until the next live bar.
         """
         bar = self._record(now, event)
         if bar is not None:
@@ -113,39 +113,41 @@ class Engine:
         for decision in decisions:
             self._evolve(now, decision)
         if self._is_stopping:
-            self._is_stopping = self._closes_on_stop = False  # that stop is over: this is another start
+            self._is_stopping = self._closes_on_stop = (
+                False  # that stop is over: a restored engine belongs to a new start
+            )
 
     # --- What the shell reads ---
 
     @property
     def position(self) -> Position | None:
-        """The open position, or None."""
+        """Returns the open position, or None."""
         return self.book.position
 
     @property
     def holds(self) -> frozenset[HoldReason]:
-        """What holds entries from outside at present."""
+        """Returns the reasons from outside the rules that hold entries now."""
         return frozenset(self._holds)
 
     def is_fresh(self, now: int) -> bool:
-        """Whether the second last evaluated is young enough for its values to be used."""
+        """Returns whether the last evaluated second is recent enough for its values to be used."""
         return now - self._evaluated_start - SECOND <= self.values_used
 
     # --- Learn ---
 
     def _record(self, now: int, event: Event) -> Bar | None:
-        """Record a fact. Returns the bar if it must be evaluated: live, of the watched symbol, the newest so far."""
+        """Records a fact. Returns the bar if it must be evaluated: live, of the watched symbol, the newest so far."""
         if now < self._now:
             raise ValueError(f"time went back from {self._now} to {now}")
         self._now = now
         position, bar = self.book.position, None
-        # Compared by exact type, because nearly all facts are of these two.
+        # Most frequent types first, compared exactly: that is faster than isinstance.
         if type(event) is Quote:
             self.quotes.record(now, event)
         elif type(event) is Bar:
-            is_new, is_newest = self.signals.learn(event)
+            is_new, is_newest = self.signals.record(event)
             if not event.backfilled:
-                # The live print of a second that REST has filled is a sign of life, though nothing to evaluate.
+                # The live print of a second that REST has filled is a sign of life, but is not evaluated again.
                 if is_new or self.feed.progress.is_newer(event):
                     self.feed.record_bar(now, event)
                 if is_new and is_newest and event.symbol == self._symbol:
@@ -155,14 +157,14 @@ class Engine:
         if now >= self.feed.well_until:
             self.feed.check(now)
         if position is not None:
-            position.learn_time(now)
+            position.apply_time(now)
         return bar
 
     def _record_rare(self, now: int, event: Event) -> None:
-        """Record a fact that is neither a bar nor a quote."""
+        """Records a fact that is neither a bar nor a quote."""
         match event:
             case Tick(away=away):
-                if away:  # the program did not run, or its clock stepped: nothing was seen in that time
+                if away:  # the program did not run, or its clock stepped: it saw nothing in that time
                     self.feed.wake(now, away)
                     if self.book.position is not None:
                         self.book.position.marks.wake(now)
@@ -196,25 +198,25 @@ class Engine:
         return evaluation
 
     def _spell_passed(self) -> bool:
-        """Whether there was a blind spell since the last evaluation."""
+        """Returns whether there was a blind spell since the last evaluation."""
         feed, seen = self.feed, self._spells_seen
         self._spells_seen = feed.spells
         return feed.cause is not None or feed.spells != seen
 
     def _follow(self, bar: Bar, was_blind: bool) -> None:
-        """Count an evaluation, and let VWAP persistence follow it."""
+        """Counts an evaluation, and lets VWAP persistence follow it."""
         self.evaluations += 1
         self._evaluated_start = bar.start
         position = self.book.position
         if position is not None:
             vwap = self.signals.vwap
             is_below = vwap is not None and bar.close < vwap
-            position.persistence.learn(bar.start, is_below=is_below, was_blind=was_blind)
+            position.persistence.record(bar.start, is_below=is_below, was_blind=was_blind)
 
     # --- Decide ---
 
     def _decide(self, now: int, event: Event, bar: Bar | None) -> Iterator[Decision | None]:
-        """Each part's decision in turn; each sees what those before it decided."""
+        """Yields each part's decision in turn. Each part sees what those before it decided."""
         feed = self.feed
         if feed.cause is not None or feed.recovered is not None:
             yield feed.decide(now, self.book.position_id)
@@ -230,7 +232,7 @@ class Engine:
 
     def _decide_exit(self, now: int, position: Position) -> Decision | None:
         rules, opened = self.rules, position.opened
-        # Exits that need bars pause while blind, until the symbol's first bar after it, and on values that are old.
+        # Exits that need bars pause while blind, until the symbol's first bar afterwards, and while values are old.
         is_stale = self.feed.is_blind or self.feed.spells != self._spells_seen or not self.is_fresh(now)
         evaluation = None if is_stale else self.evaluation
         vwap = None if evaluation is None else evaluation.vwap_1m
@@ -295,7 +297,7 @@ class Engine:
     # --- Evolve ---
 
     def _evolve(self, now: int, decision: Decision) -> None:
-        """Move the state by a decision, whether just made or read from the record."""
+        """Moves the state by a decision, whether just made or read from the record."""
         self.book.evolve(now, decision, self._evaluated_start)
         if isinstance(decision, FeedAlarmed | FeedRecovered):
             self.feed.evolve(now, decision)

@@ -1,4 +1,4 @@
-"""What every entry point does first and last: say in one line what keeps it from running, and end as a shell expects.
+"""What every entry point does first and last: it says in one line what keeps it from running, and ends as a shell expects.
 
 It is loaded before anything that may be missing, so it knows the standard library only, and Python 3.8 can read it.
 (Older ones fail in the file that imports this one, at a line that says what is needed.)
@@ -40,7 +40,7 @@ FOLDER = os.path.dirname(os.path.realpath(__file__))
 
 
 def begin(command: str, *, stops: bool = False, locks: bool = False, reports: bool = False) -> None:
-    """Prepare a process for ``command``, before the rest of the program is loaded.
+    """Prepares a process for ``command``, before the rest of the program is loaded.
 
     Ends it with status 2 and one line where this Python is too old, the folder it was started in is gone, or, where
     ``locks`` are needed, this system has none. From then on what is missing is named, and standard output and error
@@ -69,7 +69,7 @@ def begin(command: str, *, stops: bool = False, locks: bool = False, reports: bo
 
 
 def stop_signals() -> tuple[int, ...]:
-    """The signals that ask for a stop. One that was ignored from the start stays so: ``nohup`` means it."""
+    """Returns the signals that ask for a stop. One that was ignored from the start stays so: ``nohup`` means it."""
     hang_up = getattr(signal, "SIGHUP", None)
     if hang_up is None or signal.getsignal(hang_up) is signal.SIG_IGN:
         return (signal.SIGTERM, signal.SIGINT)
@@ -87,7 +87,7 @@ def _refusal(locks: bool, *, any_python: bool) -> str | None:
 
 
 def _files_text() -> str | None:
-    """Why too few files may be opened; None when there are enough. A limit that may be raised is raised."""
+    """Returns why too few files may be opened; None if there are enough. Raises the limit where it may."""
     import resource  # noqa: PLC0415 - Windows has none, and has been refused by now
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -102,7 +102,7 @@ def _files_text() -> str | None:
 
 
 def shortage_text(error: BaseException) -> str | None:
-    """What this machine refuses the process, and where its limit is set; None for any other error."""
+    """Returns what this machine refuses the process, and where its limit is set; None for any other error."""
     no_memory = isinstance(error, OSError) and error.errno == errno.ENOMEM
     # A SystemError is Python's own: it ran out of memory where it was not prepared to.
     if no_memory or isinstance(error, (MemoryError, SystemError)) or "failed to map segment" in str(error):
@@ -115,7 +115,7 @@ def shortage_text(error: BaseException) -> str | None:
 
 
 def python_text() -> str:
-    """What to do about a Python that is too old."""
+    """Returns what to do about a Python that is too old."""
     found = ".".join(map(str, sys.version_info[:3]))
     least = ".".join(map(str, PYTHON_LEAST))
     return (
@@ -124,7 +124,7 @@ def python_text() -> str:
 
 
 def platform_text() -> str | None:
-    """Why a system cannot run the worker; None when it can."""
+    """Returns why a system cannot run the worker; None if it can."""
     try:
         import fcntl  # noqa: F401, PLC0415 - Windows has none
     except ImportError:
@@ -133,7 +133,7 @@ def platform_text() -> str | None:
 
 
 def missing_text(error: BaseException) -> str | None:
-    """What to do about a package that is not there, or not whole."""
+    """Returns what to do about a package that is not there, or not whole."""
     if getattr(error, "name", None) == "fcntl":
         return platform_text()
     what = f"it cannot be loaded, {type(error).__name__}: {error}"
@@ -145,7 +145,7 @@ def missing_text(error: BaseException) -> str | None:
 
 
 def _remedy(python: str) -> str:
-    """How to start it with what it needs, once that is there: the environment that exists, or one to be made."""
+    """Returns the command that starts it with its packages: in the environment that exists, or in one to be made."""
     made = os.path.join(FOLDER, ".venv")
     inside = os.path.join(made, "bin", "python")
     if os.path.exists(inside) and sys.prefix != made:
@@ -169,7 +169,7 @@ class _Patient(io.FileIO):
     """A descriptor that is waited for where whoever started the process has made it one that does not wait."""
 
     def write(self, data: Any) -> int:
-        """Write some of ``data``; returns how many bytes were taken."""
+        """Writes some of ``data``; returns how many bytes were taken."""
         while (taken := super().write(data)) is None:
             select.select((), (self,), ())
         return taken
@@ -179,7 +179,7 @@ class _Careful(io.TextIOWrapper):
     """Standard output that shows what a terminal would obey, and prints every character whatever the language is."""
 
     def write(self, text: str) -> int:
-        """Write ``text``, made harmless. What steers the cursor is kept only in front, where only our own code has it."""
+        """Writes ``text``, made harmless. What steers the cursor is kept only in front, where only our own code has it."""
         printable = getattr(sys.modules.get("utils"), "printable", None)
         shown = text
         if printable is not None:  # else it is not loaded yet, and all texts are our own
@@ -190,14 +190,14 @@ class _Careful(io.TextIOWrapper):
         return len(text)
 
     def flush(self) -> None:
-        """Write what is buffered."""
+        """Writes what is buffered."""
         with _told_apart():
             super().flush()
 
 
 @contextlib.contextmanager
 def _told_apart() -> Iterator[None]:
-    """Raise a failure of the output as `Unwritable`, so that nobody takes it for another file's; not a reader's going."""
+    """Raises a failure of the output as `Unwritable`, so that it is not mistaken for another file's; lets BrokenPipeError pass."""
     try:
         yield
     except BrokenPipeError:
@@ -207,7 +207,7 @@ def _told_apart() -> Iterator[None]:
 
 
 def _prepare_streams() -> None:
-    """See that descriptors 0 to 2 are open, so that no file of ours becomes one of them, and that all can be printed."""
+    """Makes sure that descriptors 0 to 2 are open, so that no file of ours becomes one of them, and print any character."""
     for number in range(3):
         try:
             os.fstat(number)
@@ -233,13 +233,13 @@ def _prepare_streams() -> None:
 
 
 def threads(patience_s: float = 2.0) -> ThreadPoolExecutor:
-    """Threads for what blocks. Their end is waited for only so long (real): a name server or a disk may never answer."""
+    """Returns threads for blocking calls. Shutting down waits ``patience_s`` real seconds: a name server may never answer."""
     # Only here: signals are to be heeded before this much is loaded.
     from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415
 
     class Threads(ThreadPoolExecutor):
         def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-            """Take no more work; ``wait`` for what is under way."""
+            """Accepts no more work; with ``wait``, waits for what is under way."""
             super().shutdown(wait=False, cancel_futures=cancel_futures)
             give_up = time.monotonic() + patience_s
             for thread in self._threads if wait else ():
@@ -252,7 +252,7 @@ def threads(patience_s: float = 2.0) -> ThreadPoolExecutor:
 
 
 def run(main: Callable[[], int]) -> NoReturn:
-    """Run a command to its exit status, and end the process with it.
+    """Runs a command to its exit status, and ends the process with it.
 
     A reader that has gone (``| head``), an output that takes nothing more and Ctrl-C end it without a traceback.
     """
@@ -282,7 +282,7 @@ def run(main: Callable[[], int]) -> NoReturn:
 
 
 def end(status: int) -> NoReturn:
-    """End the process. Threads that cannot be ended (a name server, a disk) hold it up no longer than this call."""
+    """Ends the process. Threads that cannot be ended (a name server, a disk) hold it up no longer than this call."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
@@ -298,7 +298,7 @@ def end(status: int) -> NoReturn:
 
 
 def let_go() -> None:
-    """Drop what standard output and error no longer take: a console that has gone is no fault of the worker's."""
+    """Drops what standard output and error no longer accept: a closed console is not the worker's fault."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
@@ -307,7 +307,7 @@ def let_go() -> None:
 
 
 def _silence(stream: Any) -> None:
-    """Send what is still buffered nowhere, so that it is not tried again at the exit."""
+    """Redirects to nowhere what is still buffered, so that the exit does not try to write it again."""
     number = os.open(os.devnull, os.O_WRONLY)
     os.dup2(number, stream.fileno())
     os.close(number)

@@ -4,6 +4,8 @@ Times are integer microseconds of UTC. Share prices are dollars (float). Option 
 of a hundredth of a cent (``14_050`` is $1.405), so that levels and marks compare exactly. Strikes
 are integers of a tenth of a cent, as in the option's ticker. Facts carry the market's time; the time at
 which we learned one is the ``now`` that travels beside it.
+
+The file is longer than 400 lines because this vocabulary is closed, and read as a whole: it has no logic to split off.
 """
 
 from __future__ import annotations
@@ -59,7 +61,7 @@ class Condition(StrEnum):
 
 
 class DeclineReason(StrEnum):
-    """Why there was no entry: the gates in their order, then what the contract was declined for."""
+    """Why there was no entry: the gates in their order, then why no contract was chosen."""
 
     SESSION_CLOSED = "session closed"
     HELD = "held"
@@ -78,7 +80,7 @@ class DeclineReason(StrEnum):
 
 
 class HoldReason(StrEnum):
-    """What holds entries from outside the rules."""
+    """Reasons from outside the rules to hold entries."""
 
     RECORD_OFF = "record off"
     CLOCK_DOUBT = "clock doubt"
@@ -96,7 +98,7 @@ ALL_OPEN: Gate = (None, None)
 
 
 class FeedCause(StrEnum):
-    """Why bars do not arrive, or are of no use."""
+    """Why bars do not arrive, or come too late to act on."""
 
     NOT_CONNECTED = "not connected"
     DROPPED = "connection lost"
@@ -110,12 +112,12 @@ class FeedCause(StrEnum):
 
 
 def named_cause(cause: FeedCause, symbol: str) -> str:
-    """A cause with the symbol that it concerns, if it concerns one alone, such as ``IWM not seen``."""
+    """Returns a cause with the symbol that it concerns, if it concerns one alone, such as ``IWM not seen``."""
     return f"{symbol} {cause.value}" if symbol else cause.value
 
 
 class ContractRule(StrEnum):
-    """What a contract can fail, in the order of judgement: each contract counts at the first."""
+    """The rules that a contract can fail, in the order of checking. A contract counts at the first that it fails."""
 
     SHARES = "shares"
     """Not the plain contract: another root than the symbol's, or not 100 shares."""
@@ -131,7 +133,7 @@ class ContractRule(StrEnum):
 
 
 class ExitReason(StrEnum):
-    """The exit rules, in the order in which they are asked."""
+    """The exit rules, in the order in which they are checked."""
 
     TIME_STOP = "time stop"
     STOP_LOSS = "stop loss"
@@ -179,7 +181,7 @@ class Outcome(StrEnum):
     LOST = "lost"
     """The request may have arrived; its answer did not."""
     UNSENT = "unsent"
-    """Given up or withdrawn, and no attempt can have arrived."""
+    """Given up or withdrawn; no attempt can have arrived."""
     ACKNOWLEDGED = "acknowledged"
     """An emergency push was acknowledged, by whom ``detail`` says."""
     EXPIRED = "expired"
@@ -218,12 +220,12 @@ class Bar(Fact, frozen=True, kw_only=True):
 
 
 def is_vwap(value: float, low: float, high: float) -> bool:
-    """Whether ``value`` is plausible as the VWAP of a second that traded between ``low`` and ``high``."""
+    """Returns whether ``value`` is plausible as the VWAP of a second that traded between ``low`` and ``high``."""
     return low * (1 - VWAP_SLACK) <= value <= high * (1 + VWAP_SLACK)
 
 
 def typical_price(low: float, high: float, close: float) -> float:
-    """The price used in place of an implausible VWAP."""
+    """Returns the price used in place of an implausible VWAP."""
     return (low + high + close) / 3
 
 
@@ -287,19 +289,19 @@ class Quote(
 
 
 class Tick(Fact, frozen=True, kw_only=True):
-    """A second has passed. Silence is a fact, too.
+    """A second has passed: silence is a fact as well.
 
     ``away`` is how long (µs) the program did not run before it (stopped, or the machine asleep), or how far its clock
-    stepped forward; 0 when the last fact was taken in its time.
+    stepped forward; 0 if the last fact was handled on time.
     """
 
     away: int = 0
 
 
 class FeedLost(Fact, frozen=True, kw_only=True):
-    """The stocks feed is down, or must be taken for down.
+    """The stocks feed is down, or must be treated as down.
 
-    ``symbol`` names the one that did not come while the other did, of which REST has newer seconds; else it is empty.
+    ``symbol`` names a symbol that stayed silent while the other's bars came, although REST has newer seconds of it.
     """
 
     cause: FeedCause
@@ -325,9 +327,9 @@ class Hold(Fact, frozen=True, kw_only=True):
 
 
 class AlertOutcome(Fact, frozen=True, kw_only=True):
-    """What became of an alert. ``id`` is the position's for BUY and SELL, else the cause.
+    """What became of an alert. ``id`` is the position's for BUY and SELL, otherwise the cause.
 
-    ``receipt`` is an emergency push's: it is asked for until somebody acknowledges. ``channel`` names the channel when
+    ``receipt`` is an emergency push's, polled until somebody acknowledges. ``channel`` names the channel when
     it is not the push service; such an outcome settles nothing.
     """
 
@@ -389,7 +391,7 @@ class Opened(Decided, frozen=True, kw_only=True):
 
 
 class Declined(Decided, frozen=True, kw_only=True):
-    """All conditions held, and there was still no entry."""
+    """Every condition was met, and there was still no entry."""
 
     reason: DeclineReason
     hold: HoldReason | None
@@ -423,7 +425,7 @@ class Closed(Decided, frozen=True, kw_only=True):
 
 
 class Withdrawn(Decided, frozen=True, kw_only=True):
-    """The BUY can not have arrived: the position never was."""
+    """The BUY cannot have arrived, so the position never existed."""
 
     id: str
     contract: str
@@ -431,10 +433,10 @@ class Withdrawn(Decided, frozen=True, kw_only=True):
 
 
 class FeedAlarmed(Decided, frozen=True, kw_only=True):
-    """The program is blind and says so. ``since`` is the end of the last bar in time, or when blindness began.
+    """The program is blind, and tells the owner. ``since`` is the end of the last bar in time, or when blindness began.
 
     ``symbol`` is empty when the whole feed is blind; the traded symbol's name when it alone cannot be seen; the
-    benchmark's when that is missing, which is no blindness.
+    benchmark's when that is missing, which is not blindness.
     """
 
     cause: FeedCause
@@ -513,12 +515,12 @@ class Evaluation(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def holds(self) -> bool:
-        """Whether every condition that is not left out holds."""
+        """Returns whether every enabled condition is met."""
         return False not in self.passes
 
     @property
     def sole_failure(self) -> Condition | None:
-        """The one condition that did not hold when every other that is not left out did; None with no or several."""
+        """Returns the one enabled condition that failed; None if none or several did."""
         failing = [
             condition for condition, passed in zip(Condition, self.passes, strict=True) if passed is False
         ]
@@ -526,7 +528,7 @@ class Evaluation(msgspec.Struct, frozen=True, gc=False):
 
 
 class Shortfall(msgspec.Struct, frozen=True, kw_only=True):
-    """How far a condition was from holding. ``value`` and ``threshold`` in the condition's own unit.
+    """How far a condition was from being met. ``value`` and ``threshold`` are in the condition's own unit.
 
     ``ratio`` compares conditions: 0 just missed, 1 as far as if there had been no volume at all.
     """

@@ -12,7 +12,7 @@ class Lags:
     """The lags (µs) of the last bars, and whether their median exceeds the limit.
 
     ``late`` counts the lags over the limit. A median can exceed it only if at least half of them do
-    (``2 * late >= n``), so the lags are sorted only then.
+    (``2 * late >= n``), so they are sorted only then.
     """
 
     def __init__(self, rules: Rules) -> None:
@@ -22,7 +22,7 @@ class Lags:
         self.late = 0
 
     def add(self, lag: int) -> None:
-        """Record the lag of the next bar."""
+        """Records the lag of the next bar."""
         lags = self.values
         if self.late and len(lags) == self._count and lags[0] > self._limit:
             self.late -= 1
@@ -31,18 +31,18 @@ class Lags:
             self.late += 1
 
     def clear(self) -> None:
-        """Forget every bar."""
+        """Forgets every bar."""
         self.values.clear()
         self.late = 0
 
     @property
     def may_be_late(self) -> bool:
-        """Whether the median may exceed the limit. False is certain; True needs a sort to confirm."""
+        """Returns whether the median may exceed the limit. False is certain; True needs a sort to confirm."""
         return self.late > 0 and 2 * self.late >= len(self.values)
 
     @property
     def leans_late(self) -> bool:
-        """Whether the median exceeds the limit, even if it is of only a few bars."""
+        """Returns whether the median exceeds the limit, even if it is of only a few bars."""
         if not self.may_be_late:
             return False
         ordered, count = sorted(self.values), len(self.values)
@@ -50,15 +50,15 @@ class Lags:
 
     @property
     def is_full(self) -> bool:
-        """Whether there are `LAG_BARS` lags."""
+        """Returns whether there are `LAG_BARS` lags."""
         return len(self.values) == self._count
 
     @property
     def is_late(self) -> bool:
-        """Whether the median of `LAG_BARS` lags exceeds the limit."""
+        """Returns whether the median of `LAG_BARS` lags exceeds the limit."""
         return self.is_full and self.leans_late
 
     @property
     def median(self) -> int | None:
-        """The median, µs; None without a bar."""
+        """Returns the median, µs; None without a bar."""
         return sorted(self.values)[len(self.values) // 2] if self.values else None

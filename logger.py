@@ -13,9 +13,7 @@ import json
 import logging
 import logging.handlers
 import math
-import os
 import select
-import stat
 import sys
 import threading
 import traceback
@@ -27,18 +25,10 @@ from typing import IO, Any, Literal
 import structlog
 
 import utils
+from log_file import RotatedFile
 from redaction import redactor
 
 LogFormat = Literal["console", "json"]
-
-FILE_BYTES = 10 * 1024 * 1024
-"""Size at which the log file is rotated."""
-
-FILES_KEPT = 5
-"""Rotated files that are kept besides the current one."""
-
-ROTATE_AGAIN_BYTES = 1024 * 1024
-"""How much is written on before a file that could not be renamed is rotated again."""
 
 CONSOLE_SECONDS = 0.5
 """How long a line waits, once, for a console that takes nothing (Ctrl-S, a pipe that nobody reads)."""
@@ -70,7 +60,7 @@ def setup(
     clock: Callable[[], int],
     stream: IO[str] | None = None,
 ) -> None:
-    """Send every logger's lines to ``stream`` (default: standard output) and ``log_file`` (None: no file).
+    """Sends every logger's lines to ``stream`` (default: standard output) and ``log_file`` (None: no file).
 
     ``clock`` gives the time that lines carry, µs of UTC. Uncaught exceptions and warnings are logged, too.
     May be called again; the earlier set-up is closed first. Never raises for a file that cannot be written.
@@ -89,29 +79,34 @@ def setup(
     root.addHandler(output)
     _installed.callback(output.close)
     _installed.callback(root.removeHandler, output)
+    _configure_structlog(ours.level)
+    _install_hooks()
+    if log_file is not None:
+        output.open_file(log_file)
+
+
+def _configure_structlog(level: int) -> None:
+    """Has structlog hand its lines from ``level`` on to the standard library's loggers."""
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.format_exc_info,
             _to_standard_library,
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(ours.level),
+        wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=lambda name="main": logging.getLogger(f"{OURS}.{name}"),
         cache_logger_on_first_use=False,
     )
     _installed.callback(structlog.reset_defaults)
-    _install_hooks()
-    if log_file is not None:
-        output.open_file(log_file)
 
 
 def close() -> None:
-    """Undo `setup`: close the file and give back every hook. Without a set-up, nothing."""
+    """Undoes `setup`: closes the file and restores every hook. Does nothing without a set-up."""
     _installed.close()
 
 
 def _standard_output() -> IO[str]:
-    """Standard output, able to print an emoji whatever the machine's language is."""
+    """Returns standard output, able to print an emoji whatever the machine's language is."""
     reconfigure = getattr(sys.stdout, "reconfigure", None)
     if reconfigure is not None:
         reconfigure(encoding="utf-8", errors="backslashreplace")
@@ -121,12 +116,12 @@ def _standard_output() -> IO[str]:
 def _to_standard_library(
     _logger: Any, _method: str, event: Mapping[str, Any]
 ) -> tuple[tuple[Mapping[str, Any]], dict[str, Any]]:
-    """The last structlog processor: the whole event becomes the message of a record."""
+    """Makes the whole event the message of a log record; the last structlog processor."""
     return (event,), {}
 
 
 def _install_hooks() -> None:
-    """Log what nobody catches: exceptions of the program, of a thread, of a finaliser, and warnings."""
+    """Logs what nobody catches: exceptions of the program, of a thread, of a finaliser, and warnings."""
     log = structlog.get_logger("logger")
 
     def uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
@@ -165,83 +160,6 @@ def _install_hooks() -> None:
     _installed.callback(logging.captureWarnings, False)
 
 
-# --- Writing -----------------------------------------------------------------------------------------
-
-
-class _RotatedFile(logging.handlers.RotatingFileHandler):
-    """The log file. Raises OSError where the standard library would print to standard error.
-
-    A file that cannot be renamed grows on, see `stuck`; one whose name leads elsewhere by now is begun anew.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.stuck: OSError | None = None
-        """Why the file could not be rotated when it was full; None when it could."""
-        super().__init__(
-            path, maxBytes=FILE_BYTES, backupCount=FILES_KEPT, encoding="utf-8", errors="backslashreplace"
-        )
-
-    def _open(self) -> Any:
-        Path(self.baseFilename).parent.mkdir(parents=True, exist_ok=True)
-        # A link is refused: whoever can place one in the folder could make us write elsewhere. A pipe that nobody
-        # reads would keep us waiting, and one that somebody reads would later.
-        file = open(  # noqa: SIM115  (the handler closes it)
-            self.baseFilename,
-            "a",
-            encoding=self.encoding,
-            errors=self.errors,
-            opener=lambda path, flags: os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600),
-        )
-        mode = os.fstat(file.fileno()).st_mode
-        if not (stat.S_ISREG(mode) or stat.S_ISCHR(mode)):
-            file.close()
-            raise OSError(errno.ENXIO, os.strerror(errno.ENXIO), self.baseFilename)
-        if stat.S_ISREG(mode):
-            with contextlib.suppress(PermissionError):  # another user's file, which we may write all the same
-                os.fchmod(file.fileno(), 0o600)
-        return file
-
-    def handleError(self, record: logging.LogRecord) -> None:
-        """Hand the error that is being handled on to the caller."""
-        raise  # noqa: PLE0704  (called inside the handler's own ``except``)
-
-    def doRollover(self) -> None:
-        """Rotate; where that is impossible, write on in the same file and try again a megabyte later."""
-        try:
-            super().doRollover()
-        except OSError as error:
-            self.stuck = error
-            self.maxBytes += ROTATE_AGAIN_BYTES
-            if self.stream is None or self.stream.closed:
-                self.stream = self._open()
-            return
-        self.stuck = None
-        self.maxBytes = FILE_BYTES
-
-    def write(self, line: str) -> None:
-        """Append a line, rotating first when it would not fit. Raises OSError."""
-        if self.stream is not None and self._has_lost_its_name(self.stream):
-            left = self.stream
-            try:
-                self.stream = self._open()
-            except OSError:
-                # No new one can be made: the file that was moved away still takes the line.
-                self.emit(logging.makeLogRecord({"msg": line}))
-                raise
-            with contextlib.suppress(OSError):  # what a full disk did not take was reported when it happened
-                left.close()
-        self.emit(logging.makeLogRecord({"msg": line}))
-
-    def _has_lost_its_name(self, stream: IO[str]) -> bool:
-        """Whether the name leads to another file than the open one, or to none: it was moved or removed."""
-        try:
-            return not os.path.samestat(os.stat(self.baseFilename), os.fstat(stream.fileno()))
-        except (FileNotFoundError, NotADirectoryError):
-            return True
-        except OSError:
-            return False  # it cannot be told: the open file is the one there is
-
-
 class _Output(logging.Handler):
     """Renders each record once, hides secrets, and writes the same line to console and file."""
 
@@ -258,17 +176,17 @@ class _Output(logging.Handler):
         self._redact = redact
         self._stream: IO[str] | None = stream
         self._clock = clock
-        self._file: _RotatedFile | None = None
+        self._file: RotatedFile | None = None
         self._missing = 0
         """Lines that the file lacks so far."""
         self._untold = 0
         """Lines that a console which takes nothing lacks so far."""
 
     def open_file(self, path: Path) -> None:
-        """Begin to write ``path``; where that is impossible, say so on the console and go on without."""
+        """Begins to write ``path``. If that fails, says so on the console and goes on without a file."""
         with self._locked():
             try:
-                self._file = _RotatedFile(path)
+                self._file = RotatedFile(path)
             except (OSError, ValueError) as error:
                 self._say(
                     "log_file_unusable",
@@ -277,7 +195,7 @@ class _Output(logging.Handler):
                 )
 
     def handle(self, record: logging.LogRecord) -> bool:
-        """Write one record, unless another thread has been stuck in writing its own for too long."""
+        """Writes one record, unless another thread has been stuck in writing its own for too long."""
         lock = self.lock
         if lock is None or not lock.acquire(timeout=LOCK_SECONDS):
             return False
@@ -288,7 +206,7 @@ class _Output(logging.Handler):
         return True
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write one record. Never raises: a log call must not end the task that makes it."""
+        """Writes one record. Never raises: a log call must not end the task that makes it."""
         now = self._clock()
         try:
             name, event = _entry(record)
@@ -301,7 +219,7 @@ class _Output(logging.Handler):
         self._to_file(line)
 
     def close(self) -> None:
-        """Close the file; the stream stays open, it is not ours."""
+        """Closes the file. The stream stays open: it belongs to the caller."""
         with self._locked():
             file, self._file = self._file, None
             if file is not None:
@@ -320,7 +238,7 @@ class _Output(logging.Handler):
             self.release()
 
     def _to_console(self, line: str) -> None:
-        """Write a line where somebody may be looking. A console that takes nothing costs lines, not time."""
+        """Writes a line where somebody may be looking. A console that takes nothing costs lines, not time."""
         if self._stream is None:
             return
         try:
@@ -365,13 +283,13 @@ class _Output(logging.Handler):
             self._say("log_file_back", f"✓ Log file is written again, {missing} lines may be missing", "INFO")
 
     def _say(self, event: str, text: str, level: str = "WARNING") -> None:
-        """A line about the log itself, for the console only."""
+        """Returns a line about the log itself, for the console only."""
         fields = {"event": event, "text": text}
         self._to_console(self._redact(self._render(level, "logger", fields, self._clock())))
 
 
 def _takes(stream: IO[str], seconds: float) -> bool:
-    """Whether ``stream`` takes something within so many real seconds; what is no file of the system's always does."""
+    """Returns whether ``stream`` takes something within so many real seconds; a stream without a descriptor always does."""
     try:
         descriptor = stream.fileno()
     except (OSError, AttributeError):  # io.UnsupportedOperation, too: a stream in memory
@@ -380,7 +298,7 @@ def _takes(stream: IO[str], seconds: float) -> bool:
 
 
 def file_fault(error: OSError | ValueError) -> str:
-    """Why a log could not be opened, in words."""
+    """Returns why a log could not be opened, in words."""
     if isinstance(error, ValueError):
         return "a name that no file can have"
     if error.errno == errno.EEXIST:
@@ -393,7 +311,7 @@ def file_fault(error: OSError | ValueError) -> str:
 
 
 def _entry(record: logging.LogRecord) -> tuple[str, Mapping[str, Any]]:
-    """The logger's short name and the event of a record, this program's own or a library's."""
+    """Returns the logger's short name and the event of a record, this program's own or a library's."""
     if isinstance(record.msg, Mapping):
         return record.name.removeprefix(f"{OURS}."), record.msg
     fields: dict[str, Any] = {"event": "library", "text": f"{record.name}: {record.getMessage().rstrip()}"}
@@ -430,7 +348,7 @@ def _render_json(level: str, name: str, event: Mapping[str, Any], now: int) -> s
 
 
 def _plain(value: Any) -> Any:
-    """``value`` as JSON can hold it; what it cannot hold becomes text, a number without a value null."""
+    """Returns ``value`` as JSON can hold it; what it cannot hold becomes text, a number without a value null."""
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):

@@ -1,4 +1,4 @@
-"""A symbol's price level, and the prints that are kept apart from it until something confirms them. Pure."""
+"""A symbol's price level, and the prints kept apart from it until something confirms them. Pure."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from windows import PERCENT, ROUNDING, Closes
 
 IMPOSSIBLE_PERCENT = 20.0
 """A jump over this is treated as bad data: at 20 % the exchanges stop trading for the day, and a fund's price bands (LULD,
-5 to 10 %) halt it long before. Neither a second bar nor REST nor the benchmark confirms it."""
+5 to 10 %) halt it long before. Neither a second bar nor REST nor the benchmark can confirm it."""
 
 UNPROVEN_PERCENT = 7.0
 """Two symbols' first prints at another level speak for each other up to this jump: at 7 % the whole market is halted.
-Beyond it both may come from one fault of the vendor's, and the second bar of either says so a second later."""
+Beyond it both may share one fault of the vendor's; the second bar of either tells a second later."""
 
 LEVEL_BARS = 60
 """This many bars in a row at the new level make even an impossible jump the price."""
@@ -81,7 +81,7 @@ class Vicinity:
             insort(self._starts, start)
 
     def before(self, index: int, *, across: bool = False) -> list[float]:
-        """The last closes before a second, the newest first; of its level only unless ``across`` levels."""
+        """Returns the last closes before a second, the newest first; of its level only unless ``across`` levels."""
         seconds, starts = self._closes.seconds, self._starts
         end = bisect_left(seconds, index)
         first = max(0, end - self._count)
@@ -90,7 +90,7 @@ class Vicinity:
         return [self._known(second) for second in reversed(seconds[first:end])]
 
     def after(self, index: int) -> list[float]:
-        """The first closes after a second that are near it in time."""
+        """Returns the first closes after a second that are near it in time."""
         seconds = self._closes.seconds
         first = bisect_right(seconds, index)
         near = seconds[first : first + self._count]
@@ -102,19 +102,20 @@ class Vicinity:
         return close
 
     def move(self, index: int, close: float) -> float:
-        """How far a close lies from those around it, in percent."""
+        """Returns how far a close lies from those around it, in percent."""
         base = self.before(index) or self.after(index)
         return (close / _median(base) - 1) * PERCENT if base else 0.0
 
     def agrees(self, close: float, other: float) -> bool:
+        """Returns whether two closes lie within the limit of each other."""
         return abs(close / other - 1) <= self._limit + ROUNDING
 
     def is_second_source(self, twin: Bar, bar: Bar) -> bool:
-        """Whether two bars of one second agree, one from the socket and one from REST."""
+        """Returns whether two bars of one second agree, one from the socket and one from REST."""
         return twin.backfilled is not bar.backfilled and self.agrees(twin.close, bar.close)
 
     def needed(self, index: int) -> int:
-        """How many other bars must agree with an impossible jump before it is believed."""
+        """Returns how many other bars must agree with an impossible jump before it is believed."""
         known = len(self.before(index, across=True) or self.after(index))
         return known if known < self._count else LEVEL_BARS - 1
 
@@ -137,7 +138,7 @@ class Level:
         self._age_s = rules.benchmark_max_age_seconds
         self._waiting: dict[int, Kept] = {}
         self.put = closes.put
-        """Store a bar that needs no weighing."""
+        """Stores a bar that needs no weighing."""
         self.refuted: dict[int, Bar | None] = {}
         """Seconds whose only bar so far was refuted, with that bar; None for a first print that was dropped."""
         self._lone: set[int] = set()
@@ -150,17 +151,17 @@ class Level:
 
     @property
     def waits(self) -> bool:
-        """Whether a bar waits to be confirmed or refuted."""
+        """Returns whether a bar waits to be confirmed or refuted."""
         return bool(self._waiting)
 
     @property
     def price(self) -> float | None:
-        """The newest close; None if that is a first print which no other bar has confirmed."""
+        """Returns the newest close; None if that is a first print which no other bar has confirmed."""
         seconds = self.closes.seconds
         return None if not seconds or seconds[-1] in self._lone else self.closes.close[seconds[-1]]
 
     def is_known(self, index: int) -> bool:
-        """Whether a bar of this second was seen before, even if no window holds it."""
+        """Returns whether a bar of this second was seen before, even if no window holds it."""
         return self.closes.close[index] is not None or index in self._waiting or index in self.refuted
 
     def reset(self, *, is_shut: bool) -> None:
@@ -170,17 +171,17 @@ class Level:
             for close in self._around.before(self.closes.newest + 1):
                 self.band.widen(close)
 
-    # --- The long way ---
+    # --- Bars that must be weighed ---
 
     def store(self, index: int, bar: Bar, other: Level | None) -> tuple[bool, bool]:
-        """Judge a bar, then store it or keep it apart. Returns what `Closes.put` does; a bar kept apart is not the newest.
+        """Weighs a bar, then stores it or keeps it apart. Returns what `Closes.put` does; a bar kept apart is not the newest.
 
         ``other`` is the level of the other symbol.
         """
         is_new, newest = not self.is_known(index), self.closes.newest
         if abs(bar.vwap - bar.close) <= self._limit * bar.close:
             entering = self._weigh(index, bar, other)
-        else:  # no second trades that far from its own close: keep the volume, replace the average price
+        else:  # no second trades that far from its own close: keep the volume, but replace the VWAP
             entering = self._weigh(index, msgspec.structs.replace(bar, vwap=bar.close), other)
         for second in sorted(entering):
             self.closes.put(second, entering[second])
@@ -192,7 +193,7 @@ class Level:
         return is_new, index > newest and index == self.closes.newest
 
     def reconsider(self, other: Level) -> None:
-        """Store the waiting bars that the other symbol's move now confirms."""
+        """Stores the waiting bars that the other symbol's move now confirms."""
         for second, kept in self._waiting.items():
             move = self._around.move(second, kept.bar.close)
             if not kept.is_in and abs(move) <= IMPOSSIBLE_PERCENT and other.moved_like(second, move):
@@ -200,7 +201,7 @@ class Level:
                 self.closes.put(second, kept.bar)
 
     def moved_like(self, index: int, move: float) -> bool:
-        """Whether this symbol moved at least half as far the same way within `BENCHMARK_MAX_AGE_SECONDS`.
+        """Returns whether this symbol moved at least half as far the same way within `BENCHMARK_MAX_AGE_SECONDS`.
 
         ``move`` is in percent. A bar that is itself kept apart confirms only a move of about its own size.
         """
@@ -214,7 +215,7 @@ class Level:
         for second in range(end, max(index - self._age_s, 0) - 1, -1):
             close = self.closes.close[second]
             if close is not None:
-                # Measured from the closes before it, of any level: a move confirmed meanwhile still counts.
+                # Measured from the closes before it at any level, so that a move confirmed meanwhile still counts.
                 before = self._around.before(second, across=True)
                 return bool(before) and _is_alike(move, (close / _median(before) - 1) * PERCENT)
         return False
@@ -246,7 +247,7 @@ class Level:
             self._keep_apart(index, bar, is_live)
             return {}
         if not kin:
-            self._waiting[index] = Kept(bar, is_live, is_in=True)  # the next bar near it starts a level
+            self._waiting[index] = Kept(bar, is_live, is_in=True)  # the next bar near it begins a level
             return {index: bar}
         start = min(index, *kin)
         self._around.begin_level(start)
@@ -254,7 +255,7 @@ class Level:
         return {index: bar, **{second: kept.bar for second, kept in found.items() if not kept.is_in}}
 
     def _is_near(self, index: int, close: float) -> bool:
-        """Whether a close lies near those before it, that of the same second, or the next one after it."""
+        """Returns whether a close lies near those before it, that of the same second, or the next one after it."""
         known, after = self.closes.close[index], self._around.after(index)
         base = self._around.before(index) or after
         if not base:
@@ -275,7 +276,7 @@ class Level:
         self.newest_apart = bar, self._around.move(index, bar.close)
 
     def _refute_before(self, index: int, bar: Bar) -> None:
-        """Refute the bars that wait at earlier seconds and came from the same source as this one.
+        """Refutes the bars that wait at earlier seconds and came from the same source as this one.
 
         A live bar says nothing about a gap that REST is filling, unless that lies more than `LONE_SECONDS` back.
         """
@@ -287,7 +288,7 @@ class Level:
                     self.refuted[second] = kept.bar
 
     def _review_lone(self, index: int, close: float) -> None:
-        """Confirm a first print that agrees with this close; drop one that two closes near it in time contradict."""
+        """Confirms a first print that agrees with this close. Drops one that two closes near it in time contradict."""
         for lone in self._lone - {index}:
             first = self.closes.close[lone]
             if first is None or self._around.agrees(close, first):
@@ -304,7 +305,7 @@ class Level:
         self.refuted[second] = None
 
     def _drop_impossible(self, close: float) -> None:
-        """The feed continues at another level: drop the closes that lie impossibly far from it."""
+        """Drops the closes that lie impossibly far from ``close``, where the feed now continues."""
         for second, value in enumerate(self.closes.close):
             if value is not None and abs(value / close - 1) * PERCENT > IMPOSSIBLE_PERCENT:
                 self._drop(second)
@@ -312,12 +313,12 @@ class Level:
 
 
 def _median(values: Iterable[float]) -> float:
-    """The middle value, or the mean of the middle two."""
+    """Returns the middle value, or the mean of the middle two."""
     ordered = sorted(values)
     middle = len(ordered) // 2
     return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
 
 
 def _is_alike(move: float, other: float) -> bool:
-    """Whether another move goes the same way and at least half as far."""
+    """Returns whether another move goes the same way and at least half as far."""
     return move * other > 0 and abs(other) * 2 >= abs(move)

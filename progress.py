@@ -14,7 +14,7 @@ from link import StocksLink
 from rules import Rules
 
 
-class Progress:
+class SymbolProgress:
     """Progress of the watched symbols over one link. Times are µs. `Sight.record_bar` writes its fields."""
 
     def __init__(self, rules: Rules, session: Session, link: StocksLink) -> None:

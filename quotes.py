@@ -161,8 +161,8 @@ class Quotes:
                 return
         self.newest[contract] = Known(made_at, now, quote, is_streamed)
         if position is not None and is_held and (is_fresh or is_mark):
-            position.learn_time(now)  # what held until this quote
-            position.marks.learn(now, Mark(bid=quote.bid, ask=quote.ask, bid_size=quote.bid_size))
+            position.apply_time(now)  # what held until this quote
+            position.marks.record(now, Mark(bid=quote.bid, ask=quote.ask, bid_size=quote.bid_size))
 
     def _is_slip(self, now: int, opened: Opened, quote: Quote | ChainRow) -> bool:
         """Returns whether a quote of the held call is impossibly dear, such as a price in another unit.

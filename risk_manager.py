@@ -1,4 +1,4 @@
-"""The position: its phases and their transitions, its marks, and the exit rules. Decides when to sell, never what to buy."""
+"""The position: its states and their transitions, its marks, and the exit rules. Decides when to sell, never what to buy."""
 
 from __future__ import annotations
 
@@ -29,30 +29,30 @@ PERSISTENCE_BLOCKS = 2
 """Blocks in a row that the price must stay below its VWAP; the reason's text says so, too."""
 
 
-class Phase(Enum):
-    """What may happen."""
+class PositionState(Enum):
+    """Whether a position is open."""
 
     FLAT = "flat"
     OPEN = "open"
 
 
-TRANSITIONS: dict[Phase, dict[type[Decision], Phase]] = {
-    Phase.FLAT: {
-        Opened: Phase.OPEN,
-        # The BUY turned out never to have arrived after its position had closed again.
-        Withdrawn: Phase.FLAT,
-        Declined: Phase.FLAT,
-        FeedAlarmed: Phase.FLAT,
-        FeedRecovered: Phase.FLAT,
+TRANSITIONS: dict[PositionState, dict[type[Decision], PositionState]] = {
+    PositionState.FLAT: {
+        Opened: PositionState.OPEN,
+        # A position had closed again before its BUY turned out not to have arrived.
+        Withdrawn: PositionState.FLAT,
+        Declined: PositionState.FLAT,
+        FeedAlarmed: PositionState.FLAT,
+        FeedRecovered: PositionState.FLAT,
     },
-    Phase.OPEN: {
-        Closed: Phase.FLAT,
-        Withdrawn: Phase.FLAT,
-        Declined: Phase.OPEN,
-        FeedAlarmed: Phase.OPEN,
-        FeedRecovered: Phase.OPEN,
-        MarkLost: Phase.OPEN,
-        MarkBack: Phase.OPEN,
+    PositionState.OPEN: {
+        Closed: PositionState.FLAT,
+        Withdrawn: PositionState.FLAT,
+        Declined: PositionState.OPEN,
+        FeedAlarmed: PositionState.OPEN,
+        FeedRecovered: PositionState.OPEN,
+        MarkLost: PositionState.OPEN,
+        MarkBack: PositionState.OPEN,
     },
 }
 """Every transition there is. A pair that is not here is a programming error, and a crash."""
@@ -67,12 +67,12 @@ class Mark(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_priced(self) -> bool:
-        """Whether it has an ask and is not crossed."""
+        """Returns whether it has an ask and is not crossed."""
         return self.ask > 0 and self.bid <= self.ask
 
     @property
     def mid(self) -> int:
-        """The mid; half the ask when the bid is 0."""
+        """Returns the mid; half the ask when the bid is 0."""
         return (self.bid + self.ask) // 2
 
 
@@ -99,8 +99,8 @@ class Marks:
         self.lost = False
         self._woke_at = 0
 
-    def learn(self, now: int, mark: Mark) -> None:
-        """Take the newest quote in."""
+    def record(self, now: int, mark: Mark) -> None:
+        """Records the newest quote."""
         self._newest = mark
         self._newest_at = now
         if self._stood_until is None:
@@ -115,7 +115,7 @@ class Marks:
             self._count(now, mark)
 
     def settle(self, now: int, *, is_fresh: bool = False) -> None:
-        """Let a wide quote count once its width is unbroken for long enough, or its ask is at the stop."""
+        """Lets a wide quote count once its width is unbroken for long enough, or its ask is at the stop."""
         mark = self._newest
         if self._wide_since is None or mark is None or (mark is self.usable and not is_fresh):
             return
@@ -136,7 +136,7 @@ class Marks:
             self._held.append((now, mark.mid))
 
     def span(self, now: int) -> tuple[int, int]:
-        """The lowest and the highest mark that held at any time in the last `MARK_HOLD_SECONDS`.
+        """Returns the lowest and the highest mark that held at any time in the last `MARK_HOLD_SECONDS`.
 
         Without a usable mark now, the span ends where the last one ended: a tick does not hold longer by what follows.
         """
@@ -150,17 +150,17 @@ class Marks:
         return min(values), max(values)
 
     def is_lost(self, now: int) -> bool:
-        """Whether there was no usable mark for too long."""
+        """Returns whether there was no usable mark for too long."""
         return now - self.usable_at >= self._lost_after
 
     def wake(self, now: int) -> None:
-        """Go on after a span in which the program did not run: nobody knows what the quote did meanwhile."""
+        """Goes on after a span in which the program did not run: nobody knows what the quote did meanwhile."""
         self._woke_at = now
         if self._wide_since is not None:
             self._wide_since = now
 
     def is_missed(self, now: int) -> bool:
-        """Whether there was no usable mark for too long while the program was there to see one: the owner is told."""
+        """Returns whether there was no usable mark for too long while the program was there to see one: the owner is told."""
         return self.is_lost(now) and now - self._woke_at >= self._lost_after
 
 
@@ -173,8 +173,8 @@ class Persistence:
         self._last_above: int | None = start
         self._below: deque[int] = deque()
 
-    def learn(self, start: int, *, is_below: bool, was_blind: bool) -> None:
-        """Count the evaluation of a second; a blind spell starts the count anew."""
+    def record(self, start: int, *, is_below: bool, was_blind: bool) -> None:
+        """Counts the evaluation of a second; a blind spell starts the count anew."""
         if was_blind:
             self._last_above = None
             self._below.clear()
@@ -190,7 +190,7 @@ class Persistence:
 
     @property
     def holds(self) -> bool:
-        """Whether the last two blocks hold evaluations below VWAP only, and enough of them in each."""
+        """Returns whether the last two blocks hold evaluations below VWAP only, and enough of them in each."""
         if not self._below or self._last_above is None:
             return False
         end = self._below[-1]
@@ -211,8 +211,8 @@ class Position:
         self.marks = Marks(rules, opened, now)
         self.persistence = Persistence(rules, start)
 
-    def learn_time(self, now: int) -> None:
-        """What time alone brings: a wide quote that counts by now, and the peak."""
+    def apply_time(self, now: int) -> None:
+        """Applies what time alone brings: a wide quote that counts by now, and the peak."""
         self.marks.settle(now)
         if not self.marks.is_lost(now):
             self.peak = max(self.peak, self.marks.span(now)[0])
@@ -260,7 +260,7 @@ def vwap_persistence(view: View) -> ExitReason | None:
 
 
 def shutdown(view: View) -> ExitReason | None:
-    """The program stops and the position is to be closed with it."""
+    """Returns whether the program stops, and the position must be closed with it."""
     return ExitReason.SHUTDOWN if view.is_stopping else None
 
 
@@ -276,12 +276,12 @@ EXIT_RULES: tuple[Callable[[View], ExitReason | None], ...] = (
 
 
 def _is_at(view: View, level: int) -> bool:
-    """Whether the mark is at a level or under it; without a usable mark nobody can say so."""
+    """Returns whether the mark is at or under a level; False without a usable mark."""
     return view.highest is not None and view.highest <= level
 
 
 def exit_reason(view: View) -> ExitReason | None:
-    """The first exit rule that holds, or None."""
+    """Returns the first exit rule that holds, or None."""
     for rule in EXIT_RULES:
         reason = rule(view)
         if reason is not None:
@@ -294,7 +294,7 @@ class Book:
 
     def __init__(self, rules: Rules) -> None:
         self._rules = rules
-        self.phase = Phase.FLAT
+        self.phase = PositionState.FLAT
         self.position: Position | None = None
         self.entries = 0
         self.rests_until = 0
@@ -308,7 +308,7 @@ class Book:
         return None if self.position is None else self.position.opened.id
 
     def evolve(self, now: int, decision: Decision, start: int) -> None:
-        """Apply a decision. ``start`` is the second last evaluated. Raises KeyError for a transition that is not."""
+        """Applies a decision. ``start`` is the second last evaluated. Raises KeyError for a transition that is not in the table."""
         self.phase = TRANSITIONS[self.phase][type(decision)]
         match decision:
             case Opened():

@@ -1,4 +1,4 @@
-"""`Rules`: every number that decides. Nothing here knows a key, an address or a file."""
+"""`Rules`: every number that decides. No key, address or file is known here."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ FULL_DAY_CLOSE_S = 16 * 3600
 
 _WHOLE = re.compile(r"[+-]?[0-9]+(?:\.0+)?")
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
-"""Numbers as they are written in ASCII. Python takes digits of every script, and underscores, too."""
+"""Numbers as they are written in ASCII. Python also accepts underscores and the digits of every script."""
 
 
 def seconds_of_day(text: str) -> int:
-    """Seconds after midnight of ``HH:MM`` or ``HH:MM:SS``. Raises ValueError for anything else."""
+    """Returns the seconds after midnight of ``HH:MM`` or ``HH:MM:SS``. Raises ValueError for anything else."""
     parts = text.split(":")
     if len(parts) not in (2, 3) or not all(
         len(part) == 2 and part.isascii() and part.isdigit() for part in parts
@@ -46,7 +46,7 @@ def _session_time(text: str) -> str:
 
 def _ticker(text: str) -> str:
     text = text.strip()
-    # Asked before upper case is made: "ß" would become "SS".
+    # Checked before upper() turns "ß" into "SS".
     if not (text.isascii() and text.replace(".", "").isalnum()) or len(text) > 10:
         raise ValueError("takes a ticker such as IWM")
     return text.upper()
@@ -57,7 +57,7 @@ Ticker = Annotated[str, AfterValidator(_ticker)]
 
 
 def rule(default: Any, unit: str, description: str, **bounds: Any) -> Any:
-    """A field of `Rules` with its unit and bounds, which the documentation is checked against."""
+    """Returns a field of `Rules` with its unit and bounds, which the documentation is checked against."""
     return Field(default=default, description=description, json_schema_extra={"unit": unit}, **bounds)
 
 
@@ -240,7 +240,7 @@ class Rules(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _digits(cls, value: object, info: ValidationInfo) -> object:
-        """Text for a number is made of ASCII digits."""
+        """Refuses text for a number that is not written in ASCII digits."""
         form = {int: _WHOLE, float: _NUMBER}.get(cls.model_fields[str(info.field_name)].annotation)  # type: ignore[arg-type]
         if form is not None and isinstance(value, str) and not form.fullmatch(value.strip()):
             raise ValueError("a number is written with ASCII digits")
@@ -280,20 +280,20 @@ class Rules(BaseModel):
         return self
 
     def _named(self, name: str) -> str:
-        """A setting with its value, for a fault that concerns two."""
+        """Returns a setting with its value, for a fault that concerns two."""
         value = getattr(self, name)
         return f"{name.upper()} ({value:g})" if isinstance(value, float) else f"{name.upper()} ({value})"
 
     @property
     def symbols(self) -> tuple[str, ...]:
-        """The symbols whose bars are watched, the traded one first."""
+        """Returns the symbols whose bars are watched, the traded one first."""
         return (self.symbol, self.benchmark) if self.benchmark else (self.symbol,)
 
     def before_close(self, time_of_day: str) -> int:
-        """How many seconds before the close a time written for a 16:00 close lies."""
+        """Returns how many seconds before the close a time lies that is written for a 16:00 close."""
         return FULL_DAY_CLOSE_S - seconds_of_day(time_of_day)
 
     def digest(self) -> str:
-        """First 8 hex digits of SHA-256 of the rules as sorted compact JSON."""
+        """Returns the first 8 hex digits of SHA-256 of the rules as sorted compact JSON."""
         text = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:8]

@@ -29,7 +29,7 @@ from events import (
 )
 from gaps import Gaps
 from link import StocksLink
-from progress import Progress
+from progress import SymbolProgress
 from rules import Rules
 from telling import Absence, Told
 
@@ -58,7 +58,7 @@ class Sight:
         self._missed = rules.symbol_silence_seconds * SECOND
         self._lag_limit = rules.max_lag_seconds * SECOND
         self._link = StocksLink()
-        self.progress = Progress(rules, session, self._link)
+        self.progress = SymbolProgress(rules, session, self._link)
         self.gaps = Gaps(rules, session)
         self._told = Told(rules)
         self._is_stalled = False

@@ -81,7 +81,7 @@ class Signals:
         self._short_vwap: float | None = None
         self._rising_since = -1
 
-    def learn(self, bar: Bar) -> tuple[bool, bool]:
+    def record(self, bar: Bar) -> tuple[bool, bool]:
         """Stores a bar, or keeps it apart.
 
         Returns whether its second is seen for the first time, and whether it is now its symbol's newest in the windows.

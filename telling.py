@@ -31,7 +31,7 @@ class Telling(StrEnum):
     OVER = "recovery due"
 
 
-class Step(StrEnum):
+class TellingStep(StrEnum):
     """What moves a pair of pushes."""
 
     MUST_BE_TOLD = "must be told"
@@ -41,22 +41,22 @@ class Step(StrEnum):
     RECOVERY = "recovery pushed"
 
 
-TELLING: Mapping[tuple[Telling, Step], Telling] = {
-    (Telling.QUIET, Step.MUST_BE_TOLD): Telling.DUE,
-    (Telling.DUE, Step.MUST_BE_TOLD): Telling.DUE,
-    (Telling.ALARMED, Step.MUST_BE_TOLD): Telling.ALARMED,
-    (Telling.FAILED, Step.MUST_BE_TOLD): Telling.FAILED,
-    (Telling.OVER, Step.MUST_BE_TOLD): Telling.OVER,
-    (Telling.QUIET, Step.ENDED): Telling.QUIET,
-    (Telling.DUE, Step.ENDED): Telling.QUIET,
-    (Telling.ALARMED, Step.ENDED): Telling.OVER,
-    (Telling.FAILED, Step.ENDED): Telling.QUIET,
-    (Telling.OVER, Step.ENDED): Telling.OVER,
-    **{(state, Step.UNDELIVERED): state for state in Telling},
-    (Telling.ALARMED, Step.UNDELIVERED): Telling.FAILED,
+TELLING: Mapping[tuple[Telling, TellingStep], Telling] = {
+    (Telling.QUIET, TellingStep.MUST_BE_TOLD): Telling.DUE,
+    (Telling.DUE, TellingStep.MUST_BE_TOLD): Telling.DUE,
+    (Telling.ALARMED, TellingStep.MUST_BE_TOLD): Telling.ALARMED,
+    (Telling.FAILED, TellingStep.MUST_BE_TOLD): Telling.FAILED,
+    (Telling.OVER, TellingStep.MUST_BE_TOLD): Telling.OVER,
+    (Telling.QUIET, TellingStep.ENDED): Telling.QUIET,
+    (Telling.DUE, TellingStep.ENDED): Telling.QUIET,
+    (Telling.ALARMED, TellingStep.ENDED): Telling.OVER,
+    (Telling.FAILED, TellingStep.ENDED): Telling.QUIET,
+    (Telling.OVER, TellingStep.ENDED): Telling.OVER,
+    **{(state, TellingStep.UNDELIVERED): state for state in Telling},
+    (Telling.ALARMED, TellingStep.UNDELIVERED): Telling.FAILED,
     # A recorded decision is applied even where this version would have decided otherwise.
-    **dict.fromkeys([(state, Step.ALARM) for state in Telling], Telling.ALARMED),
-    **dict.fromkeys([(state, Step.RECOVERY) for state in Telling], Telling.QUIET),
+    **dict.fromkeys([(state, TellingStep.ALARM) for state in Telling], Telling.ALARMED),
+    **dict.fromkeys([(state, TellingStep.RECOVERY) for state in Telling], Telling.QUIET),
 }
 
 
@@ -75,7 +75,7 @@ class Absence:
     def end(self, start: int) -> bool:
         """Ends it with the benchmark's bar at ``start`` (µs). Returns whether that end must be told."""
         self.until = max(self.since, start)
-        self.telling = TELLING[self.telling, Step.ENDED]
+        self.telling = TELLING[self.telling, TellingStep.ENDED]
         return self.telling is not Telling.QUIET
 
 
@@ -104,14 +104,14 @@ class Told:
 
     def must_be_told(self) -> None:
         """Notes that the spell in progress must be told."""
-        self._telling = TELLING[self._telling, Step.MUST_BE_TOLD]
+        self._telling = TELLING[self._telling, TellingStep.MUST_BE_TOLD]
 
     def end_spell(self) -> bool:
         """Ends the spell in progress. Returns whether that must be told, because its alarm was."""
         if self._telling in (Telling.DUE, Telling.FAILED):
             self._untold += 1
             self._causes.clear()
-        self._telling = TELLING[self._telling, Step.ENDED]
+        self._telling = TELLING[self._telling, TellingStep.ENDED]
         return self._telling is Telling.OVER
 
     def alarm(
@@ -131,11 +131,11 @@ class Told:
             self._alarmed_at = now
             self._causes.add(decision.cause)
             self._untold = 0
-            self._telling = TELLING[self._telling, Step.ALARM]
+            self._telling = TELLING[self._telling, TellingStep.ALARM]
             self._alarm_id = named_cause(decision.cause, decision.symbol)
         else:
             self._causes.clear()
-            self._telling = TELLING[self._telling, Step.RECOVERY]
+            self._telling = TELLING[self._telling, TellingStep.RECOVERY]
 
     # --- The benchmark's absence ---
 
@@ -160,7 +160,7 @@ class Told:
     def evolve_absence(self, now: int, decision: FeedAlarmed, absence: Absence) -> None:
         """Applies that the absence was told."""
         self._alarmed_at = now
-        absence.telling = TELLING[absence.telling, Step.ALARM]
+        absence.telling = TELLING[absence.telling, TellingStep.ALARM]
         absence.alarm_id = named_cause(decision.cause, decision.symbol)
 
     # --- Both ---
@@ -170,9 +170,9 @@ class Told:
         if event.kind not in ALARM_KINDS or event.outcome not in NOT_ARRIVED or event.channel:
             return
         if event.id == self._alarm_id:
-            self._telling = TELLING[self._telling, Step.UNDELIVERED]
+            self._telling = TELLING[self._telling, TellingStep.UNDELIVERED]
         if absence is not None and event.id == absence.alarm_id:
-            absence.telling = TELLING[absence.telling, Step.UNDELIVERED]
+            absence.telling = TELLING[absence.telling, TellingStep.UNDELIVERED]
 
     def _is_due(self, now: int, telling: Telling) -> bool:
         """Returns whether an alarm must be told. One that failed is due again after the spacing, position or not."""

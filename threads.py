@@ -68,6 +68,31 @@ class DaemonThread:
             job()
 
 
+class LazyThread:
+    """A `Thread` that is started by the first action."""
+
+    def __init__(self, threads: Threads, name: str) -> None:
+        self._threads = threads
+        self._name = name
+        self._thread: Thread | None = None
+
+    @property
+    def is_started(self) -> bool:
+        """Returns whether there was an action."""
+        return self._thread is not None
+
+    def submit(self, action: Callable[[], Result]) -> asyncio.Future[Result]:
+        """Has something done; the future has its result, or what it raised."""
+        if self._thread is None:
+            self._thread = self._threads(self._name)
+        return self._thread.submit(action)
+
+    def last(self) -> None:
+        """Lets the thread end when all is done that was submitted. Does not wait."""
+        if self._thread is not None:
+            self._thread.last()
+
+
 def _settle(done: asyncio.Future[Result], result: Result | None, failed: Exception | None) -> None:
     if done.cancelled():
         return

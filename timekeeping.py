@@ -60,7 +60,7 @@ class Doubt(NamedTuple):
 
     @property
     def remedy(self) -> str:
-        """What the owner can do."""
+        """Returns what the owner can do."""
         is_set = self.cause is DoubtCause.SLOWED
         return "nothing to do, it follows by itself" if is_set else "set this machine's clock (NTP)"
 
@@ -89,35 +89,35 @@ class _Evidence:
 
     @property
     def is_settled(self) -> bool:
-        """Whether enough measurements have been judged, the last one confirmed the verdict, and it is precise enough."""
+        """Returns whether enough measurements were judged, the last confirmed the verdict, and it is precise enough."""
         is_exact = (self.high - self.low) // 2 <= EXACT_US
         return self._judged >= MEASUREMENTS_IN_A_ROW and not self._in_a_row and is_exact
 
     @property
     def middle(self) -> int:
-        """The best guess, µs."""
+        """Returns the best guess, µs."""
         return (self.low + self.high) // 2
 
     def is_fresh(self, steady: int, within: int = FRESH_US) -> bool:
-        """Whether it was measured at most ``within`` µs ago."""
+        """Returns whether it was measured at most ``within`` µs ago."""
         return self.measured_at is not None and steady - self.measured_at <= within
 
-    def learn(self, low: int, high: int, steady: int, *, narrows: bool) -> None:
-        """Record a measurement. With ``narrows``, keep only the range that it shares with those before, if there is one."""
+    def record(self, low: int, high: int, steady: int, *, narrows: bool) -> None:
+        """Records a measurement. With ``narrows``, keeps only the range that it shares with those before, if any."""
         if narrows and self.is_fresh(steady) and max(low, self.low) <= min(high, self.high):
             low, high = max(low, self.low), min(high, self.high)
         self.low, self.high, self.measured_at = low, high, steady
         self._is_news = True
 
     def move(self, by: int) -> None:
-        """Shift the measurements: the time that they are relative to has moved by ``by`` µs."""
+        """Shifts the measurements: the time that they are relative to has moved by ``by`` µs."""
         self.low -= by
         self.high -= by
 
-    def judge(self, lead: int, limit: int, *, ahead_counts: bool = True) -> None:
-        """Judge a new measurement for a clock that is ``lead`` µs ahead of the time it was taken against.
+    def update(self, lead: int, limit: int, *, ahead_counts: bool = True) -> None:
+        """Updates `is_off` by a new measurement, for a clock ``lead`` µs ahead of the time that it was measured against.
 
-        What a measurement leaves open beyond half the limit is given to the clock's favour. Without ``ahead_counts``,
+        Uncertainty beyond half the limit counts in the clock's favour. Without ``ahead_counts``,
         only a clock that is behind counts as off.
         """
         if not self._is_news:
@@ -136,7 +136,7 @@ class _Evidence:
             self._in_a_row = 0
 
     def clear(self) -> None:
-        """The clock now follows this source, so it is not off."""
+        """Notes that the clock now follows this source, so that it is not off."""
         self.is_off = False
         self._in_a_row = 0
 
@@ -161,43 +161,43 @@ class Timekeeper:
         self._is_slowed = False
 
     def at(self, steady: int) -> int:
-        """`now` when the steady clock says ``steady``."""
+        """Returns `now` at a moment of the steady clock."""
         right = self._line + steady
         return right + self._lead_at(steady) if self._lead else right
 
     @property
     def is_compared(self) -> bool:
-        """Whether the vendor's time is known well enough to rule doubt out."""
+        """Returns whether the vendor's time is known well enough to rule doubt out."""
         return self._date.is_settled or (self._date.measured_at is None and self._bars.is_settled)
 
     def _lead_at(self, steady: int) -> int:
-        """How far `now` is ahead of the right time."""
+        """Returns how far `now` is ahead of the right time."""
         return max(0, self._lead - (steady - self._lead_since) // SLOWING)
 
     def hear_date(self, vendor: VendorOffset, steady: int) -> None:
-        """Record what a ``Date`` says. Each has whole seconds; several together narrow it to fractions."""
+        """Records what a ``Date`` says. Each has whole seconds; several together narrow it to fractions."""
         if vendor.at >= self._moved_at:
             lead = self._lead_at(steady)
-            self._date.learn(vendor.low + lead, vendor.high + lead, steady, narrows=True)
+            self._date.record(vendor.low + lead, vendor.high + lead, steady, narrows=True)
 
     def hear_bars(self, lag: int, since: int, steady: int) -> None:
-        """Record the median ``lag`` of bars that arrived from ``since`` on; negative if they arrived before their seconds ended."""
+        """Records the median ``lag`` of bars that arrived from ``since`` on; negative if they arrived before their seconds ended."""
         if since >= self._moved_at:
             soonest, latest = BAR_HOLD_US
             lead = self._lead_at(steady)
-            self._bars.learn(soonest - lag + lead, latest - lag + lead, steady, narrows=False)
+            self._bars.record(soonest - lag + lead, latest - lag + lead, steady, narrows=False)
 
     def go_on_from(self, latest: int, steady: int) -> None:
-        """Make `now` at least ``latest``, where a record ends. A wall clock behind that has stepped back."""
+        """Makes `now` at least ``latest``, where a record ends. A wall clock behind that stepped back."""
         ahead = latest - self.at(steady)
         if ahead > 0:
             self._move(ahead)
             self._moved_at = latest
 
     def check(self, wall: int, steady: int, limit: int) -> Doubt | None:
-        """Compare the wall clock; follow its step if the vendor's time agrees with it within ``limit`` µs.
+        """Compares the wall clock, and follows its step if the vendor's time agrees with it within ``limit`` µs.
 
-        Returns why the time is doubted; None when it is not.
+        Returns why the time is doubted; None if it is not.
         """
         step = wall - self._line - steady
         self._step = step if abs(step) > SAME_US else 0
@@ -211,7 +211,7 @@ class Timekeeper:
         return self._doubt(steady, limit)
 
     def _follow(self, steady: int) -> None:
-        """Adopt the wall clock's time as the right one."""
+        """Adopts the wall clock's time as the right one."""
         now = self.at(steady)
         self._move(self._step)
         self._lead, self._lead_since = max(0, now - self._line - steady), steady
@@ -226,14 +226,14 @@ class Timekeeper:
         self._bars.move(by)
 
     def _judge_vendor(self, steady: int, limit: int) -> None:
-        """Judge by each source whether the vendor's time differs from ours.
+        """Updates by each source whether the vendor's time differs from ours.
 
         Bars that come too early prove that our clock is behind. Late bars prove nothing while a ``Date`` is known: the
         plan may be delayed, or the network slow.
         """
         date, bars, lead = self._date, self._bars, self._lead_at(steady)
-        date.judge(lead, limit)
-        bars.judge(lead, limit, ahead_counts=not date.is_fresh(steady, DATE_FIRST_US))
+        date.update(lead, limit)
+        bars.update(lead, limit, ahead_counts=not date.is_fresh(steady, DATE_FIRST_US))
         if self._is_slowed:  # that difference is known and already reported
             date.clear()
             bars.clear()

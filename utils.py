@@ -40,12 +40,12 @@ NAP_REAL_S = 1.0
 
 
 def utc_now() -> int:
-    """Now, in µs of UTC, by the machine's wall clock. Nothing else reads it."""
+    """Returns the time by the machine's wall clock, µs of UTC. Nothing else reads that clock."""
     return time.time_ns() // 1000
 
 
 def steady_now() -> int:
-    """µs since some moment in the past, by a clock that nobody can set.
+    """Returns the µs since some moment in the past, by a clock that nobody can set.
 
     ``CLOCK_BOOTTIME`` runs on while the machine is suspended; Linux's ``CLOCK_MONOTONIC`` stops, and a position's time
     stop would then be late by the sleep until the vendor had told the time. Where there is no ``CLOCK_BOOTTIME``, or a
@@ -73,10 +73,10 @@ class Clock(Protocol):
     speed: float
 
     def now(self) -> int:
-        """Now, in µs of UTC. Never goes back and never stands still."""
+        """Returns the time, µs of UTC. It never goes back and never stands still."""
 
     async def sleep(self, seconds: float) -> None:
-        """Wait for that many seconds of this clock."""
+        """Waits for that many seconds of this clock."""
 
 
 class KeptClock(Clock, Protocol):
@@ -84,22 +84,22 @@ class KeptClock(Clock, Protocol):
 
     @property
     def is_compared(self) -> bool:
-        """Whether the vendor's time is known well enough to say that there is no doubt."""
+        """Returns whether the vendor's time is known well enough to say that there is no doubt."""
 
     def check(self, limit_s: float) -> Doubt | None:
-        """Compare the wall clock. Returns why the time is doubted (differences over ``limit_s``), None when it is not."""
+        """Compares the wall clock. Returns why the time is doubted (a difference over ``limit_s``); None if it is not."""
 
     def hear_date(self, vendor: VendorOffset) -> None:
-        """Take in what the ``Date`` of a vendor's answer tells."""
+        """Records the ``Date`` of a vendor's answer."""
 
     def hear_bars(self, lag: int, since: int) -> None:
-        """Take in the median lag (µs) of bars that arrived from ``since`` on."""
+        """Records the median lag (µs) of the bars that arrived from ``since`` on."""
 
     def go_on_from(self, latest: int) -> None:
-        """Go on behind ``latest`` (µs), the last time of a record."""
+        """Goes on no earlier than ``latest`` (µs), the last time of a record."""
 
     def begin_anew(self) -> None:
-        """Forget all that was, and begin at the wall clock, which may be back: only while nothing depends on the time."""
+        """Starts over at the wall clock, which may be earlier: only while nothing depends on the time."""
 
 
 class SteadyClock:
@@ -112,11 +112,11 @@ class SteadyClock:
         self._keeper = Timekeeper(*self._read())
 
     def now(self) -> int:
-        """Now, in µs of UTC."""
+        """Returns the time, µs of UTC."""
         return self._keeper.at(self._steady())
 
     async def sleep(self, seconds: float) -> None:
-        """Wait for that many seconds: fewer if the clock steps forward meanwhile, up to a ninth more while it is slowed."""
+        """Waits for that many seconds: fewer if the clock steps forward meanwhile, up to a ninth more while it is slowed."""
         end = self.now() + round(seconds * SECOND)
         latest = self._steady() + round(seconds * SECOND * SLOWING / (SLOWING - 1))
         while True:
@@ -126,36 +126,36 @@ class SteadyClock:
                 return
 
     def steady(self) -> int:
-        """µs of this clock since some moment in the past: no step moves it."""
+        """Returns the µs of this clock since some moment in the past; no step moves them."""
         return self._steady()
 
     @property
     def is_compared(self) -> bool:
-        """Whether the vendor's time is known well enough to say that there is no doubt."""
+        """Returns whether the vendor's time is known well enough to say that there is no doubt."""
         return self._keeper.is_compared
 
     def check(self, limit_s: float) -> Doubt | None:
-        """Compare the wall clock. Returns why the time is doubted (differences over ``limit_s``), None when it is not."""
+        """Compares the wall clock. Returns why the time is doubted (a difference over ``limit_s``); None if it is not."""
         return self._keeper.check(*self._read(), round(limit_s * SECOND))
 
     def hear_date(self, vendor: VendorOffset) -> None:
-        """Take in what the ``Date`` of a vendor's answer tells."""
+        """Records the ``Date`` of a vendor's answer."""
         self._keeper.hear_date(vendor, self._steady())
 
     def hear_bars(self, lag: int, since: int) -> None:
-        """Take in the median lag (µs) of bars that arrived from ``since`` on."""
+        """Records the median lag (µs) of the bars that arrived from ``since`` on."""
         self._keeper.hear_bars(lag, since, self._steady())
 
     def go_on_from(self, latest: int) -> None:
-        """Go on behind ``latest`` (µs), the last time of a record."""
+        """Goes on no earlier than ``latest`` (µs), the last time of a record."""
         self._keeper.go_on_from(latest, self._steady())
 
     def begin_anew(self) -> None:
-        """Forget all that was, and begin at the wall clock, which may be back: only while nothing depends on the time."""
+        """Starts over at the wall clock, which may be earlier: only while nothing depends on the time."""
         self._keeper = Timekeeper(*self._read())
 
     def _read(self) -> tuple[int, int]:
-        """The wall clock and the steady one at the same moment, µs."""
+        """Returns the wall clock and the steady one at the same moment, µs."""
         for _ in range(READS_MAX):
             before, wall, after = self._steady(), self._wall(), self._steady()
             if after - before <= READ_WITHIN_US * self.speed:
@@ -164,7 +164,7 @@ class SteadyClock:
 
 
 def steady_of(clock: Clock) -> Callable[[], int]:
-    """What measures a pause by this clock although its time may step; of a clock that never does, its time."""
+    """Returns a function that measures time by this clock and is not moved when the clock steps."""
     return clock.steady if isinstance(clock, SteadyClock) else clock.now
 
 
@@ -196,33 +196,33 @@ class ScaledClock(SteadyClock):
 
 
 def new_york(at: int) -> datetime:
-    """The New York date and time of ``at`` (µs of UTC)."""
+    """Returns the New York date and time of ``at`` (µs of UTC)."""
     return datetime.fromtimestamp(at // SECOND, UTC).astimezone(NEW_YORK).replace(microsecond=at % SECOND)
 
 
 def clock_text(at: int) -> str:
-    """``at`` as New York time of day, such as ``10:41:22``."""
+    """Returns ``at`` as New York time of day, such as ``10:41:22``."""
     return new_york(at).strftime("%H:%M:%S")
 
 
 def minute_text(at: int) -> str:
-    """``at`` as New York time of day; seconds are left out when they are 0, as in ``15:55``."""
+    """Returns ``at`` as New York time of day; seconds are left out when they are 0, as in ``15:55``."""
     moment = new_york(at)
     return moment.strftime("%H:%M:%S" if moment.second else "%H:%M")
 
 
 def day_text(at: int) -> str:
-    """``at`` as New York weekday, date and time, such as ``Mon 23 Nov 09:30``."""
+    """Returns ``at`` as New York weekday, date and time, such as ``Mon 23 Nov 09:30``."""
     return new_york(at).strftime("%a %d %b %H:%M")
 
 
 def new_york_date(at: int) -> str:
-    """The New York date of ``at`` in ISO form."""
+    """Returns the New York date of ``at`` in ISO form."""
     return new_york(at).date().isoformat()
 
 
 def utc_iso(at: int) -> str:
-    """``at`` as ISO 8601 UTC, with microseconds only where there are any."""
+    """Returns ``at`` as ISO 8601 UTC, with microseconds only where there are any."""
     return (
         datetime.fromtimestamp(at // SECOND, UTC)
         .replace(microsecond=at % SECOND)
@@ -232,7 +232,7 @@ def utc_iso(at: int) -> str:
 
 
 def span_text(microseconds: int) -> str:
-    """A span as a person writes it: ``45s``, ``3m12s``, ``1h05m``."""
+    """Returns a span as a person writes it: ``45s``, ``3m12s``, ``1h05m``."""
     seconds = max(0, microseconds) // SECOND
     if seconds < 60:
         return f"{seconds}s"
@@ -273,7 +273,7 @@ def doubt_text(doubt: Doubt) -> str:
 
 @functools.lru_cache(maxsize=8)
 def _calendar(year: int) -> tuple[frozenset[date], frozenset[date]]:
-    """Holidays and half days of the New York Stock Exchange in a year, from the ``holidays`` package."""
+    """Returns the holidays and half days of the New York Stock Exchange in a year, from the ``holidays`` package."""
     closed = frozenset(_exchange()(years=year, categories=("public",)))
     half = frozenset(_exchange()(years=year, categories=("half_day",)))
     return closed, half - closed
@@ -283,7 +283,7 @@ _exchange = functools.cache(exchange_class)
 
 
 def session_on(day: date) -> Session | None:
-    """The regular session of a New York date, or None when the exchange is closed."""
+    """Returns the regular session of a New York date, None if the exchange is closed."""
     closed, half = _calendar(day.year)
     if day.weekday() >= SATURDAY or day in closed:
         return None
@@ -297,7 +297,7 @@ def session_on(day: date) -> Session | None:
 
 
 def session_at(now: int) -> Session:
-    """The session in progress at ``now``, else the next one. Raises LookupError when none is found in 30 days."""
+    """Returns the session in progress at ``now``, else the next one. Raises LookupError if there is none within 30 days."""
     day = new_york(now).date()
     for offset in range(31):
         session = session_on(day + timedelta(days=offset))
@@ -314,12 +314,12 @@ def _moment(day: date, at: time_of_day) -> int:
 
 
 def share_price(value: float | None) -> str:
-    """A share price, such as ``$215.34``; ``n/a`` without one."""
+    """Returns a share price, such as ``$215.34``; ``n/a`` without one."""
     return "n/a" if value is None else f"${value:,.2f}"
 
 
 def option_price(value: int | None) -> str:
-    """An option price in whole cents, or to the half-cent when it has one: ``$1.45``, ``$1.455``; ``n/a`` without one."""
+    """Returns an option price in whole cents, or to the half-cent when it has one: ``$1.45``, ``$1.455``; ``n/a`` without one."""
     if value is None:
         return "n/a"
     dollars, rest = divmod(value, OPTION_PRICE_UNIT)
@@ -328,12 +328,12 @@ def option_price(value: int | None) -> str:
 
 
 def strike_text(strike: int) -> str:
-    """A strike without needless zeros: ``215``, ``242.5``."""
+    """Returns a strike without needless zeros: ``215``, ``242.5``."""
     return f"{strike / STRIKE_UNIT:.3f}".rstrip("0").rstrip(".")
 
 
 def signed_percent(value: float | None, digits: int = 1) -> str:
-    """A signed percentage, such as ``+18.5%``; never ``-0.0%``; ``n/a`` without one."""
+    """Returns a signed percentage, such as ``+18.5%``; never ``-0.0%``; ``n/a`` without one."""
     if value is None:
         return "n/a"
     rounded = round(value, digits)
@@ -341,12 +341,12 @@ def signed_percent(value: float | None, digits: int = 1) -> str:
 
 
 def number_text(value: float) -> str:
-    """A number without needless zeros, such as a limit in percent: ``15``, ``12.5``."""
+    """Returns a number without needless zeros, such as a limit in percent: ``15``, ``12.5``."""
     return f"{value:g}"
 
 
 def momentum_text(value: float, digits: int = 3) -> str:
-    """A signed rate with at least ``digits`` decimals and two significant digits: ``+0.045``, ``+0.00081``."""
+    """Returns a signed rate with at least ``digits`` decimals and two significant digits: ``+0.045``, ``+0.00081``."""
     if value == 0:
         return f"{0.0:+.{digits}f}"
     text = f"{value:+.{digits}f}"
@@ -368,7 +368,7 @@ selectors that emoji are made with."""
 
 
 def printable(text: str, *, as_json: bool = False) -> str:
-    """``text`` with every character that a terminal would obey written as its escape: ``\\x1b``, ``\\u202e``.
+    """Returns ``text`` with every character that a terminal would obey written as its escape: ``\\x1b``, ``\\u202e``.
 
     Newline and tab stay. ``as_json`` writes each escape as JSON has it, for text that is JSON already.
     """

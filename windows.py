@@ -33,7 +33,7 @@ PERCENT = 100.0
 
 
 class Closes:
-    """The regular session's closes of one symbol, by their second from the open. Keyed: a repeat replaces."""
+    """The regular session's closes of one symbol, by their second from the open. A repeat replaces."""
 
     def __init__(self, seconds: int) -> None:
         self.newest = -1
@@ -42,7 +42,7 @@ class Closes:
         """The seconds that have a close, in order."""
 
     def put(self, index: int, bar: Bar) -> tuple[bool, bool]:
-        """Store a bar. Returns whether its second is new, and whether it is the newest so far."""
+        """Stores a bar. Returns whether its second is new, and whether it is the newest so far."""
         is_new = self.close[index] is None
         self.close[index] = bar.close
         if index <= self.newest:
@@ -54,7 +54,7 @@ class Closes:
         return True, True
 
     def last(self, index: int, oldest: int) -> float | None:
-        """The last close at or before a second, not older than another; None without one."""
+        """Returns the last close at or before a second, not older than another; None if there is none."""
         if index >= 0 and (close := self.close[index]) is not None:
             return close
         for position in range(index, max(oldest, 0) - 1, -1):
@@ -64,7 +64,7 @@ class Closes:
         return None
 
     def drop(self, index: int) -> None:
-        """Remove a second whose bar was refuted. ``newest`` does not go back."""
+        """Removes a second whose bar was refuted. ``newest`` does not go back."""
         if self.close[index] is not None:
             del self.seconds[bisect_left(self.seconds, index)]
         self.close[index] = None
@@ -80,10 +80,10 @@ class Tape(Closes):
     def __init__(self, seconds: int, reach: int) -> None:
         super().__init__(seconds)
         self.evaluated = -1
-        """The second last evaluated: no sum is asked for any more that begins more than ``reach`` before it."""
+        """The last evaluated second: no later sum begins more than ``reach`` seconds before it."""
         self._reach = reach
         self.after = reach + 1
-        """Where the sums up to a second stand: this much behind its own place."""
+        """How far behind a second's own index the sums up to it stand."""
         self.price = [0] * seconds
         self.shares = [0] * seconds
         self.notional = [0] * seconds
@@ -95,22 +95,22 @@ class Tape(Closes):
         self._windows: list[Window] = []
 
     def attach(self, window: Window) -> None:
-        """Have a window mended when one of its seconds changes."""
+        """Registers a window that must be corrected when one of its seconds changes."""
         self._windows.append(window)
 
     def put(self, index: int, bar: Bar) -> tuple[bool, bool]:
-        """Store a bar, and mend what has already counted its second. Returns the same."""
+        """Stores a bar, and corrects every window that has counted its second. Returns what `Closes.put` does."""
         shares = round(bar.volume * VOLUME_SCALE)
-        # No price lies half-way between two steps, so this is `round`, which looks for its method anew each time.
+        # Equals `round`, since no price lies half-way between two steps, and is faster.
         notional = shares * int(bar.vwap * PRICE_SCALE + 0.5)
         holders: list[Window] | None = None
         is_new = is_newest = index > self.newest
-        if is_newest:  # in the order of time, as nearly all are: nothing has counted it yet
+        if is_newest:  # nearly all bars come in order: nothing has counted this second yet
             all_shares, all_notional = self.shares_before, self._notional_before
-            before, after = self.newest + self.after, index + self.after
-            while (before := before + 1) < after:  # no bar, no volume
-                all_shares[before] = all_shares[before - 1]
-                all_notional[before] = all_notional[before - 1]
+            after = index + self.after
+            for place in range(self.newest + self.after + 1, after):  # seconds without a bar add nothing
+                all_shares[place] = all_shares[place - 1]
+                all_notional[place] = all_notional[place - 1]
             all_shares[after] = all_shares[after - 1] + shares
             all_notional[after] = all_notional[after - 1] + notional
             self.newest = index
@@ -130,7 +130,7 @@ class Tape(Closes):
         return is_new, is_newest
 
     def _release(self, index: int, is_new: bool) -> list[Window]:
-        """Remove a second that is about to change from all sums. Returns the windows that it must be added to again."""
+        """Removes a second that is about to change from all sums. Returns the windows that it must be added to again."""
         if index > self.evaluated - self._reach:
             self.is_stale = True
             self._stale_from = min(self._stale_from, index)
@@ -141,13 +141,13 @@ class Tape(Closes):
         return holders
 
     def drop(self, index: int) -> None:
-        """Remove a second whose bar was refuted, from every window and sum."""
+        """Removes a second whose bar was refuted, from every window and sum."""
         self._release(index, is_new=False)
         super().drop(index)
         self.price[index] = self.shares[index] = self.notional[index] = 0
 
     def settle(self) -> None:
-        """Bring the sums up to date after corrections: once for all of them, from the earliest on."""
+        """Brings the sums up to date after corrections: once for all of them, from the earliest on."""
         first, end = self._stale_from, self.newest + 1
         place = first + self.after - 1
         for sums, values in ((self.shares_before, self.shares), (self._notional_before, self.notional)):
@@ -156,9 +156,9 @@ class Tape(Closes):
         self.is_stale = False
 
     def vwaps(self, end: int, long: int, shift: int, short: int, ago: int) -> tuple[float | None, ...]:
-        """The `vwap` of the long window, of the long one ``shift`` s before, and of the short one ``ago`` s before.
+        """Returns the `vwap` of the long window, of the long one ``shift`` s before, and of the short one ``ago`` s before.
 
-        In one go: three calls would be a twelfth of an evaluation.
+        In one function: three calls take a twelfth of an evaluation.
         """
         all_shares, all_notional, place = self.shares_before, self._notional_before, end + self.after
         shares, notional = all_shares[place], all_notional[place]
@@ -181,7 +181,7 @@ class Tape(Closes):
         return now, earlier, None
 
     def vwap(self, end: int, width: int) -> float | None:
-        """Σ(vw·v) / Σv over the bars with start in (end - width, end], dollars; None without volume."""
+        """Returns Σ(vw·v) / Σv over the bars with start in (end - width, end], dollars; None without volume."""
         sums, place = self.shares_before, end + self.after
         shares = sums[place] - sums[place - width]
         if not shares:
@@ -203,15 +203,15 @@ class Window:
         tape.attach(self)
 
     def holds(self, index: int) -> bool:
-        """Whether a second lies in the window."""
+        """Returns whether a second lies in the window."""
         return self.end - self.width < index <= self.end
 
     def add(self, index: int) -> None:
-        """Take a second of the tape in."""
+        """Adds a second of the tape."""
         raise NotImplementedError
 
     def remove(self, index: int) -> None:
-        """Take a second of the tape out."""
+        """Removes a second of the tape."""
         raise NotImplementedError
 
 
@@ -228,7 +228,7 @@ class VolumeDistribution(Window):
         self._squares = 0
 
     def advance(self, end: int) -> None:
-        """Move the end, second by second; written out, because every evaluation comes through here."""
+        """Moves the end, second by second. Inlined, because every evaluation passes through here."""
         index = self.end
         if end <= index:
             return
@@ -251,33 +251,33 @@ class VolumeDistribution(Window):
         self.end = end
 
     def add(self, index: int) -> None:
-        """Take a second in."""
+        """Adds a second."""
         shares = self._shares[index]
         insort(self.ordered, shares)
         self._total += shares
         self._squares += shares * shares
 
     def remove(self, index: int) -> None:
-        """Take a second out."""
+        """Removes a second."""
         shares = self._shares[index]
         del self.ordered[bisect_left(self.ordered, shares)]
         self._total -= shares
         self._squares -= shares * shares
 
     def percentile(self) -> int:
-        """The percentile by linear interpolation, exact, in volume steps × `PERCENTILE_PARTS`."""
+        """Returns the percentile by linear interpolation, exact, in volume steps × `PERCENTILE_PARTS`."""
         ordered = self.ordered
         rank, rest = divmod((len(ordered) - 1) * self._percent, PERCENTILE_PARTS)
         below = ordered[rank]
         return below * PERCENTILE_PARTS + ((ordered[rank + 1] - below) * rest if rest else 0)
 
     def total_at(self, second: int) -> int:
-        """Σv over the bars with start in (second - width, second], the window being the one that ends just before."""
+        """Returns Σv over the bars with start in (second - width, second], the window being the one that ends just before."""
         total, leaving = self._total + self._shares[second], second - self.width
         return total - self._shares[leaving] if leaving >= 0 else total
 
     def z(self, shares: int) -> float | None:
-        """Distance of a volume from the mean in population deviations; None without deviation."""
+        """Returns the distance of a volume from the mean in population deviations; None without deviation."""
         count, total = len(self.ordered), self._total
         spread = count * self._squares - total * total
         return (count * shares - total) / math.sqrt(spread) if spread > 0 else None
@@ -294,7 +294,7 @@ class CloseTrend(Window):
         self._x = self._y = self._xx = self._xy = 0
 
     def advance(self, end: int) -> None:
-        """Move the end, second by second; written out, because every evaluation comes through here."""
+        """Moves the end, second by second. Inlined, because every evaluation passes through here."""
         index = self.end
         if end <= index:
             return
@@ -321,11 +321,11 @@ class CloseTrend(Window):
         self.end = end
 
     def add(self, index: int) -> None:
-        """Take a second in."""
+        """Adds a second."""
         self._change(index, 1)
 
     def remove(self, index: int) -> None:
-        """Take a second out."""
+        """Removes a second."""
         self._change(index, -1)
 
     def _change(self, index: int, sign: int) -> None:
@@ -337,7 +337,7 @@ class CloseTrend(Window):
         self._xy += index * price
 
     def slope(self, end: int) -> float | None:
-        """Slope up to a second, in price steps per second; None with too few bars."""
+        """Returns the slope up to a second, in price steps per second; None with too few bars."""
         self.advance(end)
         count, x = self._count, self._x
         spread = count * self._xx - x * x

@@ -29,7 +29,18 @@ MODULES = (
     *("windows", "price_level", "signals", "option_pricing", "option_quotes", "contract_selector"),
     *("risk_manager", "lags", "gaps", "link", "progress", "telling", "sight"),
     *("quotes", "gates", "decisions", "engine"),
-    *("feeds", "polygon_client", "messages", "alerts", "delivery", "record", "logger", "worker", "main"),
+    *(
+        "feeds",
+        "polygon_client",
+        "messages",
+        "alerts",
+        "delivery",
+        "record",
+        "log_file",
+        "logger",
+        "worker",
+        "main",
+    ),
     "checks",
 )
 

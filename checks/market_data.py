@@ -25,7 +25,7 @@ QUOTES_WANTED = 20
 """Number of quotes from which the lag is measured."""
 
 
-class MarketData:
+class MarketInquiry:
     """The questions about market data. Contracts and the options socket wait for the answers about chain and bars."""
 
     def __init__(self, inquiry: Inquiry) -> None:

@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack
 import httpx
 
 from checks.check import Check
-from checks.market_data import MarketData
+from checks.market_data import MarketInquiry
 from checks.outside import Outside
 from checks.push import Push
 from checks.questions import LIMIT_S, Asked, Display, Inquiry, NoDisplay
@@ -42,7 +42,7 @@ async def check_network(
         display=display or NoDisplay(),
         limit_s=limit_s,
     )
-    market, push, outside = MarketData(inquiry), Push(inquiry), Outside(inquiry)
+    market, push, outside = MarketInquiry(inquiry), Push(inquiry), Outside(inquiry)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(_close, market, push, limit_s)
         key, *others = await asyncio.gather(*market.questions(), push.ask(), outside.ask())
@@ -50,7 +50,7 @@ async def check_network(
         return [*key, market.clock_line(), *(check for group in others for check in group)]
 
 
-async def _close(market: MarketData, push: Push, limit_s: float) -> None:
+async def _close(market: MarketInquiry, push: Push, limit_s: float) -> None:
     """Closes the connections. A failure to do so changes no result."""
     async with asyncio.timeout(limit_s):
         await asyncio.gather(market.close(), push.close(), return_exceptions=True)

@@ -159,7 +159,7 @@ class Backfill:
             for begin in range(0, len(fresh), PUT_MAX):
                 self._outlet.put(*fresh[begin : begin + PUT_MAX])
                 await asyncio.sleep(0)
-            proof.learn(asked_at, max((bar.end for bar in bars), default=0))
+            proof.record(asked_at, max((bar.end for bar in bars), default=0))
             return max(start, min(end, proof.reaches(asked_at)))
 
 
@@ -169,7 +169,7 @@ class _Proof:
     def __init__(self) -> None:
         self._answers: list[tuple[int, int]] = []
 
-    def learn(self, asked_at: int, end: int) -> None:
+    def record(self, asked_at: int, end: int) -> None:
         """Record an answer to a question at ``asked_at`` whose newest second ends at ``end`` (µs; 0: it held none)."""
         self._answers.append((asked_at, end))
 

@@ -80,7 +80,7 @@ class ExchangeWatch:
             await self._clock.sleep(left / SECOND)
 
     def _learn(self, status: str) -> Hold | None:
-        """Record an answer. Returns the hold that begins or ends with it."""
+        """Records an answer. Returns the hold that begins or ends with it."""
         self._in_a_row = self._in_a_row + 1 if status == self._status else 1
         self._status = status
         if status == OPEN:
@@ -105,7 +105,7 @@ class ExchangeWatch:
         return Hold(reason=HoldReason.MARKET_CLOSED, on=True)
 
     def _fail(self, reason: str) -> None:
-        """There was no answer. Logged when the reason changes."""
+        """Notes that there was no answer. Logs it if the reason changed."""
         self._in_a_row = 0
         if reason != self._told:
             self._told = reason
@@ -126,14 +126,14 @@ class BarLags:
         self._early: deque[tuple[str, int]] = deque(maxlen=count)
         """The last bars that were left out, so that a repeat is not counted."""
 
-    def learn(self, now: int, bar: Bar) -> None:
-        """Record a bar, unless it is a repeat or was backfilled."""
+    def record(self, now: int, bar: Bar) -> None:
+        """Records a bar, unless it is a repeat or was backfilled."""
         if not bar.backfilled and bar.start > self._newest.get(bar.symbol, 0):
             self._newest[bar.symbol] = bar.start
             self._lags.append((now, now - bar.end))
 
-    def learn_early(self, now: int, symbol: str, start: int) -> None:
-        """Take in that a bar was left out because it ends too far ahead of ``now``: then no other tells of the clock."""
+    def record_early(self, now: int, symbol: str, start: int) -> None:
+        """Records a bar that was left out for ending too far ahead of ``now``: it may be the only sign of a wrong clock."""
         if (symbol, start) in self._early or start - now > EARLY_MAX_US:
             return
         self._early.append((symbol, start))
@@ -159,7 +159,7 @@ class ClockJudge:
         self._limit_s = limit_s
 
     def look(self) -> bool:
-        """Compare the wall clock. Returns whether doubt begins now."""
+        """Compares the wall clock. Returns whether doubt begins now."""
         before, doubt = self.doubt, self._clock.check(self._limit_s)
         self.doubt = doubt
         if doubt is None:
@@ -203,7 +203,7 @@ class ClockWatch:
                 await asyncio.wait((self._asking,))
 
     def look(self) -> Hold | None:
-        """Compare the clocks once. Returns the hold that begins or ends now."""
+        """Compares the clocks once. Returns the hold that begins or ends now."""
         vendor = self._vendor
         if vendor.vendor_time is not None and vendor.skews_measured != self._measured:
             self._measured, self._heard_at = vendor.skews_measured, self._clock.now()
@@ -229,7 +229,7 @@ class ClockWatch:
             self._asking = asyncio.create_task(self._ask(), name="clock question")
 
     async def _ask(self) -> None:
-        """Ask any question: only the answer's ``Date`` is wanted."""
+        """Asks any question: only the answer's ``Date`` is wanted."""
         try:
             await self._vendor.market_status()
         except NoAnswer as error:

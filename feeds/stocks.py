@@ -49,7 +49,7 @@ class StocksFeed(MarketFeed):
         self.key_has_worked = key_has_worked
         """Whether the vendor has taken this key, in this connection or before."""
         arrivals = Arrivals(link, *link.rules.symbols)
-        super().__init__(link, streams, arrivals, rng, step_s=step_s, early=self._learn_early)
+        super().__init__(link, streams, arrivals, rng, step_s=step_s, early=self._record_early)
         self._tell_early = early
         self._position_open = position_open
         self._outlet: Outlet[StocksEvent] = Outlet(offer)
@@ -180,7 +180,7 @@ class StocksFeed(MarketFeed):
         self._lag.add(bar, now)
         return was_silent
 
-    def _learn_early(self, now: int, symbol: str, start: int) -> None:
+    def _record_early(self, now: int, symbol: str, start: int) -> None:
         """A bar was left out for ending too far ahead of our clock."""
         self._arrivals.came_early(symbol, start, now)
         if self._tell_early is not None:

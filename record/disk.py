@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import itertools
 import os
@@ -39,7 +40,7 @@ class Taken(OurError):
 
 
 def lock(descriptor: int) -> bool:
-    """Lock an open file for this process. Returns whether that worked: False where there are no locks.
+    """Locks an open file for this process. Returns whether that worked: False where there are no locks.
 
     The kernel gives the lock back when the process ends, however it ends. Raises Taken when another process has it.
     """
@@ -57,12 +58,12 @@ def lock(descriptor: int) -> bool:
 
 
 def words(error: OSError) -> str:
-    """Why the system refused, without the path."""
+    """Returns why the system refused, without the path."""
     return error.strerror or type(error).__name__
 
 
 def sync_folder(folder: Path) -> None:
-    """Put the names in a folder on the disk, where the file system does that on request. Raises OSError."""
+    """Puts the names in a folder on the disk, where the file system does that on request. Raises OSError."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
@@ -82,7 +83,7 @@ class Place(NamedTuple):
 
 
 def place_of(path: Path) -> Place | None:
-    """What a name leads to; None when nothing does. A link is not followed. Raises OSError."""
+    """Returns what a name leads to; None if nothing does. A link is not followed. Raises OSError."""
     try:
         found = path.lstat()
     except (FileNotFoundError, NotADirectoryError):
@@ -94,25 +95,25 @@ class File(Protocol):
     """What a journal writes to."""
 
     def write(self, data: bytes) -> int:
-        """Write at the end; returns how many bytes were taken. Raises OSError."""
+        """Writes at the end; returns how many bytes were taken. Raises OSError."""
 
     def read(self, start: int, size: int) -> bytes:
-        """Read at most ``size`` bytes from ``start`` on. Raises OSError."""
+        """Reads at most ``size`` bytes from ``start`` on. Raises OSError."""
 
     def truncate(self, size: int) -> None:
-        """Cut to a size in bytes. Raises OSError."""
+        """Cuts to a size in bytes. Raises OSError."""
 
     def sync(self) -> None:
-        """Wait until all is on the disk, the name of a new file, too. Raises OSError."""
+        """Waits until all is on the disk, the name of a new file, too. Raises OSError."""
 
     def place(self) -> Place:
-        """Which file it is, and its size now. Raises OSError."""
+        """Returns which file it is, and its size now. Raises OSError."""
 
     def size(self) -> int:
-        """Its size now: asked before every write, so it must be quick. Raises OSError."""
+        """Returns its size now: asked before every write, so it must be quick. Raises OSError."""
 
     def close(self) -> None:
-        """Close it."""
+        """Closes it."""
 
 
 class Opener(Protocol):
@@ -139,40 +140,46 @@ class DiskFile:
             raise
 
     def write(self, data: bytes) -> int:
-        """Write to the page cache."""
+        """Writes to the page cache."""
         return os.write(self._descriptor, data)
 
     def read(self, start: int, size: int) -> bytes:
-        """Read from any place."""
+        """Reads from any place."""
         return os.pread(self._descriptor, size, start)
 
     def truncate(self, size: int) -> None:
-        """Cut to a size in bytes."""
+        """Cuts to a size in bytes."""
         os.ftruncate(self._descriptor, size)
 
     def sync(self) -> None:
-        """Wait until all is on the disk."""
+        """Waits until all is on the disk."""
         os.fsync(self._descriptor)
         if self._folder is not None:
             sync_folder(self._folder)
             self._folder = None
 
     def place(self) -> Place:
-        """Which file it is, and its size."""
+        """Returns which file it is, and its size."""
         found = os.fstat(self._descriptor)
         return Place(found.st_dev, found.st_ino, found.st_size)
 
     def size(self) -> int:
-        """Its size: looking for the end takes a third of `fstat`, and writes go there in any case."""
+        """Returns its size, by seeking to the end: that takes a third of `fstat`, and writes append in any case."""
         return os.lseek(self._descriptor, 0, os.SEEK_END)
 
     def close(self) -> None:
-        """Close it."""
+        """Closes it."""
         os.close(self._descriptor)
 
 
+def closed_quietly(file: File) -> None:
+    """Closes a file. A failure is not reported: all that matters was done, or its failure was reported, before."""
+    with contextlib.suppress(OSError):
+        file.close()
+
+
 def make_parents(folder: Path) -> None:
-    """Make a folder that is not there, and those above it. Raises OSError, also when a file stands there."""
+    """Makes a folder that is not there, and those above it. Raises OSError, also when a file stands there."""
     try:
         folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
     except FileExistsError:
@@ -180,14 +187,14 @@ def make_parents(folder: Path) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder that is not there, as the program's own. Raises OSError, also when a link or a file stands there."""
+    """Makes a folder that is not there, as the program's own. Raises OSError, also when a link or a file stands there."""
     make_parents(folder)
     if folder.is_symlink():
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(folder))
 
 
 def part_of(path: Path) -> Path:
-    """Where a file is written before it gets its name: a name that nothing has.
+    """Returns where a file is written before it gets its name: a name that nothing has.
 
     The process's number alone is no such name: in a container it is the same at every start, and a crash leaves its file.
     """
@@ -198,7 +205,7 @@ def part_of(path: Path) -> Path:
 
 
 def publish(part: Path, path: Path) -> None:
-    """Give a finished file its name, in one step that writes over nothing. Raises OSError: FileExistsError.
+    """Gives a finished file its name, in one step that overwrites nothing. Raises OSError; FileExistsError if it is taken.
 
     A hard link is that step; where the file system has none, a look and a renaming come near it.
     """

@@ -48,22 +48,22 @@ class Found(NamedTuple):
 
 
 def record_path(data_dir: Path, date: str) -> Path:
-    """Where a session's record is written."""
+    """Returns where a session's record is written."""
     return data_dir / "sessions" / f"{date}{SUFFIX}"
 
 
 def date_of(path: Path) -> str:
-    """The session's date in a record's name, packed or not."""
+    """Returns the session's date in a record's name, packed or not."""
     return path.name.removesuffix(PACKED_SUFFIX).removesuffix(SUFFIX)
 
 
 def is_packed(path: Path) -> bool:
-    """Whether a record is compressed: finished, and not to be written any more."""
+    """Returns whether a record is compressed: finished, and not to be written any more."""
     return path.name.endswith(PACKED_SUFFIX)
 
 
 def look_at(path: Path) -> Found:
-    """What a file is. A record is named exactly by its date, and begins with a header of that date."""
+    """Returns what a file is. A record is named exactly by its date, and begins with a header of that date."""
     if not path.name.endswith((SUFFIX, PACKED_SUFFIX)) or not _is_date(date_of(path)):
         is_notes = path.name.endswith(NOTES_SUFFIX) and _is_date(path.name.removesuffix(NOTES_SUFFIX))
         return Found(path, Kind.NOTES) if is_notes else Found(path, Kind.FOREIGN, "not named as a record")
@@ -95,7 +95,7 @@ def _what_stands_there(mode: int) -> str:
 
 
 def look_through(data_dir: Path) -> list[Found]:
-    """Everything in the folder, by name. Raises OSError when it is there and cannot be looked through, or is a link."""
+    """Returns everything in the folder, by name. Raises OSError if it exists and cannot be read, or is a link."""
     folder = data_dir / "sessions"
     if folder.is_symlink():
         raise OSError(errno.ELOOP, "It is a link", str(folder))
@@ -107,7 +107,7 @@ def look_through(data_dir: Path) -> list[Found]:
 
 
 def records(data_dir: Path) -> list[Path]:
-    """Every record in the folder, a damaged one too, the oldest first; of one packed half-way, the unpacked one."""
+    """Returns every record in the folder, a damaged one too, the oldest first; of one packed half-way, the unpacked one."""
     try:
         found = look_through(data_dir)
     except OSError:
@@ -116,7 +116,7 @@ def records(data_dir: Path) -> list[Path]:
 
 
 def misnamed(data_dir: Path) -> dict[str, str]:
-    """What is named as a record and is none: by the date in its name, what is wrong, in words."""
+    """Returns what is wrong with each file that is named like a record and is none, by the date in its name."""
     try:
         found = look_through(data_dir)
     except OSError:
@@ -134,7 +134,7 @@ def misnamed(data_dir: Path) -> dict[str, str]:
 
 
 def chosen(found: list[Found]) -> list[Path]:
-    """The records among what was found, one a date, the oldest first."""
+    """Returns the records among what was found, one a date, the oldest first."""
     by_date: dict[str, Path] = {}
     for item in sorted(found, key=lambda item: not is_packed(item.path)):  # the unpacked one last: it stays
         if item.kind in (Kind.RECORD, Kind.DAMAGED):
@@ -143,7 +143,7 @@ def chosen(found: list[Found]) -> list[Path]:
 
 
 def left_alone(found: list[Found], current: str) -> list[str]:
-    """What is left alone, and why: all that is not a record, and what is of a later day than the ``current`` one."""
+    """Returns what is left alone, and why: files that are no records, and records of days after ``current``."""
     kept = set(chosen(found))
     lines: list[str] = []
     for path, kind, reason in found:
@@ -157,7 +157,7 @@ def left_alone(found: list[Found], current: str) -> list[str]:
 
 
 def shown(path: Path) -> str:
-    """A file's name as a terminal may show it: somebody else has chosen it."""
+    """Returns a file's name as a terminal may show it: it may come from anybody."""
     return "".join(
         character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in path.name
     )
@@ -167,7 +167,7 @@ def shown(path: Path) -> str:
 
 
 def pack(path: Path) -> Path:
-    """Compress a finished record. The packed one is complete on the disk before the other is removed.
+    """Compresses a finished record. The packed one is complete on the disk before the other is removed.
 
     Raises Damage for a record that is not whole; OSError: FileExistsError when another file stands where it is to go.
     """
@@ -186,7 +186,7 @@ def pack(path: Path) -> Path:
 
 @contextlib.contextmanager
 def _published(path: Path) -> Iterator[BinaryIO]:
-    """A new file to write, that gets its name when it is whole and on the disk; else nothing of it is left.
+    """Yields a new file to write. It gets its name once it is whole and on the disk; otherwise nothing of it is left.
 
     Raises OSError, which names ``path``: FileExistsError when something stands there.
     """
@@ -209,7 +209,7 @@ def _published(path: Path) -> Iterator[BinaryIO]:
 
 
 def unpack(packed: Path) -> Path:
-    """Write a packed record out again, to go on with it; the packed one stays. Raises OSError, or Damage."""
+    """Writes a packed record out again, to go on with it; the packed one stays. Raises OSError, or Damage."""
     _check_whole(packed)
     path = packed.with_name(packed.name.removesuffix(".gz"))
     with _published(path) as file:
@@ -227,7 +227,7 @@ def _check_whole(path: Path) -> None:
 
 
 def is_beginning(packed: Path, path: Path) -> bool:
-    """Whether a packed record holds what an unpacked one begins with, and nothing else."""
+    """Returns whether a packed record holds what an unpacked one begins with, and nothing else."""
     pairs = zip_longest(_lines(packed), _lines(path))
     try:
         first, whole = next(pairs, (None, None))
@@ -242,7 +242,7 @@ def _lines(path: Path) -> Iterator[bytes]:
 
 
 def tidy(data_dir: Path, keep: int, current: str) -> None:
-    """Pack the records of the days before the ``current`` one, and remove the oldest beyond ``keep``. Faults are logged.
+    """Packs the records of the days before the ``current`` one, and removes the oldest beyond ``keep``. Faults are logged.
 
     The current day's record is never touched, nor is what is no whole record of the program.
     """
@@ -265,7 +265,7 @@ def tidy(data_dir: Path, keep: int, current: str) -> None:
 
 
 def _remove(path: Path) -> None:
-    """Remove a record, and what was noted beside it. Raises Damage for one that is not whole, and OSError."""
+    """Removes a record, and what was noted beside it. Raises Damage for one that is not whole, and OSError."""
     _check_whole(path)
     path.unlink()
     path.with_name(date_of(path) + NOTES_SUFFIX).unlink(missing_ok=True)

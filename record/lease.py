@@ -36,7 +36,7 @@ class Lease:
         """Whether it is held; False also where the file system has no locks."""
 
     def take(self, started: str) -> None:
-        """Take the lease. Raises LeaseHeld, naming the holder; OSError when the folder cannot be used: Misplaced when
+        """Acquires the lease. Raises LeaseHeld, naming the holder; OSError when the folder cannot be used: Misplaced when
         something else stands in the lease's place."""
         make_parents(self.path.parent)
         descriptor = self._open()
@@ -78,14 +78,14 @@ class Lease:
         raise Misplaced(errno.EINVAL, fault, str(self.path))
 
     def is_lost(self) -> bool:
-        """Whether the lease's name no longer leads to the file that is locked, or there never was one. Raises OSError."""
+        """Returns whether the lease's name no longer leads to the file that is locked, or there never was one. Raises OSError."""
         if self._descriptor is None:
             return True
         found, ours = place_of(self.path), os.fstat(self._descriptor)
         return found is None or found[:2] != (ours.st_dev, ours.st_ino)
 
     def release(self) -> None:
-        """Give the lease back."""
+        """Releases the lease."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None

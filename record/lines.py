@@ -58,12 +58,12 @@ decode_entry = msgspec.json.Decoder(Entry).decode
 
 
 def sealed(text: bytes, seed: int) -> tuple[bytes, int]:
-    """A line of the record with its checksum, and that checksum: the seed of the next."""
+    """Returns a line of the record with its checksum, and that checksum: the seed of the next."""
     crc = zlib.crc32(text, seed)
     return text + SEAL % crc, crc
 
 
 def is_sealed(line_and_crc: tuple[bytes, int]) -> bool:
-    """Whether a line ends with the seal of its checksum."""
+    """Returns whether a line ends with the seal of its checksum."""
     line, crc = line_and_crc
     return line[-SEAL_BYTES:] == SEAL % crc

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import structlog
-from pydantic import ValidationError
 
 from events import Opened
 from record.folder import (
@@ -53,7 +52,7 @@ class AtStart(NamedTuple):
 
 
 def at_start(data_dir: Path, today: str) -> AtStart:
-    """What earlier starts have left for the session of ``today``. What is left alone is named in the log.
+    """Returns what earlier starts left for the session of ``today``. Logs which files it leaves alone.
 
     Reads the disk: not for the event loop. Raises OSError when the folder cannot be looked through; Damage when the
     session's own record, or without one the newest before it, cannot be read: a position may be in it.
@@ -81,7 +80,7 @@ def at_start(data_dir: Path, today: str) -> AtStart:
 
 
 def own_record(data_dir: Path, date: str) -> Left | None:
-    """The session's own record, unpacked if need be; None when there is none.
+    """Returns the session's own record, unpacked if need be; None if there is none.
 
     Reads the disk: not for the event loop. Raises Damage when it cannot be read, or something else is in its place.
     """
@@ -103,7 +102,7 @@ def _is_there(path: Path) -> bool:
 
 
 def _left(path: Path) -> Left:
-    """What stands at a record's place. Raises Damage when it is none, or OSError."""
+    """Returns the record at a path. Raises Damage if there is something else; OSError."""
     found = look_at(path)
     if found.kind is not Kind.RECORD:
         raise Damage(path, 1, found.reason)
@@ -138,7 +137,7 @@ def _check_packed(left: Left, packed: Path) -> None:
 
 
 def _warn_of_later(paths: list[Path], today: str) -> None:
-    """Say of a later day's record that a position is open in it: the clock was wrong then, or is now."""
+    """Logs positions that are open in a later day's record: the clock was wrong then, or is now."""
     for path in paths:
         try:
             position = glance(path).open
@@ -155,7 +154,7 @@ def _warn_of_later(paths: list[Path], today: str) -> None:
 
 
 def _unpacked(left: Left) -> Left:
-    """The same, as a file that can be gone on with."""
+    """Returns the same record as a file that can be appended to."""
     if not is_packed(left.path):
         return left
     path = unpack(left.path)
@@ -163,19 +162,8 @@ def _unpacked(left: Left) -> Left:
     return left._replace(path=path)
 
 
-def rules_of(path: Path, header: Header) -> Rules:
-    """The rules of a header; one that its version did not have yet has its default. Raises Damage."""
-    known = {name: value for name, value in header.rules.items() if name in Rules.model_fields}
-    try:
-        return Rules.model_validate(known)
-    except ValidationError as error:
-        fault = error.errors()[0]
-        name = ".".join(map(str, fault["loc"])).upper()
-        raise Damage(path, 1, f"its rules cannot be used by this version ({name}: {fault['msg']})") from error
-
-
 def changed(old: Rules, new: Rules) -> str:
-    """The rules that differ, in words."""
+    """Returns the rules that differ, in words."""
     before, after = old.model_dump(mode="json"), new.model_dump(mode="json")
     return ", ".join(
         f"{name.upper()} {before[name]} → {after[name]}" for name in after if before[name] != after[name]
@@ -183,7 +171,7 @@ def changed(old: Rules, new: Rules) -> str:
 
 
 def _name(data_dir: Path, lines: list[str]) -> None:
-    """Say what is left alone."""
+    """Logs which files are left alone."""
     if lines:
         more = f", and {len(lines) - NAMED} more" if len(lines) > NAMED else ""
         log.warning(

@@ -42,7 +42,7 @@ LINE_MAX = 4 * 1024 * 1024
 """The longest line that is read, in bytes. The longest that is written, a chain's, has under 100,000."""
 
 RECORD_MAX = 512 * 1024 * 1024
-"""The longest record that is read, in bytes. A busy session's has 60 million; a packed one can claim any length."""
+"""The longest record that is read, in bytes. A busy session's has 60 million; a packed file may unpack to anything."""
 
 HEADER = b'{"type":"header","schema":'
 """What a header's line begins with."""
@@ -82,17 +82,17 @@ class Record(msgspec.Struct, kw_only=True):
 
     @property
     def header(self) -> Header:
-        """The newest header."""
+        """Returns the newest header."""
         return next(line for line in reversed(self.lines) if isinstance(line, Header))
 
     @property
     def entries(self) -> list[Entry]:
-        """The facts, in their order."""
+        """Returns the facts, in their order."""
         return [line for line in self.lines if isinstance(line, Entry)]
 
 
 def open_record(path: Path) -> int:
-    """Open a record for reading; returns the descriptor. Never waits, as opening a FIFO does.
+    """Opens a record for reading; returns the descriptor. Never waits, as opening a FIFO does.
 
     Raises OSError; its words say what stands there when it is no ordinary file.
     """
@@ -133,7 +133,7 @@ class Blocks:
             yield lines
 
     def pieces(self) -> Iterator[bytes]:
-        """The same, not yet cut into lines; each ends with a newline, but the last."""
+        """Yields the same in pieces that are not cut into lines; each but the last ends with a newline."""
         with open(open_record(self.path), "rb") as raw:
             found = os.fstat(raw.fileno())
             self.identity = (found.st_dev, found.st_ino)
@@ -151,7 +151,7 @@ class Blocks:
         return Damage(self.path, self._lines + 1, reason)
 
     def _read(self, stream: IO[bytes]) -> Iterator[bytes]:
-        """Read up to newlines. Reading by size, not by line, bounds what a line without end may take."""
+        """Yields pieces up to newlines. Reading by size, not by line, bounds the memory that an endless line takes."""
         rest = b""
         while block := stream.read(self._block_bytes):
             self.total += len(block)
@@ -205,7 +205,9 @@ class Reader:
             texts = [line[:-SEAL_BYTES] for line in block]
             crcs = [seed := crc32(text, seed) for text in texts]
             # All seals of a block in one comparison: formatting them one by one takes as long as decoding the lines.
-            if b"".join([line[-SEAL_BYTES:] for line in block]) != SEAL * len(crcs) % tuple(crcs):
+            seals = b"".join([line[-SEAL_BYTES:] for line in block])
+            expected = SEAL * len(crcs) % tuple(crcs)
+            if seals != expected:
                 count = sum(1 for _ in takewhile(is_sealed, zip(block, crcs, strict=True)))
                 good, bad = block[:count], block[count:]
                 seed = crcs[count - 1] if count else self.seed
@@ -241,7 +243,7 @@ class Reader:
             )
 
     def _know(self, lines: Sequence[bytes], seed: int, entry: Entry | None) -> None:
-        """These lines were good; the last fact so far was ``entry``."""
+        """Notes that these lines were good, and that ``entry`` is the last fact so far."""
         self.size += sum(map(len, lines))
         self.seed = seed
         if entry is not None:
@@ -249,7 +251,7 @@ class Reader:
 
 
 def is_torn(line: bytes, *, is_first: bool) -> bool:
-    """Whether a line that is not good is what a crash leaves of one: its beginning, then nothing or zero bytes.
+    """Returns whether a bad line is what a crash leaves of a good one: its beginning, then nothing or zero bytes.
 
     A crash leaves no newline, and whatever does not begin as a line of ours was written by somebody else. Zero bytes
     alone do not say whose they are: the first line is on the disk moments after the start.
@@ -264,14 +266,14 @@ def is_torn(line: bytes, *, is_first: bool) -> bool:
 
 
 def read(path: Path) -> Record:
-    """Read a whole record. Raises what a `Reader` does."""
+    """Reads a whole record. Raises what a `Reader` does."""
     reader = Reader(path)
     lines = list(reader)
     return Record(path=path, lines=lines, torn=reader.torn)
 
 
 def first_header(path: Path) -> Header | None:
-    """The header that a record begins with; None when not even that was written. Raises what a `Reader` does."""
+    """Returns the header that a record begins with; None if not even that was written. Raises what a `Reader` does."""
     first = next(iter(Reader(path, FIRST_BYTES)), None)
     assert first is None or isinstance(first, Header), "decode refuses a record that begins otherwise"
     return first
@@ -306,7 +308,7 @@ class _Looked:
         self.told: set[str] = set()
 
     def see(self, entry: Entry) -> None:
-        """Take in a fact and its decisions."""
+        """Records a fact and its decisions."""
         event = entry.event
         if isinstance(event, AlertOutcome) and event.kind is AlertKind.SELL and not event.channel:
             self.told.add(event.id)
@@ -325,7 +327,7 @@ class _Looked:
 
 
 def glance(path: Path) -> Glance:
-    """Look through a record for its headers and its positions alone: a third of the time that reading it takes.
+    """Looks through a record for its headers and its positions alone: a third of the time that reading it takes.
 
     Checksums are not compared: only a `Reader` says that a record is good. Raises OSError, or Damage for what cannot be
     a record at all.
@@ -356,5 +358,5 @@ def glance(path: Path) -> Glance:
 
 
 def is_of(header: Header, symbol: str) -> bool:
-    """Whether the facts behind a header are of a symbol: an engine learns those of its own alone."""
+    """Returns whether the facts behind a header are of a symbol: an engine records only its own symbol's."""
     return header.rules.get("symbol") == symbol

@@ -18,6 +18,7 @@ from engine import Engine
 from events import SECOND, Decision, Evaluation, Session
 from record.lines import Entry, Header
 from record.reader import Damage, Reader, is_of
+from record.upgrade import known_rules
 from review.places import Unusable, check_file
 from review.screen import Progress
 from rules import Rules
@@ -133,7 +134,7 @@ def recorded_rules(header: Header, sets: Mapping[str, str]) -> tuple[Rules, list
 
     Rules that the version of then did not have get their defaults. The header's hash proves that its own are complete.
     """
-    known = {name: value for name, value in header.rules.items() if name in Rules.model_fields}
+    known = known_rules(header)
     texts = {name.upper(): str(value) for name, value in known.items()}
     lacking = sorted(name.upper() for name in Rules.model_fields.keys() - known.keys())
     odd = [

@@ -47,13 +47,13 @@ class Sighting(NamedTuple):
     ask: int
 
 
-class Quotes:
+class QuoteHistory:
     """Every quote that was recorded, by contract."""
 
     def __init__(self) -> None:
         self._seen: dict[str, list[Sighting]] = {}
 
-    def learn(self, now: int, event: Event) -> None:
+    def record(self, now: int, event: Event) -> None:
         """Take in the quotes of a fact that was handled at ``now`` (µs); facts come in the order of time."""
         match event:
             case Quote():
@@ -135,12 +135,12 @@ class Trades:
     """The positions of a session, in their order."""
 
     def __init__(self) -> None:
-        self.quotes = Quotes()
+        self.quotes = QuoteHistory()
         self._by_id: dict[str, Trade] = {}
 
-    def learn(self, now: int, event: Event, decisions: Iterable[Decision]) -> None:
+    def record(self, now: int, event: Event, decisions: Iterable[Decision]) -> None:
         """Take in a fact that was handled at ``now`` (µs) and what it caused; facts come in the order of time."""
-        self.quotes.learn(now, event)
+        self.quotes.record(now, event)
         for decision in decisions:
             match decision:
                 case Opened():
@@ -183,7 +183,7 @@ class Fill(msgspec.Struct, frozen=True, kw_only=True):
         return change_percent(self.got, self.paid)
 
 
-def fills(trade: Trade, quotes: Quotes) -> list[Fill]:
+def fills(trade: Trade, quotes: QuoteHistory) -> list[Fill]:
     """The trade at each of the delays."""
     contract, limit = trade.opened.contract, trade.opened.pay_limit
     found: list[Fill] = []

@@ -39,7 +39,7 @@ ALIVE_S = 30
 # --- Prices of the positions only --------------------------------------------------------------------
 
 
-class _KeptQuotes(fills.Quotes):
+class _KeptQuotes(fills.QuoteHistory):
     """The newest quote of every contract, and every quote of the contracts that were bought."""
 
     def __init__(self) -> None:
@@ -59,10 +59,10 @@ class KeptTrades(fills.Trades):
         super().__init__()
         self.quotes: _KeptQuotes = _KeptQuotes()
 
-    def learn(self, now: int, event: Event, decisions: Iterable[Decision]) -> None:
+    def record(self, now: int, event: Event, decisions: Iterable[Decision]) -> None:
         """Records a fact that was handled at ``now`` (µs) and what it caused. Facts come in the order of time."""
         made = tuple(decisions)
-        super().learn(now, event, made)
+        super().record(now, event, made)
         for decision in made:
             if isinstance(decision, Opened):
                 self.quotes.bought.add(decision.contract)
@@ -161,7 +161,7 @@ class _Keeper:
         study.until = now
         if item.entry.decisions or made:
             study.differing += item.entry.decisions != tuple(made)
-        self._trades.learn(now, event, made)
+        self._trades.record(now, event, made)
         self._follow_feed(now)
         if item.evaluation is not None:
             self._see(now, item.evaluation, made)

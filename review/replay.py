@@ -40,7 +40,7 @@ class Summary:
         self, now: int, event: Event, decisions: Sequence[Decision], evaluation: Evaluation | None
     ) -> None:
         """A fact has been handled."""
-        self.trades.learn(now, event, decisions)
+        self.trades.record(now, event, decisions)
         if evaluation is None:
             return
         self._evaluations += 1

@@ -24,6 +24,7 @@ import structlog
 
 import logger
 from events import SECOND, ExitReason
+from log_file import FILE_BYTES
 from redaction import MASK
 from wording import feed_active_line
 
@@ -288,7 +289,7 @@ def test_a_full_disk_is_told_once(start: Start) -> None:
 def fill(path: Path) -> None:
     """Make a log file so long that no further line fits."""
     path.touch()
-    os.truncate(path, logger.FILE_BYTES - 10)
+    os.truncate(path, FILE_BYTES - 10)
 
 
 def test_a_file_that_comes_back_is_told(start: Start, tmp_path: Path) -> None:
@@ -316,7 +317,7 @@ def test_the_file_is_rotated_and_five_are_kept(start: Start, tmp_path: Path) -> 
     names = sorted(item.name for item in tmp_path.iterdir())
     assert names == ["iwm.log", *(f"iwm.log.{number}" for number in range(1, 6))]
     assert all(stat.S_IMODE(item.stat().st_mode) == 0o600 for item in tmp_path.iterdir())
-    assert all(item.stat().st_size <= logger.FILE_BYTES for item in tmp_path.iterdir())
+    assert all(item.stat().st_size <= FILE_BYTES for item in tmp_path.iterdir())
 
 
 def test_a_console_that_is_gone_does_not_stop_the_file(start: Start, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 import logger
 import utils
 from events import SECOND
+from log_file import FILE_BYTES, ROTATE_AGAIN_BYTES
 from redaction import MASK, RUN_LENGTH, redactor
 
 NOW = 1_759_416_052 * SECOND
@@ -194,7 +195,7 @@ def test_a_line_is_searched_quickly() -> None:
 def fill(path: Path) -> None:
     """Make a log file so long that no further line fits."""
     path.touch()
-    os.truncate(path, logger.FILE_BYTES - 10)
+    os.truncate(path, FILE_BYTES - 10)
 
 
 def test_a_file_that_cannot_be_renamed_loses_no_line(start: Start, tmp_path: Path) -> None:
@@ -207,7 +208,7 @@ def test_a_file_that_cannot_be_renamed_loses_no_line(start: Start, tmp_path: Pat
     for number in range(3):
         log.info("line", text=f"line {number}")
     assert stream.getvalue().count(f"Log file {path} cannot be renamed") == 1
-    written = path.read_bytes()[logger.FILE_BYTES - 10 :].decode()
+    written = path.read_bytes()[FILE_BYTES - 10 :].decode()
     assert re.findall(r"line \d", written) == ["line 0", "line 1", "line 2"]
     (tmp_path / "iwm.log.5").rmdir()
     log.info("line", text="not tried yet")
@@ -216,8 +217,8 @@ def test_a_file_that_cannot_be_renamed_loses_no_line(start: Start, tmp_path: Pat
     while not (tmp_path / "iwm.log.1").exists():
         log.info("line", text="x" * 100_000)
         written_on += 100_000
-        assert written_on < logger.ROTATE_AGAIN_BYTES + 200_000
-    assert written_on >= logger.ROTATE_AGAIN_BYTES
+        assert written_on < ROTATE_AGAIN_BYTES + 200_000
+    assert written_on >= ROTATE_AGAIN_BYTES
     assert path.stat().st_size < 200_000
 
 

@@ -25,7 +25,7 @@ def seen(second: int, *bars: Bar, gaps: tuple[tuple[int, int], ...] = ()) -> Eva
     """What is said at a second of a tape with these bars and gaps."""
     signals = Signals(Rules(), SESSION)
     for item in [*bars, bar(second)]:
-        signals.learn(item)
+        signals.record(item)
     return signals.evaluate(bar(second), was_blind=False, gaps=gaps)
 
 

@@ -109,7 +109,7 @@ def test_nothing_ever_comes_of_absurd_prints_and_a_restart_agrees(
     assert restored.signals.price == engine.signals.price
     assert restored.signals.vwap == engine.signals.vwap
     last = bar(230, 215.0)
-    assert engine.signals.learn(last) == restored.signals.learn(last)
+    assert engine.signals.record(last) == restored.signals.record(last)
     assert engine.signals.evaluate(last, False) == restored.signals.evaluate(last, False)
     assert engine.signals.evaluate(last, False).vwap_1m == pytest.approx(215, abs=2)
 

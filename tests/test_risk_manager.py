@@ -21,7 +21,7 @@ from events import (
     Opened,
     Withdrawn,
 )
-from risk_manager import TRANSITIONS, Book, Mark, Marks, Persistence, Phase, View, exit_reason
+from risk_manager import TRANSITIONS, Book, Mark, Marks, Persistence, PositionState, View, exit_reason
 from rules import Rules
 from tests.builders import CALL, at, dollars
 
@@ -95,21 +95,21 @@ DECISIONS: dict[type[Decision], Decision] = {
 }
 
 
-def book_in(phase: Phase) -> Book:
+def book_in(phase: PositionState) -> Book:
     book = Book(RULES)
-    if phase is Phase.OPEN:
+    if phase is PositionState.OPEN:
         book.evolve(at(10), DECISIONS[Opened], at(7))
     return book
 
 
-@pytest.mark.parametrize("phase", list(Phase))
+@pytest.mark.parametrize("phase", list(PositionState))
 @pytest.mark.parametrize("kind", get_args(Decision), ids=lambda kind: kind.__name__)
-def test_what_is_not_in_the_table_is_refused(phase: Phase, kind: type[Decision]) -> None:
+def test_what_is_not_in_the_table_is_refused(phase: PositionState, kind: type[Decision]) -> None:
     book = book_in(phase)
     if kind in TRANSITIONS[phase]:
         book.evolve(at(20), DECISIONS[kind], at(17))
         assert book.phase is TRANSITIONS[phase][kind]
-        assert (book.position is not None) is (book.phase is Phase.OPEN)
+        assert (book.position is not None) is (book.phase is PositionState.OPEN)
     else:
         with pytest.raises(KeyError):
             book.evolve(at(20), DECISIONS[kind], at(17))
@@ -117,20 +117,20 @@ def test_what_is_not_in_the_table_is_refused(phase: Phase, kind: type[Decision])
 
 
 def test_the_cooldown_is_over_at_exactly_three_hundred_seconds() -> None:
-    book = book_in(Phase.OPEN)
+    book = book_in(PositionState.OPEN)
     book.evolve(at(100), DECISIONS[Closed], at(97))
     assert book.rests_until == at(400)
     assert book.entries == 1
 
 
 def test_a_withdrawn_buy_counts_nothing_and_rests_thirty_seconds() -> None:
-    book = book_in(Phase.OPEN)
+    book = book_in(PositionState.OPEN)
     book.evolve(at(100), DECISIONS[Withdrawn], at(97))
     assert (book.entries, book.rests_until, book.position) == (0, at(130), None)
 
 
 def test_a_buy_withdrawn_after_its_close_undoes_the_cooldown() -> None:
-    book = book_in(Phase.OPEN)
+    book = book_in(PositionState.OPEN)
     book.evolve(at(20), DECISIONS[Closed], at(17))
     book.evolve(at(21), DECISIONS[Withdrawn], at(17))
     assert (book.entries, book.rests_until) == (0, at(51))
@@ -141,31 +141,31 @@ def test_a_buy_withdrawn_after_its_close_undoes_the_cooldown() -> None:
 
 def test_a_mark_must_hold_two_seconds_to_sell_or_to_raise_the_peak() -> None:
     marks = Marks(RULES, opened(mid=1.40), at(0))
-    marks.learn(at(10), mark(0.99, 1.01))
+    marks.record(at(10), mark(0.99, 1.01))
     assert marks.span(at(10)) == (dollars(1.00), dollars(1.40))
     assert marks.span(at(12) - 1) == (dollars(1.00), dollars(1.40))
     assert marks.span(at(12)) == (dollars(1.00), dollars(1.00))
-    marks.learn(at(13), mark(1.99, 2.01))
+    marks.record(at(13), mark(1.99, 2.01))
     assert marks.span(at(13)) == (dollars(1.00), dollars(2.00))
     assert marks.span(at(15)) == (dollars(2.00), dollars(2.00))
 
 
 def test_marks_act_at_once_when_nothing_has_to_hold() -> None:
     marks = Marks(Rules(mark_hold_seconds=0), opened(), at(0))
-    marks.learn(at(1), mark(0.99, 1.01))
+    marks.record(at(1), mark(0.99, 1.01))
     assert marks.span(at(1)) == (dollars(1.0), dollars(1.0))
 
 
 def test_a_zero_bid_counts_as_half_the_ask() -> None:
     marks = Marks(RULES, opened(), at(0))
-    marks.learn(at(1), mark(0.0, 0.03))
+    marks.record(at(1), mark(0.0, 0.03))
     assert marks.usable.mid == dollars(0.015)
 
 
 @pytest.mark.parametrize(("bid", "ask"), [(1.0, 0.0), (0.0, 0.0), (1.10, 1.00)])
 def test_without_an_ask_or_crossed_there_is_no_mark(bid: float, ask: float) -> None:
     marks = Marks(RULES, opened(mid=1.40), at(0))
-    marks.learn(at(1), mark(bid, ask))
+    marks.record(at(1), mark(bid, ask))
     assert marks.usable.mid == dollars(1.40)
     assert marks.usable_at == at(0)
 
@@ -178,14 +178,14 @@ def test_a_quote_is_wide_beyond_three_cents_and_a_quarter_of_its_mid(
     bid: float, ask: float, counts: bool
 ) -> None:
     marks = Marks(RULES, opened(entry=0.05, mid=0.05), at(0))
-    marks.learn(at(1), mark(bid, ask))
+    marks.record(at(1), mark(bid, ask))
     assert (marks.usable_at == at(1)) is counts
 
 
 def test_a_wide_quote_counts_after_five_seconds_of_unbroken_width() -> None:
     marks = Marks(RULES, opened(mid=1.40), at(0))
-    marks.learn(at(10), mark(1.00, 1.80))
-    marks.learn(at(12), mark(1.01, 1.80))
+    marks.record(at(10), mark(1.00, 1.80))
+    marks.record(at(12), mark(1.01, 1.80))
     marks.settle(at(15) - 1)
     assert marks.usable_at == at(0)
     marks.settle(at(15))
@@ -194,9 +194,9 @@ def test_a_wide_quote_counts_after_five_seconds_of_unbroken_width() -> None:
 
 def test_a_good_quote_between_breaks_the_width() -> None:
     marks = Marks(RULES, opened(mid=1.40), at(0))
-    marks.learn(at(10), mark(1.00, 1.80))
-    marks.learn(at(13), mark(1.39, 1.41))
-    marks.learn(at(14), mark(1.00, 1.80))
+    marks.record(at(10), mark(1.00, 1.80))
+    marks.record(at(13), mark(1.39, 1.41))
+    marks.record(at(14), mark(1.00, 1.80))
     marks.settle(at(16))
     assert marks.usable_at == at(13)
 
@@ -204,9 +204,9 @@ def test_a_good_quote_between_breaks_the_width() -> None:
 def test_a_wide_quote_counts_at_once_when_its_ask_is_at_the_stop() -> None:
     position = opened(entry=1.00, mid=0.98)
     marks = Marks(RULES, position, at(0))
-    marks.learn(at(1), mark(0.30, 0.8501))
+    marks.record(at(1), mark(0.30, 0.8501))
     assert marks.usable_at == at(0)
-    marks.learn(at(2), mark(0.30, 0.85))
+    marks.record(at(2), mark(0.30, 0.85))
     assert marks.usable_at == at(2)
 
 
@@ -214,29 +214,29 @@ def test_a_wide_quote_counts_at_once_when_its_ask_is_at_the_stop() -> None:
 def test_a_tick_does_not_grow_older_by_an_unusable_quote_after_it(after: Mark) -> None:
     for tick, held in ((mark(0.99, 1.01), dollars(1.40)), (mark(1.99, 2.01), dollars(2.00))):
         marks = Marks(RULES, opened(mid=1.40), at(0))
-        marks.learn(at(10), tick)
-        marks.learn(at(10) + 1, after)
+        marks.record(at(10), tick)
+        marks.record(at(10) + 1, after)
         assert marks.span(at(14)) == (min(tick.mid, dollars(1.40)), held)
-        marks.learn(at(14), tick)
+        marks.record(at(14), tick)
         assert marks.span(at(14)) == (tick.mid, tick.mid), "seen again, two seconds after it was seen first"
 
 
 def test_a_wide_quote_that_nobody_has_seen_for_long_does_not_count() -> None:
     marks = Marks(RULES, opened(mid=1.40), at(0))
-    marks.learn(at(10), mark(1.00, 1.80))
+    marks.record(at(10), mark(1.00, 1.80))
     marks.settle(at(30))
     assert marks.usable_at == at(0)
-    marks.learn(at(10), mark(1.00, 1.80))
+    marks.record(at(10), mark(1.00, 1.80))
     marks.settle(at(30) - 1)
     assert marks.usable_at == at(30) - 1
 
 
 def test_a_mark_is_lost_after_twenty_seconds() -> None:
     marks = Marks(RULES, opened(), at(0))
-    marks.learn(at(5), mark(1.39, 1.41))
+    marks.record(at(5), mark(1.39, 1.41))
     assert not marks.is_lost(at(25) - 1)
     assert marks.is_lost(at(25))
-    marks.learn(at(26), mark(1.39, 1.41))
+    marks.record(at(26), mark(1.39, 1.41))
     assert not marks.is_lost(at(26))
 
 
@@ -246,7 +246,7 @@ def test_a_mark_is_lost_after_twenty_seconds() -> None:
 def persists(seconds: list[int], *, above: int = 0, blind_at: int | None = None) -> bool:
     persistence = Persistence(RULES, at(above))
     for second in seconds:
-        persistence.learn(at(second), is_below=True, was_blind=second == blind_at)
+        persistence.record(at(second), is_below=True, was_blind=second == blind_at)
     return persistence.holds
 
 
@@ -268,7 +268,7 @@ def test_two_blocks_below_vwap_with_ten_evaluations_in_each(seconds: list[int], 
 def test_one_evaluation_at_vwap_starts_the_count_anew() -> None:
     persistence = Persistence(RULES, at(0))
     for second in range(1, 91):
-        persistence.learn(at(second), is_below=second != 30, was_blind=False)
+        persistence.record(at(second), is_below=second != 30, was_blind=False)
         assert persistence.holds is (second >= 90)
 
 
@@ -352,25 +352,25 @@ def test_the_exits_are_asked_in_their_order() -> None:
 
 
 def test_the_peak_rises_only_to_what_held() -> None:
-    book = book_in(Phase.OPEN)
+    book = book_in(PositionState.OPEN)
     position = book.position
     assert position is not None
     assert position.peak == dollars(1.40)
-    position.marks.learn(at(20), mark(2.09, 2.11))
-    position.learn_time(at(20))
-    position.marks.learn(at(21), mark(1.49, 1.51))
-    position.learn_time(at(22) - 1)
+    position.marks.record(at(20), mark(2.09, 2.11))
+    position.apply_time(at(20))
+    position.marks.record(at(21), mark(1.49, 1.51))
+    position.apply_time(at(22) - 1)
     assert position.peak == dollars(1.40)
-    position.learn_time(at(22))  # all that held in the last two seconds: 2.10, then 1.50
+    position.apply_time(at(22))  # all that held in the last two seconds: 2.10, then 1.50
     assert position.peak == dollars(1.50)
-    position.learn_time(at(23) + SECOND)
+    position.apply_time(at(23) + SECOND)
     assert position.peak == dollars(1.50)
 
 
 def test_a_mark_that_is_lost_does_not_raise_the_peak() -> None:
     """A tick just before the program was killed, and nothing for long: nobody knows that it held."""
-    position = book_in(Phase.OPEN).position
+    position = book_in(PositionState.OPEN).position
     assert position is not None
-    position.marks.learn(at(20), mark(2.09, 2.11))
-    position.learn_time(at(40))
+    position.marks.record(at(20), mark(2.09, 2.11))
+    position.apply_time(at(40))
     assert position.peak == dollars(1.40)

@@ -28,7 +28,7 @@ from gaps import reach_seconds
 from lags import Lags
 from rules import Rules
 from sight import Sight
-from telling import TELLING, Step, Telling
+from telling import TELLING, Telling, TellingStep
 from tests.builders import SESSION, Story, at, bar, chain, row
 from tests.sights import RULES, play, pushes, started, told, without
 
@@ -253,7 +253,7 @@ def test_a_late_start_lacks_the_whole_session_so_far() -> None:
 
 
 def test_every_pair_of_state_and_step_has_its_next_state() -> None:
-    assert set(TELLING) == {(state, step) for state in Telling for step in Step}
+    assert set(TELLING) == {(state, step) for state in Telling for step in TellingStep}
     # A recovery is due after no other state than a told alarm.
     assert {state for (state, step), after in TELLING.items() if after is Telling.OVER} == {
         Telling.ALARMED,

@@ -54,7 +54,7 @@ class Pair:
         self.evaluations = 0
 
     def put(self, item: Bar, second: int, *, evaluates: bool, was_blind: bool = False) -> None:
-        is_new, is_newest = self.signals.learn(item)
+        is_new, is_newest = self.signals.record(item)
         known = self.reference.own if item.symbol == "IWM" else self.reference.benchmark
         assert is_new == (second not in known)
         assert is_newest == (second > max(known, default=-1))
@@ -128,22 +128,22 @@ def test_values_do_not_depend_on_the_order_of_arrival() -> None:
     ]
     ordered, shuffled = Signals(SMALL, SESSION), Signals(SMALL, SESSION)
     for item in final:
-        ordered.learn(item)
+        ordered.record(item)
     noise = [bar(s, 213.0, 9e11) for s in range(0, 400, 3)]
     mixed = final[:]
     random_source.shuffle(mixed)
     for item in (*noise, *mixed):
-        shuffled.learn(item)
+        shuffled.record(item)
     last = bar(400, 215.5, 900.0)
-    ordered.learn(last)
-    shuffled.learn(last)
+    ordered.record(last)
+    shuffled.record(last)
     assert ordered.evaluate(last, was_blind=False) == shuffled.evaluate(last, was_blind=False)
 
 
 def feed(signals: Signals, items: list[Bar]) -> Evaluation:
     """Learn and evaluate each bar; returns the last evaluation."""
     for item in items:
-        signals.learn(item)
+        signals.record(item)
         evaluation = signals.evaluate(item, was_blind=False)
     return evaluation
 
@@ -190,7 +190,7 @@ def test_a_correction_of_the_window_before_is_compared_as_now_known() -> None:
     """The bar that made the VWAP look falling is corrected: both windows see the correction."""
     signals = Signals(Rules(), SESSION)
     feed(signals, [bar(0, 215.0), bar(1, 215.0), bar(2, 217.0)])
-    signals.learn(bar(2, 215.0))
+    signals.record(bar(2, 215.0))
     assert feed(signals, [bar(3, 215.5)]).vwap_rising_s == 3
 
 
@@ -249,8 +249,8 @@ def test_relative_volume_of_a_young_session_counts_its_seconds_only() -> None:
 
 def with_benchmark(last_spy: int, base_spy: int, *, spy: float = 660.0, own: float = 215.0) -> Evaluation:
     signals = Signals(Rules(), SESSION)
-    signals.learn(bar(base_spy, 660.0, symbol="SPY"))
-    signals.learn(bar(last_spy, spy, symbol="SPY"))
+    signals.record(bar(base_spy, 660.0, symbol="SPY"))
+    signals.record(bar(last_spy, spy, symbol="SPY"))
     return feed(signals, [bar(300, 215.0), bar(600, own)])
 
 
@@ -319,14 +319,14 @@ def test_a_close_equal_to_vwap_is_not_above_it() -> None:
 @pytest.mark.parametrize("second", [-1, 23_400])
 def test_bars_outside_the_session_are_in_no_window(second: int) -> None:
     signals = Signals(Rules(), SESSION)
-    assert signals.learn(bar(second, 300.0)) == (True, False)
-    assert signals.learn(bar(second, 300.0)) == (False, False)
+    assert signals.record(bar(second, 300.0)) == (True, False)
+    assert signals.record(bar(second, 300.0)) == (False, False)
     assert signals.price is None
     assert signals.volume == 0
 
 
 def test_symbols_never_asked_for_are_ignored() -> None:
-    assert Signals(Rules(), SESSION).learn(bar(0, symbol="QQQ")) == (False, False)
+    assert Signals(Rules(), SESSION).record(bar(0, symbol="QQQ")) == (False, False)
 
 
 @pytest.mark.parametrize("back", [0, 28, 29, 58, 59, 298, 299, 1198, 1199, 1200])
@@ -336,7 +336,7 @@ def test_a_correction_mends_exactly_the_windows_that_hold_its_second(back: int) 
     items = [bar(s, 215.0 + (s % 5) / 100, 500.0 + s % 9) for s in range(1400)]
     feed(plain, items)
     feed(mended, items)
-    mended.learn(bar(1399 - back, 220.0, 9e6))
+    mended.record(bar(1399 - back, 220.0, 9e6))
     next_bar = bar(1400, 215.0, 500.0)
     after, other = feed(mended, [next_bar]), feed(plain, [next_bar])
     # One second later the reach is one shorter.

@@ -16,8 +16,9 @@ from messages.alert import AFTER_CLOSE_S
 from record.folder import record_path, tidy
 from record.journal import Journal
 from record.lines import Header
-from record.past import Left, at_start, changed, own_record, rules_of
+from record.past import Left, at_start, changed, own_record
 from record.reader import Reader
+from record.upgrade import rules_of
 from rules import Rules
 from threads import in_thread
 from utils import minute_text, session_at

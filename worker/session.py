@@ -41,8 +41,8 @@ from messages import notices
 from messages.alert import Alert, repeated
 from record.journal import Journal
 from record.lines import Entry
-from record.past import rules_of
 from record.reader import Damage, Reader, is_of
+from record.upgrade import rules_of
 from rules import Rules
 from utils import span_text
 from worker.narrator import Narrator

@@ -154,7 +154,7 @@ class Watch:
             key_has_worked=self.key_has_worked(),
             backfill_from=engine.feed.unknown_from if engine is not None else None,
             offer=context.inbox.offer,
-            early=self._lags.learn_early,
+            early=self._lags.record_early,
         )
         options = client.options(wanted=self._wanted)
         chains = client.chains(
@@ -233,7 +233,7 @@ class Watch:
             taken_at = now
             live.take(now, event)
             if type(event) is Bar:
-                self._lags.learn(now, event)
+                self._lags.record(now, event)
             if type(event) is FeedRestored:
                 self._context.advance(Step.MAY_ASK)
             if isinstance(event, Shutdown) or now >= end or self._is_outlived(live):

@@ -150,20 +150,14 @@ def checked_row(
     ``latest`` is bad, and so is a row that contradicts its own ticker. ``bad`` counts an impossible delta or volatility,
     which is then left out: both can be computed from the price. Greeks that are all zero were not computed.
     """
-    details, quoted, greeks = row.details or _NO_DETAILS, row.last_quote or _NO_QUOTE, row.greeks
+    details, quoted = row.details or _NO_DETAILS, row.last_quote or _NO_QUOTE
     strike, shares = _contract_terms(details, root, expiry)
     bid, ask = option_price(quoted.bid), option_price(quoted.ask)
     bid_size, ask_size = amount_of(quoted.bid_size), amount_of(quoted.ask_size)
     updated = quoted.last_updated
     quoted_at = time_us(updated, 1, NANOSECONDS, latest) if updated else 0
     open_interest = amount_of(row.open_interest)
-    delta = None if greeks is None else greeks.delta
-    if delta == 0 and greeks is not None and not any((greeks.gamma, greeks.theta, greeks.vega)):
-        delta = None
-    iv = row.implied_volatility or None
-    is_delta, is_iv = delta is None or -1 <= delta <= 1, iv is None or 0 < iv <= IMPLIED_VOLATILITY_MAX
-    if not (is_delta and is_iv):
-        bad.add(BadReason.NUMBER, row, is_used=True)
+    iv, delta = _volatility_and_delta(row, bad)
     if not band[0] <= strike / STRIKE_UNIT <= band[1]:
         return None
     return ChainRow(
@@ -176,9 +170,24 @@ def checked_row(
         ask_size=ask_size,
         quoted_at=quoted_at,
         real_time=quoted.timeframe == REAL_TIME,
-        iv=None if iv is None or not is_iv else round(iv, GREEK_DIGITS) or None,
-        delta=None if delta is None or not is_delta else round(delta, GREEK_DIGITS),
+        iv=iv,
+        delta=delta,
         open_interest=open_interest,
+    )
+
+
+def _volatility_and_delta(row: SnapshotRow, bad: BadInput) -> tuple[float | None, float | None]:
+    """Returns a row's implied volatility and delta, rounded; None where the row has none, or an impossible one."""
+    greeks, iv = row.greeks, row.implied_volatility or None
+    delta = None if greeks is None else greeks.delta
+    if delta == 0 and greeks is not None and not any((greeks.gamma, greeks.theta, greeks.vega)):
+        delta = None
+    is_delta, is_iv = delta is None or -1 <= delta <= 1, iv is None or 0 < iv <= IMPLIED_VOLATILITY_MAX
+    if not (is_delta and is_iv):
+        bad.add(BadReason.NUMBER, row, is_used=True)
+    return (
+        None if iv is None or not is_iv else round(iv, GREEK_DIGITS) or None,
+        None if delta is None or not is_delta else round(delta, GREEK_DIGITS),
     )
 
 

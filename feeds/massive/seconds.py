@@ -60,6 +60,10 @@ class SecondRow(msgspec.Struct, frozen=True, gc=False):
     vw: float | None = None
 
 
+Second = Aggregate | SecondRow
+"""One second on the wire, from a frame or from REST."""
+
+
 def second_numbers(fields: dict[str, Any], start: str, *more: str) -> dict[str, Any]:
     """Returns a second's numbers, unusable ones as `UNUSABLE`. Raises BadValue if its start or close is one of those."""
     numbers: dict[str, Any] = {name: loose(fields.get(name)) for name in (start, *more, *"ohlc", "vw")}
@@ -73,13 +77,7 @@ def second_numbers(fields: dict[str, Any], start: str, *more: str) -> dict[str, 
 
 
 def make_bar(
-    symbol: str,
-    start_ms: float | None,
-    wire: Aggregate | SecondRow,
-    latest: int,
-    bad: BadInput,
-    *,
-    backfilled: bool = False,
+    symbol: str, start_ms: float | None, wire: Second, latest: int, bad: BadInput, *, backfilled: bool = False
 ) -> Bar:
     """Returns a bar from the wire's numbers. Raises BadValue if they cannot be used, or it ends after ``latest``.
 
@@ -119,9 +117,7 @@ def make_bar(
     )
 
 
-def _mended_prices(
-    wire: Aggregate | SecondRow, volume: float, bad: BadInput
-) -> tuple[float, float, float, float, float]:
+def _mended_prices(wire: Second, volume: float, bad: BadInput) -> tuple[float, float, float, float, float]:
     """Returns open, high, low, close and VWAP of a second in which one of them is missing or impossible.
 
     The close must be usable. If it lies outside low and high, either it is wrong or they are. It is wrong if open and

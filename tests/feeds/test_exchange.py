@@ -237,11 +237,11 @@ def test_lags_are_of_first_prints_of_all_symbols_and_told_once_there_are_enough(
         start = OPEN + second * SECOND
         made = bar(second, symbol=symbol)
         assert made.start == start
-        lags.learn(start + SECOND + round(late * SECOND), made)
-    lags.learn(OPEN + 900 * SECOND, bar(1, symbol="IWM"))  # a correction
-    lags.learn(OPEN + 900 * SECOND, bar(5, symbol="IWM", backfilled=True))
+        lags.record(start + SECOND + round(late * SECOND), made)
+    lags.record(OPEN + 900 * SECOND, bar(1, symbol="IWM"))  # a correction
+    lags.record(OPEN + 900 * SECOND, bar(5, symbol="IWM", backfilled=True))
     assert lags.take() is None
-    lags.learn(OPEN + 4 * SECOND - SECOND // 2, bar(3, symbol="IWM"))  # before its second is over
+    lags.record(OPEN + 4 * SECOND - SECOND // 2, bar(3, symbol="IWM"))  # before its second is over
     assert lags.take() == (2_500_000, OPEN + 4 * SECOND)
     assert lags.take() is None
 
@@ -249,13 +249,13 @@ def test_lags_are_of_first_prints_of_all_symbols_and_told_once_there_are_enough(
 def test_bars_that_are_left_out_for_coming_early_tell_of_the_clock_too() -> None:
     lags = BarLags(3)
     now = OPEN + 10 * SECOND
-    lags.learn_early(now, "IWM", OPEN + 14 * SECOND)
+    lags.record_early(now, "IWM", OPEN + 14 * SECOND)
     for _ in range(5):
-        lags.learn_early(now, "IWM", OPEN + 14 * SECOND)  # the same again, as from a stuck socket
-    lags.learn_early(now, "IWM", OPEN * 1000)  # in another unit
+        lags.record_early(now, "IWM", OPEN + 14 * SECOND)  # the same again, as from a stuck socket
+    lags.record_early(now, "IWM", OPEN * 1000)  # in another unit
     assert lags.take() is None
-    lags.learn_early(now, "SPY", OPEN + 14 * SECOND)
-    lags.learn(now + SECOND, bar(12))  # just near enough
+    lags.record_early(now, "SPY", OPEN + 14 * SECOND)
+    lags.record(now + SECOND, bar(12))  # just near enough
     assert lags.take() == (-5 * SECOND, now)
 
 
@@ -266,7 +266,7 @@ async def test_bars_alone_name_a_clock_that_is_behind() -> None:
         holds: list[Hold | None] = []
         for second in range(6):
             made = bar(second)
-            lags.learn(made.end - SECOND, made)
+            lags.record(made.end - SECOND, made)
             holds.append(watch.look())
         assert [
             hold.on for hold in holds if hold is not None
@@ -274,7 +274,7 @@ async def test_bars_alone_name_a_clock_that_is_behind() -> None:
         start = clock.now() // SECOND + 1
         for second in range(start, start + 6):
             made = bar(second - OPEN // SECOND)
-            lags.learn(made.end - SECOND, made)
+            lags.record(made.end - SECOND, made)
             holds.append(watch.look())
     [hold] = [hold for hold in holds if hold is not None]
     assert hold.detail == "this machine's clock is 3.0 s behind the vendor's, as its bars tell"

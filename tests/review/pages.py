@@ -100,7 +100,7 @@ def whole_day(opened: Opened) -> Study:
     for number in range(12):
         begin = at(900 + number * 1_800)
         trade = replace(opened, id=f"{number:06x}")
-        study.trades.learn(begin, Tick(), [trade])
+        study.trades.record(begin, Tick(), [trade])
         study.marks[trade.id] = [
             MarkPoint(
                 begin + step * SECOND // 4,
@@ -121,7 +121,7 @@ def hostile_day(opened: Opened) -> Study:
     """A trade whose texts would be dangerous if a page took them as they are."""
     study = study_of([Seen(at(2_000), evaluation(1_997, 215.0, passes=127), False, "", None)])
     trade = replace(opened, id="</script><i>", contract=HOSTILE)
-    study.trades.learn(at(2_000), Tick(), [trade])
+    study.trades.record(at(2_000), Tick(), [trade])
     study.marks[trade.id] = [MarkPoint(at(2_000), opened.mid, opened.mid, 1, 2)]
     study.odd.append(f"rule {HOSTILE} is unknown")
     study.path = Path(f"{HOSTILE.replace('/', '')}.jsonl")

@@ -158,10 +158,10 @@ def test_several_entries(day: Study, tmp_path: Path) -> None:
     for number, bid in enumerate((first.opened.ask + 1_000, first.opened.ask - 400)):
         name = f"00000{number}"
         start = first.opened_at + number * 600 * SECOND
-        study.trades.learn(start, Tick(), [replace(first.opened, id=name)])
-        study.trades.learn(start + SECOND, Tick(), [replace(first.closed, id=name, bid=bid)])
+        study.trades.record(start, Tick(), [replace(first.opened, id=name)])
+        study.trades.record(start + SECOND, Tick(), [replace(first.closed, id=name, bid=bid)])
     assert answer(study) == "2 entries on 2 Oct: 1 up, 1 down; ask→bid +$6.00, one contract each."
-    study.trades.learn(start + 900 * SECOND, Tick(), [replace(first.opened, id="000002")])
+    study.trades.record(start + 900 * SECOND, Tick(), [replace(first.opened, id="000002")])
     assert "3 entries on 2 Oct: 1 up, 1 down, 1 open; ask→bid +$6.00" in answer(study)
 
 

@@ -17,7 +17,7 @@ from events import (
     Tick,
     Withdrawn,
 )
-from review.fills import DELAYS_S, OLDEST_S, Quotes, Trade, Trades, dollars, fills, table
+from review.fills import DELAYS_S, OLDEST_S, QuoteHistory, Trade, Trades, dollars, fills, table
 from review.replay import Summary
 from rules import Rules
 from tests.builders import CALL, Story, at, chain, quote, row
@@ -26,16 +26,16 @@ from tests.builders import dollars as price
 # --- Which quote stood -------------------------------------------------------------------------------
 
 
-def standing(quotes: Quotes, second: float) -> tuple[int, int] | None:
+def standing(quotes: QuoteHistory, second: float) -> tuple[int, int] | None:
     """Bid and ask that stood at a second."""
     found = quotes.standing(CALL, at(second))
     return None if found is None else (found.bid, found.ask)
 
 
 def test_the_newest_quote_stands_until_the_next() -> None:
-    quotes = Quotes()
-    quotes.learn(at(10.4), quote(10, 1.40, 1.42))
-    quotes.learn(at(12.1), quote(12, 1.43, 1.45))
+    quotes = QuoteHistory()
+    quotes.record(at(10.4), quote(10, 1.40, 1.42))
+    quotes.record(at(12.1), quote(12, 1.43, 1.45))
     assert standing(quotes, 10.3) is None  # not known yet
     assert standing(quotes, 10.4) == (price(1.40), price(1.42))
     assert standing(quotes, 12.0) == (price(1.40), price(1.42))
@@ -46,32 +46,32 @@ def test_the_newest_quote_stands_until_the_next() -> None:
 
 
 def test_a_row_of_the_chain_is_a_quote() -> None:
-    quotes = Quotes()
-    quotes.learn(at(5), chain(4, row(bid=1.38, ask=1.40)))
+    quotes = QuoteHistory()
+    quotes.record(at(5), chain(4, row(bid=1.38, ask=1.40)))
     assert standing(quotes, 5) == (price(1.38), price(1.40))
 
 
 def test_a_row_without_a_quote_is_none() -> None:
-    quotes = Quotes()
+    quotes = QuoteHistory()
     unquoted = replace(chain(4, row(bid=0, ask=0)).rows[0], quoted_at=0)
-    quotes.learn(at(5), replace(chain(4), rows=(unquoted,)))
+    quotes.record(at(5), replace(chain(4), rows=(unquoted,)))
     assert standing(quotes, 5) is None
 
 
 def test_an_older_quote_never_replaces_a_newer_one() -> None:
-    quotes = Quotes()
-    quotes.learn(at(10), quote(10, 1.40, 1.42))
-    quotes.learn(at(11), chain(9, row(bid=1.30, ask=1.32)))
-    quotes.learn(at(11), quote(9.5, 1.31, 1.33))
+    quotes = QuoteHistory()
+    quotes.record(at(10), quote(10, 1.40, 1.42))
+    quotes.record(at(11), chain(9, row(bid=1.30, ask=1.32)))
+    quotes.record(at(11), quote(9.5, 1.31, 1.33))
     assert standing(quotes, 11) == (price(1.40), price(1.42))
 
 
 @pytest.mark.parametrize("source", list(QuoteSource))
 def test_a_poll_that_says_the_same_confirms_it(source: QuoteSource) -> None:
     """An unchanged quote is not sent again: the chain shows that it still stands. An old stream quote shows nothing."""
-    quotes = Quotes()
-    quotes.learn(at(10), quote(10, 1.40, 1.42))
-    quotes.learn(at(24), quote(9, 1.40, 1.42, source=source))
+    quotes = QuoteHistory()
+    quotes.record(at(10), quote(10, 1.40, 1.42))
+    quotes.record(at(24), quote(9, 1.40, 1.42, source=source))
     expected = (price(1.40), price(1.42)) if source is QuoteSource.POLL else None
     assert standing(quotes, 30) == expected
 
@@ -83,23 +83,23 @@ def test_a_poll_that_says_the_same_confirms_it(source: QuoteSource) -> None:
 def test_a_quote_of_another_time_is_no_price_whenever_it_came(
     source: QuoteSource, age: float, stands: bool
 ) -> None:
-    quotes = Quotes()
-    quotes.learn(at(1000), quote(1000 - age, 0.40, 0.45, source=source))
+    quotes = QuoteHistory()
+    quotes.record(at(1000), quote(1000 - age, 0.40, 0.45, source=source))
     assert (standing(quotes, 1000) is not None) is stands
 
 
 @pytest.mark.parametrize(("age", "stands"), [(OLDEST_S, True), (OLDEST_S + 1, False), (72_000, False)])
 def test_a_chain_that_stands_still_prices_nothing(age: float, stands: bool) -> None:
-    quotes = Quotes()
-    quotes.learn(at(1000), chain(1000 - age, row(bid=0.40, ask=0.45), row(216.0, 0.20, 0.22)))
+    quotes = QuoteHistory()
+    quotes.record(at(1000), chain(1000 - age, row(bid=0.40, ask=0.45), row(216.0, 0.20, 0.22)))
     assert (standing(quotes, 1000) is not None) is stands
 
 
 def test_a_quiet_strike_of_a_chain_that_moves_has_a_price_and_a_delayed_row_has_none() -> None:
-    quotes, delayed = Quotes(), Quotes()
+    quotes, delayed = QuoteHistory(), QuoteHistory()
     mine = row(bid=0.40, ask=0.45, quoted_at=at(940))
-    quotes.learn(at(1000), chain(1000, mine, row(216.0, 0.20, 0.22)))
-    delayed.learn(at(1000), chain(1000, replace(mine, real_time=False, quoted_at=at(1000)), row(216.0)))
+    quotes.record(at(1000), chain(1000, mine, row(216.0, 0.20, 0.22)))
+    delayed.record(at(1000), chain(1000, replace(mine, real_time=False, quoted_at=at(1000)), row(216.0)))
     assert standing(quotes, 1000) == (price(0.40), price(0.45))
     assert standing(delayed, 1000) is None
 
@@ -165,11 +165,11 @@ def played(*, sell: float | None = 200, last: float = 300) -> Trades:
     for second in range(90, round(last)):
         climb = (second - 100) / 100
         mid = 1.40 + climb if sell is None or second < sell else 1.40 - (second - sell) / 100
-        trades.learn(at(second), quote(second, round(mid - 0.01, 2), round(mid + 0.01, 2)), [])
+        trades.record(at(second), quote(second, round(mid - 0.01, 2), round(mid + 0.01, 2)), [])
         if second == 100:
-            trades.learn(at(second), Tick(), [opened_at(second)])
+            trades.record(at(second), Tick(), [opened_at(second)])
         if second == sell:
-            trades.learn(at(second), Tick(), [closed_at(1.40, 1.39)])
+            trades.record(at(second), Tick(), [closed_at(1.40, 1.39)])
     return trades
 
 
@@ -189,10 +189,10 @@ def test_without_delay_it_is_the_quote_that_the_decision_saw() -> None:
     """What arrives in the same microsecond, but after the decision, is not part of it."""
     trades = played(last=210)
     (trade,) = trades.told
-    trades.quotes.learn(at(209), quote(209, 9.0, 9.1))
+    trades.quotes.record(at(209), quote(209, 9.0, 9.1))
     late = Trades()
-    late.learn(at(1), quote(1, 1.39, 1.41), [opened_at(1)])
-    late.learn(at(1), quote(1, 5.0, 5.1), [])
+    late.record(at(1), quote(1, 1.39, 1.41), [opened_at(1)])
+    late.record(at(1), quote(1, 5.0, 5.1), [])
     assert fills(late.told[0], late.quotes)[0].paid == price(1.41)
     assert fills(trade, trades.quotes)[0].got == price(1.39)
 
@@ -224,12 +224,12 @@ def test_an_open_trade_has_no_exit() -> None:
 
 def test_an_absent_side_cannot_be_traded() -> None:
     trades = Trades()
-    trades.learn(at(100), quote(100, 1.39, 0), [opened_at(100)])
-    trades.learn(at(101), quote(101, 0, 0.05), [closed_at(0.025, 0)])
+    trades.record(at(100), quote(100, 1.39, 0), [opened_at(100)])
+    trades.record(at(101), quote(101, 0, 0.05), [closed_at(0.025, 0)])
     first = fills(trades.told[0], trades.quotes)[0]
     assert first.paid is None  # nobody offers
     assert first.got == 0  # nobody bids: it is worth nothing
-    trades.learn(at(106), quote(106, 1.0, 1.1), [])
+    trades.record(at(106), quote(106, 1.0, 1.1), [])
     second = fills(trades.told[0], trades.quotes)[1]
     assert second.percent is not None
 

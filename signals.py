@@ -162,7 +162,7 @@ class Signals:
         close, rising_min = bar.close, self._rising_s
         second = self.follow(was_blind)
         vwap_1m, rising_s = self._short_vwap, second - self._rising_since
-        vwap_5m, earlier, vwap_1m_before = self._tape.vwaps(second, *self._vwap_spans)
+        vwap_5m, earlier, vwap_1m_before = self._tape.vwaps(second, self._vwap_spans)
         risen = _change(vwap_1m, vwap_1m_before)
         p95, volume_z, surges = self._surge(second)
         slope = self._trend.slope(second)

@@ -155,11 +155,12 @@ class Tape(Closes):
         self._stale_from = len(self.close)
         self.is_stale = False
 
-    def vwaps(self, end: int, long: int, shift: int, short: int, ago: int) -> tuple[float | None, ...]:
+    def vwaps(self, end: int, spans: tuple[int, int, int, int]) -> tuple[float | None, ...]:
         """Returns the `vwap` of the long window, of the long one ``shift`` s before, and of the short one ``ago`` s before.
 
-        In one function: three calls take a twelfth of an evaluation.
+        ``spans`` are the long width, ``shift``, the short width and ``ago``. In one function: three calls take a twelfth of an evaluation.
         """
+        long, shift, short, ago = spans
         all_shares, all_notional, place = self.shares_before, self._notional_before, end + self.after
         shares, notional = all_shares[place], all_notional[place]
         if shares := shares - all_shares[place - long]:

@@ -1,13 +1,124 @@
-"""What every test shares: on which event loop it runs."""
+"""What every test shares: on which event loop it runs, and which are the fast ones."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Generator, Mapping
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.virtual_loop import VirtualLoop
+
+HERE = Path(__file__).parent
+
+# How the fast tests are chosen: by the path of their module, where (nearly) none of its tests opens a socket or starts a
+# process. The few in these modules that do are named. `refuse` holds it: such a test fails when it is in neither list. A new
+# module that needs neither belongs here; one that needs them, or takes seconds for other reasons, does not.
+FAST = (
+    "test_[!demnsu]*.py",
+    "test_d[!io]*.py",
+    "test_engine*.py",
+    "test_si[!m]*.py",
+    "test_utils.py",
+    "benchmarks/test_chain.py",
+    "benchmarks/test_record.py",
+    "checks/test_in*.py",
+    "checks/test_pl*.py",
+    "checks/test_se[!c]*.py",
+    "delivery/test_an*.py",
+    "delivery/test_o*.py",
+    "delivery/test_pending.py",
+    "delivery/test_receipts.py",
+    "delivery/test_standing.py",
+    "feeds/massive/test_rest*.py",
+    "feeds/massive/test_wire*.py",
+    "feeds/massive/test_frames.py",
+    "feeds/test_outlet.py",
+    "feeds/test_pacing.py",
+    "feeds/test_states.py",
+    "messages/*.py",
+    "record/test_fo*.py",
+    "record/test_journal.py",
+    "record/test_lease.py",
+    "review/test_fills.py",
+    "review/test_keeper.py",
+    "review/test_moment.py",
+    "review/test_trace.py",
+    "worker/test_inbox.py",
+    "worker/test_session.py",
+    "worker/test_start.py",
+)
+
+NOT_FAST = frozenset(
+    {
+        "test_a_disk_that_is_really_full",
+        "test_a_full_disk_leaves_nothing_half_written",
+        "test_a_disks_thread_does_not_keep_the_process",
+        "test_a_really_full_disk_loses_nothing",
+        "test_the_start_of_an_entry_point_loads_nothing_heavy",
+        "test_what_decides_can_be_loaded_without_input_or_output",
+        "test_nothing_but_what_is_passed_counts",
+        "test_the_fingerprint_is_the_same_in_every_process",
+        "test_the_worker_warns_of_them_as_it_starts",
+        "test_an_uncaught_exception_ends_in_the_log_without_secrets",
+        "test_the_command_that_locks_is_the_one_that_the_locks_name",
+        "test_a_decision_is_logged_before_its_pushs_answer",
+        "test_a_crash_gives_the_lease_back",
+        "test_a_full_disk_does_not_give_the_lease_away",
+        "test_without_locks_the_checks_say_so_and_what_needs_none_goes_on",
+        "test_without_locks_the_program_can_still_be_loaded",
+        "test_the_calendar_imports_no_country",
+        "test_the_machines_time_zone_does_not_matter",
+    }
+)
+
+OUTSIDE = frozenset({"socket.connect", "socket.bind", "subprocess.Popen", "os.fork", "os.posix_spawn"})
+"""What Python's audit calls the beginnings of a socket's or a process's use."""
+
+at_work: list[pytest.Item] = []
+"""The fast test that runs now."""
+
+
+def refuse(event: str, _arguments: tuple[Any, ...]) -> None:
+    """Fails a fast test that opens a socket or starts a process."""
+    if at_work and event in OUTSIDE:
+        raise RuntimeError(f"{at_work[0].nodeid} is marked fast: no {event} in it (tests/conftest.py)")
+
+
+sys.addaudithook(refuse)
+
+
+def is_fast(path: Path) -> bool:
+    """Returns whether a module's tests are fast ones."""
+    return any(fnmatch(path.relative_to(HERE).as_posix(), pattern) for pattern in FAST)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """With ``-m fast`` other modules are not even imported: that would take as long as the fast tests."""
+    is_other = collection_path.suffix == ".py" and not is_fast(collection_path)
+    return True if is_other and config.option.markexpr == "fast" else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks the fast tests."""
+    for item in items:
+        if is_fast(item.path) and getattr(item, "originalname", item.name) not in NOT_FAST:
+            item.add_marker("fast")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """A fast test is held to what it says of itself."""
+    if item.get_closest_marker("fast") is not None:
+        at_work.append(item)
+    try:
+        return (yield)
+    finally:
+        at_work.clear()
 
 
 def pytest_asyncio_loop_factories(

@@ -18,18 +18,30 @@ def exact(value: float) -> Fraction:
     return Fraction(str(value))
 
 
+@functools.cache
+def product(one: float, other: float) -> Fraction:
+    """The product of two decimal numbers."""
+    return exact(one) * exact(other)
+
+
 def within(bars: Known, end: int, width: int) -> list[int]:
     """The seconds of the bars in (end - width, end]."""
-    return [second for second in sorted(bars) if end - width < second <= end]
+    return [second for second in range(end - width + 1, end + 1) if second in bars]
+
+
+def total(values: list[Fraction]) -> Fraction:
+    """Σ, exact. Over one denominator, for adding fractions one by one finds a common divisor each time."""
+    below = math.lcm(*(value.denominator for value in values))
+    return Fraction(sum(value.numerator * (below // value.denominator) for value in values), below)
 
 
 def vwap(bars: Known, end: int, width: int) -> Fraction | None:
     """Σ(vw·v) / Σv, or None without volume."""
     seconds = within(bars, end, width)
-    volume = sum((exact(bars[s][1]) for s in seconds), Fraction())
+    volume = total([exact(bars[s][1]) for s in seconds])
     if not volume:
         return None
-    return sum((exact(bars[s][1]) * exact(bars[s][2]) for s in seconds), Fraction()) / volume
+    return total([product(bars[s][1], bars[s][2]) for s in seconds]) / volume
 
 
 def percentile(values: list[Fraction], percent: float) -> Fraction:
@@ -58,9 +70,9 @@ def slope(bars: Known, end: int, width: int, minimum: int) -> float | None:
     if len(seconds) < minimum:
         return None
     mean_x = Fraction(sum(seconds), len(seconds))
-    mean_y = sum((exact(bars[s][0]) for s in seconds), Fraction()) / len(seconds)
-    top = sum(((s - mean_x) * (exact(bars[s][0]) - mean_y) for s in seconds), Fraction())
-    bottom = sum(((s - mean_x) ** 2 for s in seconds), Fraction())
+    mean_y = total([exact(bars[s][0]) for s in seconds]) / len(seconds)
+    top = total([(s - mean_x) * (exact(bars[s][0]) - mean_y) for s in seconds])
+    bottom = total([(s - mean_x) ** 2 for s in seconds])
     return float(top / bottom)
 
 
@@ -128,8 +140,8 @@ class Reference:
 
     def _relative_volume(self, s: int) -> float | None:
         r, own = self.rules, self.own
-        recent = sum((exact(own[x][1]) for x in within(own, s, r.relative_volume_seconds)), Fraction())
-        base = sum((exact(own[x][1]) for x in within(own, s, r.volume_window_seconds)), Fraction())
+        recent = total([exact(own[x][1]) for x in within(own, s, r.relative_volume_seconds)])
+        base = total([exact(own[x][1]) for x in within(own, s, r.volume_window_seconds)])
         if not base:
             return None
         span = min(r.volume_window_seconds, s + 1)
@@ -137,6 +149,6 @@ class Reference:
 
     @staticmethod
     def _z(volume: Fraction, volumes: list[Fraction]) -> float | None:
-        mean = sum(volumes, Fraction()) / len(volumes)
-        variance = sum(((v - mean) ** 2 for v in volumes), Fraction()) / len(volumes)
+        mean = total(volumes) / len(volumes)
+        variance = total([v * v for v in volumes]) / len(volumes) - mean * mean
         return float(volume - mean) / math.sqrt(variance) if variance else None

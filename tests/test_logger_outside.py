@@ -179,14 +179,14 @@ def test_of_several_addresses_in_one_setting_each_is_hidden() -> None:
 def test_a_line_is_searched_quickly() -> None:
     redact = redactor([KEY, HEARTBEAT, KEY[::-1], "u" + KEY])
     line = "📊 Data feed active: IWM $220.50, VWAP $220.30, Vol 1,250,000" * 3
-    began = time.perf_counter()
+    began = time.thread_time()
     for _ in range(100):
         redact(line)
-    assert (time.perf_counter() - began) / 100 < 0.002
-    began = time.perf_counter()
+    assert (time.thread_time() - began) / 100 < 0.002
+    began = time.thread_time()
     for blob in ("x" * 200_000, "%41\\x41" * 20_000, "%" * 200_000, "\\" * 200_000):
         redact(blob)
-    assert time.perf_counter() - began < 5
+    assert time.thread_time() - began < 5
 
 
 # --- Files and consoles that fail --------------------------------------------------------------------

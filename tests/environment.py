@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -38,10 +38,14 @@ def environment(**more: str) -> dict[str, str]:
 
 
 @pytest.fixture(autouse=True)
-def bare(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the variables of the machine that the tests run on."""
+def bare() -> Iterator[None]:
+    """Without the variables of the machine that the tests run on. What the program sets itself is taken back, too."""
+    kept = dict(os.environ)
     for name in MACHINES_OWN:
-        monkeypatch.delenv(name, raising=False)
+        os.environ.pop(name, None)
+    yield
+    os.environ.clear()
+    os.environ.update(kept)
 
 
 def run(

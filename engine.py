@@ -168,7 +168,7 @@ class Engine:
                     self.feed.wake(now, away)
                     if self.book.position is not None:
                         self.book.position.marks.wake(now)
-            case Bar() | Quote():
+            case Bar() | Quote():  # pragma: no cover - `_record` has recorded them
                 pass
             case AlertOutcome():
                 self.feed.record_outcome(event)

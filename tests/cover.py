@@ -20,34 +20,71 @@ ROOT = Path(__file__).parent.parent
 EDGES_PERCENT = 95.0
 JOBS = 2
 
-PURE: Mapping[str, Sequence[str]] = {
-    "windows.py": ("tests/test_signals.py",),
-    "price_level.py": ("tests/test_price_jump.py",),
-    "signals.py": ("tests/test_signals.py",),
-    "contract_selector.py": ("tests/test_contract_selector.py",),
-    "risk_manager.py": ("tests/test_risk_manager.py",),
-    "gaps.py": ("tests/test_sight.py",),
-    "lags.py": ("tests/test_sight.py",),
-    "telling.py": ("tests/test_sight.py",),
-    "sight.py": ("tests/test_sight.py", "tests/test_sight_away.py"),
-    "quotes.py": ("tests/test_frozen_quotes.py", "tests/test_engine.py"),
-    "gates.py": ("tests/test_engine.py",),
-    "decisions.py": ("tests/test_engine.py",),
-    "engine.py": ("tests/test_engine.py", "tests/test_engine_contract.py"),
-    "wording.py": ("tests/test_wording.py",),
-    "alerts.py": ("tests/test_alerts.py",),
-    "messages/": ("tests/messages", "tests/test_alerts.py"),
-    "delivery/answers.py": ("tests/delivery/test_answers.py",),
-    "delivery/obstacles.py": ("tests/delivery/test_obstacles.py",),
-    "delivery/outbox.py": ("tests/delivery/test_outbox.py",),
-    "delivery/receipts.py": ("tests/delivery/test_receipts.py",),
-    "delivery/standing.py": ("tests/delivery/test_standing.py",),
-    "feeds/states.py": ("tests/feeds/test_states.py",),
-    "worker/start.py": ("tests/worker/test_start.py",),
-}
-"""Each pure module, and the tests of its own."""
+SEEN = (
+    "tests/test_sight.py",
+    "tests/test_sight_away.py",
+    "tests/test_sight_judge.py",
+    "tests/test_lost_seconds.py",
+)
+TAPE = (
+    "tests/test_signals.py",
+    "tests/test_price_jump.py",
+    "tests/test_price_jump_engine.py",
+    "tests/test_lost_seconds.py",
+)
+QUOTED = ("tests/test_contract_selector.py", "tests/test_delta_doubt.py", "tests/test_frozen_quotes.py")
+DECIDED = (
+    "tests/test_engine.py",
+    "tests/test_engine_feed.py",
+    "tests/test_engine_position.py",
+    "tests/test_engine_restart.py",
+)
 
-EXCEPTIONS: Mapping[str, tuple[float, str]] = {}
+PURE: Mapping[tuple[str, ...], tuple[str, ...]] = {
+    ("windows.py", "price_level.py", "signals.py"): (*TAPE, *DECIDED, "tests/test_engine_contract.py"),
+    ("contract_selector.py", "option_pricing.py", "option_quotes.py", "quotes.py"): QUOTED,
+    ("gaps.py", "lags.py", "link.py", "progress.py", "telling.py", "sight.py"): (*SEEN, "tests/test_link.py"),
+    ("engine.py", "gates.py", "decisions.py"): (
+        *DECIDED,
+        "tests/test_engine_contract.py",
+        "tests/test_sight_away.py",
+        "tests/test_frozen_quotes.py",
+    ),
+    ("risk_manager.py",): ("tests/test_risk_manager.py", "tests/test_sight_away.py", *DECIDED),
+    ("timekeeping.py",): ("tests/test_clock.py",),
+    ("alerts.py", "messages/*"): ("tests/test_alerts.py", "tests/messages"),
+    ("delivery/answers.py",): ("tests/delivery/test_answers.py",),
+    ("delivery/obstacles.py", "delivery/outbox.py", "delivery/receipts.py", "delivery/standing.py"): (
+        "tests/delivery/test_obstacles.py",
+        "tests/delivery/test_outbox.py",
+        "tests/delivery/test_receipts.py",
+        "tests/delivery/test_standing.py",
+    ),
+    ("feeds/states.py",): ("tests/feeds/test_states.py",),
+    ("worker/start.py",): ("tests/worker/test_start.py",),
+}
+"""Pure modules, and the tests of their own."""
+
+EXHAUSTIVE = "a match over all members has no other way out, which branch coverage cannot know"
+EXCEPTIONS: Mapping[str, tuple[float, str]] = {
+    "messages/alert.py": (
+        92.0,
+        "what is said of an alert once it is late or repeated is tested where it is sent (tests/delivery)",
+    ),
+    "messages/notices.py": (96.0, "a notice that is tested where it is owed (tests/worker/test_session.py)"),
+    "price_level.py": (
+        97.0,
+        "more than 60 bars that wait at once, and a symbol that is looked back on past its first bar",
+    ),
+    "contract_selector.py": (98.9, "a loop over calls that ends without one that has an IV"),
+    "option_pricing.py": (
+        97.0,
+        "a volatility that Newton's steps have not settled on after the last of them",
+    ),
+    "delivery/outbox.py": (97.0, EXHAUSTIVE),
+    "delivery/receipts.py": (98.9, EXHAUSTIVE),
+    "timekeeping.py": (98.0, "bars heard of from before the clock was moved"),
+}
 """Files with a lower goal (percent), and why."""
 
 
@@ -78,9 +115,9 @@ def covered(arguments: Sequence[str], include: str, folder: Path) -> dict[str, f
 def pure(folder: Path) -> list[str]:
     """Returns what is not covered whole by the tests of its own, a line each."""
 
-    def one(item: tuple[str, Sequence[str]]) -> dict[str, float]:
-        module, tests = item
-        return covered(["-n", "0", *tests], f"{module}*" if module.endswith("/") else module, folder)
+    def one(item: tuple[tuple[str, ...], tuple[str, ...]]) -> dict[str, float]:
+        modules, tests = item
+        return covered(["-n", "0", *tests], ",".join(modules), folder)
 
     with ThreadPoolExecutor(JOBS) as jobs:
         found = {name: percent for part in jobs.map(one, PURE.items()) for name, percent in part.items()}

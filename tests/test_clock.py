@@ -487,3 +487,13 @@ def test_a_step_that_the_vendor_contradicts_is_never_followed(path: list[tuple[s
 def test_doubt_names_the_clock_its_difference_and_what_to_do(doubt: Doubt, text: str) -> None:
     assert doubt_text(doubt) == text
     assert ("set this machine's clock" in doubt.remedy) is (doubt.cause is not DoubtCause.SLOWED)
+
+
+def test_the_time_is_compared_once_two_answers_have_agreed() -> None:
+    keeper = Timekeeper(0, 0)
+    assert not keeper.is_compared
+    for second in (10, 20):
+        at = second * 1_000_000
+        keeper.hear_date(VendorOffset(low=-500_000, high=500_000, at=at), at)
+        keeper.check(at, at, 2_000_000)
+    assert keeper.is_compared

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from contract_selector import Refused, Selected, entry_price, level_below, pay_limit, select
 from events import SECOND, ChainRow, ContractRule, DeclineReason, QuoteSource
-from option_pricing import call_delta, call_price, implied_volatility
+from option_pricing import call_delta, call_price, implied_volatility, is_dearer_than_any
 from option_quotes import Price, price_of
 from rules import Rules
 from tests.builders import SESSION, at, dollars, row
@@ -419,3 +419,8 @@ def test_black_scholes_at_the_money() -> None:
     years = 3 / 24 / 365
     assert call_price(215, 215, years, 0.2) == pytest.approx(0.3989 * 215 * 0.2 * math.sqrt(years), rel=1e-3)
     assert call_delta(215, 215, years, 0.2) == pytest.approx(0.5, abs=0.01)
+
+
+@pytest.mark.parametrize(("left", "spot", "strike"), [(0, 215.0, 215_000), (1, 0.0, 215_000), (1, 215.0, 0)])
+def test_what_no_price_can_be_told_for_is_not_too_dear(left: int, spot: float, strike: int) -> None:
+    assert not is_dearer_than_any(10**9, spot, strike, left)

@@ -28,7 +28,7 @@ from events import (
     QuoteSource,
     Tick,
 )
-from option_quotes import is_live
+from option_quotes import is_live, polled_prices
 from rules import Rules
 from tests.builders import CALL, SESSION, Story, at, bar, chain, dollars, quote, row
 from tests.surge import QUIET_END, calm, exits, opened, quick, reasons, surge
@@ -419,3 +419,21 @@ def test_no_stamp_of_then_or_of_later_ever_buys(stamps: list[tuple[int, bool]], 
         assert is_real and -2 <= age <= 300
     if all(is_real and -2 <= age <= 15 for age, is_real in stamps):
         assert found
+
+
+def test_without_a_price_of_the_share_no_call_is_the_nearest() -> None:
+    engine = Engine(Rules(), SESSION)
+    engine.handle(at(1), chain(1, row()))
+    assert engine.quotes.nearest(3) == ()
+    assert engine.holds == frozenset()
+
+
+def test_a_poll_prices_its_real_time_rows_while_its_quotes_move() -> None:
+    rules = Rules()
+    fresh, quiet = (
+        row(quoted_at=at(100)),
+        row(216.0, quoted_at=at(100) - rules.chain_max_seconds * SECOND - 1),
+    )
+    delayed = row(217.0, quoted_at=at(100), real_time=False)
+    assert list(polled_prices(rules, at(101), 215.0, (fresh, quiet, delayed))) == [fresh.contract]
+    assert polled_prices(rules, at(100) + 60 * SECOND, 215.0, (fresh, quiet, delayed)) == {}

@@ -24,7 +24,7 @@ from events import (
     FeedRestored,
     Outcome,
 )
-from gaps import reach_seconds
+from gaps import Gaps, reach_seconds
 from lags import Lags
 from rules import Rules
 from sight import Sight
@@ -296,3 +296,14 @@ def test_the_chain_is_not_asked_for_by_a_blind_feed() -> None:
     story = play(started(Rules(warmup_seconds=0)), 0, 100, without("IWM", 21))
     assert kinds(story.tell(100, chain(99, row()))) == []
     assert story.engine.feed.is_blind
+
+
+def test_what_another_symbol_is_covered_for_fills_no_gap() -> None:
+    gaps = Gaps(RULES, SESSION)
+    gaps.open("IWM", at(10), at(20))
+    gaps.cover(Covered(symbol="QQQ", start=at(0), end=at(60)))
+    assert gaps.own == [(at(10), at(20))]
+
+
+def test_before_the_first_bar_no_second_is_the_newest() -> None:
+    assert Sight(RULES, SESSION).progress.newest("IWM") is None

@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from events import Bar, Condition, DeclineReason, Evaluation
+from events import SECOND, Bar, Condition, DeclineReason, Evaluation
 from rules import Rules
 from signals import FAR_PERCENT, Signals, near_miss, shortfall
-from tests.builders import SESSION, bar, missing
+from tests.builders import SESSION, at, bar, missing
 from tests.reference import Reference
+from windows import Closes
 
 SMALL = Rules(
     vwap_long_seconds=60,
@@ -416,3 +417,31 @@ def test_what_holds_is_not_short() -> None:
         measured = shortfall(Rules(), evaluation, condition)
         assert measured is not None
         assert (measured.ratio > 0) is (condition is Condition.VOLUME_SURGE)
+
+
+# --- What the windows are asked besides ---
+
+
+def test_closes_take_a_late_second_once_and_drop_what_is_not_there() -> None:
+    closes = Closes(10)
+    assert closes.put(5, bar(5)) == (True, True)
+    assert closes.put(3, bar(3)) == (True, False)
+    assert closes.put(3, bar(3)) == (False, False)
+    assert closes.seconds == [3, 5]
+    closes.drop(4)
+    closes.drop(3)
+    assert closes.seconds == [5]
+    assert closes.close[3] is None
+
+
+def test_a_bar_of_another_symbol_outside_the_session_is_nothing() -> None:
+    signals = Signals(Rules(), SESSION)
+    assert signals.record(bar(-60, symbol="QQQ")) == (False, False)
+
+
+def test_a_price_is_as_old_as_the_end_of_its_second() -> None:
+    signals = Signals(Rules(), SESSION)
+    assert signals.price_age(at(100)) is None
+    signals.record(bar(90))
+    assert signals.price_age(at(100)) == 9 * SECOND
+    assert signals.price_age(at(90)) == 0

@@ -9,7 +9,16 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from delivery.answers import LATEST_TIME, Answer, Result, is_receipt, read_answer, whole
+from delivery.answers import (
+    ERROR_TEXT_MAX,
+    LATEST_TIME,
+    Answer,
+    Result,
+    is_receipt,
+    read_answer,
+    scrubbed,
+    whole,
+)
 
 
 def answer(status: int, body: Any = None, **headers: Any) -> Answer:
@@ -136,3 +145,8 @@ def test_any_answer_is_judged_and_none_by_chance_a_success(status: int, body: by
         assert json.loads(body)["status"] == 1
     if found.result is Result.REFUSED:
         assert 400 <= status < 500
+
+
+def test_a_text_of_the_services_is_a_short_line_without_our_keys() -> None:
+    assert scrubbed("token  abc\x1b is\nbad", ["abc"]) == "token *** is bad"
+    assert len(scrubbed("x" * 10_000, [])) == ERROR_TEXT_MAX

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import Callable, Generator, Mapping
 from fnmatch import fnmatch
@@ -15,7 +16,13 @@ from hypothesis import HealthCheck, settings
 from tests.virtual_loop import VirtualLoop
 
 # How long a machine takes for an example says nothing about the program: it may be busy, or count branches.
-settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# What is covered must not depend on what was drawn (tests/cover.py).
+settings.register_profile(
+    "any machine",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize="DRAW_THE_SAME" in os.environ,
+)
 settings.load_profile("any machine")
 
 HERE = Path(__file__).parent

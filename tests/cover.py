@@ -97,7 +97,7 @@ EXCEPTIONS: Mapping[str, tuple[float, str]] = {
 def covered(arguments: Sequence[str], include: str, folder: Path) -> dict[str, float]:
     """Returns the percentage of each file under ``include``, after pytest has run with ``arguments``. Raises CalledProcessError."""
     data = folder / f"{abs(hash((include, *arguments)))}.coverage"
-    environment = {**os.environ, "COVERAGE_FILE": str(data)}
+    environment = {**os.environ, "COVERAGE_FILE": str(data), "DRAW_THE_SAME": "1"}
     report = data.with_suffix(".json")
     for command in (
         ("pytest", "-q", "--cov", "--cov-branch", "--cov-report=", *arguments),

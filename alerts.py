@@ -31,6 +31,7 @@ from utils import (
     minute_text,
     momentum_text,
     number_text,
+    one_decimal,
     option_price,
     share_price,
     signed_percent,
@@ -72,7 +73,7 @@ def _buy(now: int, opened: Opened, rules: Rules) -> Alert:
     lines = (
         f"{rules.symbol} {share_price(opened.price)} | VWAP {share_price(opened.vwap)} "
         f"({signed_percent(_change(opened.price, opened.vwap), 2)})",
-        f"Momentum {momentum_text(opened.momentum)}%/s | Vol Z{_one_decimal(opened.volume_z)}",
+        f"Momentum {momentum_text(opened.momentum)}%/s | Vol Z{one_decimal(opened.volume_z)}",
         "",
         f"📊 {opened.contract} {opened.expiry} {strike_text(opened.strike)}c",
         f"Δ{_delta_text(opened, rules)} IV{opened.iv * 100:.1f}%",
@@ -190,7 +191,7 @@ def _bid_part(closed: Closed) -> str:
 
 def _giveback(closed: Closed) -> str:
     change = _change(closed.mark, closed.peak)
-    return "n/a" if change is None else f"{_one_decimal(-change)}%"
+    return "n/a" if change is None else f"{one_decimal(-change)}%"
 
 
 def _limit(closed: Closed, rule: float) -> str:
@@ -200,11 +201,6 @@ def _limit(closed: Closed, rule: float) -> str:
 def _change(value: float | None, base: float | None) -> float | None:
     """Change of ``value`` against ``base`` in percent; None when either is missing."""
     return (value - base) / base * 100 if value is not None and base else None
-
-
-def _one_decimal(value: float | None) -> str:
-    """One decimal, never ``-0.0``; ``n/a`` without a value."""
-    return "n/a" if value is None else f"{round(value, 1) or 0.0:.1f}"
 
 
 def _delta_text(opened: Opened, rules: Rules) -> str:

@@ -340,6 +340,16 @@ def signed_percent(value: float | None, digits: int = 1) -> str:
     return f"{rounded + 0.0 if rounded else 0.0:+.{digits}f}%"
 
 
+def one_decimal(value: float | None) -> str:
+    """Returns a number with one decimal, never ``-0.0``; ``n/a`` without a value."""
+    return "n/a" if value is None else f"{round(value, 1) + 0.0:.1f}"
+
+
+def plural_s(count: int) -> str:
+    """Returns the ending of a word that is counted."""
+    return "" if count == 1 else "s"
+
+
 def number_text(value: float) -> str:
     """Returns a number without needless zeros, such as a limit in percent: ``15``, ``12.5``."""
     return f"{value:g}"

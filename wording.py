@@ -77,7 +77,7 @@ def _lag_missed(missed: Shortfall, benchmark: str) -> str:
 
 
 def _surge_logged(evaluation: Evaluation, _: str) -> str:
-    return "Z n/a" if evaluation.volume_z is None else f"Z{_one_decimal(evaluation.volume_z)}"
+    return "Z n/a" if evaluation.volume_z is None else f"Z{utils.one_decimal(evaluation.volume_z)}"
 
 
 def _surge_value(evaluation: Evaluation, _: Rules) -> str:
@@ -197,7 +197,7 @@ CONDITIONS: Mapping[Condition, Wording] = {
         name="Relative volume",
         short="RelVol",
         label="RelVol",
-        logged=lambda evaluation, benchmark: _one_decimal(evaluation.relative_volume),
+        logged=lambda evaluation, benchmark: utils.one_decimal(evaluation.relative_volume),
         value=_ratio_value,
         needed=lambda evaluation, rules: f"at least {rules.relative_volume_min:g}",
         limit=lambda rules: f"{rules.relative_volume_min:g}",
@@ -342,7 +342,7 @@ def signal_line(evaluation: Evaluation) -> str:
     return (
         f"🚀 MOMENTUM SIGNAL: {evaluation.symbol} {utils.share_price(evaluation.price)} > "
         f"VWAP {utils.share_price(evaluation.vwap_1m)} ({utils.signed_percent(evaluation.vwap_distance, 2)}), "
-        f"Vol Z={_one_decimal(evaluation.volume_z)}, Momentum={_momentum(evaluation.momentum)}"
+        f"Vol Z={utils.one_decimal(evaluation.volume_z)}, Momentum={_momentum(evaluation.momentum)}"
     )
 
 
@@ -381,10 +381,6 @@ def fallen_text(counts: Sequence[tuple[ContractRule, int]]) -> str:
 
 
 # --- Numbers -----------------------------------------------------------------------------------------
-
-
-def _one_decimal(value: float | None) -> str:
-    return "n/a" if value is None else f"{round(value, 1) + 0.0:.1f}"
 
 
 def _signed(value: float) -> str:

@@ -20,8 +20,7 @@ from events import (
 )
 from messages import notices
 from messages.alert import Alert
-from utils import span_text
-from worker.summary import plural_s
+from utils import plural_s, span_text
 
 ARMED_WITHIN_S = 60
 """How long after the open, or the start, the push that says "armed" waits for everything to be well."""

@@ -23,7 +23,7 @@ from events import (
 )
 from rules import Rules
 from signals import BUY_FOLLOWS_S, EPISODE_GAP_S, near_miss
-from utils import clock_text, signed_percent, span_text
+from utils import clock_text, plural_s, signed_percent, span_text
 from wording import miss_text
 
 
@@ -164,8 +164,3 @@ class DaySummary:
 def _nearer(one: _Miss | None, other: _Miss) -> _Miss:
     """The nearer of two misses, the earlier of two equal ones."""
     return other if one is None or other.missed.ratio < one.missed.ratio else one
-
-
-def plural_s(count: int) -> str:
-    """The end of a word that is counted."""
-    return "" if count == 1 else "s"

@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import ssl
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -75,6 +76,24 @@ def connection_faults() -> tuple[type[Exception], ...]:
         *(anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.BusyResourceError),
         *(anyio.EndOfStream, anyio.IncompleteRead),
     )
+
+
+@contextlib.contextmanager
+def out_of_groups(faults: Callable[[], tuple[type[Exception], ...]]) -> Iterator[None]:
+    """Raises the first of a group of ``faults`` by itself; a group with any other exception in it stays a group.
+
+    anyio tries a name's addresses in a task group. It turns OSErrors into one, and lets the rest out as a group.
+    ``faults`` is called only once a group was raised.
+    """
+    try:
+        yield
+    except ExceptionGroup as group:
+        if group.split(faults())[1] is not None:
+            raise
+        first: Exception = group
+        while isinstance(first, ExceptionGroup):
+            first = first.exceptions[0]
+        raise first from None
 
 
 # --- How much may be read ----------------------------------------------------------------------------

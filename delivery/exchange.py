@@ -7,16 +7,15 @@ encoded although `Accept-Encoding: identity` was sent is not read, so 5 kB canno
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 import httpx
 import msgspec
 
 from errors import TheirError
-from network import bound_requests, connection_faults, is_loopback, trust
+from network import bound_requests, connection_faults, is_loopback, out_of_groups, trust
 
 CONNECT_S = 3.0
 """Real seconds for a connection: a request that failed within them has definitely not arrived."""
@@ -63,20 +62,6 @@ FAILURE_WORDS: Mapping[type[Exception], str] = {
 def failures() -> tuple[type[Exception], ...]:
     """Every exception of an exchange that is no fault of ours. Only asked for once something was raised."""
     return connection_faults()
-
-
-@contextlib.contextmanager
-def out_of_groups() -> Iterator[None]:
-    """Raise one of `failures` by itself. anyio tries a name's addresses in a group, and all but OSError leave it as one."""
-    try:
-        yield
-    except ExceptionGroup as group:
-        if group.split(failures())[1] is not None:
-            raise
-        first: Exception = group
-        while isinstance(first, ExceptionGroup):
-            first = first.exceptions[0]
-        raise first from None
 
 
 def failure_words(error: Exception) -> str:
@@ -135,7 +120,7 @@ async def _forget_location(response: httpx.Response) -> None:
 
 async def exchange(client: httpx.AsyncClient, request: httpx.Request, body_max: int = BODY_MAX) -> Reply:
     """Send a request and read its answer, at most ``body_max`` bytes. Raises one of `failures`; sets no time limit."""
-    with out_of_groups():
+    with out_of_groups(failures):
         response = await client.send(request, stream=True, follow_redirects=False)
         try:
             body, is_whole = await _body(response, body_max)
@@ -165,7 +150,7 @@ async def close_client(client: httpx.AsyncClient) -> None:
     """Close a client's connections, for at most `CLOSE_S` real seconds. What that raises changes nothing any more."""
     try:
         async with asyncio.timeout(CLOSE_S):
-            with out_of_groups():
+            with out_of_groups(failures):
                 await client.aclose()
     except failures():
         return

@@ -31,7 +31,7 @@ from feeds.massive.headers import (
 )
 from feeds.massive.numbers import UNDECODABLE
 from feeds.vendor import EXCHANGE_DEADLINE_S
-from network import bound_requests, certificate_fault, connection_faults, is_loopback, trust
+from network import bound_requests, certificate_fault, connection_faults, is_loopback, out_of_groups, trust
 from timekeeping import VendorOffset
 from utils import Clock
 
@@ -176,18 +176,14 @@ class HttpClient:
         client = self._ready_client()
         asked_at = self._clock.now()
         try:
-            async with client.stream("GET", url) as response:
-                self._measure_skew(response.headers, asked_at)
-                body = await bounded_body(response, limit)
+            with out_of_groups(request_faults):
+                async with client.stream("GET", url) as response:
+                    self._measure_skew(response.headers, asked_at)
+                    body = await bounded_body(response, limit)
         except httpx.TimeoutException as error:
             raise RestError(RestErrorKind.TIMEOUT, type(error).__name__) from None
         except request_faults() as error:
             raise self._connection_error(error) from None
-        except ExceptionGroup as group:
-            # anyio tries a name's addresses in a task group. It turns OSErrors into one, and lets the rest out as a group.
-            if group.split(request_faults())[1] is not None:
-                raise
-            raise self._connection_error(group.exceptions[0]) from None
         if response.status_code != HTTP_OK:
             raise self._status_error(response, body)
         media_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()

@@ -16,7 +16,7 @@ from events import SECOND, AlertKind, AlertOutcome, Outcome
 from record.folder import record_path
 from tests.stage import session
 from tests.worker.loop_town import loop_town
-from tests.worker.town import check, die, to_the_end
+from tests.worker.town import check, die, killed_at_random, to_the_end
 from worker.ending import EXIT_CRASHED
 
 pytestmark = pytest.mark.virtual_time
@@ -137,14 +137,6 @@ async def test_a_crash_around_a_buy_repeats_it_marked_or_counts_it_as_told(
 
 @pytest.mark.parametrize("seed", range(KILLS))
 async def test_killed_at_a_random_moment_the_story_ends_the_same(tmp_path: Path, seed: int) -> None:
-    source = random.Random(seed)
     async with loop_town(tmp_path) as place:
-        await place.start()
-        for _ in range(source.choice((1, 1, 2))):
-            await place.until(lambda: True, 1, "running")
-            await place.clock.sleep(source.uniform(20, 200))
-            if place.pushes("SELL"):
-                break
-            await place.kill()
-            await place.start()
+        await killed_at_random(place, random.Random(seed))
         await to_the_end(place)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.worker.process_town import process_town
-from tests.worker.town import check, die, folded, to_the_end
+from tests.worker.town import check, die, folded, killed_at_random, to_the_end
 from worker.ending import EXIT_LEASE
 
 KILLS = int(os.environ.get("RESTART_PROCESS_KILLS", "1"))
@@ -51,16 +51,8 @@ async def test_a_process_that_dies_in_its_disks_thread_repeats_its_sell_marked(t
 
 @pytest.mark.parametrize("seed", range(KILLS))
 async def test_a_process_killed_at_a_random_moment_the_story_ends_the_same(tmp_path: Path, seed: int) -> None:
-    source = random.Random(seed)
     async with process_town(tmp_path) as place:
-        await place.start()
-        for _ in range(source.choice((1, 1, 2))):
-            await place.until(lambda: True, 1, "running")
-            await place.clock.sleep(source.uniform(20, 200))
-            if place.pushes("SELL"):
-                break
-            await place.kill()
-            await place.start()
+        await killed_at_random(place, random.Random(seed))
         await to_the_end(place)
 
 

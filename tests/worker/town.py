@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import random
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -171,3 +172,15 @@ async def die(place: Town, moment: str, push: str) -> None:
     await place.start(death=(moment, push))
     await place.died()
     await place.start()
+
+
+async def killed_at_random(place: Town, source: random.Random) -> None:
+    """Start the worker, and kill it once or twice at moments that are drawn, unless its SELL has come before."""
+    await place.start()
+    for _ in range(source.choice((1, 1, 2))):
+        await place.until(lambda: True, 1, "running")
+        await place.clock.sleep(source.uniform(20, 200))
+        if place.pushes("SELL"):
+            break
+        await place.kill()
+        await place.start()

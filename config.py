@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import (
     AliasChoices,
+    BaseModel,
     BeforeValidator,
+    ConfigDict,
     Field,
     SecretStr,
     TypeAdapter,
@@ -44,10 +46,31 @@ class ConfigError(OurError):
         self.faults = faults
 
 
-Model = TypeVar("Model", bound=Rules)
+Model = TypeVar("Model", bound=BaseModel)
 
 
-class Settings(Rules, BaseSettings):
+class Following(BaseModel):
+    """How a day's result is told: as that of a hand that follows each push so much later, and pays such a fee."""
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+
+    follow_delay_seconds: int = rule(
+        15,
+        "s",
+        "Results are told as if you acted so long after each push, in at the ask, out at the bid",
+        ge=0,
+        le=300,
+    )
+    fee_per_contract: float = rule(
+        0.65,
+        "$",
+        "What your broker takes for one contract and one side; results are told less it",
+        ge=0,
+        le=100,
+    )
+
+
+class Settings(Rules, Following, BaseSettings):
     """`Rules`, keys, addresses and places. Never printed whole: keys are `SecretStr`."""
 
     model_config = SettingsConfigDict(
@@ -131,6 +154,11 @@ class Settings(Rules, BaseSettings):
         return self
 
     @property
+    def following(self) -> Following:
+        """Returns how results are told."""
+        return Following.model_validate({name: getattr(self, name) for name in Following.model_fields})
+
+    @property
     def rules(self) -> Rules:
         """Returns the part of the settings that the engine receives."""
         return Rules.model_validate({name: getattr(self, name) for name in Rules.model_fields})
@@ -148,8 +176,9 @@ ALIASES = {"MASSIVE_API_KEY": "POLYGON_API_KEY"}
 
 def variable_names() -> tuple[str, ...]:
     """Returns the name of every environment variable that is read, in the order of the model, without aliases."""
-    own = [name for name in Settings.model_fields if name not in Rules.model_fields]
-    return tuple(name.upper() for name in (*own, *Rules.model_fields))
+    parts = (*Following.model_fields, *Rules.model_fields)
+    own = (name for name in Settings.model_fields if name not in parts)
+    return tuple(name.upper() for name in (*own, *parts))
 
 
 def load(
@@ -169,6 +198,15 @@ def load_rules(environment: Mapping[str, str] | None = None, env_file: Path | No
     found = _read(environment, env_file)
     rules = {name: value for name, value in found.values.items() if name.lower() in Rules.model_fields}
     return _validated(Rules, rules, found)
+
+
+def load_following(
+    environment: Mapping[str, str] | None = None, env_file: Path | None = Path(".env")
+) -> Following:
+    """Reads how results are told, whatever is wrong with other settings. Raises ConfigError with every fault at once."""
+    found = _read(environment, env_file)
+    own = {name: value for name, value in found.values.items() if name.lower() in Following.model_fields}
+    return _validated(Following, own, replace(found, faults=[]))
 
 
 def heartbeat_address(

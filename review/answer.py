@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from datetime import date
 
 from events import SECOND, DeclineReason, HoldReason
+from followed import headline
 from review import fills
 from review.funnel import counted, failing, share, signals, stopped_by
 from review.study import Seen, Study
-from utils import clock_text, minute_text, signed_percent, span_text
+from utils import clock_text, minute_text, span_text
 from wording import stop_text
 
 HALF = 0.5
@@ -42,33 +43,19 @@ def answer(study: Study) -> str:
 def _entries_text(study: Study) -> str:
     told, withdrawn = study.trades.told, len(study.withdrawn)
     number = f"{len(told)} entr{'y' if len(told) == 1 else 'ies'}" + ("" if study.is_over else " so far")
-    text = f"{number} on {day_text(study)}: {told[0].opened.contract} at {clock_text(told[0].opened_at)}"
+    text = f"{number} on {day_text(study)}: {headline(study.trades.followed(), study.trades.followed(0))}"
     if len(told) == 1:
-        text += f", {_result_text(told[0])}"
-    else:
-        results = [trade.crossed_percent for trade in told]
-        up = sum(1 for result in results if result is not None and result >= 0)
-        down = sum(1 for result in results if result is not None and result < 0)
-        parts = [f"{up} up", f"{down} down"] + [f"{len(told) - up - down} open"] * (up + down < len(told))
-        paid = sum(value for trade in told if (value := fills.dollars(trade)) is not None)
-        text = f"{number} on {day_text(study)}: {', '.join(parts)}; ask→bid {dollars_text(paid)}, one contract each"
+        text += f"; {_trade_text(told[0])}"
     if withdrawn:
         text += f"; {withdrawn} more {'was' if withdrawn == 1 else 'were'} withdrawn, nobody was told"
     return f"{text}."
 
 
-def _result_text(trade: fills.Trade) -> str:
+def _trade_text(trade: fills.Trade) -> str:
+    text = f"{trade.opened.contract} at {clock_text(trade.opened_at)}"
     if trade.closed is None or trade.closed_at is None:
-        return "still open"
-    return (
-        f"sold {clock_text(trade.closed_at)} ({trade.closed.reason}), told {signed_percent(trade.told_percent)}, "
-        f"ask→bid {signed_percent(trade.crossed_percent)}"
-    )
-
-
-def dollars_text(value: float) -> str:
-    """Returns a result in dollars, with its sign."""
-    return f"{'-' if value < 0 else '+'}${abs(value):,.2f}"
+        return text
+    return f"{text}, sold {clock_text(trade.closed_at)} ({trade.closed.reason})"
 
 
 def _obstacle(study: Study) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from config import Following
 from contract_selector import level_below
 from events import (
     SECOND,
@@ -26,6 +27,7 @@ from events import (
     Shutdown,
     Withdrawn,
 )
+from quote_history import ContractQuotes, QuoteHistory
 from review import fills
 from review.derive import Handled, Start, Survey, play, survey
 from review.screen import Progress
@@ -39,24 +41,26 @@ ALIVE_S = 30
 # --- Prices of the positions only --------------------------------------------------------------------
 
 
-class _KeptQuotes(fills.QuoteHistory):
+class _KeptQuotes(QuoteHistory):
     """The newest quote of every contract, and every quote of the contracts that were bought."""
 
     def __init__(self) -> None:
         super().__init__()
         self.bought: set[str] = set()
 
-    def _put(self, contract: str, sighting: fills.Sighting, is_poll: bool) -> None:
-        super()._put(contract, sighting, is_poll)
+    def of(self, contract: str) -> ContractQuotes:
+        """Returns the quotes of one contract; only the newest of one that was never bought."""
+        quotes = super().of(contract)
         if contract not in self.bought:
-            del self._seen[contract][:-1]
+            quotes.keep_newest()
+        return quotes
 
 
 class KeptTrades(fills.Trades):
     """A session's positions, without the quotes of other contracts: those would fill the memory."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, following: Following | None = None) -> None:
+        super().__init__(following)
         self.quotes: _KeptQuotes = _KeptQuotes()
 
     def record(self, now: int, event: Event, decisions: Iterable[Decision]) -> None:
@@ -77,12 +81,14 @@ def read(
     *,
     now: int | None = None,
     surveyed: Survey | None = None,
+    following: Following | None = None,
     quiet: bool = False,
 ) -> Study:
     """Reads a record once, under its own rules or with ``sets`` on top.
 
     ``now`` is when the question is asked (µs; default: the record's end). If the record ends well before ``now`` and before
     the close, the program was not running from then on. ``surveyed``: the result of an earlier `review.derive.survey`.
+    ``following``: at which delay and fee results are told (default: those of the settings' defaults).
     Shows its progress on a terminal. Raises Unusable if the record cannot be read, Damage for any fault except a torn
     end, ConfigError for invalid rules, and OSError.
     """
@@ -96,7 +102,7 @@ def read(
                 assert keeper is not None, "a record begins with a header"
                 keeper.step(item)
             else:
-                keeper = _Keeper(path, item) if keeper is None else keeper
+                keeper = _Keeper(path, item, following) if keeper is None else keeper
                 keeper.start(item)
     finally:
         progress.clear()
@@ -108,8 +114,8 @@ def read(
 class _Keeper:
     """Follows a replay and fills a `Study`."""
 
-    def __init__(self, path: Path, first: Start) -> None:
-        self._trades = KeptTrades()
+    def __init__(self, path: Path, first: Start, following: Following | None) -> None:
+        self._trades = KeptTrades(following)
         self.study = Study(
             path=path,
             session=first.header.session,

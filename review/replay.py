@@ -13,9 +13,10 @@ from pathlib import Path
 
 import alerts
 import logger
-from config import load_rules
+from config import Following, load_following, load_rules
 from engine import Engine
 from events import SECOND, Bar, Decision, DeclineReason, Evaluation, Event, Session
+from followed import dollars_text, headline
 from review import bars, fills
 from review.derive import Start, Survey, play, recorded_rules, survey
 from review.places import Unusable, check_file, claim
@@ -30,8 +31,8 @@ from utils import clock_text, minute_text, option_price, signed_percent, span_te
 class Summary:
     """What a session came to."""
 
-    def __init__(self) -> None:
-        self.trades = fills.Trades()
+    def __init__(self, following: Following | None = None) -> None:
+        self.trades = fills.Trades(following)
         self._evaluations = 0
         self._signals: Counter[DeclineReason | None] = Counter()
         self._free: list[int] = []
@@ -73,9 +74,9 @@ class Summary:
         ]
         for trade in trades:
             lines += _trade_lines(trade, rules)
-        told = [value for trade in self.trades.told if (value := fills.dollars(trade)) is not None]
-        if told:
-            lines.append(f"  {len(told)} closed, one contract each, ask→bid: {_signed_dollars(sum(told))}")
+        lines.insert(
+            0, f"By hand, one contract each: {headline(self.trades.followed(), self.trades.followed(0))}"
+        )
         return [*lines, "", *fills.table(self.trades)] if self.trades.told else lines
 
 
@@ -93,12 +94,8 @@ def _trade_lines(trade: fills.Trade, rules: Rules) -> list[str]:
         f"{alerts.reason_text(closed, rules)}",
         f"           P&L told {signed_percent(trade.told_percent)}, mid→mid {signed_percent(trade.mid_percent)}, "
         f"ask→bid {signed_percent(trade.crossed_percent)}"
-        + ("" if result is None else f" ({_signed_dollars(result)} a contract)"),
+        + ("" if result is None else f" ({dollars_text(result)} a contract)"),
     ]
-
-
-def _signed_dollars(value: float) -> str:
-    return f"{'-' if value < 0 else '+'}${abs(value):,.2f}"
 
 
 # --- The command -------------------------------------------------------------------------------------
@@ -128,7 +125,7 @@ def replay_record(
     record = surveyed or survey(path)
     for _, header in record.headers:
         recorded_rules(header, sets)  # every fault before the first line
-    summary = Summary()
+    summary = Summary(load_following())
     progress = Progress("Replaying", record.lines, quiet=verbose)
     engine: Engine | None = None
     with _shown(trace, progress, verbose=verbose, with_contracts=True) as (screen, table):
@@ -187,7 +184,7 @@ def replay_bars(paths: Sequence[Path], sets: Mapping[str, str], trace: Path | No
     done = 0
     with _shown(trace, progress, verbose=verbose, with_contracts=False) as (screen, table):
         for session, found in loaded.sessions.values():
-            engine, summary = Engine(rules, session), Summary()
+            engine, summary = Engine(rules, session), Summary(load_following())
             screen.begin(session.open, engine, _session_text(session, rules, sets, len(found)), [])
             for now, event in bars.facts(session, found):
                 before = engine.evaluation

@@ -10,7 +10,7 @@ from typing import Any
 
 import utils
 from events import SECOND
-from review import funnel, what_if
+from review import fills, funnel, what_if
 from review.answer import answer
 from review.funnel import RowKind
 from review.study import Study
@@ -222,6 +222,7 @@ def as_json(study: Study, extra: Mapping[str, Any]) -> str:
             "held": [_span(span.start, span.end, span.reason) for span in study.held],
             "declined": dict(study.declined),
             "contracts_fallen": dict(study.fallen),
+            "followed": followed_data(study),
             "entries": [entry_data(result) for result in what_if.results(study)],
             "withdrawn": study.withdrawn,
             **extra,
@@ -230,6 +231,24 @@ def as_json(study: Study, extra: Mapping[str, Any]) -> str:
         ensure_ascii=False,
         allow_nan=False,
     )
+
+
+def followed_data(study: Study) -> list[dict[str, Any]]:
+    """Returns what following the pushes by hand comes to, for machines: a row for each delay."""
+    delays = sorted({*fills.DELAYS_S, study.trades.following.follow_delay_seconds})
+    return [
+        {
+            "delay_s": delay,
+            "fee_per_side": study.trades.following.fee_per_contract,
+            "taken": len(results.taken),
+            "up": results.up,
+            "down": results.down,
+            "dollars": round(results.dollars, 2),
+            "mean_percent": results.mean_percent,
+            "fates": {result.opened.id: result.fate for result in results.every},
+        }
+        for delay, results in ((delay, study.trades.followed(delay)) for delay in delays)
+    ]
 
 
 def _miss_data(miss: funnel.Miss) -> dict[str, Any]:

@@ -16,13 +16,13 @@ from typing import NamedTuple
 import msgspec
 
 from config import ConfigError
+from followed import dollars_text, headline
 from record.folder import date_of
 from review import fills
-from review.answer import dollars_text
 from review.derive import Survey, recorded_rules
 from review.funnel import signals
 from review.study import Study
-from utils import clock_text, option_price, signed_percent, strike_text
+from utils import clock_text, option_price, plural_s, signed_percent, strike_text
 
 OUTSIDE = frozenset(
     {
@@ -174,7 +174,7 @@ def lines(study: Study, other: Study, sets: Mapping[str, str], counted: Trials |
         return [f"What if {words}? These are the rules that were used: nothing changes."]
     before, after = results(study), results(other)
     out = [f"What if {words}?", ""]
-    out += [_sum_text("As it was", study, before), _sum_text("With it", other, after)]
+    out += [*_sum_lines("As it was", study, before), *_sum_lines("With it", other, after)]
     if before or after:
         out += ["", *_table(before, after)]
     return [*out, "", *_caveats(after, sets, counted)]
@@ -185,14 +185,13 @@ def settings_text(sets: Mapping[str, str]) -> str:
     return ", ".join(f"{name}={value}" for name, value in sorted(sets.items()))
 
 
-def _sum_text(name: str, study: Study, found: Sequence[EntryResult]) -> str:
-    known = [result.dollars for result in found if result.dollars is not None]
+def _sum_lines(name: str, study: Study, found: Sequence[EntryResult]) -> list[str]:
     count = len(signals(study))
-    text = f"  {name + ':':<11}{count} signal{'' if count == 1 else 's'}, {len(found)} entr{'y' if len(found) == 1 else 'ies'}"
-    if known:
-        text += f"; in at the ask, out at the bid: {dollars_text(sum(known))}"
-    missing = sum(1 for result in found if not result.is_priced)
-    return text + (f" ({missing} could not be priced)" if missing else "")
+    entries = f"{len(found)} entr{'y' if len(found) == 1 else 'ies'}"
+    lines = [f"  {name + ':':<11}{count} signal{plural_s(count)}, {entries}"]
+    if found:
+        lines.append(f"{'':<13}by hand: {headline(study.trades.followed(), study.trades.followed(0))}")
+    return lines
 
 
 def _table(before: Sequence[EntryResult], after: Sequence[EntryResult]) -> list[str]:

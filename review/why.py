@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import utils
-from config import ConfigError
+from config import ConfigError, load_following
 from record.folder import SUFFIX
 from record.reader import Damage
 from review import funnel, moment, what_if
@@ -113,7 +113,8 @@ def _run(options: argparse.Namespace, now: int) -> None:
     found.check(record.headers[0][1].session.date)
     if options.html is not None:
         page.check(options.html)
-    study = read(found.path, now=now, surveyed=record)
+    following = load_following()
+    study = read(found.path, now=now, surveyed=record, following=following)
     extra: dict[str, Any] = {}
     lines: list[str] = [*wrapped(found.note)] if found.note else []
     lines += [*wrapped(answer(study))]
@@ -122,7 +123,7 @@ def _run(options: argparse.Namespace, now: int) -> None:
         lines += ["", *shown.lines]
         extra["at"] = shown.data
     if sets:
-        other = read(found.path, sets, now=now, surveyed=record)
+        other = read(found.path, sets, now=now, surveyed=record, following=following)
         told, extra["what_if"] = _tried(study, other, sets, found.path)
         lines += told
     if options.at is None and not sets:

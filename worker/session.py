@@ -58,6 +58,9 @@ COUNTED = frozenset({Tick, AlertOutcome})
 PRICES = frozenset({Bar, Quote, Chain, Covered})
 """Facts of which nothing is noted but what was decided on them."""
 
+QUOTES = frozenset({Quote, Chain})
+"""Facts that price a trade which is followed by hand."""
+
 RECORD_LOOK_S = 60
 """Pause between two looks at the record: whether its name leads to it, and whether it can be written again."""
 
@@ -82,7 +85,7 @@ class LiveSession:
         self.rules = self._rules = settings.rules if rules is None else rules
         """What decides: the settings' rules, or those under which the open position began."""
         self.engine = Engine(self._rules, session)
-        self.tally = DaySummary(session)
+        self.tally = DaySummary(session, settings.following)
         self._settings = settings
         self._journal = journal
         self._narrator = Narrator(self._rules, self.engine)
@@ -138,6 +141,8 @@ class LiveSession:
                         raise Damage(
                             past.path, number, f"it does not follow from what is before ({error})"
                         ) from error
+                if self.tally.is_pricing and type(line.event) in QUOTES and is_own and not line.decisions:
+                    self.tally.price(line.now, line.event)
                 if line.decisions or type(line.event) in COUNTED:
                     if is_own:
                         self.tally.record(
@@ -217,6 +222,8 @@ class LiveSession:
             self.tally.evaluation(self._rules, evaluation)
         is_price = type(event) in PRICES
         if is_price and not decisions:
+            if self.tally.is_pricing and type(event) in QUOTES:
+                self.tally.price(now, event)
             return
         self.tally.record(now, event, decisions, self._rules, is_blind=self.engine.feed.is_blind)
         self._narrator.fact(now, event)

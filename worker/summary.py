@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import reduce
 
 import alerts
+from config import Following
 from events import (
     SECOND,
     Closed,
@@ -21,9 +22,10 @@ from events import (
     Tick,
     Withdrawn,
 )
+from followed import FollowedTrades, Result, dollars_text, fate_text, headline
 from rules import Rules
 from signals import BUY_FOLLOWS_S, EPISODE_GAP_S, near_miss
-from utils import clock_text, plural_s, signed_percent, span_text
+from utils import clock_text, plural_s, span_text, strike_text
 from wording import miss_text
 
 
@@ -39,8 +41,12 @@ class _Miss:
 class DaySummary:
     """What the evening's message says of a session."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, following: Following | None = None) -> None:
         self._session = session
+        self._following = Following() if following is None else following
+        self._trades = FollowedTrades(
+            (0, self._following.follow_delay_seconds), self._following.fee_per_contract
+        )
         self.signals = 0
         self.entries = 0
         self.withdrawn = 0
@@ -48,7 +54,8 @@ class DaySummary:
         self.blind_s = 0
         self.away_us = 0
         """How long the program was not running in the session, µs."""
-        self.trades: dict[str, str] = {}
+        self._reasons: dict[str, str] = {}
+        """Why each position was closed, in words, by its id."""
         self.resumed_at: int | None = None
         """When the program last started again, µs: near misses of before are not known."""
         self._nearest: _Miss | None = None
@@ -105,10 +112,20 @@ class DaySummary:
         self._followed += len(self._recent)
         self._recent.clear()
 
+    @property
+    def is_pricing(self) -> bool:
+        """Whether quotes matter at present: a position that was announced still lacks the price of an order."""
+        return self._trades.is_waiting
+
+    def price(self, now: int, event: Event) -> None:
+        """Records quotes that caused no decision."""
+        self._trades.record(now, event, ())
+
     def record(
         self, now: int, event: Event, decisions: Sequence[Decision], rules: Rules, *, is_blind: bool
     ) -> None:
         """Counts a fact and what was decided on it."""
+        self._trades.record(now, event, decisions)
         if isinstance(event, Tick) and event.away:
             self.away(now - event.away, now)
         elif isinstance(event, Tick):
@@ -128,25 +145,37 @@ class DaySummary:
                 self.signals += 1
             case Withdrawn():
                 self.withdrawn += 1
-                self.trades.pop(decision.id, None)
-            case Closed(mark=mark):
-                result = None if mark is None else (mark - decision.entry) / decision.entry * 100
-                self.trades[decision.id] = f"{decision.contract}: {signed_percent(result)}, {reason}"
+            case Closed():
+                self._reasons[decision.id] = reason
             case _:
                 pass
 
     def lines(self, rules: Rules, evaluations: int) -> list[str]:
-        """The summary, a line each: what was seen, what came of it, what nearly did, each trade."""
+        """Returns the summary, a line each: the result by hand, what was seen, what nearly came, each trade."""
+        results = self._trades.results(self._following.follow_delay_seconds)
+        at_once = self._trades.results(0)
         withdrawn = f" ({self.withdrawn} withdrawn)" if self.withdrawn else ""
         away = f", not running for {span_text(self.away_us)}" if self.away_us >= SECOND else ""
         return [
+            headline(results, at_once),
             f"Seen for {span_text(self.seen_s * SECOND)} of {span_text(self._session.close - self._session.open)}, "
             f"blind for {span_text(self.blind_s * SECOND)}{away}",
             f"{evaluations:,} evaluation{plural_s(evaluations)}, {self.signals} signal{plural_s(self.signals)}, "
             f"{self.entries} {'entry' if self.entries == 1 else 'entries'}{withdrawn}",
             self._nearest_line(rules),
-            *self.trades.values(),
+            *map(self._trade_line, results.every, at_once.every),
         ]
+
+    def _trade_line(self, result: Result, at_once: Result) -> str:
+        """Returns a trade as its owner remembers it: by its times, and by what a hand could have got."""
+        closed = "open" if result.closed_at is None else clock_text(result.closed_at)
+        reason = self._reasons.get(result.opened.id)
+        told = [
+            f"{clock_text(result.opened_at)}–{closed} {strike_text(result.opened.strike)}c: {fate_text(result)}"
+        ]
+        if at_once.dollars is not None and result.delay_s:
+            told.append(f"{dollars_text(at_once.dollars)} at 0 s")
+        return ", ".join([*told, *([reason] if reason else [])])
 
     def _nearest_line(self, rules: Rules) -> str:
         if self.resumed_at is not None and self.resumed_at >= self._session.close:

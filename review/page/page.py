@@ -16,8 +16,9 @@ from typing import Any
 
 from config import VERSION
 from events import Condition
+from followed import dollars_text
 from review import fills, funnel
-from review.answer import answer, dollars_text
+from review.answer import answer
 from review.page.data import GATE_KINDS, payload
 from review.page.library import library
 from review.page.tables import (

@@ -10,8 +10,9 @@ from html import escape
 
 import alerts
 from events import Condition
+from followed import Fate, Result, dollars_text
+from quote_history import OLDEST_S
 from review import fills, funnel
-from review.answer import dollars_text
 from review.page.data import evaluated_second, seconds_after_open
 from review.study import Study
 from utils import clock_text, option_price, signed_percent, span_text, strike_text
@@ -164,19 +165,20 @@ def _fills_table(study: Study) -> str:
     told = study.trades.told
     if not told:
         return ""
-    found = [(trade, fills.fills(trade, study.trades.quotes)) for trade in told]
-    numbers = range(1, len(fills.DELAYS_S) + 1)
-    rows = [row((f"#{escape(trade.opened.id)}", *map(_fill, made)), numbers) for trade, made in found]
-    means = []
-    for place in range(len(fills.DELAYS_S)):
-        known = [made[place].percent for _, made in found if made[place].percent is not None]
-        values = [value for value in known if value is not None]
-        means.append(result(sum(values) / len(values)) if values else fills.MISSING)
+    columns = [study.trades.followed(delay) for delay in fills.DELAYS_S]
+    numbers = range(1, len(columns) + 1)
+    rows = [
+        row((f"#{escape(made[0].opened.id)}", *map(_fill, made)), numbers)
+        for made in zip(*(column.every for column in columns), strict=True)
+    ]
+    means = [
+        fills.MISSING if column.mean_percent is None else result(column.mean_percent) for column in columns
+    ]
     rows.append(row(("Mean", *means), numbers))
-    every = [fill for _, made in found for fill in made]
-    notes = ["* above what the BUY said to pay at most"] * any(fill.is_over_limit for fill in every)
+    every = [fill for column in columns for fill in column.every]
+    notes = ["* above what the BUY said to pay at most"] * any(fill.fate is Fate.OVER_LIMIT for fill in every)
     if any(fill.paid is None or fill.got is None for fill in every):
-        notes.append(f"{fills.MISSING} no quote was recorded in the {fills.OLDEST_S} s before, or still open")
+        notes.append(f"{fills.MISSING} no quote was recorded in the {OLDEST_S} s before, or still open")
     return table(
         "Followed by hand, in at the ask and out at the bid, so many seconds after each push",
         ("Trade", *(f"{delay} s" for delay in fills.DELAYS_S)),
@@ -186,8 +188,9 @@ def _fills_table(study: Study) -> str:
     ) + (f'<p class="note">{escape("; ".join(notes))}.</p>' if notes else "")
 
 
-def _fill(fill: fills.Fill) -> str:
-    paid = fills.MISSING if fill.paid is None else option_price(fill.paid) + "*" * fill.is_over_limit
+def _fill(fill: Result) -> str:
+    is_over = fill.fate is Fate.OVER_LIMIT
+    paid = fills.MISSING if fill.paid is None else option_price(fill.paid) + "*" * is_over
     got = fills.MISSING if fill.got is None else option_price(fill.got)
     return f"{'' if fill.percent is None else result(fill.percent)}<small>{paid} → {got}</small>"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from events import (
     Shutdown,
     Tick,
 )
+from followed import headline
 from review.answer import answer
 from review.keeper import read
 from review.study import Study
@@ -136,9 +138,9 @@ def test_an_entry_with_its_result(day: Study) -> None:
     (trade,) = day.trades.told
     assert trade.closed is not None
     said = answer(day)
-    assert said.startswith(f"1 entry on 2 Oct: {trade.opened.contract} at 10:07:03, sold 10:")
-    assert f"({trade.closed.reason}), told {trade.told_percent:+.1f}%, " in said
-    assert f"ask→bid {trade.crossed_percent:+.1f}%. It was not running for " in said
+    assert said.startswith(f"1 entry on 2 Oct: {headline(day.trades.followed(), day.trades.followed(0))}; ")
+    assert f"; {trade.opened.contract} at 10:07:03, sold 10:" in said
+    assert f" ({trade.closed.reason}). It was not running for " in said
 
 
 def test_an_entry_that_is_still_open(folder: Path, tmp_path: Path) -> None:
@@ -147,8 +149,8 @@ def test_an_entry_that_is_still_open(folder: Path, tmp_path: Path) -> None:
     path = tmp_path / "record.jsonl"
     path.write_bytes(b"".join(lines[:sold]))
     study = read(path)
-    assert answer(study).startswith("1 entry so far on 2 Oct: O:IWM")
-    assert "at 10:07:03, still open." in answer(study)
+    assert answer(study).startswith("1 entry so far on 2 Oct: 0 trades; ")
+    assert re.search(r"O:IWM\w+ at 10:07:03\.", answer(study))
 
 
 def test_several_entries(day: Study, tmp_path: Path) -> None:
@@ -160,9 +162,12 @@ def test_several_entries(day: Study, tmp_path: Path) -> None:
         start = first.opened_at + number * 600 * SECOND
         study.trades.record(start, Tick(), [replace(first.opened, id=name)])
         study.trades.record(start + SECOND, Tick(), [replace(first.closed, id=name, bid=bid)])
-    assert answer(study) == "2 entries on 2 Oct: 1 up, 1 down; ask→bid +$6.00, one contract each."
+    study.trades.record(start + 60 * SECOND, Tick(), [])
+    assert answer(study) == (
+        "2 entries on 2 Oct: 0 trades (+$3 at 0 s, 2 trades); 2 without a quote at its moment."
+    )
     study.trades.record(start + 900 * SECOND, Tick(), [replace(first.opened, id="000002")])
-    assert "3 entries on 2 Oct: 1 up, 1 down, 1 open; ask→bid +$6.00" in answer(study)
+    assert answer(study).endswith("; 1 still open.")
 
 
 def test_a_withdrawn_buy(tmp_path: Path) -> None:

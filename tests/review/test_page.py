@@ -19,6 +19,7 @@ import pytest
 from plotly.offline import get_plotlyjs  # type: ignore[import-untyped]
 
 from events import SECOND, AlertKind, AlertOutcome, DeclineReason, Outcome, Tick
+from followed import Fate
 from review import fills, funnel
 from review.answer import answer
 from review.keeper import read
@@ -165,13 +166,13 @@ def test_the_sentence_and_the_tables_say_what_the_study_says(made: Study, tmp_pa
         assert [name, f"{steps[item.condition.value].left:,}"] in [row[:2] for row in rows]
 
     trade = made.trades.told[0]
-    late = fills.fills(trade, made.trades.quotes)
+    late = [made.trades.followed(delay).every[0] for delay in fills.DELAYS_S]
     cells = next(row for row in rows if row[0] == f"#{trade.opened.id}")[1:]
     assert len(cells) == len(late) == 5
     for cell, fill in zip(cells, late, strict=True):
-        assert fill.percent is not None and fill.paid is not None and fill.got is not None
-        paid = option_price(fill.paid) + "*" * fill.is_over_limit
-        assert cell == f"{signed_percent(fill.percent)} | {paid} → {option_price(fill.got)}"
+        assert fill.paid is not None and fill.got is not None
+        prices = f"{option_price(fill.paid)}{'*' * (fill.fate is Fate.OVER_LIMIT)} → {option_price(fill.got)}"
+        assert cell == f"{'' if fill.percent is None else signed_percent(fill.percent)} | {prices}"
     told = next(row for row in rows if row[0].startswith(f"#{trade.opened.id} | "))
     assert told[3] == signed_percent(trade.told_percent)
     assert told[4] == signed_percent(trade.crossed_percent)

@@ -90,7 +90,7 @@ def test_what_cannot_be_priced_is_said(tmp_path: Path) -> None:
     )
     text = "\n".join(what_if.lines(study, other, {"STOP_LOSS_PERCENT": "40"}, None))
     assert f"could not be priced: no quote of {opened.contract} was recorded then." in text
-    assert "(1 could not be priced)" in text and "not priced" in text
+    assert "by hand: 0 trades (−$3 at 0 s, 1 trade)" in text and "not priced" in text
 
 
 def test_an_entry_that_only_polls_priced_is_said(tmp_path: Path) -> None:

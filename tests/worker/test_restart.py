@@ -70,7 +70,7 @@ async def test_a_day_whose_evening_was_missed_is_summed_up_once_at_the_next_star
             assert await place.stop() == 0
         (evening,) = place.pushes("🌙")
         assert evening.title == f"🌙 IWM: {session().date}"
-        assert evening.text.startswith("Seen for ")
+        assert evening.text.startswith("No trade\nSeen for ")
         assert " of 6h30m, blind for " in evening.text
 
 

@@ -146,7 +146,7 @@ async def test_a_decision_is_logged_and_counted_once_its_alert_is_handed_over(tm
     with capture_logs() as logs:
         await until_entry(one)
         assert lines(logs, "signal", "contract_selected", "entry") == ["signal", "contract_selected", "entry"]
-        assert "1 signal, 1 entry" in summary(one)[1]
+        assert "1 signal, 1 entry" in summary(one)[2]
         await one.end()
 
 
@@ -346,7 +346,7 @@ def test_armed_is_told_once_a_session_whatever_restarts() -> None:
 
 def test_the_evening_names_the_nearest_miss() -> None:
     tally, rules = DaySummary(SESSION), Rules()
-    assert tally.lines(rules, 0)[2] == "No near miss: at no second did one condition alone fail"
+    assert tally.lines(rules, 0)[3] == "No near miss: at no second did one condition alone fail"
     tally.evaluation(rules, missing(Condition.VOLUME_SURGE, start=at(700), volume=3000.0))
     tally.evaluation(rules, missing(Condition.VOLUME_SURGE, start=at(4333), volume=3912.0, volume_p95=4105.0))
     tally.evaluation(rules, missing(Condition.RELATIVE_VOLUME, start=at(5000), relative_volume=1.0))
@@ -355,11 +355,11 @@ def test_the_evening_names_the_nearest_miss() -> None:
         missing(Condition.RELATIVE_VOLUME, start=at(5001), relative_volume=1.49, gate=DeclineReason.COOLDOWN),
     )
     nearest = "10:42:13, volume 3,912, needed 4,105: 5 % short"
-    assert tally.lines(rules, 4)[2] == f"Nearest miss: {nearest}"
+    assert tally.lines(rules, 4)[3] == f"Nearest miss: {nearest}"
     tally.resumed_at = at(600)
-    assert tally.lines(rules, 4)[2] == f"Nearest miss since the restart at 09:40:00: {nearest}"
+    assert tally.lines(rules, 4)[3] == f"Nearest miss since the restart at 09:40:00: {nearest}"
     tally.resumed_at = at(23_460)  # what was near was before, and is not known
-    assert tally.lines(rules, 4)[2] == "Nearest miss: see python diagnose.py why 2025-10-02"
+    assert tally.lines(rules, 4)[3] == "Nearest miss: see python diagnose.py why 2025-10-02"
 
 
 @pytest.mark.parametrize(("after", "is_miss"), [(1, False), (60, False), (61, True)])
@@ -376,12 +376,12 @@ def test_a_near_miss_that_a_buy_follows_within_a_minute_is_none(after: int, is_m
         each.decision(BOUGHT, "")
     if is_miss:
         for each in (tally, other):
-            assert each.lines(rules, 2)[2] == "Nearest miss: 10:42:13, volume 3,912, needed 4,105: 5 % short"
+            assert each.lines(rules, 2)[3] == "Nearest miss: 10:42:13, volume 3,912, needed 4,105: 5 % short"
     else:
-        assert tally.lines(rules, 2)[2] == (
+        assert tally.lines(rules, 2)[3] == (
             "No near miss: at no second did one condition alone fail (1 before a BUY is left out)"
         )
-        assert other.lines(rules, 2)[2] == (
+        assert other.lines(rules, 2)[3] == (
             "Nearest miss: 10:40:33, relative volume 1.00, needed 1.50: 33 % short (1 before a BUY is left out)"
         )
 
@@ -398,14 +398,14 @@ def test_seconds_of_one_near_miss_count_once() -> None:
     signal = missing(Condition.VOLUME_SURGE, start=at(4020))
     tally.evaluation(rules, replace(signal, passes=(True,) * len(Condition)))
     tally.decision(BOUGHT, "")
-    assert tally.lines(rules, 8)[2].endswith("(4 before a BUY are left out)")
+    assert tally.lines(rules, 8)[3].endswith("(4 before a BUY are left out)")
 
 
 def test_the_evening_counts_one_and_many() -> None:
     tally, rules = DaySummary(SESSION), Rules()
-    assert tally.lines(rules, 17_410)[1] == "17,410 evaluations, 0 signals, 0 entries"
+    assert tally.lines(rules, 17_410)[2] == "17,410 evaluations, 0 signals, 0 entries"
     tally.signals = tally.entries = 1
-    assert tally.lines(rules, 1)[1] == "1 evaluation, 1 signal, 1 entry"
+    assert tally.lines(rules, 1)[2] == "1 evaluation, 1 signal, 1 entry"
 
 
 async def test_the_evening_tells_how_long_the_program_was_not_running(tmp_path: Path) -> None:
@@ -426,8 +426,8 @@ async def test_the_evening_tells_how_long_the_program_was_not_running(tmp_path: 
             one.resume(at(begin), past)
         one.take(at(end), Tick())
         await one.end()
-        assert re.fullmatch(rf"Seen for \d+s of 6h30m, blind for \d+s{told}", summary(one)[0]), summary(one)[
-            0
+        assert re.fullmatch(rf"Seen for \d+s of 6h30m, blind for \d+s{told}", summary(one)[1]), summary(one)[
+            1
         ]
 
 
@@ -436,12 +436,12 @@ async def test_what_a_restart_forgets_is_said(tmp_path: Path) -> None:
     first = desk(tmp_path, held)
     first.begin(at(0), None)
     first.take(at(10), Tick())
-    assert summary(first)[2].startswith("No near miss: ")
+    assert summary(first)[3].startswith("No near miss: ")
     await first.end()
     second, past = desk(tmp_path, held), Reader(path)
     second.begin(at(60), past)
     second.resume(at(60), past)
-    assert summary(second)[2].startswith("No near miss since the restart at 09:31:00: ")
+    assert summary(second)[3].startswith("No near miss since the restart at 09:31:00: ")
     await second.end()
 
 

@@ -108,7 +108,7 @@ class Vendor(Protocol):
         """How often that was measured."""
 
     async def market_status(self) -> str:
-        """What the exchange says of itself. Raises NoAnswer."""
+        """What the exchange says of itself, one of `feeds.exchange.STATUSES`. Raises NoAnswer, for any other word too."""
 
 
 class MarketData(Protocol):

@@ -10,6 +10,7 @@ import httpx
 import msgspec
 
 from events import SECOND, Bar, Chain, ChainRow, Quote, QuoteSource
+from feeds.exchange import STATUSES
 from feeds.massive.bad_input import BadInput, BadValue
 from feeds.massive.errors import RestError, RestErrorKind
 from feeds.massive.http_client import SECONDS_BODY_BYTES, HttpClient
@@ -59,8 +60,6 @@ SINGLE_BODY_BYTES = 64 * 1024
 
 ROWS_AT_ONCE = 2_000
 """Rows that are checked before the loop gets its turn: 4 ms' worth."""
-
-MARKET_STATUSES = frozenset({"open", "closed", "extended-hours"})
 
 UNUSABLE_ROWS, UNUSABLE_PART = 20, 0.1
 """Up to so many, or such a part, of an answer's seconds may be unusable: each costs itself, as a bad event does. With
@@ -221,13 +220,13 @@ class Rest:
         return [bars[start] for start in sorted(bars)]
 
     async def market_status(self) -> str:
-        """Returns what the exchange says of itself: ``open``, ``closed`` or ``extended-hours``."""
+        """Returns what the exchange says of itself, one of `STATUSES`."""
         answer = decode_body(await self._single("/v1/marketstatus/now"), _MarketStatus)
         exchange = (answer.exchanges or _Exchanges()).nyse
         market = answer.market if exchange is None else exchange
         if market is None:
             raise RestError(RestErrorKind.EMPTY, "no market status")
-        if market not in MARKET_STATUSES:
+        if market not in STATUSES:
             raise RestError(RestErrorKind.BAD_BODY, f"market status {shown(market, self._http.scrub)}")
         return market
 

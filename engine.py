@@ -23,6 +23,7 @@ from events import (
     Hold,
     HoldReason,
     Quote,
+    RareEvent,
     Session,
     Shutdown,
     Tick,
@@ -160,7 +161,7 @@ class Engine:
             position.apply_time(now)
         return bar
 
-    def _record_rare(self, now: int, event: Event) -> None:
+    def _record_rare(self, now: int, event: RareEvent) -> None:
         """Records a fact that is neither a bar nor a quote."""
         match event:
             case Tick(away=away):
@@ -168,8 +169,6 @@ class Engine:
                     self.feed.wake(now, away)
                     if self.book.position is not None:
                         self.book.position.marks.wake(now)
-            case Bar() | Quote():  # pragma: no cover - `_record` has recorded them
-                pass
             case AlertOutcome():
                 self.feed.record_outcome(event)
             case Chain():

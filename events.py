@@ -11,6 +11,7 @@ The file is longer than 400 lines because this vocabulary is closed, and read as
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import final
 
 import msgspec
 
@@ -197,6 +198,7 @@ class Fact(
     """Base of the facts; carries the codec's tag. In a record, what has its default is left out."""
 
 
+@final
 class Bar(Fact, frozen=True, kw_only=True):
     """One second of one symbol. ``volume`` in shares, may be fractional or 0; ``vwap`` may lie outside high and low.
 
@@ -268,6 +270,7 @@ class Chain(Fact, frozen=True, kw_only=True):
     rows: tuple[ChainRow, ...]
 
 
+@final
 class Quote(
     Fact,
     frozen=True,
@@ -348,7 +351,10 @@ class Shutdown(Fact, frozen=True, kw_only=True):
     close_position: bool
 
 
-Event = Bar | Covered | Chain | Quote | Tick | FeedLost | FeedRestored | Hold | AlertOutcome | Shutdown
+RareEvent = Covered | Chain | Tick | FeedLost | FeedRestored | Hold | AlertOutcome | Shutdown
+"""Every fact but bars and quotes, which are nearly all that come."""
+
+Event = Bar | Quote | RareEvent
 
 
 # --- Decisions ---------------------------------------------------------------------------------------

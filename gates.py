@@ -26,7 +26,7 @@ class Gates:
     def first_closed(
         self, now: int, bar: Bar, *, feed: Sight, book: Book, holds: Set[HoldReason], is_stopping: bool
     ) -> Gate:
-        """Returns the first gate that is closed for ``bar`` at ``now`` (µs)."""
+        """Returns the first gate that is closed for ``bar`` at ``now`` (µs). What can be seen comes before the trades."""
         if not self._open <= now < self._close or is_stopping:
             return DeclineReason.SESSION_CLOSED, None
         if holds:
@@ -39,6 +39,10 @@ class Gates:
             return DeclineReason.NOT_COVERED, None
         if 0 < self._entry_bar < now - bar.start - SECOND:
             return DeclineReason.LATE_BAR, None
+        return self._for_another_trade(now, book)
+
+    def _for_another_trade(self, now: int, book: Book) -> Gate:
+        """Returns the first gate that the session's trades, or its end, close at ``now`` (µs)."""
         if book.position is not None:
             return DeclineReason.POSITION_OPEN, None
         if now < book.rests_until:

@@ -4,8 +4,8 @@ Massive (formerly Polygon.io) sends one-second bars and option quotes over one s
 chains, single contracts and past seconds over REST. Whatever it sends is checked before it becomes a fact: bad
 input is counted and sampled in the log, never raised, and never costs its neighbours in the same frame or page.
 
-This is the only module that names both `feeds`, which any vendor's stream needs, and `feeds.massive`, this vendor's
-wire. Times are µs of UTC unless a name says otherwise. Timeouts of network steps are real seconds; everything else
+This is the only module that names `feeds.massive`, this vendor's wire: another is another folder beside it, and the two
+imports here. Times are µs of UTC unless a name says otherwise. Timeouts of network steps are real seconds; everything else
 that waits (reconnects, polls, silence) goes by the clock that is passed in.
 """
 
@@ -21,13 +21,11 @@ from events import Session
 from feeds.arrivals import Link
 from feeds.backfill import StocksEvent
 from feeds.chain import ChainPoller
-from feeds.massive.dial import DIAL
-from feeds.massive.numbers import AHEAD_US, ahead_us
 from feeds.massive.rest import Rest
 from feeds.massive.socket import Sockets
 from feeds.options import OptionsFeed, Wanted
 from feeds.stocks import StocksFeed
-from feeds.vendor import STEP_TIMEOUT_S, Dial, Early, VendorClient
+from feeds.vendor import EXCHANGE_DEADLINE_S, STEP_TIMEOUT_S, Dial, Early, Streams, VendorClient
 from rules import Rules
 from threads import DaemonThread, Threads
 from utils import Clock
@@ -40,11 +38,31 @@ def vendor_client(
     transport: httpx.AsyncBaseTransport | None,
     *,
     rules: Rules | None = None,
+    deadline_s: float = EXCHANGE_DEADLINE_S,
     threads: Threads = DaemonThread,
 ) -> VendorClient:
-    """Returns what answers questions; ``rules`` (None: the defaults) say how far ahead of now its data may be."""
-    ahead = AHEAD_US if rules is None else ahead_us(rules)
-    return Rest(base_url, api_key, clock, transport, ahead_us=ahead, threads=threads)
+    """Returns what answers questions, each within ``deadline_s`` real seconds.
+
+    ``rules`` (None: the defaults) say how far ahead of now its data may be.
+    """
+    return Rest(base_url, api_key, clock, transport, rules=rules, deadline_s=deadline_s, threads=threads)
+
+
+def vendor_streams(
+    market: str,
+    ws_url: str,
+    api_key: str,
+    clock: Clock,
+    rules: Rules,
+    *,
+    step_s: float = STEP_TIMEOUT_S,
+    dial: Dial | None = None,
+) -> Streams:
+    """Returns what makes the connections to ``market``: ``stocks`` or ``options``.
+
+    ``step_s`` is real seconds for each step of connecting; ``dial`` (None: the real network) opens the sockets.
+    """
+    return Sockets(market, ws_url=ws_url, api_key=api_key, clock=clock, rules=rules, step_s=step_s, dial=dial)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +94,7 @@ class SessionClient:
         """The bars of the watched symbols. `StocksFeed` says what the parameters are."""
         return StocksFeed(
             self._link(),
-            self._sockets("stocks"),
+            self._streams("stocks"),
             self.rng,
             position_open=position_open,
             backfill_from=backfill_from,
@@ -89,7 +107,7 @@ class SessionClient:
     def options(self, *, wanted: Callable[[], Wanted]) -> OptionsFeed:
         """The quotes of the contracts that ``wanted`` names."""
         return OptionsFeed(
-            self._link(), self._sockets("options"), self.rng, wanted=wanted, step_s=self.step_s
+            self._link(), self._streams("options"), self.rng, wanted=wanted, step_s=self.step_s
         )
 
     def chains(
@@ -101,13 +119,13 @@ class SessionClient:
     def _link(self) -> Link:
         return Link(data=self.rest, clock=self.clock, rules=self.rules, session=self.session)
 
-    def _sockets(self, market: str) -> Sockets:
-        return Sockets(
+    def _streams(self, market: str) -> Streams:
+        return vendor_streams(
             market,
-            ws_url=self.ws_url,
-            api_key=self.api_key,
-            clock=self.clock,
-            ahead_us=ahead_us(self.rules),
+            self.ws_url,
+            self.api_key,
+            self.clock,
+            self.rules,
             step_s=self.step_s,
-            dial=self.dial or DIAL,
+            dial=self.dial,
         )

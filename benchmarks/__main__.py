@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from msgspec.structs import asdict
@@ -69,16 +70,20 @@ class Voice:
         print(f"[{passed:5.0f} s] {self.name}: {text}", file=sys.stderr, flush=True)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run what was asked for. Returns 0 when everything could be measured, whether or not goals are met; else 1."""
-    options = arguments(argv)
-    voice = Voice()
-    described = machine.describe(ROOT)
+@dataclass
+class Measured:
+    """What came of the benchmarks that ran, and what could not be measured."""
+
+    rows: list[Row] = field(default_factory=list)
+    raw: dict[str, object] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    failed: list[str] = field(default_factory=list)
+
+
+def measure(options: argparse.Namespace, voice: Voice) -> Measured:
+    """Run what was asked for. One that cannot be measured does not stop the others."""
+    measured = Measured()
     source = machine.source_digest(ROOT)
-    print(described.sentence(), flush=True)
-    rows: list[Row] = []
-    raw: dict[str, object] = {}
-    failed: list[str] = []
     with tempfile.TemporaryDirectory(prefix="benchmarks-") as directory:
         context = Context(
             quick=options.quick,
@@ -95,14 +100,26 @@ def main(argv: Sequence[str] | None = None) -> int:
                 benchmark.prepare(context)
                 outcome = benchmark.run(context)
             except (BenchmarkError, subprocess.SubprocessError) as error:
-                failed.append(f"{benchmark.name}: {error}")
+                measured.failed.append(f"{benchmark.name}: {error}")
                 voice(f"not measured: {error}")
                 continue
-            rows += outcome.rows
-            raw[benchmark.name] = outcome.raw
+            measured.rows += outcome.rows
+            measured.raw[benchmark.name] = outcome.raw
+        measured.versions = context.versions
     if machine.source_digest(ROOT) != source:
-        failed.append("the code was changed while it was measured: the figures are of no one state of it")
-    versions = context.versions
+        measured.failed.append(
+            "the code was changed while it was measured: the figures are of no one state of it"
+        )
+    return measured
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run what was asked for. Returns 0 when everything could be measured, whether or not goals are met; else 1."""
+    options = arguments(argv)
+    described = machine.describe(ROOT)
+    print(described.sentence(), flush=True)
+    measured = measure(options, Voice())
+    rows, versions, failed = measured.rows, measured.versions, measured.failed
     if versions:
         print("beside " + ", ".join(f"{name} {version}" for name, version in sorted(versions.items())))
     print(report.table(rows))
@@ -115,7 +132,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             "quick": options.quick,
             "versions": versions,
             "rows": [{**asdict(row), "verdict": row.verdict} for row in rows],
-            "raw": raw,
+            "raw": measured.raw,
             "failed": failed,
         }
         options.json.write_text(json.dumps(result, indent=1, ensure_ascii=False), encoding="utf-8")

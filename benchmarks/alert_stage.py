@@ -54,22 +54,60 @@ Samples = dict[str, dict[str, list[float]]]
 """Phase and contestant to times in µs, to the first byte and to the acceptance."""
 
 
-class Stage:
-    """The market's time, what is sent in it, and what comes back."""
+class MadeMarket:
+    """The market's time, and what the vendor answers about it."""
 
     def __init__(self) -> None:
-        self.outside = Outside(self._rest)
         self.begin_us = (market.OPEN_S + market.BEGIN_S) * 1_000_000
         self.origin_ns = time.monotonic_ns()
-        self.samples: dict[str, Samples] = {}
-        self.missed = self.strays = self.load_sent = self.load_left_out = 0
-        self._history = {
+        self.is_holding = False
+        """Whether the worker holds a position: the option has given back a little then."""
+        self.history = {
             symbol: [market.bar(symbol, second) for second in range(market.BEGIN_S)]
             for symbol in (market.SYMBOL, market.BENCHMARK)
         }
+
+    def now_ms(self) -> int:
+        """The market's time, ms of UTC."""
+        passed_us = (time.monotonic_ns() - self.origin_ns) * SPEED // 1000
+        return (self.begin_us + passed_us) // 1000
+
+    def answer(self, path: str, query: dict[str, str]) -> bytes:
+        """What REST answers."""
+        del query
+        parts = path.strip("/").split("/")
+        if parts[1] == "marketstatus":
+            return market.page({"market": "open", "exchanges": {"nyse": "open"}})
+        if parts[1] == "aggs":
+            first, last = int(parts[-2]), int(parts[-1])
+            rows = [bar for bar in self.history[parts[3]] if first <= bar["s"] <= last]
+            return market.page({"status": "OK", "results": [market.history_row(bar) for bar in rows]})
+        at = self.now_ms()
+        rows = [market.chain_row(strike, at, low=self.is_holding) for strike in market.STRIKES]
+        if parts[-1].startswith("O:"):
+            found = next(row for row in rows if row["details"]["ticker"] == parts[-1])
+            return market.page({"status": "OK", "results": found})
+        return market.page({"status": "OK", "results": rows})
+
+    def send_quotes(self, options: Peer) -> None:
+        """Send a quote of each contract that the worker has subscribed to."""
+        at = self.now_ms()
+        quotes = [market.quote(strike, at, low=self.is_holding) for strike in market.STRIKES]
+        wanted = [quote for quote in quotes if f"Q.{quote['sym']}" in options.pairs]
+        if wanted:
+            options.send_frame(market.page(wanted))
+
+
+class Stage:
+    """What is sent in the market's time, and what comes back."""
+
+    def __init__(self) -> None:
+        self.made = MadeMarket()
+        self.outside = Outside(self.made.answer)
+        self.samples: dict[str, Samples] = {}
+        self.missed = self.strays = self.load_sent = self.load_left_out = 0
         self._second = market.BEGIN_S
         self._number = 0
-        self._is_holding = False
         self._rests = 0
         self._pending: tuple[int, str, int] | None = None
         """The deciding bar that has brought no push yet: when it was sent, its phase, and in which second."""
@@ -77,28 +115,7 @@ class Stage:
         self._load_due_ns = 0
         self._form: dict[str, str] = {}
 
-    # --- The market ---
-
-    def market_ms(self) -> int:
-        """The market's time, ms of UTC."""
-        passed_us = (time.monotonic_ns() - self.origin_ns) * SPEED // 1000
-        return (self.begin_us + passed_us) // 1000
-
-    def _rest(self, path: str, query: dict[str, str]) -> bytes:
-        del query
-        parts = path.strip("/").split("/")
-        if parts[1] == "marketstatus":
-            return market.page({"market": "open", "exchanges": {"nyse": "open"}})
-        if parts[1] == "aggs":
-            first, last = int(parts[-2]), int(parts[-1])
-            rows = [bar for bar in self._history[parts[3]] if first <= bar["s"] <= last]
-            return market.page({"status": "OK", "results": [market.history_row(bar) for bar in rows]})
-        at = self.market_ms()
-        rows = [market.chain_row(strike, at, low=self._is_holding) for strike in market.STRIKES]
-        if parts[-1].startswith("O:"):
-            found = next(row for row in rows if row["details"]["ticker"] == parts[-1])
-            return market.page({"status": "OK", "results": found})
-        return market.page({"status": "OK", "results": rows})
+    # --- Who is there ---
 
     def _stream(self, key: str, path: str) -> Peer | None:
         return self.outside.streams.get((key, path))
@@ -152,16 +169,16 @@ class Stage:
 
         Returns whether there was an alert of the worker.
         """
-        due = self.origin_ns + (self._second - market.BEGIN_S + 1 + SENT_AFTER_S) * SECOND_NS
+        due = self.made.origin_ns + (self._second - market.BEGIN_S + 1 + SENT_AFTER_S) * SECOND_NS
         self._work(due, lambda: False)
         is_late = time.monotonic_ns() - due > LATE_NS
         stocks, options = self._stream(WORKER_KEY, "/stocks"), self._stream(WORKER_KEY, "/options")
         benchmark_bar = market.bar(market.BENCHMARK, self._second)
-        self._history[market.BENCHMARK].append(benchmark_bar)
+        self.made.history[market.BENCHMARK].append(benchmark_bar)
         if stocks is not None:
             stocks.send_frame(market.page([benchmark_bar]))
         if options is not None:
-            self._send_quotes(options)
+            self.made.send_quotes(options)
         if not is_late and self._form and self._pending is None:
             for way in turns:
                 self._turn(sort or "", way)
@@ -170,22 +187,15 @@ class Stage:
         self._second += 1
         return was_told
 
-    def _send_quotes(self, options: Peer) -> None:
-        at = self.market_ms()
-        quotes = [market.quote(strike, at, low=self._is_holding) for strike in market.STRIKES]
-        wanted = [quote for quote in quotes if f"Q.{quote['sym']}" in options.pairs]
-        if wanted:
-            options.send_frame(market.page(wanted))
-
     def _decide(self, stocks: Peer | None, sort: str | None, until_ns: int) -> bool:
         """Send the watched symbol's bar, and wait for its alert, if it is one that decides, till the second is over."""
         kind: market.Kind = "plain"
         if sort is not None and self._rests == 0 and self._pending is None:
-            kind = "down" if self._is_holding else "up"
+            kind = "down" if self.made.is_holding else "up"
             self._number += kind == "up"
         self._rests = max(0, self._rests - 1)
         bar = market.bar(market.SYMBOL, self._second, kind, self._number)
-        self._history[market.SYMBOL].append(bar)
+        self.made.history[market.SYMBOL].append(bar)
         if stocks is None:
             return False
         payload = market.page([bar])
@@ -206,9 +216,9 @@ class Stage:
             return False
         self._pending = None
         self._form = push.form
-        self._is_holding = "BUY" in push.form["title"]
+        self.made.is_holding = "BUY" in push.form["title"]
         self._rests = (
-            0 if self._is_holding else 1
+            0 if self.made.is_holding else 1
         )  # flat, quotes are handed on once a second: let the next one come
         self._keep(sort, "worker", began, push)
         return True
@@ -276,17 +286,17 @@ class Stage:
     def peer_alone(self, sort: str, count: int) -> None:
         """Play seconds in which the vendor's client alone has something to tell."""
         for _ in range(count):
-            due = self.origin_ns + (self._second - market.BEGIN_S + 1 + SENT_AFTER_S) * SECOND_NS
+            due = self.made.origin_ns + (self._second - market.BEGIN_S + 1 + SENT_AFTER_S) * SECOND_NS
             self._work(due, lambda: False)
             stocks = self._stream(WORKER_KEY, "/stocks")
             for symbol in (market.BENCHMARK, market.SYMBOL):
                 bar = market.bar(symbol, self._second)
-                self._history[symbol].append(bar)
+                self.made.history[symbol].append(bar)
                 if stocks is not None:
                     stocks.send_frame(market.page([bar]))
             options = self._stream(WORKER_KEY, "/options")
             if options is not None:
-                self._send_quotes(options)
+                self.made.send_quotes(options)
             self._turn(sort, "massive")
             self._second += 1
 
@@ -306,7 +316,7 @@ def running(stage: Stage, peer_python: Path, folder: Path) -> Iterator[None]:
         "PUSHOVER_URL": push_url,
         **market.RULES,
     }
-    clock = (str(stage.begin_us), str(SPEED), str(stage.origin_ns))
+    clock = (str(stage.made.begin_us), str(SPEED), str(stage.made.origin_ns))
     floor = (str(folder / "floor.jsonl"), str(ports["control"]), push_url)
     peer = (f"127.0.0.1:{ports['vendor']}", push_url, PEER_KEY, str(market.SURGE_VOLUME))
     commands: tuple[tuple[str, str, str, tuple[str, ...], dict[str, str]], ...] = (

@@ -23,7 +23,10 @@ def prepare(tape: Tape) -> Run:
 
 
 def scan(bars: list[tuple[int, int, float, float, float]], n: dict[str, float]) -> Found:  # noqa: C901, PLR0912, PLR0915
-    """One pass. Each window is a pointer into the list of bars and its sums; long on purpose: a call costs as much as a sum."""
+    """One pass. Each window is a pointer into the list of bars and its sums.
+
+    It is longer than 40 lines because a call would cost as much as a sum.
+    """
     long_s, shift_s, short_s = n["vwap_long_seconds"], n["vwap_long_shift_seconds"], n["vwap_short_seconds"]
     rising_s, base_s, least = n["vwap_rising_seconds"], n["volume_window_seconds"], n["volume_min_bars"]
     percent, trend_s, trend_least = n["volume_percentile"], n["momentum_seconds"], n["momentum_min_bars"]

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from urllib.request import getproxies_environment
 
+from pydantic import SecretStr
+
 from config import Settings
 from network import trust
 from settings_types import LOOPBACK_HOSTS, host_fault
@@ -87,10 +89,9 @@ def doubts() -> list[str]:
 
 def _leaves_the_machine(settings: Settings) -> bool:
     """Returns whether any address is on another machine: loopback uses neither proxies nor certificates."""
-    if settings.heartbeat_url.get_secret_value() or settings.second_channel_url.get_secret_value():
-        return True
-    addresses = settings.polygon_rest_url, settings.polygon_ws_url, settings.pushover_url
-    return any(urlsplit(address).hostname not in LOOPBACK_HOSTS for address in addresses)
+    given = (getattr(settings, name) for name in type(settings).model_fields if name.endswith("_url"))
+    addresses = (value.get_secret_value() if isinstance(value, SecretStr) else value for value in given)
+    return any(address and urlsplit(address).hostname not in LOOPBACK_HOSTS for address in addresses)
 
 
 # --- Certificates ------------------------------------------------------------------------------------

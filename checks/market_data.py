@@ -12,8 +12,7 @@ from checks.questions import Inquiry
 from checks.sessions import in_session, last_close
 from checks.socket_trial import SocketTrial
 from events import SECOND, Chain
-from feeds.massive.numbers import ahead_us
-from feeds.massive.rest import Rest
+from polygon_client import vendor_client
 
 FIRST_BARS_SECONDS = 10
 """A socket may stay silent for so long after the open."""
@@ -32,13 +31,13 @@ class MarketInquiry:
         settings, clock = inquiry.settings, inquiry.clock
         self._inquiry = inquiry
         self._rules = settings.rules
-        self._rest = Rest(
+        self._rest = vendor_client(
             settings.polygon_rest_url,
             settings.polygon_api_key.get_secret_value(),
             clock,
             inquiry.transport,
             deadline_s=inquiry.exchange_s,
-            ahead_us=ahead_us(settings.rules),
+            rules=settings.rules,
         )
         loop = asyncio.get_running_loop()
         self._chain: asyncio.Future[Chain | None] = loop.create_future()

@@ -10,8 +10,7 @@ from checks.check import PUSH, Check, Severity
 from checks.questions import TEST_TITLE, Inquiry
 from delivery.answers import TOO_MANY, Answer, Result
 from delivery.obstacles import QUOTA_LOW
-from delivery.pushover import Pushover
-from delivery.sender import Sender
+from delivery.sender import Sender, push_channel
 from events import SECOND, AlertKind, AlertOutcome, Event, Outcome
 from messages.alert import Alert, Priority
 
@@ -24,19 +23,12 @@ class Push:
     """The questions about push."""
 
     def __init__(self, inquiry: Inquiry) -> None:
-        settings = inquiry.settings
         self._inquiry = inquiry
-        self._pushover = Pushover(
-            settings.pushover_url,
-            settings.pushover_token,
-            settings.pushover_user_key,
-            transport=inquiry.transport,
-            exchange_s=inquiry.exchange_s,
-        )
+        self._channel = push_channel(inquiry.settings, inquiry.transport, exchange_s=inquiry.exchange_s)
 
     async def close(self) -> None:
         """Closes the connection."""
-        await self._pushover.close()
+        await self._channel.close()
 
     async def ask(self) -> list[Check]:
         """Asks about user and quota side by side. With --send-test, sends a test afterwards if neither fails."""
@@ -53,7 +45,7 @@ class Push:
 
     async def _ask_user(self) -> Check:
         """Checks token and user key, and names the devices."""
-        answer = await self._pushover.validate()
+        answer = await self._channel.validate()
         if answer.result is not Result.OK:
             return _failure("user", answer)
         if not answer.devices:
@@ -63,7 +55,7 @@ class Push:
 
     async def _ask_quota(self) -> Check:
         """Checks how many pushes are left this month."""
-        answer = await self._pushover.limits()
+        answer = await self._channel.limits()
         if answer.result is not Result.OK:
             return _failure("quota", answer)
         if answer.remaining is None:

@@ -12,8 +12,7 @@ import httpx
 from checks.check import Check, Severity
 from config import Settings
 from delivery.exchange import failure_words, failures
-from feeds.massive.errors import RestError, RestErrorKind
-from feeds.vendor import EXCHANGE_DEADLINE_S
+from feeds.vendor import EXCHANGE_DEADLINE_S, NoAnswer
 from utils import Clock
 
 LIMIT_S = 9.0
@@ -88,8 +87,8 @@ class Inquiry:
         try:
             async with asyncio.timeout(self.limit_s):
                 found = await ask()
-        except RestError as error:
-            found = Check(group, Severity.FAIL, f"{subject}: {error}", _rest_remedy(error.kind))
+        except NoAnswer as error:
+            found = Check(group, Severity.FAIL, f"{subject}: {error}", error.advice)
         except TimeoutError:
             text = f"{subject}: no answer within {self.limit_s:g} s"
             found = Check(
@@ -107,17 +106,3 @@ class Inquiry:
         finally:
             self.display.end(subject)
         return [] if found is None else [found]
-
-
-def _rest_remedy(kind: RestErrorKind) -> str:
-    """Returns what to do about a request that failed."""
-    remedies = {
-        RestErrorKind.UNAUTHORIZED: "check POLYGON_API_KEY against the dashboard at massive.com",
-        RestErrorKind.FORBIDDEN: "the plan does not include it: Stocks Advanced and Options Advanced are needed",
-        RestErrorKind.RATE_LIMITED: "a free plan allows 5 requests a minute: wait, or check the plan",
-        RestErrorKind.CERTIFICATE: "check POLYGON_REST_URL, or the proxy and certificates of this machine",
-        RestErrorKind.TRANSPORT: "check this machine's network, and POLYGON_REST_URL",
-        RestErrorKind.TIMEOUT: "check this machine's network, then the vendor's status page",
-        RestErrorKind.SERVER: "the vendor has trouble: see its status page, then ask again",
-    }
-    return remedies.get(kind, "ask again; if it stays, check POLYGON_REST_URL")

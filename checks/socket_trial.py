@@ -9,11 +9,8 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from checks.check import MARKET, Check, Severity
 from checks.questions import Inquiry
 from events import SECOND, Bar, FeedCause
-from feeds.massive.bad_input import BadInput, scrubber
-from feeds.massive.numbers import ahead_us
-from feeds.massive.socket import Socket
-from feeds.massive.wire import FrameDecoder
 from feeds.vendor import Lost, StreamQuote
+from polygon_client import vendor_streams
 
 EVICTION_SHARE = 0.1
 """A socket without data is kept open for this part of the limit: a copy that holds the connection takes it back at once."""
@@ -35,16 +32,14 @@ class SocketTrial:
         self._limit_s = inquiry.limit_s
         self._patience_s = inquiry.patience_s
         self._step_s = inquiry.limit_s / SOCKET_STEPS
-        key = settings.polygon_api_key.get_secret_value()
-        self._bad = BadInput(f"the {market} socket", clock, scrubber(key))
-        self._socket = Socket(
+        self._socket = vendor_streams(
             market,
-            ws_url=settings.polygon_ws_url,
-            api_key=key,
-            clock=clock,
-            decoder=FrameDecoder(self._bad, ahead_us(settings.rules)),
+            settings.polygon_ws_url,
+            settings.polygon_api_key.get_secret_value(),
+            clock,
+            settings.rules,
             step_s=self._step_s,
-        )
+        ).make(None)
         self._wanted: list[str] = []
         self._lags: list[int] = []
         self._newest: dict[str, int] = {}
@@ -147,7 +142,7 @@ class SocketTrial:
         """Returns the line about how late the data was; there must be some."""
         what = "bars" if self._market == "stocks" else "quotes"
         if not self._lags:
-            bad = ", ".join(f"{count} unusable: {reason}" for reason, count in self._bad.counts.items())
+            bad = ", ".join(f"{count} unusable: {reason}" for reason, count in self._socket.unusable.items())
             text = f"{found}, but no {what} came in time{f' ({bad})' if bad else ''}"
             return Check(MARKET, Severity.FAIL, text, "ask again; if it stays: a halt, or the plan")
         lag = statistics.median(self._lags) / SECOND

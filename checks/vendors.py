@@ -17,6 +17,7 @@ from checks.outside import Outside
 from checks.push import Push
 from checks.questions import LIMIT_S, Asked, Display, Inquiry, NoDisplay
 from config import Settings
+from delivery.sender import side_channels
 from utils import Clock
 
 
@@ -42,7 +43,8 @@ async def check_network(
         display=display or NoDisplay(),
         limit_s=limit_s,
     )
-    market, push, outside = MarketInquiry(inquiry), Push(inquiry), Outside(inquiry)
+    market, push = MarketInquiry(inquiry), Push(inquiry)
+    outside = Outside(inquiry, side_channels(settings, transport))
     async with AsyncExitStack() as stack:
         stack.push_async_callback(_close, market, push, limit_s)
         key, *others = await asyncio.gather(*market.questions(), push.ask(), outside.ask())

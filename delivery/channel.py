@@ -36,18 +36,25 @@ class Channel(Protocol):
 
 
 class SideChannel(Protocol):
-    """An address beside the push service."""
+    """An address beside the push service. No method raises for what the other side does."""
 
     @property
     def name(self) -> str:
         """What its outcomes are called in the record and in the log."""
 
     @property
+    def setting(self) -> str:
+        """The setting that names its address."""
+
+    @property
     def is_set(self) -> bool:
         """Whether the owner has named an address."""
 
-    async def post(self, text: str) -> str:
-        """Post ``text``. Returns why it was not taken; empty when it was."""
+    async def post(self, text: str, limit_s: float | None = None, /) -> str:
+        """Post ``text``, within ``limit_s`` real seconds (None: its own limit). Returns why it was not taken; empty when it was."""
+
+    async def status(self, limit_s: float, /) -> int | str:
+        """Returns the HTTP status of its server without posting anything, or in words why there is none."""
 
     async def close(self) -> None:
         """Close the connections."""

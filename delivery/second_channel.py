@@ -18,6 +18,7 @@ class SecondChannel:
     """Posts texts to `SECOND_CHANNEL_URL`. Nothing here raises for what the other side does."""
 
     name = CHANNEL
+    setting = "SECOND_CHANNEL_URL"
 
     def __init__(self, url: SecretStr, transport: httpx.AsyncBaseTransport | None = None) -> None:
         self._caller = Caller(url.get_secret_value(), transport, body_max=BODY_MAX)
@@ -37,6 +38,13 @@ class SecondChannel:
         except Failed as failed:
             return str(failed)
         return "" if reply.is_success else f"status {reply.status}"
+
+    async def status(self, limit_s: float) -> int | str:
+        """Returns its server's status, or in words why there is none. HEAD posts nothing there."""
+        try:
+            return (await self._caller.ask("HEAD", limit_s=limit_s)).status
+        except Failed as failed:
+            return str(failed)
 
     async def close(self) -> None:
         """Close its connection."""

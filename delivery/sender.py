@@ -19,6 +19,7 @@ from delivery.acknowledgements import Acknowledgements
 from delivery.attempt import Attempter
 from delivery.beside import UNANSWERED_S, Beside
 from delivery.channel import Channel, SideChannel
+from delivery.exchange import EXCHANGE_S
 from delivery.follow_up import FollowUp
 from delivery.holds import Holds
 from delivery.lane import Lane
@@ -37,9 +38,12 @@ from utils import Clock
 log = structlog.get_logger("alerts")
 
 
-def push_channel(settings: Settings, transport: httpx.AsyncBaseTransport | None) -> Channel:
-    """The push service that alerts go to."""
-    return Pushover(settings.pushover_url, settings.pushover_token, settings.pushover_user_key, transport)
+def push_channel(
+    settings: Settings, transport: httpx.AsyncBaseTransport | None, *, exchange_s: float = EXCHANGE_S
+) -> Channel:
+    """The push service that alerts go to. ``exchange_s`` is real seconds for one exchange with it."""
+    token, user = settings.pushover_token, settings.pushover_user_key
+    return Pushover(settings.pushover_url, token, user, transport, exchange_s=exchange_s)
 
 
 def side_channels(settings: Settings, transport: httpx.AsyncBaseTransport | None) -> tuple[SideChannel, ...]:

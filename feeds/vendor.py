@@ -5,7 +5,7 @@ The feeds know a vendor by these Protocols alone. Times are µs of UTC unless a 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 import msgspec
@@ -43,6 +43,8 @@ class NoAnswer(TheirError):
     """What kind of failure it is, in a few words."""
     retry_after: float | None = None
     """Seconds after which the vendor wants to be asked again, if it named a time."""
+    advice: str = "ask again"
+    """What the owner can do about it."""
     is_limited = False
     """Whether the vendor was asked too often."""
     is_lasting = False
@@ -108,7 +110,7 @@ class Vendor(Protocol):
         """How often that was measured."""
 
     async def market_status(self) -> str:
-        """What the exchange says of itself. Raises NoAnswer."""
+        """What the exchange says of itself, one of `feeds.exchange.STATUSES`. Raises NoAnswer, for any other word too."""
 
 
 class MarketData(Protocol):
@@ -149,6 +151,10 @@ class Stream(Protocol):
     """How often the vendor said that something is not in the plan, without saying what."""
     received_at: int
     """When the newest data came, µs."""
+
+    @property
+    def unusable(self) -> Mapping[str, int]:
+        """How often something came that could not be used, by reason."""
 
     async def open(self) -> None:
         """Connect and log in."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import utils
@@ -185,17 +186,9 @@ def _ahead(study: Study, at: int, *, decided_at: int) -> tuple[list[str], dict[s
     if min(end, study.end) <= max(at, study.session.open):
         return ["The record holds nothing of the 10 minutes after it."], None
     unseen = _unseen(study, at, end)
-    lines = [_ahead_heading(study, end)]
-    text = f"  Signals: {len(held)}"
-    if held:
-        text += f", the first at {clock_text(held[0].evaluation.start)}"
-    if stops:
-        text += " (" + ", ".join(f"{gate} {count}" for gate, count in stops.most_common()) + ")"
-    lines.append(text)
-    lines.append(
-        "  Entries: "
-        + (", ".join(f"{clock_text(trade.opened_at)} {trade.opened.contract}" for trade in entries) or "none")
-    )
+    lines = [_ahead_heading(study, end), _signals_line(held, stops)]
+    names = [f"{clock_text(trade.opened_at)} {trade.opened.contract}" for trade in entries]
+    lines.append(f"  Entries: {', '.join(names) or 'none'}")
     if unseen >= SECOND:
         lines.append(f"  Not seen: {span_text(unseen)} (the program was not running, or the feed was blind)")
     best, worst = _extremes(study, at)
@@ -228,6 +221,15 @@ def _ahead_heading(study: Study, end: int) -> str:
     if study.end >= study.session.close:
         return f"What followed until the close, {clock_text(study.end)}:"
     return f"What followed until {clock_text(study.end)}, where the record ends so far:"
+
+
+def _signals_line(held: Sequence[Seen], stops: Counter[str]) -> str:
+    text = f"  Signals: {len(held)}"
+    if held:
+        text += f", the first at {clock_text(held[0].evaluation.start)}"
+    if stops:
+        text += " (" + ", ".join(f"{gate} {count}" for gate, count in stops.most_common()) + ")"
+    return text
 
 
 class PriceMove(NamedTuple):

@@ -101,12 +101,7 @@ class Reference:
         trend = slope(own, s, r.momentum_seconds, r.momentum_min_bars)
         momentum = None if trend is None else trend / close
         relative = self._relative_volume(s)
-        base = s - r.roc_seconds
-        roc = rate(close, last_close(own, base, base - r.roc_tolerance_seconds))
-        spy = rate(
-            last_close(self.benchmark, s, s - r.benchmark_max_age_seconds),
-            last_close(self.benchmark, base, base - r.roc_tolerance_seconds),
-        )
+        roc, spy = self._rates(s, close)
         return {
             "vwap_1m": short,
             "vwap_5m": long,
@@ -129,6 +124,13 @@ class Reference:
                 roc is not None and spy is not None and spy - roc <= r.spy_iwm_lag_threshold + 1e-9,
             ),
         }
+
+    def _rates(self, s: int, close: float) -> tuple[float | None, float | None]:
+        r, base = self.rules, s - self.rules.roc_seconds
+        oldest = base - r.roc_tolerance_seconds
+        newest = last_close(self.benchmark, s, s - r.benchmark_max_age_seconds)
+        own = rate(close, last_close(self.own, base, oldest))
+        return own, rate(newest, last_close(self.benchmark, base, oldest))
 
     def _rising(self, s: int, short: Fraction | None, was_blind: bool) -> int:
         before = None if self._last is None else vwap(self.own, self._last, self.rules.vwap_short_seconds)

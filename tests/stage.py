@@ -124,6 +124,13 @@ class Stage:
         self.worker.stop()
         return await self.running
 
+    async def end(self) -> None:
+        """End the worker, whatever it is doing."""
+        if not self.running.done():
+            self.worker.stop()
+        await asyncio.wait([self.running], timeout=25)
+        assert self.running.done(), "the worker did not stop"
+
 
 def threads() -> Threads:
     """What the worker puts on the disk with: on virtual time nothing may run in another thread."""
@@ -180,10 +187,12 @@ async def stage(
         try:
             yield play
         finally:
-            if not play.running.done():
-                play.worker.stop()
-            await asyncio.wait([play.running], timeout=25)
-            assert play.running.done(), "the worker did not stop"
-        for path in records(folder / "data"):
-            if date_of(path) == session().date:  # others are what a test has laid there
-                verify.check(path)  # raises at the first decision that is not derived again
+            await play.end()
+        verify_records(folder / "data")
+
+
+def verify_records(data: Path) -> None:
+    """Derive every decision of the day's records again. Raises at the first that comes out differently."""
+    for path in records(data):
+        if date_of(path) == session().date:  # others are what a test has laid there
+            verify.check(path)

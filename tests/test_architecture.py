@@ -63,9 +63,9 @@ ROOMS = {
     "feeds": {
         *("__init__", "arrivals", "backfill", "chain", "connection", "exchange", "options", "outlet"),
         *("pacing", "silence", "states", "stocks", "vendor"),
-        # in feeds/massive
-        *("bad_input", "body", "dial", "errors", "headers", "http_client", "lists", "numbers", "pages"),
-        *("rest", "rows", "seconds", "socket", "wire"),
+        *("massive/__init__", "massive/bad_input", "massive/body", "massive/dial", "massive/errors"),
+        *("massive/headers", "massive/http_client", "massive/lists", "massive/numbers", "massive/pages"),
+        *("massive/rest", "massive/rows", "massive/seconds", "massive/socket", "massive/wire"),
     },
     "messages": {"__init__", "alert", "causes", "notices"},
     "record": {
@@ -78,7 +78,7 @@ ROOMS = {
         *("vendor_time", "watch", "watchdog", "worker"),
     },
 }
-"""Modules of the picture that are packages, and the closed list of what is in each."""
+"""Modules of the picture that are packages, and the closed list of what is in each, by its path there."""
 
 PURE_PARTS = {
     *("alerts", "messages/alert", "messages/causes", "messages/notices", "checks/plan"),
@@ -172,10 +172,16 @@ def at_import(module: ast.Module) -> Iterator[str]:
                 pending.append(child)
 
 
+def modules_in(room: str) -> set[str]:
+    """Every module of a package by its path there, such as ``massive/rest``."""
+    folder = ROOT / room
+    return {path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.py")}
+
+
 def test_the_top_level_is_a_closed_list() -> None:
     assert {path.stem for path in ROOT.glob("*.py")} == MODULES - ROOMS.keys()
-    for room, files in ROOMS.items():
-        assert {path.stem for path in (ROOT / room).rglob("*.py")} == files
+    for room, modules in ROOMS.items():
+        assert modules_in(room) == modules
 
 
 @pytest.mark.parametrize("name", sorted(MODULES))
@@ -216,35 +222,42 @@ REVIEW = {
         "study",
     ),
     *("trace", "verify", "what_if", "why"),
-    *("page", "data", "tables", "library"),  # in review/page
+    *("page/__init__", "page/page", "page/data", "page/tables", "page/library"),
 }
 """A record read again: a closed list, too."""
 
 
 def test_a_record_is_read_again_without_the_simulation_and_without_an_entry_point() -> None:
-    paths = sorted((ROOT / "review").rglob("*.py"))
-    assert {path.stem for path in paths} == REVIEW
-    for path in paths:
+    assert modules_in("review") == REVIEW
+    for path in sorted((ROOT / "review").rglob("*.py")):
         found = set(imports(ast.parse(path.read_text(encoding="utf-8"))))
         assert "sim" not in found, path.name
         assert found & MODULES <= MODULES - ENTRY_POINTS, path.name
 
 
-def test_the_feeds_know_no_vendor_and_the_vendors_wire_knows_of_the_feeds_only_what_they_want() -> None:
-    """Another vendor is another folder beside ``feeds/massive``, and one line in ``polygon_client``."""
-    for path in sorted((ROOT / "feeds").glob("*.py")):
-        assert not [name for name in named(path) if name.startswith("feeds.massive")], path.name
-    for path in sorted((ROOT / "feeds" / "massive").glob("*.py")):
-        found = {name for name in named(path) if name.startswith("feeds")}
-        assert {name for name in found if not name.startswith("feeds.massive.")} <= {"feeds.vendor"}, (
-            path.name
-        )
+VENDOR_FOLDERS = sorted(path.parent for path in (ROOT / "feeds").glob("*/__init__.py"))
+"""Each vendor's wire. Another vendor is another folder, and the imports of it in ``polygon_client``."""
 
 
-def test_the_worker_knows_no_vendor() -> None:
-    for room in ("worker", "record", "delivery"):
-        for path in sorted((ROOT / room).rglob("*.py")):
-            assert not [name for name in named(path) if name.startswith("feeds.massive")], path.name
+@pytest.mark.parametrize("folder", VENDOR_FOLDERS, ids=lambda folder: folder.name)
+def test_a_vendors_wire_knows_of_the_feeds_only_what_they_want_and_of_no_other_vendor(folder: Path) -> None:
+    own = f"feeds.{folder.name}"
+    for path in sorted(folder.rglob("*.py")):
+        found = {name for name in named(path) if name.startswith("feeds") and not is_in(name, own)}
+        assert found <= {"feeds.exchange", "feeds.vendor"}, path
+
+
+def test_only_the_client_of_a_session_names_a_vendor() -> None:
+    rooms = [*(ROOT / room for room in sorted({*ROOMS, "review", "sim"}))]
+    paths = [*ROOT.glob("*.py"), *(path for room in rooms for path in room.rglob("*.py"))]
+    ours = [path for path in paths if path.parent not in VENDOR_FOLDERS]
+    vendors = [f"feeds.{folder.name}" for folder in VENDOR_FOLDERS]
+    naming = {path for path in ours for name in named(path) if any(is_in(name, own) for own in vendors)}
+    assert naming == {ROOT / "polygon_client.py"}
+
+
+def is_in(module: str, package: str) -> bool:
+    return module == package or module.startswith(f"{package}.")
 
 
 def named(path: Path) -> Iterator[str]:
@@ -254,6 +267,8 @@ def named(path: Path) -> Iterator[str]:
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             yield node.module or "."
+            if node.module == "feeds":
+                yield from (f"feeds.{alias.name}" for alias in node.names)
 
 
 DAY = ("bars", "chain_rows", "contracts", "episodes", "market", "options", "paths", "pricing", "quoter")
@@ -273,9 +288,8 @@ SIM = VENDORS | {"__init__", "__main__", "demo", "serve"}
 
 
 def test_the_simulated_vendors_know_words_only_and_nothing_in_sim_knows_an_entry_point() -> None:
-    paths = sorted((ROOT / "sim").rglob("*.py"))
-    assert {path.stem for path in paths} == SIM
-    for path in paths:
+    assert modules_in("sim") == SIM
+    for path in sorted((ROOT / "sim").rglob("*.py")):
         found = set(imports(ast.parse(path.read_text(encoding="utf-8")))) & MODULES
         assert found <= (WORDS if path.stem in VENDORS else MODULES - ENTRY_POINTS), path.name
 

@@ -169,19 +169,7 @@ class Narrator:
         match decision:
             case Opened():
                 self._signal(evaluation)
-                log.info(
-                    "contract_selected",
-                    text=selection_line(decision),
-                    contract=decision.contract,
-                    id=decision.id,
-                )
-                log.info(
-                    "entry",
-                    text=entry_line(decision),
-                    contract=decision.contract,
-                    id=decision.id,
-                    entry=decision.entry,
-                )
+                self._opened(decision)
             case Declined():
                 if self._say_gate(now, decision.reason, decision.hold) and decision.considered:
                     self._signal(evaluation)
@@ -208,6 +196,16 @@ class Narrator:
     def _signal(self, evaluation: Evaluation | None) -> None:
         if evaluation is not None:
             log.info("signal", text=signal_line(evaluation), start=evaluation.start)
+
+    def _opened(self, opened: Opened) -> None:
+        log.info("contract_selected", text=selection_line(opened), contract=opened.contract, id=opened.id)
+        log.info(
+            "entry",
+            text=entry_line(opened),
+            contract=opened.contract,
+            id=opened.id,
+            entry=opened.entry,
+        )
 
     def _sight(self, now: int, decision: FeedAlarmed | FeedRecovered | MarkLost | MarkBack) -> None:
         match decision:

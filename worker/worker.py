@@ -64,7 +64,6 @@ class Worker:
         deadline: Deadline | None = None,
     ) -> None:
         self.settings = settings
-        self.rules = settings.rules
         self._deadline = deadline
         if deadline is not None:
             deadline.unfinished = self.unfinished
@@ -72,7 +71,7 @@ class Worker:
         self._sender = Sender(settings, clock, inbox.put_now, self._ask_of, transport)
         self._context = context = Context(
             settings=settings,
-            rules=self.rules,
+            rules=settings.rules,
             clock=clock,
             random_source=random_source,
             opener=opener,
@@ -82,7 +81,7 @@ class Worker:
             inbox=inbox,
             sender=self._sender,
         )
-        judge = ClockJudge(clock, self.rules.clock_doubt_seconds)
+        judge = ClockJudge(clock, context.rules.clock_doubt_seconds)
         self._records = Records(context, judge)
         self._watch = Watch(context, self._records, judge)
         self._vendor_time = VendorTime(context, judge, self._position_id)
@@ -136,7 +135,7 @@ class Worker:
 
     async def run(self) -> int:
         """Watch session after session until asked to stop. Returns the exit status."""
-        rules = self.rules
+        rules = self._context.rules
         switch_quickly()
         log.info(
             "started",

@@ -28,6 +28,20 @@ LASTING = frozenset({RestErrorKind.UNAUTHORIZED, RestErrorKind.FORBIDDEN, RestEr
 """Kinds that asking again soon does not change."""
 
 
+ADVICE = {
+    RestErrorKind.UNAUTHORIZED: "check POLYGON_API_KEY against the dashboard at massive.com",
+    RestErrorKind.FORBIDDEN: "the plan does not include it: Stocks Advanced and Options Advanced are needed",
+    RestErrorKind.RATE_LIMITED: "a free plan allows 5 requests a minute: wait, or check the plan",
+    RestErrorKind.CERTIFICATE: "check POLYGON_REST_URL, or the proxy and certificates of this machine",
+    RestErrorKind.TRANSPORT: "check this machine's network, and POLYGON_REST_URL",
+    RestErrorKind.TIMEOUT: "check this machine's network, then the vendor's status page",
+    RestErrorKind.SERVER: "the vendor has trouble: see its status page, then ask again",
+}
+"""What the owner can do about a kind; about the others no more than `ASK_AGAIN`."""
+
+ASK_AGAIN = "ask again; if it stays, check POLYGON_REST_URL"
+
+
 class RestError(NoAnswer):
     """A request gave no usable answer. The text holds neither key nor address.
 
@@ -47,6 +61,7 @@ class RestError(NoAnswer):
         self.kind: RestErrorKind = kind
         self.status = status
         self.retry_after = retry_after
+        self.advice = ADVICE.get(kind, ASK_AGAIN)
         self.is_limited = kind is RestErrorKind.RATE_LIMITED
         self.is_lasting = kind in LASTING
         self.is_key_refused = kind is RestErrorKind.UNAUTHORIZED

@@ -10,11 +10,12 @@ import httpx
 import msgspec
 
 from events import SECOND, Bar, Chain, ChainRow, Quote, QuoteSource
+from feeds.exchange import STATUSES
 from feeds.massive.bad_input import BadInput, BadValue
 from feeds.massive.errors import RestError, RestErrorKind
 from feeds.massive.http_client import SECONDS_BODY_BYTES, HttpClient
 from feeds.massive.lists import Lists, check_status, is_delayed, shown
-from feeds.massive.numbers import AHEAD_US, MILLISECOND
+from feeds.massive.numbers import AHEAD_US, MILLISECOND, ahead_us
 from feeds.massive.pages import decode_body
 from feeds.massive.rows import (
     CHAIN_PAGE_ROWS,
@@ -30,6 +31,7 @@ from feeds.massive.rows import (
 )
 from feeds.massive.seconds import make_bar
 from feeds.vendor import EXCHANGE_DEADLINE_S
+from rules import Rules
 from threads import DaemonThread, Threads
 from timekeeping import VendorOffset
 from utils import Clock
@@ -60,8 +62,6 @@ SINGLE_BODY_BYTES = 64 * 1024
 ROWS_AT_ONCE = 2_000
 """Rows that are checked before the loop gets its turn: 4 ms' worth."""
 
-MARKET_STATUSES = frozenset({"open", "closed", "extended-hours"})
-
 UNUSABLE_ROWS, UNUSABLE_PART = 20, 0.1
 """Up to so many, or such a part, of an answer's seconds may be unusable: each costs itself, as a bad event does. With
 more of them the whole answer fails and is asked for again: lost seconds must not pass for quiet ones."""
@@ -70,8 +70,8 @@ more of them the whole answer fails and is asked for again: lost seconds must no
 class Rest:
     """The vendor's REST. Every method raises RestError, and nothing else, for what the vendor or network did.
 
-    ``deadline_s`` is real seconds for one exchange; ``ahead_us`` how far ahead of now a bar may end, or a quote be
-    stamped (`Rules.clock_doubt_seconds`). Proxies and certificate stores named by the environment are
+    ``deadline_s`` is real seconds for one exchange; ``rules`` (None: the defaults) say how far ahead of now a bar may end,
+    or a quote be stamped. Proxies and certificate stores named by the environment are
     honoured, as a machine behind a proxy needs (TLS goes through it unbroken), but never for loopback.
     """
 
@@ -83,11 +83,11 @@ class Rest:
         transport: httpx.AsyncBaseTransport | None = None,
         *,
         deadline_s: float = EXCHANGE_DEADLINE_S,
-        ahead_us: int = AHEAD_US,
+        rules: Rules | None = None,
         threads: Threads = DaemonThread,
     ) -> None:
         self._clock = clock
-        self._ahead_us = ahead_us
+        self._ahead_us = AHEAD_US if rules is None else ahead_us(rules)
         self._http = HttpClient(base_url, api_key, clock, transport, deadline_s=deadline_s)
         self.bad = BadInput("REST", clock, self._http.scrub)
         self._lists = Lists(self._http, self.bad, threads)
@@ -221,13 +221,13 @@ class Rest:
         return [bars[start] for start in sorted(bars)]
 
     async def market_status(self) -> str:
-        """Returns what the exchange says of itself: ``open``, ``closed`` or ``extended-hours``."""
+        """Returns what the exchange says of itself, one of `STATUSES`."""
         answer = decode_body(await self._single("/v1/marketstatus/now"), _MarketStatus)
         exchange = (answer.exchanges or _Exchanges()).nyse
         market = answer.market if exchange is None else exchange
         if market is None:
             raise RestError(RestErrorKind.EMPTY, "no market status")
-        if market not in MARKET_STATUSES:
+        if market not in STATUSES:
             raise RestError(RestErrorKind.BAD_BODY, f"market status {shown(market, self._http.scrub)}")
         return market
 

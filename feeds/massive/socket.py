@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import functools
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import msgspec
 import structlog
@@ -23,8 +23,10 @@ from feeds.massive.dial import (
     lost_by_fault,
     open_connection,
 )
+from feeds.massive.numbers import ahead_us
 from feeds.massive.wire import FrameDecoder, Status
 from feeds.vendor import PING_TIMEOUT_S, Dial, Early, Lost, StreamQuote
+from rules import Rules
 from utils import Clock
 
 log = structlog.get_logger("polygon_client")
@@ -80,6 +82,11 @@ class Socket:
         self._is_heavy = False
         self._early: list[Bar | StreamQuote] = []
         self._end: Lost | None = None
+
+    @property
+    def unusable(self) -> Mapping[str, int]:
+        """How often something came that could not be used, by reason."""
+        return {str(reason): count for reason, count in self._decoder.bad.counts.items()}
 
     async def open(self) -> None:
         """Connect and log in."""
@@ -231,7 +238,10 @@ class Socket:
 
 
 class Sockets:
-    """Makes the sockets of one market, one after the other. They share a decoder, and what it has counted."""
+    """Makes the sockets of one market, one after the other. They share a decoder, and what it has counted.
+
+    ``rules`` say how far ahead of now a bar may end, or a quote be stamped; ``dial`` (None: the real network) opens.
+    """
 
     def __init__(
         self,
@@ -240,12 +250,12 @@ class Sockets:
         ws_url: str,
         api_key: str,
         clock: Clock,
-        ahead_us: int,
+        rules: Rules,
         step_s: float,
-        dial: Dial = DIAL,
+        dial: Dial | None = None,
     ) -> None:
         self.bad = BadInput(f"the {market} socket", clock, scrubber(api_key))
-        self._decoder = FrameDecoder(self.bad, ahead_us)
+        self._decoder = FrameDecoder(self.bad, ahead_us(rules))
         self._make = functools.partial(
             Socket,
             market,
@@ -254,7 +264,7 @@ class Sockets:
             clock=clock,
             decoder=self._decoder,
             step_s=step_s,
-            dial=dial,
+            dial=dial or DIAL,
         )
 
     def make(self, early: Early | None) -> Socket:

@@ -10,7 +10,8 @@ import pytest
 
 import diagnose
 from checks.check import Check, Severity
-from checks.questions import Asked
+from checks.outside import Outside
+from checks.questions import Asked, Inquiry
 from checks.vendors import check_network
 from sim.pushover import LoopbackPushover
 from tests.checks.given import IN_SESSION, NOWHERE, TOKEN, USER, settings_of
@@ -78,6 +79,54 @@ async def test_a_test_is_really_posted_to_the_second_channel(
         assert server.bodies[0].startswith("🔔 IWM: test\n\nSent by diagnose.py at ")
         # The push is tried beside it, and neither waits for the other.
         assert found["test push"][0].severity is Severity.OK
+
+
+class Papers:
+    """A side channel of another kind."""
+
+    name, setting, is_set = "paper channel", "PAPER_URL", True
+
+    def __init__(self, answer: int | str) -> None:
+        self.done: list[str] = []
+        self._answer = answer
+
+    async def post(self, text: str, limit_s: float | None = None) -> str:
+        assert limit_s is not None
+        self.done.append(text)
+        return str(self._answer)
+
+    async def status(self, limit_s: float) -> int | str:
+        assert limit_s > 0
+        return self._answer
+
+    async def close(self) -> None:
+        self.done.append("closed")
+
+
+@pytest.mark.parametrize(
+    ("send_test", "answer", "line"),
+    [
+        (True, "", "✓ PAPER_URL: test taken; it should have arrived there by now"),
+        (True, "no paper", f"✗ PAPER_URL: test not taken, no paper — {ODD}"),
+        (
+            False,
+            200,
+            "✓ PAPER_URL: its server answers (200); nothing was posted, so more is not known",
+        ),
+        (False, "no paper", "✗ PAPER_URL: no paper — check this machine's network, and PAPER_URL"),
+    ],
+)
+async def test_another_channel_is_tried_in_the_same_way(
+    send_test: bool, answer: int | str, line: str
+) -> None:
+    channel = Papers(answer)
+    inquiry = Inquiry(
+        settings=settings_of(), clock=ScaledClock(IN_SESSION, 1.0), asked=Asked(send_test=send_test)
+    )
+    (check,) = await Outside(inquiry, [channel]).ask()
+    assert check.line().strip() == line
+    assert channel.done[-1] == "closed"
+    assert len(channel.done) == 1 + send_test
 
 
 async def test_without_being_asked_to_nothing_is_posted() -> None:

@@ -19,15 +19,22 @@ from tests.patience import PatientClock
 class Kept:
     """A side channel that keeps what it is given."""
 
+    setting = "CHANNEL_URL"
+
     def __init__(self, name: str, failure: str = "", is_set: bool = True) -> None:
         self.name = name
         self.is_set = is_set
         self.texts: list[str] = []
         self._failure = failure
 
-    async def post(self, text: str) -> str:
+    async def post(self, text: str, limit_s: float | None = None) -> str:
+        del limit_s
         self.texts.append(text)
         return self._failure
+
+    async def status(self, limit_s: float) -> int | str:
+        del limit_s
+        return self._failure or 200
 
     async def close(self) -> None:
         self.texts.append("closed")

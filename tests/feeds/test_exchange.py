@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
+import httpx
 import pytest
 from structlog.testing import capture_logs
 
@@ -89,14 +90,15 @@ def market_closed(on: bool) -> Hold:
         (["extended-hours", "extended-hours", "open"], [True, False]),
         (["extended-hours", NoAnswer("timeout"), "extended-hours", "open"], []),  # not in a row
         (
-            ["closed", NoAnswer("timeout"), "paused", "closed", "open"],
+            ["closed", NoAnswer("timeout"), NoAnswer("unusable"), "closed", "open"],
             [True, False],
         ),  # no answer changes nothing
-        ([NoAnswer("timeout"), "", "OPEN", "early_trading", "open"], []),
-        (["paused", "closed", "open"], [True, False]),
+        ([NoAnswer("timeout"), "open"], []),
     ],
 )
-async def test_only_a_known_status_is_an_answer(answers: list[str | Exception], expected: list[bool]) -> None:
+async def test_entries_are_held_while_the_exchange_is_closed(
+    answers: list[str | Exception], expected: list[bool]
+) -> None:
     clock = ScaledClock(OPEN, 3000.0)
     vendor = Scripted(clock, *answers)
     async with read(ExchangeWatch(vendor=vendor, clock=clock, session=session()).events()) as seen:
@@ -112,18 +114,43 @@ async def test_only_a_known_status_is_an_answer(answers: list[str | Exception], 
 async def test_a_missing_answer_is_said_once_and_a_pause_asked_for_is_kept_within_bounds() -> None:
     clock = ScaledClock(OPEN, 3000.0)
     vendor = Scripted(
-        clock, busy(100.0), busy(3600.0), "a\x1b[31mb", "a\x1b[31mb", NoAnswer("timeout"), "open"
+        clock,
+        busy(100.0),
+        busy(3600.0),
+        NoAnswer("unusable"),
+        NoAnswer("unusable"),
+        NoAnswer("timeout"),
+        "open",
     )
     with capture_logs() as logs:
         async with read(ExchangeWatch(vendor=vendor, clock=clock, session=session()).events()):
             await until(lambda: len(vendor.asked) == 6, "asked until it is open")
     assert [line["text"] for line in logs if line["event"] == "market_status_failed"] == [
         f"⚠️ Whether the exchange is open is not known ({why}): asked again every minute"
-        for why in ("too many requests (429)", "unknown status 'a\\x1b[31mb'", "timeout")
+        for why in ("too many requests (429)", "unusable", "timeout")
     ]
     first, second, third, *_ = vendor.asked
     assert second - first >= 100 * SECOND
     assert 600 * SECOND <= third - second < 3000 * SECOND
+
+
+async def test_a_status_that_is_not_in_the_list_is_no_answer() -> None:
+    """It holds nothing and releases nothing; the log shows the word, without what could move a terminal's cursor."""
+    words = iter(["closed", "paused", "OPEN", "", "a\x1b[31mb", "open"])
+
+    def serve(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json={"market": next(words)})
+
+    clock = ScaledClock(OPEN, 3000.0)
+    rest = Rest("https://api.example.test", KEY, clock, httpx.MockTransport(serve))
+    with capture_logs() as logs:
+        async with read(ExchangeWatch(vendor=rest, clock=clock, session=session()).events()) as seen:
+            await until(lambda: len(seen) == 2, "asked until it is open")
+    await rest.aclose()
+    assert seen == [market_closed(True), market_closed(False)]
+    assert [line["reason"] for line in logs if line["event"] == "market_status_failed"] == [
+        f"unusable answer: market status {word}" for word in ("paused", "OPEN", "(none)", "a [31mb")
+    ]
 
 
 async def test_nobody_is_asked_after_the_close() -> None:

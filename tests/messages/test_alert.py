@@ -35,48 +35,49 @@ def test_late_and_repeat_stand_above_the_id() -> None:
     assert text_at(quiet, DECIDED + 7 * SECOND, repeat=False) == f"{quiet.message}\nLate 7 s"
 
 
+HUGE = 10**10
+LONG_CONTRACT = "O:ABCDEFGHIJ251002C99999999"
+EXTREME_BUY = replace(
+    OPENED,
+    contract=LONG_CONTRACT,
+    strike=99_999_999,
+    price=1e7,
+    vwap=1e-3,
+    momentum=-123456.789,
+    volume_z=-1e6,
+    in_range=False,
+    delta=0.123456,
+    iv=1e3,
+    mid=HUGE + 50,
+    bid=1,
+    ask=2 * HUGE,
+    bid_size=1e9,
+    ask_size=1e9,
+    entry=2 * HUGE,
+    stop=HUGE + 1,
+    pay_limit=3 * HUGE,
+)
+EXTREME_SELL = replace(
+    CLOSED,
+    contract=LONG_CONTRACT,
+    reason=ExitReason.TIME_STOP,
+    price=1e7,
+    vwap=1e7,
+    entry=1,
+    peak=HUGE + 1,
+    mark=HUGE + 1,
+    mark_at=0,
+    bid=HUGE + 1,
+    bid_size=1e9,
+    late=10**15,
+)
+
+
 def test_texts_fit_at_their_extremes() -> None:
-    symbol = "ABCDEFGHIJ"
-    rules = Rules(symbol=symbol, max_giveback_percent=33.333333)
-    huge = 10**10
-    contract = "O:ABCDEFGHIJ251002C99999999"
-    opened = replace(
-        OPENED,
-        contract=contract,
-        strike=99_999_999,
-        price=1e7,
-        vwap=1e-3,
-        momentum=-123456.789,
-        volume_z=-1e6,
-        in_range=False,
-        delta=0.123456,
-        iv=1e3,
-        mid=huge + 50,
-        bid=1,
-        ask=2 * huge,
-        bid_size=1e9,
-        ask_size=1e9,
-        entry=2 * huge,
-        stop=huge + 1,
-        pay_limit=3 * huge,
-    )
-    closed = replace(
-        CLOSED,
-        contract=contract,
-        reason=ExitReason.TIME_STOP,
-        price=1e7,
-        vwap=1e7,
-        entry=1,
-        peak=huge + 1,
-        mark=huge + 1,
-        mark_at=0,
-        bid=huge + 1,
-        bid_size=1e9,
-        late=10**15,
-    )
+    rules = Rules(symbol="ABCDEFGHIJ", max_giveback_percent=33.333333)
     pushes = [
-        alert_for(DECIDED, opened, rules),
-        alert_for(CLOSED_AT, closed, rules),
+        alert_for(DECIDED, EXTREME_BUY, rules),
+        alert_for(CLOSED_AT, EXTREME_SELL, rules),
         alert_for(DECIDED, replace(ALARM, cause=FeedCause.EVICTED, position=ID, untold=10**6), rules),
         *system_pushes(ID),
         notices.record_off(DECIDED, rules, since=0, reason="y" * 5000, position=ID),

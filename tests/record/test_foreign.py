@@ -294,6 +294,40 @@ def test_a_position_goes_on_under_the_header_of_its_entry(tmp_path: Path) -> Non
 # --- While it is written -----------------------------------------------------------------------------
 
 
+def meddle(source: random.Random, path: Path, theirs: dict[Path, bytes], number: int) -> None:
+    """Do one thing that others may do to a record; ``theirs`` keeps what must stay as it is, ``number`` names files."""
+    match source.choice(
+        ["append", "remove", "rename", "replace", "folder", "move away", "nothing", "put right"]
+    ):
+        case "append" if path.is_file():
+            with path.open("ab") as file:
+                file.write(b"theirs")
+            theirs[path] = path.read_bytes()
+        case "remove":
+            path.unlink(missing_ok=True)
+            theirs.pop(path, None)
+        case "rename" if path.is_file():
+            aside = path.with_name(f"aside-{number}")
+            path.rename(aside)
+            theirs[aside] = aside.read_bytes()
+            theirs.pop(path, None)
+        case "replace" if not path.exists() and path.parent.is_dir():
+            path.write_bytes(b"theirs")
+            theirs[path] = b"theirs"
+        case "folder":
+            while path.parent.exists():  # the disk's thread may remove a part of its own meanwhile
+                with contextlib.suppress(FileNotFoundError):
+                    shutil.rmtree(path.parent)
+            theirs.clear()
+        case "move away":
+            path.parent.rename(path.parent.with_name(f"sessions-{number}"))
+            theirs.clear()
+        case "put right" if path in theirs and theirs[path].endswith(b"]theirs"):
+            path.write_bytes(theirs.pop(path).removesuffix(b"theirs"))
+        case _:
+            pass
+
+
 @pytest.mark.parametrize("seed", range(12))
 async def test_whatever_is_done_to_a_record_that_is_written_nothing_of_others_is_lost(
     tmp_path: Path, seed: int
@@ -305,45 +339,13 @@ async def test_whatever_is_done_to_a_record_that_is_written_nothing_of_others_is
     journal.begin(Rules(), SESSION, at(0))
     facts, theirs = 0, dict[Path, bytes]()
 
-    def meddle() -> None:
-        match source.choice(
-            ["append", "remove", "rename", "replace", "folder", "move away", "nothing", "put right"]
-        ):
-            case "append" if path.is_file():
-                with path.open("ab") as file:
-                    file.write(b"theirs")
-                theirs[path] = path.read_bytes()
-            case "remove":
-                path.unlink(missing_ok=True)
-                theirs.pop(path, None)
-            case "rename" if path.is_file():
-                aside = path.with_name(f"aside-{facts}")
-                path.rename(aside)
-                theirs[aside] = aside.read_bytes()
-                theirs.pop(path, None)
-            case "replace" if not path.exists() and path.parent.is_dir():
-                path.write_bytes(b"theirs")
-                theirs[path] = b"theirs"
-            case "folder":
-                while path.parent.exists():  # the disk's thread may remove a part of its own meanwhile
-                    with contextlib.suppress(FileNotFoundError):
-                        shutil.rmtree(path.parent)
-                theirs.clear()
-            case "move away":
-                path.parent.rename(path.parent.with_name(f"sessions-{facts}"))
-                theirs.clear()
-            case "put right" if path in theirs and theirs[path].endswith(b"]theirs"):
-                path.write_bytes(theirs.pop(path).removesuffix(b"theirs"))
-            case _:
-                pass
-
     for step in range(60):
         for _ in range(source.randrange(4)):
             facts += 1
             journal.append(at(facts), Tick(), [])
         disk.fault = errno.ENOSPC if source.random() < 0.1 else 0
         if path.parent.is_dir() and source.random() < 0.3:
-            meddle()
+            meddle(source, path, theirs, facts)
         if source.random() < 0.5:
             journal.look()
             await journal.sync()

@@ -106,12 +106,11 @@ async def test_a_second_can_be_read_and_looked_at_closely(made: Study, tmp_path:
         low, high = await tab.evaluate(VIEW)
         assert (low, high) == (END_S - 1 - 600, END_S - 1) and low < start < high
         assert (await tab.evaluate(READING)).startswith(clock(34_200 + start))
-        assert (
-            await tab.evaluate(NOTE) == f"{clock(34_200 + start)} ○ Near miss: {funnel.misses(made)[0].text}"
-        )
+        note = f"{clock(34_200 + start)} ○ Near miss: {funnel.misses(made)[0].text}"
+        assert await tab.evaluate(NOTE) == note
         cells = await tab.evaluate(CELLS)
-        failed = list(Condition).index(funnel.misses(made)[0].condition)
-        assert [place for place, (kind, _) in enumerate(cells) if kind == "no"] == [failed]
+        failed = [list(Condition).index(funnel.misses(made)[0].condition)]
+        assert [place for place, (kind, _) in enumerate(cells) if kind == "no"] == failed
         times = await labels_are_apart(tab, "#session-chart")
         assert times and all(clock(34_200 + low) <= text <= clock(34_200 + high) for text in times)
 

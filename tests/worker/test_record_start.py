@@ -313,7 +313,7 @@ async def test_other_rules_hold_once_the_position_of_the_old_ones_is_closed(
     with capture_logs() as logs:
         async with stage(tmp_path, start_s=AFTER_S, hard_time_stop="15:50") as play:
             await watched_again(play)
-            new = play.worker.rules
+            new = play.worker.settings.rules
             (text,) = [
                 message.text for message in play.pushover.messages if "watching again" in message.title
             ]
@@ -345,7 +345,7 @@ async def test_other_rules_without_a_position_hold_at_once(tmp_path: Path, path:
     path.write_bytes(without_position())
     async with stage(tmp_path, start_s=AFTER_S, stop_loss_percent=20.0) as play:
         await play.until(lambda: len(headers(path)) == 2, 60, "begun")
-        assert headers(path)[-1].rules_hash == play.worker.rules.digest()
+        assert headers(path)[-1].rules_hash == play.worker.settings.rules.digest()
         await play.wait(10)
         await play.stop()
 

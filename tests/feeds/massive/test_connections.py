@@ -263,20 +263,21 @@ async def test_a_client_that_was_never_used_closes_without_being_made(
     trust.cache_clear()
 
 
-async def test_junk_frames_leave_the_loop_its_turns_between_them() -> None:
-    """Twelve frames of ``[1,1,…]`` once held the loop for a minute, and the watchdog ended the worker."""
+async def send_junk(connection: ServerConnection) -> None:
+    """Log in, and send twelve frames of ``[1,1,…]`` before a bar."""
     junk = "[" + "1," * (FRAME_MAX_BYTES // 2 - 2) + "1]"
+    await connection.send('[{"ev":"status","status":"connected"}]')
+    await connection.recv()
+    await connection.send('[{"ev":"status","status":"auth_success"}]')
+    await connection.recv()
+    for _ in range(12):
+        await connection.send(junk)
+    await connection.send(frame(aggregate()))
+    await connection.wait_closed()
 
-    async def script(connection: ServerConnection) -> None:
-        await connection.send('[{"ev":"status","status":"connected"}]')
-        await connection.recv()
-        await connection.send('[{"ev":"status","status":"auth_success"}]')
-        await connection.recv()
-        for _ in range(12):
-            await connection.send(junk)
-        await connection.send(frame(aggregate()))
-        await connection.wait_closed()
 
+async def test_junk_frames_leave_the_loop_its_turns_between_them() -> None:
+    """They once held the loop for a minute, and the watchdog ended the worker."""
     turns = 0
 
     async def turn() -> None:
@@ -285,7 +286,7 @@ async def test_junk_frames_leave_the_loop_its_turns_between_them() -> None:
             turns += 1
             await asyncio.sleep(0)
 
-    async with websockets.asyncio.server.serve(script, "127.0.0.1", 0) as server:
+    async with websockets.asyncio.server.serve(send_junk, "127.0.0.1", 0) as server:
         decoder = make_decoder()
         socket = Socket(
             "stocks", ws_url=f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}", api_key=KEY, clock=StillClock(),

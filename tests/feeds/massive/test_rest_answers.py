@@ -15,6 +15,7 @@ import msgspec
 import pytest
 
 from events import SECOND
+from feeds.exchange import STATUSES
 from feeds.massive.bad_input import SHOWN_WINDOW, BadReason, beginning, scrubber
 from feeds.massive.body import ERROR_BODY_BYTES
 from feeds.massive.errors import RestErrorKind
@@ -192,7 +193,7 @@ async def test_a_market_status_that_is_not_known_is_a_failed_answer(body: Any, k
     assert str(error).isprintable()
 
 
-@pytest.mark.parametrize("market", ["open", "closed", "extended-hours"])
+@pytest.mark.parametrize("market", STATUSES)
 async def test_the_exchange_s_own_status_counts_where_there_is_one(market: str) -> None:
     async with rest_of(
         said({"market": "open", "exchanges": {"nyse": market}}), said({"market": market})

@@ -105,6 +105,7 @@ def _buy(now: int, opened: Opened, rules: Rules) -> Alert:
         pay_limit=opened.pay_limit,
         pay_until=opened.pay_until,
         time_stop=opened.time_stop,
+        detail=f"{strike_text(opened.strike)}c ≤ {option_price(opened.pay_limit)}",
     )
 
 
@@ -143,6 +144,7 @@ def _sell(now: int, closed: Closed, rules: Rules, priority: Priority) -> Alert:
         contract=closed.contract,
         time_stop=closed.time_stop,
         give_up_at=give_up_at(now, closed.time_stop, rules),
+        detail=_bid_detail(closed),
     )
 
 
@@ -190,6 +192,13 @@ def _bid_part(closed: Closed) -> str:
         return " | No bid"
     size = "" if closed.bid_size is None else f"×{closed.bid_size:.0f}"
     return f" | Bid {option_price(closed.bid)}{size} ({signed_percent(_change(closed.bid, closed.entry))})"
+
+
+def _bid_detail(closed: Closed) -> str:
+    """Returns what selling at the bid pays against the entry, for the title; empty without a bid."""
+    if closed.bid is None:
+        return ""
+    return "no bid" if closed.bid <= 0 else f"{signed_percent(_change(closed.bid, closed.entry))[:-1]} %"
 
 
 def _giveback(closed: Closed) -> str:

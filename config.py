@@ -29,7 +29,7 @@ import settings_file
 from errors import OurError
 from rules import Rules, rule
 from settings_faults import nearest_name, shown_value, takes, unknown_name
-from settings_types import HttpUrl, Place, PolygonKey, PushoverKey, SecretUrl, SocketUrl, lower, upper
+from settings_types import HttpUrl, Place, PolygonKey, PushoverKey, SecretUrl, SocketUrl, Sound, lower, upper
 
 VERSION = "1.1.0"
 """Version of the program, printed at the start and written into every record."""
@@ -126,6 +126,17 @@ class Settings(Rules, Following, BaseSettings):
         "Priority of a SELL; 2 repeats until acknowledged, for 25 minutes at most",
         ge=0,
         le=2,
+    )
+    title_detail: bool = rule(
+        True,
+        "on/off",
+        "The titles of BUY and SELL go on with strike and price limit, and with what the bid pays",
+    )
+    buy_sound: Sound = rule(
+        "", "Pushover sound", "Sound of a BUY; empty is the one that the phone has chosen"
+    )
+    sell_sound: Sound = rule(
+        "", "Pushover sound", "Sound of a SELL; empty is the one that the phone has chosen"
     )
 
     @classmethod

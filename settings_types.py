@@ -29,6 +29,9 @@ _LABEL = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[/\\]")
 """How an address (``file:///``) or a Windows drive begins. Taken as a path, it would create a folder of that name."""
 
+_SOUND = re.compile(r"[A-Za-z0-9_-]{1,50}")
+"""The name of a sound: https://pushover.net/api#sounds lists the built-in ones; owners upload others."""
+
 PUSHOVER_KEY_LENGTH = 30
 """The length of Pushover's tokens and user keys: https://pushover.net/api#registration."""
 
@@ -166,8 +169,17 @@ def _pushover_key(value: SecretStr) -> SecretStr:
     return value
 
 
+def _sound(value: str) -> str:
+    if value and not _SOUND.fullmatch(value):
+        raise ValueError(
+            "takes the name of a Pushover sound, such as cashregister or siren, or of one that you have uploaded"
+        )
+    return value
+
+
 HttpUrl = Annotated[str, _url(("https", "http"))]
 SocketUrl = Annotated[str, _url(("wss", "ws"), endings=("/stocks", "/options"))]
 SecretUrl = Annotated[SecretStr, AfterValidator(_secret_url)]
 PolygonKey = Annotated[SecretStr, AfterValidator(_polygon_key)]
 PushoverKey = Annotated[SecretStr, AfterValidator(_pushover_key)]
+Sound = Annotated[str, AfterValidator(_sound)]

@@ -6,7 +6,7 @@ import asyncio
 import functools
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 from urllib.parse import urlencode
 
 import httpx
@@ -18,7 +18,7 @@ from delivery.exchange import EXCHANGE_S, close_client, exchange, failure_words,
 from delivery.first_byte import FirstByte
 from delivery.receipts import EMERGENCY_EXPIRE_S
 from events import SECOND, AlertKind
-from messages.alert import Alert, Priority
+from messages.alert import Alert, Priority, full_title
 
 CONNECTIONS_MAX = 2
 """The vendor's limit of connections at a time."""
@@ -38,14 +38,28 @@ PRIORITIES: Mapping[Priority, str] = {
 """The vendor's numbers."""
 
 
-def fields_of(alert: Alert, text: str, now: int) -> dict[str, str]:
-    """The form of a message that goes out at ``now`` (µs) with ``text``, without token and user."""
+class Look(NamedTuple):
+    """How alerts appear on the phone. A sound is one of the service's names; empty leaves it to the phone."""
+
+    title_detail: bool = True
+    buy_sound: str = ""
+    sell_sound: str = ""
+
+
+PLAIN = Look()
+
+
+def fields_of(alert: Alert, text: str, now: int, look: Look) -> dict[str, str]:
+    """Returns the form of a message that goes out at ``now`` (µs) with ``text``, without token and user."""
+    sounds = {AlertKind.BUY: look.buy_sound, AlertKind.SELL: look.sell_sound}
     fields = {
-        "title": alert.title,
+        "title": full_title(alert, now) if look.title_detail else alert.title,
         "message": text,
         "timestamp": str(alert.decided_at // SECOND),
         "priority": PRIORITIES[alert.priority],
     }
+    if sound := sounds.get(alert.kind, ""):
+        fields["sound"] = sound
     if alert.kind is AlertKind.BUY:
         # A stale BUY vanishes from the phone at the time stop.
         fields["ttl"] = str(max(1, (alert.time_stop - now) // SECOND))
@@ -66,8 +80,11 @@ class Pushover:
         token: SecretStr,
         user: SecretStr,
         transport: httpx.AsyncBaseTransport | None = None,
+        *,
         exchange_s: float = EXCHANGE_S,
+        look: Look = PLAIN,
     ) -> None:
+        self._look = look
         self._exchange_s = exchange_s
         self._token = token
         self._user = user
@@ -114,7 +131,7 @@ class Pushover:
 
     async def push(self, alert: Alert, text: str, now: int, cleared: Cleared) -> Answer:
         """Push one alert as `post` posts its form."""
-        return await self.post(fields_of(alert, text, now), cleared)
+        return await self.post(fields_of(alert, text, now, self._look), cleared)
 
     async def post(self, fields: Mapping[str, str], cleared: Cleared | None = None) -> Answer:
         """Post one message as `send` sends a request. What cannot even be made ready was not sent."""

@@ -24,7 +24,7 @@ from delivery.follow_up import FollowUp
 from delivery.holds import Holds
 from delivery.lane import Lane
 from delivery.pending import DUPLICATE_S, Recent
-from delivery.pushover import Pushover
+from delivery.pushover import Look, Pushover
 from delivery.questions import Questions
 from delivery.receipts import Receipt
 from delivery.second_channel import SecondChannel
@@ -43,7 +43,8 @@ def push_channel(
 ) -> Channel:
     """The push service that alerts go to. ``exchange_s`` is real seconds for one exchange with it."""
     token, user = settings.pushover_token, settings.pushover_user_key
-    return Pushover(settings.pushover_url, token, user, transport, exchange_s=exchange_s)
+    look = Look(settings.title_detail, settings.buy_sound, settings.sell_sound)
+    return Pushover(settings.pushover_url, token, user, transport, exchange_s=exchange_s, look=look)
 
 
 def side_channels(settings: Settings, transport: httpx.AsyncBaseTransport | None) -> tuple[SideChannel, ...]:

@@ -84,6 +84,8 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     repeat: bool = False
     spell: str = ""
     ends: str = ""
+    detail: str = ""
+    """What a lock screen must say beside the title, such as ``242c ≤ $0.47``."""
 
     @property
     def rank(self) -> Rank:
@@ -168,6 +170,14 @@ def named(alert: Alert) -> str:
     """The alert's title, and the position that it concerns."""
     is_named = not alert.position or f"#{alert.position}" in alert.title
     return alert.title if is_named else f"{alert.title} #{alert.position}"
+
+
+def full_title(alert: Alert, now: int) -> str:
+    """Returns the title with its detail and, of a BUY that is sent at ``now`` (µs), the seconds that its price is good for."""
+    parts = [alert.title, alert.detail] if alert.detail else [alert.title]
+    if alert.kind is AlertKind.BUY and alert.detail:
+        parts.append(f"({max(0, -((now - alert.pay_until) // SECOND))} s)")
+    return " ".join(parts)
 
 
 def repeated(alert: Alert) -> Alert:

@@ -213,7 +213,8 @@ class Story:
 
     @property
     def titles(self) -> list[str]:
-        return [message.title.rpartition(" ")[2] for message in self.pushover.messages]
+        """The kind that each title names, without what stands behind it for the lock screen."""
+        return [message.title.rpartition("— ")[2].partition(" ")[0] for message in self.pushover.messages]
 
     @property
     def attempts(self) -> int:

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from events import SECOND, AlertKind, FeedCause, HoldReason, Outcome
 from messages import notices
-from tests.delivery.stories import CALL, ID, RULES, TIME_STOP, buy, sell, shown, story, system
+from tests.delivery.stories import CALL, ID, RULES, TIME_STOP, buy, sell, story, system
 
 
 async def test_buy_is_sent_with_all_its_fields() -> None:
@@ -17,11 +17,11 @@ async def test_buy_is_sent_with_all_its_fields() -> None:
         s.sender.submit(alert)
         await s.told()
         (message,) = s.pushover.messages
-        assert message.shown == shown(alert)
+        assert message.text == alert.message
         ttl = int(message.fields.pop("ttl"))
         assert 0 <= (TIME_STOP - alert.decided_at) // SECOND - ttl <= 30
         assert message.fields == {
-            "title": alert.title,
+            "title": "🔥 IWM 0DTE CALL — BUY 215c ≤ $1.52 (30 s)",
             "message": alert.message,
             "timestamp": str(alert.decided_at // SECOND),
             "priority": "1",
@@ -31,6 +31,17 @@ async def test_buy_is_sent_with_all_its_fields() -> None:
         assert sent["text"].startswith("✓ Alert sent: 🔥 IWM 0DTE CALL — BUY (")
         assert sent["text"].endswith(" s)")
         assert s.sender.healthy
+
+
+async def test_the_bare_title_and_the_sounds_are_settings() -> None:
+    async with story(title_detail=False, buy_sound="cashregister", sell_sound="siren") as s:
+        s.sender.submit(buy(s.now()))
+        s.sender.submit(sell(s.now(), "aaaaaa"))
+        s.sender.submit(system(s.now(), FeedCause.EVICTED))
+        await s.told(3)
+        looks = {(message.title, message.fields.get("sound")) for message in s.pushover.messages}
+        assert {("🔥 IWM 0DTE CALL — BUY", "cashregister"), ("🚪 IWM 0DTE CALL — SELL", "siren")} < looks
+        assert None in {sound for _, sound in looks}
 
 
 async def test_sell_is_an_emergency() -> None:

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from alerts import alert_for
 from events import SECOND, ExitReason, FeedCause
 from messages import notices
-from messages.alert import Rank, text_at
+from messages.alert import Rank, full_title, text_at
 from rules import Rules
 from tests.delivery.stories import (
     ALARM,
@@ -33,6 +33,21 @@ def test_late_and_repeat_stand_above_the_id() -> None:
     assert "\n".join([*lines[:-3], lines[-1]]) == alert.message
     quiet = notices.armed(DECIDED, RULES, version="1.0.0", session=SESSION, well=["bars"], lacking=[])
     assert text_at(quiet, DECIDED + 7 * SECOND, repeat=False) == f"{quiet.message}\nLate 7 s"
+
+
+def test_the_title_goes_on_with_what_a_lock_screen_must_say() -> None:
+    made = buy(DECIDED)
+    assert full_title(made, DECIDED) == "🔥 IWM 0DTE CALL — BUY 215c ≤ $1.52 (30 s)"
+    assert full_title(made, DECIDED + 11_200_000).endswith("(19 s)")
+    assert full_title(made, DECIDED + 31 * SECOND).endswith("(0 s)")
+    sold = [alert_for(CLOSED_AT, replace(CLOSED, bid=bid), RULES) for bid in (14_640, 0, None)]
+    assert [full_title(alert, CLOSED_AT) for alert in sold if alert] == [
+        "🚪 IWM 0DTE CALL — SELL +20.0 %",
+        "🚪 IWM 0DTE CALL — SELL no bid",
+        "🚪 IWM 0DTE CALL — SELL",
+    ]
+    quiet = notices.armed(DECIDED, RULES, version="1.0.0", session=SESSION, well=["bars"], lacking=[])
+    assert full_title(quiet, DECIDED) == quiet.title
 
 
 HUGE = 10**10

@@ -51,7 +51,10 @@ def check_one_of_each(play: Stage) -> None:
     """Exactly one BUY and one SELL, of one position, word for word."""
     assert play.titles("BUY") == ["🔥 IWM 0DTE CALL — BUY"]
     assert play.titles("SELL") == ["🚪 IWM 0DTE CALL — SELL"]
-    texts = {message.title[-4:].strip(): message.text for message in play.pushover.messages}
+    texts = {
+        message.title.rpartition("— ")[2].partition(" ")[0]: message.text
+        for message in play.pushover.messages
+    }
     buy, sell = BUY.fullmatch(texts["BUY"]), SELL.fullmatch(texts["SELL"])
     assert buy, texts["BUY"]
     assert sell, texts["SELL"]

@@ -1,4 +1,4 @@
-"""Selects one call from the chain and its quotes, or says why none. Decides which and at what price, never when. Pure."""
+"""Selects one call from the chain and its quotes, or says why none fits. Decides which and at what price, never when. Pure."""
 
 from __future__ import annotations
 
@@ -26,15 +26,19 @@ from rules import Rules
 CENT = OPTION_PRICE_UNIT // 100
 
 COMPARED_DIGITS = 6
-"""IV, delta and cost are rounded to this many decimals before they are compared, so that float noise decides nothing."""
+"""Decimals that IV, delta and cost are rounded to before they are compared, so that float noise decides nothing."""
 
 IV_DOUBT_FACTOR = 10.0
-"""A vendor's IV may differ from the implied one by this factor. Counting time to expiry in whole days makes it wrong
-by a factor of 5 in the last hour; writing it in percent, by 100."""
+"""The factor by which a vendor's IV may differ from the implied one. A vendor that counts time to expiry in whole days is
+off by a factor of 5 in the last hour (the root of 24); one that writes percent is off by 100."""
 
 
 class Selected(msgspec.Struct, frozen=True, kw_only=True):
-    """The chosen contract, and why it was chosen. ``entry`` and ``stop`` are in option price units."""
+    """The chosen contract, and why it was chosen.
+
+    ``entry`` and ``stop`` are in option price units, ``iv`` is a fraction per year. ``considered`` counts the chain's
+    calls, ``fallen`` how many failed each rule first, ``doubted`` how many had a delta that the prices contradict.
+    """
 
     row: ChainRow
     price: Price
@@ -50,7 +54,7 @@ class Selected(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Refused(msgspec.Struct, frozen=True, kw_only=True):
-    """No contract, and why: how many were ``considered``, and how many failed which rule first."""
+    """No contract, and why. The counts are those of `Selected`."""
 
     reason: DeclineReason
     considered: int = 0
@@ -59,7 +63,10 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Call:
-    """One quoted call. Costly values are computed on first use, and once."""
+    """One quoted call. Computes costly values on first use, and only once.
+
+    ``spot`` is in dollars, ``years`` the time to expiry, ``doubt`` how far the vendor's delta may be off.
+    """
 
     def __init__(self, row: ChainRow, price: Price, spot: float, years: float, doubt: float) -> None:
         self.row = row
@@ -72,7 +79,7 @@ class _Call:
 
     @functools.cached_property
     def is_doubted(self) -> bool:
-        """Returns whether the vendor's delta contradicts the price or the other strikes."""
+        """Returns whether the vendor's delta contradicts the price or the other strikes' deltas."""
         given, implied = self.row.delta, self._implied_delta
         if given is None:
             return False
@@ -84,7 +91,7 @@ class _Call:
     def delta(self) -> float | None:
         """Returns the vendor's delta if the price supports it, else the delta that the price implies.
 
-        Returns None if no volatility explains the price, as below intrinsic value: nothing then supports the vendor's.
+        Returns None if no volatility explains the price, as below intrinsic value: nothing supports any delta then.
         """
         implied = self._implied_delta
         if implied is None or self.row.delta is None or self.is_doubted:
@@ -93,7 +100,7 @@ class _Call:
 
     @functools.cached_property
     def iv(self) -> float | None:
-        """Returns the vendor's IV; the one that the mid implies if there is none or the two are far apart."""
+        """Returns the vendor's IV, or the one that the mid implies if there is none or if the two are far apart."""
         given, implied = self.row.iv, self._implied
         if given is not None and given > 0:
             if implied is None:
@@ -133,18 +140,18 @@ class _Candidate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def entry_price(mid: int, ask: int, slippage: float) -> int:
-    """Returns min(mid + slippage, ask), rounded up to a cent. ``slippage`` is in dollars, the rest in option price units."""
+    """Returns min(mid + slippage, ask), rounded up to a cent. ``slippage`` is in dollars, all else in option price units."""
     wanted = min(mid + round(slippage * OPTION_PRICE_UNIT), ask)
     return -(-wanted // CENT) * CENT
 
 
 def level_below(price: int, percent: float) -> int:
-    """Returns the greatest price that is at most ``price`` × (1 - ``percent`` / 100), exactly."""
+    """Returns the greatest price that is at most ``price`` × (1 - ``percent`` / 100), without a float's error."""
     return math.floor(price * (100 - Decimal(str(percent))) / 100)
 
 
 def pay_limit(entry: int, rules: Rules) -> int:
-    """Returns the most to pay: ``entry`` plus a share of it, or plus a minimum if that is more; rounded down to a cent."""
+    """Returns the most to pay: ``entry`` plus `PAY_LIMIT_PERCENT` of it, at least `PAY_LIMIT_MIN` more; rounded down to a cent."""
     least = Decimal(str(rules.pay_limit_min)) * OPTION_PRICE_UNIT
     share = entry * Decimal(str(rules.pay_limit_percent)) / 100
     return math.floor((entry + max(least, share)) / CENT) * CENT
@@ -160,10 +167,10 @@ def select(
     prices: Mapping[str, Price],
     chain_age: int,
 ) -> Selected | Refused:
-    """Chooses the call to suggest at ``now``.
+    """Returns the call to suggest at ``now``, or why there is none.
 
-    ``prices`` has the newest quote of each contract. ``close`` is the session's close (expiry), ``spot`` the
-    share price, ``chain_age`` the age of ``rows``, in µs.
+    ``prices`` has the newest quote of each contract. ``close`` is the session's close, when the call expires, ``spot``
+    the share price in dollars, ``chain_age`` the age of ``rows``. Times are in µs.
     """
     if chain_age > rules.chain_max_seconds * SECOND:
         return Refused(reason=DeclineReason.CHAIN_TOO_OLD)
@@ -182,7 +189,7 @@ def select(
 
 
 class _Choice:
-    """One choice, stage by stage. Counts how many calls failed each rule."""
+    """One choice, stage by stage. Counts the calls that fail each rule."""
 
     def __init__(self, rules: Rules, now: int, spot: float) -> None:
         self._rules = rules
@@ -193,7 +200,7 @@ class _Choice:
         self._doubted = 0
 
     def quoted(self, rows: Iterable[ChainRow], prices: Mapping[str, Price], years: float) -> list[_Call]:
-        """Returns the symbol's plain calls with a two-sided quote, by strike. Marks those whose delta is out of order."""
+        """Returns the symbol's plain calls with a two-sided quote, sorted by strike. Marks deltas that are out of order."""
         rules, calls = self._rules, list[_Call]()
         for row in rows:
             self._considered += 1
@@ -226,13 +233,13 @@ class _Choice:
         return self._left(ContractRule.AGE, candidates, lambda item: item.price.age(self._now) <= limit)
 
     def roomy(self, fresh: list[_Candidate]) -> list[_Candidate]:
-        """Returns the candidates whose stop a single tick cannot reach."""
+        """Returns the candidates whose stop lies further below the mid than a single tick falls."""
         return self._left(ContractRule.STOP, fresh, lambda item: _has_room(self._rules, item))
 
     def best(self, roomy: list[_Candidate], neighbours: list[_Call]) -> Selected:
-        """Returns the cheapest candidate inside the delta range, or the nearest to it if none is inside.
+        """Returns the cheapest candidate inside the delta range, or the nearest to the range if none is inside.
 
-        ``neighbours`` are calls by strike, with whose IV a candidate's is compared.
+        A candidate's IV is compared with those of ``neighbours``, which are sorted by strike.
         """
         rules = self._rules
         inside = [item for item in roomy if rules.delta_min <= item.delta <= rules.delta_max]
@@ -265,7 +272,7 @@ class _Choice:
         )
 
     def refused(self, reason: DeclineReason) -> Refused:
-        """Returns that no contract is chosen, for ``reason``, with the counts so far."""
+        """Returns a refusal for ``reason``, with the counts so far."""
         return Refused(
             reason=reason,
             considered=self._considered,
@@ -282,22 +289,22 @@ class _Choice:
 
 
 def _listing_fault(rules: Rules, row: ChainRow, price: Price | None) -> ContractRule | None:
-    """Returns the rule that a call fails before its quote is judged: another root, other shares, or no usable quote."""
+    """Returns the rule that a call fails whatever its quote's quality: another root, other shares, or no usable quote."""
     if not is_standard(row, rules.symbol):
         return ContractRule.SHARES
     if price is None:
-        # The row has a quote, but it was not used: it is delayed, or the answer's quotes do not move.
+        # The row has a quote that was left out: it is delayed, or the answer's quotes do not move.
         return ContractRule.DELAYED if row.quoted_at and row.bid and row.ask else ContractRule.UNQUOTED
     return None if price.two_sided else ContractRule.UNQUOTED
 
 
 def _mark_out_of_order(calls: list[_Call]) -> None:
-    """Marks the calls whose delta must be wrong, because delta falls as the strike rises. ``calls`` are by strike.
+    """Marks the calls whose delta must be wrong, because delta falls as the strike rises. ``calls`` are sorted by strike.
 
-    The longest falling subsequence is taken as right (patience sorting), so one wrong delta marks only itself.
+    Trusts the longest falling subsequence, found by patience sorting, so one wrong delta marks only itself.
     """
     ends: list[float] = []
-    """For each length, the negated delta at the end of the best run."""
+    """For each length, the negated delta that ends the best run of that length."""
     lengths: list[int] = []
     for call in calls:
         rising = -(call.row.delta or 0.0)
@@ -314,7 +321,7 @@ def _mark_out_of_order(calls: list[_Call]) -> None:
 
 
 def _candidate(rules: Rules, call: _Call) -> _Candidate | None:
-    """Returns the call with its entry and stop; None if its delta or IV is unknown, or its delta out of reach."""
+    """Returns the call with its entry and stop; None if its delta or IV is unknown, or its delta is out of reach."""
     price, delta = call.price, call.delta
     if delta is None or not _within_stretch(rules, delta) or (iv := call.iv) is None:
         return None
@@ -350,14 +357,14 @@ def _distance(rules: Rules, delta: float) -> float:
 
 
 def _has_room(rules: Rules, item: _Candidate) -> bool:
-    """Returns whether the stop lies far enough below the mid that a single tick does not sell."""
+    """Returns whether the stop is at least `STOP_ROOM_SPREADS` spreads below the mid, so that a single tick does not sell."""
     return item.price.mid - item.stop >= rules.stop_room_spreads * (item.price.ask - item.price.bid)
 
 
 def _cost(item: _Candidate, quoted: list[_Call]) -> float:
-    """Returns spread plus overpayment, in percent of the premium; ``quoted`` are calls by strike.
+    """Returns spread plus overpayment, in percent of the premium. ``quoted`` is sorted by strike.
 
-    Overpayment is by how much the IV exceeds the straight line between those of the neighbouring strikes.
+    Overpayment is how far the IV lies above the straight line between the neighbouring strikes' IVs.
     """
     strike = item.row.strike
     below = _neighbour(reversed(quoted[: bisect_left(quoted, strike, key=_strike_of)]), max)
@@ -371,7 +378,7 @@ def _cost(item: _Candidate, quoted: list[_Call]) -> float:
 
 
 def _neighbour(calls: Iterable[_Call], choose: Callable[[list[float]], float]) -> tuple[int, float] | None:
-    """Returns strike and IV of the first of ``calls`` that has one; ``choose`` picks among several at its strike."""
+    """Returns strike and IV of the first of ``calls`` with an IV; ``choose`` picks one if its strike has several."""
     strike, ivs = 0, list[float]()
     for call in calls:
         if ivs and call.row.strike != strike:

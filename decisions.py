@@ -1,4 +1,4 @@
-"""Decisions, made out of what led to them. Pure: each function returns the decision with every field that tells why."""
+"""Builds decisions from what led to them. Pure: each function fills in every field that explains the decision later."""
 
 from __future__ import annotations
 
@@ -23,11 +23,14 @@ from risk_manager import Position
 from rules import Rules
 
 ID_DIGITS = 6
-"""Hex digits of a position's id: the first of a hash of date, contract and time."""
+"""Hex digits of a position's id: the first of the SHA-256 of date, contract and time. 16 million ids are enough for a day."""
 
 
 def declined(evaluation: Evaluation, vwap: float, momentum: float, refused: Refused) -> Declined:
-    """Returns the decision that nothing is bought although every condition is met."""
+    """Returns the decision not to buy although every condition is met.
+
+    ``vwap`` is the short VWAP in dollars, ``momentum`` in percent per second.
+    """
     return Declined(
         reason=refused.reason,
         hold=evaluation.hold,
@@ -46,7 +49,7 @@ def opened(
 ) -> Opened:
     """Returns the decision to buy ``call`` at ``now`` (µs), on an evaluation with a VWAP and a momentum.
 
-    ``date`` is the session's, ``time_stop`` when it is sold at the latest (µs), ``number`` which entry of the day it is.
+    ``date`` is the session's, ``time_stop`` the latest time to sell (µs), ``number`` counts the day's entries from 1.
     """
     assert evaluation.vwap_1m is not None and evaluation.momentum is not None
     row, price = call.row, call.price
@@ -82,16 +85,19 @@ def opened(
 
 
 def withdrawn(last: Opened | None, event: AlertOutcome) -> Withdrawn | None:
-    """Returns the withdrawal of a BUY that cannot have arrived: nobody was told, so the position never was."""
+    """Returns the withdrawal of the BUY ``last`` if ``event`` says that its push cannot have arrived, else None.
+
+    If nobody was told to buy, nobody holds the contract, and the position must not count.
+    """
     if last is None or event.kind is not AlertKind.BUY or event.id != last.id or event.channel:
-        return None  # what became of it elsewhere settles nothing
+        return None  # another channel's outcome says nothing about the push
     if event.outcome not in (Outcome.REFUSED, Outcome.UNSENT):
         return None
     return Withdrawn(id=last.id, contract=last.contract, detail=event.detail)
 
 
 def mark_change(now: int, position: Position) -> MarkLost | MarkBack | None:
-    """Returns that a position's mark is lost at ``now`` (µs), or is back; None while nothing changes."""
+    """Returns the decision that the position's mark is lost at ``now`` (µs) or is back; None while nothing changes."""
     marks, held = position.marks, position.opened
     value = marks.usable.mid
     if not marks.lost and marks.is_missed(now):
@@ -106,7 +112,7 @@ def closed(
 ) -> Closed:
     """Returns the decision to sell a position for ``reason`` at ``now`` (µs).
 
-    ``price`` and ``vwap`` are the share's, None where they are not known or too old.
+    ``price`` and ``vwap`` are the share's in dollars; None if unknown or too old.
     """
     held, marks = position.opened, position.marks
     limits = {

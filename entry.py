@@ -1,7 +1,7 @@
-"""What every entry point does first and last: it says in one line what keeps it from running, and ends as a shell expects.
+"""What every entry point does first and last: names in one line what keeps it from running, and ends as a shell expects.
 
-It is loaded before anything that may be missing, so it knows the standard library only, and Python 3.8 can read it.
-(Older ones fail in the file that imports this one, at a line that says what is needed.)
+It is loaded before anything that may be missing, so it imports the standard library only, and Python 3.8 can parse it.
+(An older Python fails in the file that imports this one, at a line that says what is needed.)
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import threading
 import time
 
 TYPE_CHECKING = False
-if TYPE_CHECKING:  # loading these takes a moment in which a signal would find nobody
+if TYPE_CHECKING:  # loading these takes time, and until `begin` no signal is handled
     from collections.abc import Callable, Iterator
     from concurrent.futures import ThreadPoolExecutor
     from types import FrameType, TracebackType
@@ -28,10 +28,10 @@ PYTHON_LEAST = (3, 11)
 
 EXIT_OK, EXIT_FAILED, EXIT_CONFIGURATION = 0, 1, 2
 EXIT_INTERRUPTED, EXIT_PIPE = 130, 141
-"""What a shell expects of a program that Ctrl-C ended, and of one whose reader has gone."""
+"""128 + SIGINT and 128 + SIGPIPE: a shell's statuses for a program ended by Ctrl-C, and for one whose reader has gone."""
 
 FILES_LEAST, FILES_ENOUGH = 64, 1024
-"""How many files the worker must be able to open (sockets count), and how many it asks for where it may."""
+"""How many files the worker must be able to open (sockets count), and how many it requests if the limit may be raised."""
 
 FOLDER = os.path.dirname(os.path.realpath(__file__))
 
@@ -42,17 +42,19 @@ FOLDER = os.path.dirname(os.path.realpath(__file__))
 def begin(command: str, *, stops: bool = False, locks: bool = False, reports: bool = False) -> None:
     """Prepares a process for ``command``, before the rest of the program is loaded.
 
-    Ends it with status 2 and one line where this Python is too old, the folder it was started in is gone, or, where
-    ``locks`` are needed, this system has none. From then on what is missing is named, and standard output and error
-    can print whatever they are given. With ``stops``, a signal that asks for a stop ends the process with 0; else Ctrl-C
-    ends it at once until `run` takes over. A command that ``reports`` a Python that is too old by itself is not refused it.
+    Ends the process with status 2 and one line if this Python is too old or the working folder is gone; with ``locks``,
+    also if this system has no file locks or allows too few open files. A command that ``reports`` an old Python by
+    itself may run on one.
+
+    Afterwards a failing import names what is missing, and standard output and error can print any character. With
+    ``stops``, a signal that asks for a stop ends the process with 0; without, Ctrl-C ends it at once until `run` begins.
     """
 
     def at_import(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         if shortage := shortage_text(error):
             _refuse(command, shortage)
         if issubclass(kind, (ImportError, OSError, SyntaxError, EOFError, ValueError, KeyError)):
-            # What an installation does that lacks a part, or has a damaged one.
+            # These are what an installation raises that lacks a part, or has a damaged one.
             _refuse(command, missing_text(error))
         sys.__excepthook__(kind, error, trace)
 
@@ -69,7 +71,7 @@ def begin(command: str, *, stops: bool = False, locks: bool = False, reports: bo
 
 
 def stop_signals() -> tuple[int, ...]:
-    """Returns the signals that ask for a stop. One that was ignored from the start stays so: ``nohup`` means it."""
+    """Returns the signals that ask for a stop. Leaves out SIGHUP if it was ignored from the start, as under ``nohup``."""
     hang_up = getattr(signal, "SIGHUP", None)
     if hang_up is None or signal.getsignal(hang_up) is signal.SIG_IGN:
         return (signal.SIGTERM, signal.SIGINT)
@@ -87,7 +89,7 @@ def _refusal(locks: bool, *, any_python: bool) -> str | None:
 
 
 def _files_text() -> str | None:
-    """Returns why too few files may be opened; None if there are enough. Raises the limit where it may."""
+    """Raises the soft limit of open files to `FILES_ENOUGH` if possible. Returns why it is too low; None if it is not."""
     import resource  # noqa: PLC0415 - Windows has none, and has been refused by now
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -102,9 +104,9 @@ def _files_text() -> str | None:
 
 
 def shortage_text(error: BaseException) -> str | None:
-    """Returns what this machine refuses the process, and where its limit is set; None for any other error."""
+    """Returns which resource the machine denied the process, and where its limit is set; None for any other error."""
     no_memory = isinstance(error, OSError) and error.errno == errno.ENOMEM
-    # A SystemError is Python's own: it ran out of memory where it was not prepared to.
+    # CPython raises SystemError if it runs out of memory where it is not prepared to.
     if no_memory or isinstance(error, (MemoryError, SystemError)) or "failed to map segment" in str(error):
         return "there is no memory left for it: give it more (ulimit -v, or the container's limit)"
     if isinstance(error, RuntimeError) and "start new thread" in str(error):
@@ -133,7 +135,7 @@ def platform_text() -> str | None:
 
 
 def missing_text(error: BaseException) -> str | None:
-    """Returns what to do about a package that is not there, or not whole."""
+    """Returns what to do about a package that is missing or damaged."""
     if getattr(error, "name", None) == "fcntl":
         return platform_text()
     what = f"it cannot be loaded, {type(error).__name__}: {error}"
@@ -145,7 +147,7 @@ def missing_text(error: BaseException) -> str | None:
 
 
 def _remedy(python: str) -> str:
-    """Returns the command that starts it with its packages: in the environment that exists, or in one to be made."""
+    """Returns the command that starts the program with its packages: in the existing environment, or in a new one."""
     made = os.path.join(FOLDER, ".venv")
     inside = os.path.join(made, "bin", "python")
     if os.path.exists(inside) and sys.prefix != made:
@@ -162,27 +164,30 @@ def _refuse(command: str, text: str | None) -> NoReturn:
 
 
 class Unwritable(OSError):
-    """Standard output or error takes nothing more: its disk is full, or its device is gone."""
+    """Standard output or error cannot be written any more: its disk is full, or its device is gone."""
 
 
 class _Patient(io.FileIO):
-    """A descriptor that is waited for where whoever started the process has made it one that does not wait."""
+    """A descriptor that always blocks, even if the parent process has made it non-blocking."""
 
     def write(self, data: Any) -> int:
-        """Writes some of ``data``; returns how many bytes were taken."""
+        """Writes some of ``data``. Returns how many bytes were written."""
         while (taken := super().write(data)) is None:
             select.select((), (self,), ())
         return taken
 
 
 class _Careful(io.TextIOWrapper):
-    """Standard output that shows what a terminal would obey, and prints every character whatever the language is."""
+    """Standard output that escapes control characters, and prints every character whatever the machine's language is."""
 
     def write(self, text: str) -> int:
-        """Writes ``text``, made harmless. What steers the cursor is kept only in front, where only our own code has it."""
+        """Writes ``text`` with control characters escaped.
+
+        Keeps one that moves the cursor only at the start of ``text`` and only on a terminal: there our own code put it.
+        """
         printable = getattr(sys.modules.get("utils"), "printable", None)
         shown = text
-        if printable is not None:  # else it is not loaded yet, and all texts are our own
+        if printable is not None:  # else `utils` is not loaded yet, and every text is our own
             head = next((mark for mark in ("\r\x1b[K", "\r") if text.startswith(mark) and self.isatty()), "")
             shown = head + printable(text[len(head) :])
         with _told_apart():
@@ -197,7 +202,7 @@ class _Careful(io.TextIOWrapper):
 
 @contextlib.contextmanager
 def _told_apart() -> Iterator[None]:
-    """Raises a failure of the output as `Unwritable`, so that it is not mistaken for another file's; lets BrokenPipeError pass."""
+    """Raises OSError as `Unwritable`, so that nobody takes it for another file's failure. Lets BrokenPipeError pass."""
     try:
         yield
     except BrokenPipeError:
@@ -207,12 +212,15 @@ def _told_apart() -> Iterator[None]:
 
 
 def _prepare_streams() -> None:
-    """Makes sure that descriptors 0 to 2 are open, so that no file of ours becomes one of them, and print any character."""
+    """Opens those of the descriptors 0 to 2 that are closed, and makes standard output and error print any character.
+
+    Without that, the first file that the program opens would become its standard output.
+    """
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # the lowest free number, which is this one
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, which is this one
     for name, number in (("stdout", 1), ("stderr", 2)):
         stream: Any = getattr(sys, name)
         if stream is not None:
@@ -233,13 +241,13 @@ def _prepare_streams() -> None:
 
 
 def threads(patience_s: float = 2.0) -> ThreadPoolExecutor:
-    """Returns threads for blocking calls. Shutting down waits ``patience_s`` real seconds: a name server may never answer."""
-    # Only here: signals are to be heeded before this much is loaded.
+    """Returns threads for blocking calls. Shutting down waits at most ``patience_s`` real seconds: a name server may hang."""
+    # Imported here, so that signals are handled before this much is loaded.
     from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415
 
     class Threads(ThreadPoolExecutor):
         def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-            """Accepts no more work; with ``wait``, waits for what is under way."""
+            """Accepts no more work. With ``wait``, waits up to ``patience_s`` for the calls under way."""
             super().shutdown(wait=False, cancel_futures=cancel_futures)
             give_up = time.monotonic() + patience_s
             for thread in self._threads if wait else ():
@@ -252,9 +260,10 @@ def threads(patience_s: float = 2.0) -> ThreadPoolExecutor:
 
 
 def run(main: Callable[[], int]) -> NoReturn:
-    """Runs a command to its exit status, and ends the process with it.
+    """Runs a command and ends the process with the exit status that it returns.
 
-    A reader that has gone (``| head``), an output that takes nothing more and Ctrl-C end it without a traceback.
+    Prints no traceback for a reader that has gone (``| head``), for output that cannot be written, for a machine without
+    memory, threads or files, and for Ctrl-C.
     """
     sys.excepthook = sys.__excepthook__
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
@@ -266,7 +275,7 @@ def run(main: Callable[[], int]) -> NoReturn:
         status = EXIT_PIPE
     except Unwritable as error:
         status = EXIT_FAILED
-        with contextlib.suppress(OSError):  # it may be the one that takes nothing
+        with contextlib.suppress(OSError):  # standard error may be what cannot be written
             print(f"The output cannot be written: {error.strerror}", file=sys.stderr)
     except (MemoryError, SystemError, RuntimeError, OSError) as error:
         shortage = shortage_text(error)
@@ -282,7 +291,7 @@ def run(main: Callable[[], int]) -> NoReturn:
 
 
 def end(status: int) -> NoReturn:
-    """Ends the process. Threads that cannot be ended (a name server, a disk) hold it up no longer than this call."""
+    """Ends the process. Does not wait for threads that hang on a name server or a disk."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
@@ -298,7 +307,7 @@ def end(status: int) -> NoReturn:
 
 
 def let_go() -> None:
-    """Drops what standard output and error no longer accept: a closed console is not the worker's fault."""
+    """Discards buffered output that nobody accepts any more: a closed console must not change the worker's exit status."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
@@ -307,7 +316,7 @@ def let_go() -> None:
 
 
 def _silence(stream: Any) -> None:
-    """Redirects to nowhere what is still buffered, so that the exit does not try to write it again."""
+    """Redirects a stream to the null device, so that the interpreter's exit does not try to write its buffer again."""
     number = os.open(os.devnull, os.O_WRONLY)
     os.dup2(number, stream.fileno())
     os.close(number)

@@ -1,9 +1,9 @@
 """The root of the program's exceptions, and its two kinds.
 
-Every exception class of the program derives from one of them, and from a builtin one where code catches that:
+Every exception class of the program derives from one of the two, and also from a built-in one if code catches that:
 
     IwmError
-    ├── OurError            this side is wrong: its settings, its files, what was asked of it
+    ├── OurError            this side is wrong: its settings, its files, or the command it was given
     │   ├── ConfigError         config              the settings cannot be used
     │   ├── Damage              record/reader       a record cannot be trusted
     │   ├── Taken               record/disk         another process has locked a file
@@ -24,19 +24,20 @@ Every exception class of the program derives from one of them, and from a builti
         └── Failed              delivery/exchange   an exchange with a push service gave no answer
 
 What to do follows from the kind. Ours: end, or say what the owner must mend. Theirs: wait, ask again, and say that the
-market or the phone cannot be reached. `entry.Unwritable` stands outside: `entry` knows the standard library only.
+market or the phone cannot be reached. `entry.Unwritable` stands outside, because `entry` may import nothing but the
+standard library.
 """
 
 from __future__ import annotations
 
 
 class IwmError(Exception):
-    """Something that the program expects to go wrong went wrong."""
+    """A failure that the program expects and handles."""
 
 
 class OurError(IwmError):
-    """This side is wrong: its settings, its files, or what was asked of it."""
+    """This side is wrong: its settings, its files, or the command it was given."""
 
 
 class TheirError(IwmError):
-    """The other side is wrong or did not answer: the vendor, or the push service."""
+    """The other side, the vendor or the push service, is wrong or did not answer."""

@@ -10,11 +10,11 @@ from rules import Rules
 from sight import Sight
 
 HOLDS = tuple(HoldReason)
-"""What holds entries, in the order in which one is named."""
+"""The reasons to hold entries. If several hold at once, the first in this order is named."""
 
 
 class Gates:
-    """One session's gates. Their limits are read once: they are asked for at every second."""
+    """One session's gates. Reads their limits once, because every second of a session is checked against them."""
 
     def __init__(self, rules: Rules, session: Session) -> None:
         self._open, self._close = session.open, session.close
@@ -26,7 +26,10 @@ class Gates:
     def first_closed(
         self, now: int, bar: Bar, *, feed: Sight, book: Book, holds: Set[HoldReason], is_stopping: bool
     ) -> Gate:
-        """Returns the first gate that is closed for ``bar`` at ``now`` (µs). What can be seen comes before the trades."""
+        """Returns the first gate that is closed for ``bar`` at ``now`` (µs); `ALL_OPEN` if none is.
+
+        The order is that of `DeclineReason`: the session, holds and what can be seen come before the trades.
+        """
         if not self._open <= now < self._close or is_stopping:
             return DeclineReason.SESSION_CLOSED, None
         if holds:
@@ -42,7 +45,7 @@ class Gates:
         return self._for_another_trade(now, book)
 
     def _for_another_trade(self, now: int, book: Book) -> Gate:
-        """Returns the first gate that the session's trades, or its end, close at ``now`` (µs)."""
+        """Returns the first gate that the session's trades, or the end of its entries, close at ``now`` (µs)."""
         if book.position is not None:
             return DeclineReason.POSITION_OPEN, None
         if now < book.rests_until:

@@ -1,8 +1,7 @@
 """Writes the log, to the console and to a rotated file, in the same words.
 
-Every line passes one place, `_Output`, which replaces each secret with ``***`` as the last step before writing.
-A log that cannot be written never stops the program: it may cost lines, not alerts. The file is over 400 lines: set-up,
-rendering and the two outputs share one handler and its lock.
+Every line passes through one class, `_Output`, which replaces each secret with ``***`` as the last step before writing.
+A log that cannot be written never stops the program: it may cost lines, but no alert.
 """
 
 from __future__ import annotations
@@ -31,19 +30,20 @@ from redaction import redactor
 LogFormat = Literal["console", "json"]
 
 CONSOLE_SECONDS = 0.5
-"""How long a line waits, once, for a console that takes nothing (Ctrl-S, a pipe that nobody reads)."""
+"""How long a line waits for a console that accepts nothing (Ctrl-S, a pipe that nobody reads). Later lines do not wait."""
 
 CONSOLE_CHARACTERS = 128
-"""What a console that says it takes something surely takes at once: 512 bytes, POSIX's least for a pipe."""
+"""How much is written to a writable console at a time. 128 characters are at most 512 bytes of UTF-8, which a writable
+pipe accepts whole: POSIX's least value of PIPE_BUF (``_POSIX_PIPE_BUF``)."""
 
 OURS = "iwm"
-"""Parent of this program's loggers in the standard library's tree: others are heard from WARNING on only."""
+"""Parent of this program's loggers in the standard library's tree. Other loggers' lines are logged from WARNING on."""
 
 LOCK_SECONDS = 2.0
-"""How long a line waits for another thread's. A terminal that takes nothing must not stop the watchdog as well."""
+"""How long a line waits for another thread's line. A blocked terminal must not stop the watchdog's thread as well."""
 
 INDENT = "    "
-"""Set before every line of a message but its first, so that no message can pass for another line of the log."""
+"""Precedes every line of a message but its first, so that no message can forge a line of the log."""
 
 _installed = contextlib.ExitStack()
 
@@ -62,8 +62,8 @@ def setup(
 ) -> None:
     """Sends every logger's lines to ``stream`` (default: standard output) and ``log_file`` (None: no file).
 
-    ``clock`` gives the time that lines carry, µs of UTC. Uncaught exceptions and warnings are logged, too.
-    May be called again; the earlier set-up is closed first. Never raises for a file that cannot be written.
+    ``clock`` returns the time that lines carry, µs of UTC. Also logs uncaught exceptions and warnings. A second call
+    closes the earlier set-up first. Never raises for a file that cannot be written: the console says so.
     """
     close()
     output = _Output(
@@ -86,7 +86,7 @@ def setup(
 
 
 def _configure_structlog(level: int) -> None:
-    """Has structlog hand its lines from ``level`` on to the standard library's loggers."""
+    """Makes structlog pass its lines, from ``level`` on, to the standard library's loggers."""
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -116,12 +116,12 @@ def _standard_output() -> IO[str]:
 def _to_standard_library(
     _logger: Any, _method: str, event: Mapping[str, Any]
 ) -> tuple[tuple[Mapping[str, Any]], dict[str, Any]]:
-    """Makes the whole event the message of a log record; the last structlog processor."""
+    """Makes the whole event the message of a log record. This is the last structlog processor."""
     return (event,), {}
 
 
 def _install_hooks() -> None:
-    """Logs what nobody catches: exceptions of the program, of a thread, of a finaliser, and warnings."""
+    """Logs exceptions that nobody catches, of the main thread, another thread or a finaliser, and Python's warnings."""
     log = structlog.get_logger("logger")
 
     def uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
@@ -178,12 +178,12 @@ class _Output(logging.Handler):
         self._clock = clock
         self._file: RotatedFile | None = None
         self._missing = 0
-        """Lines that the file lacks so far."""
+        """Lines that are missing in the file since it last could be written."""
         self._untold = 0
-        """Lines that a console which takes nothing lacks so far."""
+        """Lines that are missing on the console since it last accepted some."""
 
     def open_file(self, path: Path) -> None:
-        """Begins to write ``path``. If that fails, says so on the console and goes on without a file."""
+        """Opens ``path`` for the lines to come. If that fails, says so on the console and goes on without a file."""
         with self._locked():
             try:
                 self._file = RotatedFile(path)
@@ -195,7 +195,7 @@ class _Output(logging.Handler):
                 )
 
     def handle(self, record: logging.LogRecord) -> bool:
-        """Writes one record, unless another thread has been stuck in writing its own for too long."""
+        """Writes one record. Drops it if another thread has been writing for longer than `LOCK_SECONDS`."""
         lock = self.lock
         if lock is None or not lock.acquire(timeout=LOCK_SECONDS):
             return False
@@ -223,9 +223,7 @@ class _Output(logging.Handler):
         with self._locked():
             file, self._file = self._file, None
             if file is not None:
-                with contextlib.suppress(
-                    OSError
-                ):  # what a full disk did not take was reported when it happened
+                with contextlib.suppress(OSError):  # a full disk was reported when a write failed
                     file.close()
         super().close()
 
@@ -238,13 +236,13 @@ class _Output(logging.Handler):
             self.release()
 
     def _to_console(self, line: str) -> None:
-        """Writes a line where somebody may be looking. A console that takes nothing costs lines, not time."""
+        """Writes a line to the console. A console that accepts nothing costs lines, but no time."""
         if self._stream is None:
             return
         try:
             if self._untold and _takes(self._stream, 0.0):
                 untold, self._untold = self._untold, 0
-                self._stream.write("\n")  # the line before may have broken off
+                self._stream.write("\n")  # the last line may have broken off in the middle
                 self._say(
                     "console_back", f"✓ The console takes lines again, {untold} are missing here", "INFO"
                 )
@@ -254,7 +252,7 @@ class _Output(logging.Handler):
                     return
                 self._stream.write((line + "\n")[start : start + CONSOLE_CHARACTERS])
                 self._stream.flush()
-        except (OSError, ValueError):  # the terminal is gone, or a pipe's reader is; the file goes on
+        except (OSError, ValueError):  # the terminal or the pipe's reader is gone: only the file goes on
             self._stream = None
 
     def _to_file(self, line: str) -> None:
@@ -283,16 +281,16 @@ class _Output(logging.Handler):
             self._say("log_file_back", f"✓ Log file is written again, {missing} lines may be missing", "INFO")
 
     def _say(self, event: str, text: str, level: str = "WARNING") -> None:
-        """Returns a line about the log itself, for the console only."""
+        """Writes a line about the log itself, to the console only."""
         fields = {"event": event, "text": text}
         self._to_console(self._redact(self._render(level, "logger", fields, self._clock())))
 
 
 def _takes(stream: IO[str], seconds: float) -> bool:
-    """Returns whether ``stream`` takes something within so many real seconds; a stream without a descriptor always does."""
+    """Returns whether ``stream`` becomes writable within so many real seconds. One without a descriptor always is."""
     try:
         descriptor = stream.fileno()
-    except (OSError, AttributeError):  # io.UnsupportedOperation, too: a stream in memory
+    except (OSError, AttributeError):  # io.UnsupportedOperation is an OSError: a stream in memory
         return True
     return bool(select.select((), (descriptor,), (), seconds)[1])
 
@@ -321,20 +319,23 @@ def _entry(record: logging.LogRecord) -> tuple[str, Mapping[str, Any]]:
 
 
 def _render_console(level: str, _name: str, event: Mapping[str, Any], now: int) -> str:
-    """``2025-10-02 10:40:52 ET  INFO  📊 Data feed active: …``; without a text, the event and its fields."""
+    """Returns a line such as ``2025-10-02 10:40:52 ET  INFO  📊 Data feed active: …``.
+
+    An event without a text shows its name and its fields instead.
+    """
     fields = {key: value for key, value in event.items() if key not in {"event", "text", "exception"}}
     text = event.get("text") or " ".join(
         (str(event.get("event")), *(f"{key}={value}" for key, value in fields.items()))
     )
     body = f"{text}\n{event['exception']}" if event.get("exception") else str(text)
-    # Whatever a vendor's message holds, no terminal obeys it.
+    # A vendor's message may hold control characters that a terminal would obey.
     body = utils.printable(body)
     stamp = f"{utils.new_york_date(now)} {utils.clock_text(now)} ET"
     return f"{stamp}  {level}  " + body.replace("\n", f"\n{INDENT}")
 
 
 def _render_json(level: str, name: str, event: Mapping[str, Any], now: int) -> str:
-    """One object on one line: timestamp, level, logger, event, text, then the fields."""
+    """Returns one JSON object on one line: timestamp, level, logger, event, text, then the fields."""
     head = {
         "timestamp": utils.utc_iso(now),
         "level": level.lower(),
@@ -348,7 +349,7 @@ def _render_json(level: str, name: str, event: Mapping[str, Any], now: int) -> s
 
 
 def _plain(value: Any) -> Any:
-    """Returns ``value`` as JSON can hold it; what it cannot hold becomes text, a number without a value null."""
+    """Returns ``value`` in JSON's types. NaN and infinity become None; any other type becomes text."""
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):

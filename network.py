@@ -1,6 +1,6 @@
 """What every HTTP connection needs: whom TLS trusts, which exceptions mean the network failed, how much may be read.
 
-`delivery` and `polygon_client` share it. httpx and what it is built on are loaded when first needed: they take 40 ms.
+`delivery` and `polygon_client` share it. Loads httpx and its dependencies on first use, because they take 40 ms.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
     import httpx
 
 HEADERS_MAX = 512 * 1024
-"""Bytes that may come in before and around a body: httpcore takes 100 kB of headers, and chunks bring sizes along."""
+"""Bytes allowed before and around a body: httpcore accepts 100 kB of headers, and chunked bodies carry their sizes."""
 
 OPENED = (".connect_tcp.complete", ".start_tls.complete")
-"""How the events end that httpcore traces when a connection is open; each hands over its stream."""
+"""Ends of the names of httpcore's trace events for an open connection. Each carries its stream as ``return_value``."""
 
 Trace = Callable[[str, Mapping[str, Any]], Awaitable[None]]
 """What httpcore awaits at each step of a request: https://www.encode.io/httpcore/extensions/#trace."""
 
 
 def is_loopback(url: str) -> bool:
-    """Returns whether an address is this machine's own."""
+    """Returns whether a URL leads to this machine."""
     return urlsplit(url).hostname in LOOPBACK_HOSTS
 
 
@@ -36,7 +36,7 @@ def is_loopback(url: str) -> bool:
 def trust() -> ssl.SSLContext:
     """Returns the one TLS context of REST, sockets and pushes: verification on, certifi's roots (or ``SSL_CERT_FILE``).
 
-    Made when it is first asked for: reading the certificates takes 40 ms.
+    Makes it on the first call, because reading the certificates takes 40 ms.
     """
     import httpx  # noqa: PLC0415
 
@@ -55,13 +55,12 @@ def certificate_fault(error: BaseException) -> str | None:
 
 @functools.cache
 def connection_faults() -> tuple[type[Exception], ...]:
-    """Everything that making, using or ending an HTTP connection raises for what is outside of us. One list for all.
+    """Returns every exception that making, using or closing an HTTP connection raises for a fault outside this program.
 
-    httpx translates the faults of httpcore, which translates those of anyio that it knows. The others come
-    through as they are: `ssl.SSLError` (an OSError) for a bad record after the handshake, OSError for certificates or
-    proxies that cannot be read, anyio's and h11's own when a connection ends while it is used, ValueError for an address
-    or a proxy that cannot be written or encoded (UnicodeError is one), OverflowError for a port, ImportError for a proxy
-    of a kind that needs another package.
+    httpx translates httpcore's exceptions, and httpcore those of anyio that it knows. The others come through unchanged:
+    `ssl.SSLError` (an OSError) for a bad record after the handshake, OSError for certificates that cannot be read,
+    anyio's and h11's own if a connection ends while in use, ValueError for an address or a proxy that cannot be parsed
+    or encoded (UnicodeError is one), OverflowError for a port, ImportError for a proxy that needs another package.
     """
     import anyio  # noqa: PLC0415
     import h11  # noqa: PLC0415
@@ -80,10 +79,10 @@ def connection_faults() -> tuple[type[Exception], ...]:
 
 @contextlib.contextmanager
 def out_of_groups(faults: Callable[[], tuple[type[Exception], ...]]) -> Iterator[None]:
-    """Raises the first of a group of ``faults`` by itself; a group with any other exception in it stays a group.
+    """Raises the first exception of a group that holds only ``faults``. Lets a group with any other exception pass.
 
-    anyio tries a name's addresses in a task group. It turns OSErrors into one, and lets the rest out as a group.
-    ``faults`` is called only once a group was raised.
+    anyio tries a name's addresses in a task group. It merges OSErrors into one, and raises the rest as a group.
+    Calls ``faults`` only if a group was raised, so that httpx need not be loaded before.
     """
     try:
         yield
@@ -102,8 +101,8 @@ def out_of_groups(faults: Callable[[], tuple[type[Exception], ...]]) -> Iterator
 def bound_stream(stream: Any, most: int) -> None:
     """Lets an open `httpcore.AsyncNetworkStream` read at most ``most`` bytes for each request written.
 
-    Beyond that, a read raises `httpcore.ReadError`. A body's length is its reader's business. This bounds what comes beside it and has no limit anywhere else: interim
-    answers (100 to 199), of which a server may send any number before the final one.
+    Beyond that, a read raises `httpcore.ReadError`. A body's reader limits the body itself. This limits what nothing else
+    does: interim responses (status 100 to 199), any number of which a server may send before the final one.
     """
     import httpcore  # noqa: PLC0415
 
@@ -126,7 +125,7 @@ def bound_stream(stream: Any, most: int) -> None:
 
 
 def bound_requests(body_max: int) -> Callable[[httpx.Request], Awaitable[None]]:
-    """Returns a request hook for an httpx client: each connection reads ``body_max`` and `HEADERS_MAX` bytes at most."""
+    """Returns a request hook for an httpx client that lets each request read at most ``body_max`` + `HEADERS_MAX` bytes."""
 
     async def bound(request: httpx.Request) -> None:
         traced: Trace | None = request.extensions.get("trace")

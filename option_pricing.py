@@ -1,7 +1,7 @@
 """What a call is worth: Black–Scholes price, delta and implied volatility, without rates or dividends. Pure.
 
-Formulas: Black and Scholes, "The Pricing of Options and Corporate Liabilities", 1973. A 0DTE call lives for hours, in
-which neither rates nor dividends move its price by a tick.
+Formulas: Black and Scholes, "The Pricing of Options and Corporate Liabilities", Journal of Political Economy 81, 1973. A
+0DTE call lives for hours: in that time neither rates nor dividends move its price by a tick.
 """
 
 from __future__ import annotations
@@ -16,16 +16,17 @@ from events import (
 )
 
 YEAR = 365 * 86_400 * SECOND
-"""A year, µs: volatility is counted over calendar time."""
+"""A year of 365 days, µs: time to expiry is counted over calendar time."""
 
 VOLATILITY_RANGE = (0.001, 10.0)
-"""The usable volatilities, per year. A quote outside them implies none: no 0DTE call trades there."""
+"""The usable volatilities, per year (1.0 is 100 %). A quote that would need another implies none: no 0DTE call trades there."""
 
 STEPS = 100
-"""The most steps of a search. Halving alone reaches a float's last bit in fewer."""
+"""The most steps of a search. Halving alone needs about 66 to narrow `VOLATILITY_RANGE` down to a float's last bit."""
 
 NEAR_ENOUGH = 1e-9
-"""The search ends with a step this small, relative to the volatility; Newton's error is then about its square."""
+"""The search ends with a step this small, relative to the volatility. Newton's method converges quadratically, so the
+error left is about the square of that."""
 
 ROOT_OF_TWO = math.sqrt(2)
 
@@ -33,18 +34,18 @@ ROOT_OF_TWO_PI = math.sqrt(2 * math.pi)
 
 
 def call_price(spot: float, strike: float, years: float, volatility: float) -> float:
-    """Returns the Black–Scholes price of a call, dollars. ``spot`` and ``strike`` in dollars, ``volatility`` per year."""
+    """Returns the Black–Scholes price of a call in dollars. ``spot`` and ``strike`` in dollars, ``volatility`` per year."""
     return _pricer(spot, strike, years)(volatility)[0]
 
 
 def _pricer(spot: float, strike: float, years: float) -> Callable[[float], tuple[float, float]]:
-    """Returns a function from volatility to a call's price and vega. Computes what does not depend on it once."""
+    """Returns a function from volatility to a call's price and vega. Computes the terms without volatility only once."""
     root, distance, erf, exp = math.sqrt(years), math.log(spot / strike), math.erf, math.exp
 
     def price(volatility: float) -> tuple[float, float]:
         deviation = volatility * root
         d1 = distance / deviation + deviation / 2
-        # `_normal` of d1 and of d1 - deviation, inlined: one search calls this some ten times.
+        # `_normal(d1)` and `_normal(d1 - deviation)`, inlined: a search calls this function in every step.
         value = spot * ((1 + erf(d1 / ROOT_OF_TWO)) / 2) - strike * (
             (1 + erf((d1 - deviation) / ROOT_OF_TWO)) / 2
         )
@@ -54,9 +55,10 @@ def _pricer(spot: float, strike: float, years: float) -> Callable[[float], tuple
 
 
 def is_dearer_than_any(mid: int, spot: float, strike: int, left: int) -> bool:
-    """Returns whether no usable volatility explains a call's price, so that its quote must be wrong.
+    """Returns whether even the highest usable volatility cannot explain a call's price: its quote must be wrong.
 
-    ``mid`` is in option price units, ``strike`` in strike units, ``left`` the time to expiry in µs.
+    ``mid`` is in option price units, ``spot`` in dollars, ``strike`` in strike units, ``left`` the time to expiry in µs.
+    Returns False if one of the last three is not positive.
     """
     if left <= 0 or spot <= 0 or strike <= 0:
         return False
@@ -70,10 +72,13 @@ def call_delta(spot: float, strike: float, years: float, volatility: float) -> f
 
 
 def implied_volatility(mid: float, spot: float, strike: float, years: float) -> float | None:
-    """Returns the volatility per year at which a call costs ``mid`` dollars; None if no usable one does.
+    """Returns the volatility per year at which a call costs ``mid`` dollars; None if no usable one fits.
 
-    Newton's method, started at the inflection point of price over volatility, from where it converges (Manaster and
-    Koehler, 1982); it halves the range where a step would leave it.
+    Newton's method. It starts at the inflection point of price over volatility, sqrt(2 |ln(spot/strike)| / years), from
+    where it converges: Manaster and Koehler, "The Calculation of Implied Variances from the Black–Scholes Model", Journal
+    of Finance 37, 1982. At the money, where that point is at 0, it starts at sqrt(2 pi / years) × mid / spot: Brenner and
+    Subrahmanyam, "A Simple Formula to Compute the Implied Standard Deviation", Financial Analysts Journal 44, 1988. A
+    step that would leave the range left halves that range instead.
     """
     low, high = VOLATILITY_RANGE
     if years <= 0 or spot <= 0 or strike <= 0:
@@ -82,7 +87,7 @@ def implied_volatility(mid: float, spot: float, strike: float, years: float) -> 
     if not price(low)[0] < mid < price(high)[0]:
         return None
     volatility = min(max(math.sqrt(2 * abs(math.log(spot / strike)) / years), low), high)
-    if volatility == low:  # at the money there is no inflection: price is nearly linear there
+    if volatility == low:  # at the money: price is nearly linear in volatility
         volatility = min(max(mid / spot * ROOT_OF_TWO_PI / math.sqrt(years), low), high)
     for _ in range(STEPS):
         value, slope = price(volatility)
@@ -101,5 +106,5 @@ def implied_volatility(mid: float, spot: float, strike: float, years: float) -> 
 
 
 def _normal(value: float) -> float:
-    """Returns the standard normal distribution function at ``value``."""
+    """Returns the cumulative standard normal distribution at ``value``."""
     return (1 + math.erf(value / ROOT_OF_TWO)) / 2

@@ -1,4 +1,4 @@
-"""The newest price of each call, which calls are plain ones of the symbol, and whether a poll's quotes move. Pure."""
+"""Prices from quotes: a call's price and age, which calls are plain ones, and whether a poll's quotes move. Pure."""
 
 from __future__ import annotations
 
@@ -21,13 +21,14 @@ STANDARD_SHARES = 100
 """Shares per contract of an unadjusted option."""
 
 ROOT_AT, ROOT_END = 2, -15
-"""Where the root stands in a ticker such as ``O:IWM251002C00215000``: date, side and strike follow it."""
+"""Where the root stands in an option's ticker such as ``O:IWM251002C00215000``: after ``O:``, and before 6 digits of
+date, the side, and 8 digits of strike (the symbology of the Options Clearing Corporation, OSI)."""
 
 
 class Price(msgspec.Struct, frozen=True, kw_only=True):
     """The newest known bid and ask of a contract.
 
-    Prices are in option price units, sizes in contracts. ``at`` is the quote's own time, ``arrived`` when we got it (µs).
+    Prices are in option price units, sizes in contracts. ``at`` is the quote's own time, ``arrived`` its arrival (µs).
     """
 
     bid: int
@@ -41,12 +42,12 @@ class Price(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def two_sided(self) -> bool:
-        """Returns whether both sides are quoted and not crossed."""
+        """Returns whether both sides are quoted and the bid is not above the ask."""
         return 0 < self.bid <= self.ask
 
     @property
     def mid(self) -> int:
-        """Returns the mid price; half a unit is rounded down (option ticks are whole cents)."""
+        """Returns the mid. Half a unit is rounded down, and only bad data has one: option ticks are whole cents."""
         return (self.bid + self.ask) // 2
 
     @property
@@ -55,12 +56,15 @@ class Price(msgspec.Struct, frozen=True, kw_only=True):
         return (self.ask - self.bid) * 2 / (self.bid + self.ask) * PERCENT
 
     def age(self, now: int) -> int:
-        """Returns the age in µs: since its own time for a streamed quote, since its arrival for a polled one."""
+        """Returns the age in µs: since its own time for a streamed quote, since its arrival for a polled one.
+
+        A poll shows the present market, even if the contract's quote has not changed for a while.
+        """
         return max(0, now - (self.at if self.source is QuoteSource.STREAM else self.arrived))
 
 
 def price_of(quote: Quote | ChainRow, at: int, arrived: int) -> Price:
-    """Returns the price that a quote or a chain's row gives."""
+    """Returns the price in a quote or in a chain's row. ``at`` and ``arrived`` in µs."""
     return Price(
         bid=quote.bid,
         ask=quote.ask,
@@ -85,15 +89,17 @@ def _nearest(rows: Iterable[ChainRow], spot: float, count: int) -> list[ChainRow
 def is_standard(row: ChainRow, symbol: str) -> bool:
     """Returns whether a call is unadjusted: the symbol's own root (not IWM1 or 2IWM) and 100 shares.
 
-    A root leaves out the symbol's dot: BRKB for BRK.B.
+    A split or a special dividend leaves contracts for other deliverables under such roots. A root leaves out the
+    symbol's dot: BRKB for BRK.B.
     """
     return row.contract[ROOT_AT:ROOT_END] == symbol.replace(".", "") and row.shares == STANDARD_SHARES
 
 
 def is_live(rules: Rules, now: int, spot: float | None, rows: Iterable[ChainRow]) -> bool:
-    """Returns whether a poll's quotes move, by the newest stamp among the calls nearest the money.
+    """Returns whether a poll's quotes move: whether the newest stamp among the calls nearest the money is recent.
 
-    Without ``spot`` all calls count. Quotes marked delayed, or stamped ahead of ``now``, do not.
+    ``now`` in µs, ``spot`` in dollars. Without ``spot`` every call counts. Quotes marked delayed or stamped ahead of
+    ``now`` never count.
     """
     rows = [row for row in rows if row.real_time and is_standard(row, rules.symbol)]
     if spot is not None:
@@ -104,9 +110,9 @@ def is_live(rules: Rules, now: int, spot: float | None, rows: Iterable[ChainRow]
 
 
 def polled_prices(rules: Rules, now: int, spot: float | None, rows: Sequence[ChainRow]) -> dict[str, Price]:
-    """Returns the prices that a poll's answer gives by itself: none if its quotes do not move, else its real-time rows'.
+    """Returns the prices that a poll's answer gives by itself: those of its real-time rows, or none if no quote moves.
 
-    A strike may be quiet for a while beside others that move, but a quote older than `CHAIN_MAX_SECONDS` is not used.
+    One strike may rest while others move, but a quote older than `CHAIN_MAX_SECONDS` is left out.
     """
     if not is_live(rules, now, spot, rows):
         return {}

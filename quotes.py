@@ -1,6 +1,6 @@
-"""The day's calls and the newest quote of each, as the polls and the stream tell them. Pure.
+"""The day's calls and the newest quote of each, from the polls and the stream. Pure.
 
-A quote counts by its own time, never by its arrival: one from the vendor's cache may come now and be of yesterday.
+A quote's age counts from its own time, never from its arrival: the vendor's cache may answer with yesterday's quote.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from signals import Signals
 
 
 class Known(msgspec.Struct, frozen=True, gc=False):
-    """The newest quote of a contract: its own time and its arrival (µs), what it says, and whether the stream brought it."""
+    """A contract's newest quote: its own time and its arrival (µs), the quote, and whether the stream brought it."""
 
     at: int
     arrived: int
@@ -26,9 +26,10 @@ class Known(msgspec.Struct, frozen=True, gc=False):
 
 
 class Quotes:
-    """One session's chain and quotes. A held call's usable quotes become its marks.
+    """One session's chain and quotes. Passes the held call's usable quotes on to its marks.
 
-    ``close`` is the session's close (µs), ``holds`` what holds entries at present: a doubted clock is not compared with.
+    ``close`` is the session's close (µs). ``holds`` is the engine's set of what holds entries at present: while it
+    has `HoldReason.CLOCK_DOUBT`, ages are not measured by our clock.
     """
 
     def __init__(
@@ -44,11 +45,11 @@ class Quotes:
         self._frozen = rules.quote_frozen_seconds * SECOND
         self.newest: dict[str, Known] = {}
         self.stands_still = False
-        """Whether the quotes of the last poll were delayed or old: it prices nothing."""
+        """Whether the last poll's quotes were delayed or old. Such a poll prices nothing."""
         self.chain: tuple[ChainRow, ...] = ()
-        """Today's calls, as the last poll had them."""
+        """Today's calls, as the last usable poll listed them."""
         self.chain_at: int | None = None
-        """When that poll was answered, µs."""
+        """When the chain was last answered (µs); None before the first answer."""
 
     # --- What is known ---
 
@@ -58,7 +59,7 @@ class Quotes:
         return known.quote.ask or None if known is not None else None
 
     def nearest(self, count: int) -> tuple[str, ...]:
-        """Returns the symbol's plain calls that are nearest the money, by a price that something confirms."""
+        """Returns the symbol's ``count`` plain calls nearest the confirmed spot; none while there is no spot."""
         spot = self._signals.price
         if spot is None:
             return ()
@@ -68,8 +69,8 @@ class Quotes:
     def live_calls(self, now: int) -> int:
         """Returns how many of the chain's calls have a real-time quote of the last `CHAIN_SKEW_SECONDS`.
 
-        At 0, none could be bought. A streamed quote counts by its own time; one of a poll by its arrival, and only while
-        the polls' quotes move.
+        At 0 no call can be bought. A streamed quote's age counts from its own time. A polled one's counts from its
+        arrival, and only while the polls' quotes move.
         """
         limit = self._rules.chain_skew_seconds * SECOND
         listed = (row.contract for row in self.chain if is_standard(row, self._rules.symbol))
@@ -89,13 +90,17 @@ class Quotes:
         }
 
     def chain_age(self, now: int) -> int:
-        """Returns the age of the last poll's answer, µs; without one, as old as time."""
+        """Returns the age of the last poll's answer (µs); ``now`` itself, older than any limit, before the first."""
         return now - self.chain_at if self.chain_at is not None else now
 
     # --- What comes ---
 
     def record(self, now: int, quote: Quote) -> None:
-        """Records a quote. While no position is open, only the next entry needs a streamed one: a short way."""
+        """Records a quote.
+
+        While no position is open, a streamed quote can only price the next entry, so it skips the checks of a mark:
+        most facts of a day are such quotes.
+        """
         known = self.newest.get(quote.contract)
         if (
             self._book.position is None
@@ -108,9 +113,9 @@ class Quotes:
             self._weigh(now, quote.contract, quote.at, quote, quote.source is QuoteSource.POLL)
 
     def record_chain(self, now: int, rows: tuple[ChainRow, ...]) -> None:
-        """Records a poll's answer: its contracts always, its quotes and greeks only if they are current."""
+        """Records a poll's answer: always its contracts, but its quotes and greeks only if they are current."""
         if self.chain and not rows:
-            return  # a day's calls do not vanish: the last good answer stands, and ages
+            return  # a day's calls do not vanish: keep the last good answer, whose age tells how old it is
         at = self._quote_clock(now)
         self.stands_still = not is_live(self._rules, at, self._signals.price, rows)
         self.chain_at = now
@@ -118,14 +123,14 @@ class Quotes:
             self.chain = tuple(msgspec.structs.replace(row, iv=None, delta=None) for row in rows)
             return
         self.chain = rows
-        # One strike may be quiet for a while beside others that move, but not longer than this.
+        # One strike may rest while others move, but no longer than `CHAIN_MAX_SECONDS`.
         oldest = at - self._rules.chain_max_seconds * SECOND
         for row in rows:
             if row.real_time and row.quoted_at >= oldest:
                 self._weigh(now, row.contract, row.quoted_at, row, True)
 
     def _quote_clock(self, now: int) -> int:
-        """Returns the time that quotes are compared with: ``now``, or the newest quote's while our clock is in doubt."""
+        """Returns the time (µs) that quotes' ages are measured from: ``now``, or the newest quote's while our clock is doubted."""
         if HoldReason.CLOCK_DOUBT not in self._holds or not self.newest:
             return now
         return min(now, max(known.at for known in self.newest.values()))
@@ -133,9 +138,9 @@ class Quotes:
     def _weigh(self, now: int, contract: str, made_at: int, quote: Quote | ChainRow, is_poll: bool) -> None:
         """Keeps each contract's newest quote by its own time. A poll with the same bid and ask confirms the known one.
 
-        A quote from ahead of ``now`` is ignored. One older than `QUOTE_FROZEN_SECONDS` is no mark by itself: from the
-        stream it is ignored, from a single contract's poll it can only confirm. From a chain's row it may still price
-        an entry, because other quotes of that answer move.
+        Ignores a quote stamped ahead of ``now``. A quote older than `QUOTE_FROZEN_SECONDS` is no mark by itself: from
+        the stream it is ignored, from a single contract's poll it can only confirm the known one. From a chain's row
+        it may still price an entry, because other quotes of that answer move.
         """
         if made_at > now + self._ahead:
             return
@@ -161,13 +166,14 @@ class Quotes:
                 return
         self.newest[contract] = Known(made_at, now, quote, is_streamed)
         if position is not None and is_held and (is_fresh or is_mark):
-            position.apply_time(now)  # what held until this quote
+            position.apply_time(now)  # first settle the time until now: the old mark held during it
             position.marks.record(now, Mark(bid=quote.bid, ask=quote.ask, bid_size=quote.bid_size))
 
     def _is_slip(self, now: int, opened: Opened, quote: Quote | ChainRow) -> bool:
-        """Returns whether a quote of the held call is impossibly dear, such as a price in another unit.
+        """Returns whether the held call's quote is impossibly dear, such as a price in another unit.
 
-        A peak from such a quote would sell at the next good one. Judged only while the share price is known.
+        Such a quote would raise the peak, and the next good one would then sell. Returns False while the share price
+        is unknown.
         """
         spot = self._signals.price
         if spot is None or self._feed.is_blind:
@@ -176,10 +182,10 @@ class Quotes:
         return is_dearer_than_any(mid, spot, opened.strike, self._close - now)
 
     def _stands(self, now: int, contract: str, made_at: int, by_socket: bool) -> bool:
-        """Returns whether an old quote that a poll confirms still stands, judged by the other contracts' quotes.
+        """Returns whether an old quote that a poll confirms still stands, going by the other contracts' quotes.
 
-        It stands if theirs are as old, or if it came over a socket (``by_socket``) that still delivers theirs. It does
-        not if theirs move and it alone does not, nor if the polls' quotes do not move at all.
+        It stands if the others are as old, or if it came over a socket (``by_socket``) that still delivers the others.
+        It does not stand if only the others move, or if no polled quote moves at all.
         """
         others = [known for name, known in self.newest.items() if name != contract]
         newest = self._quote_clock(now) - self._frozen

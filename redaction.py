@@ -1,4 +1,4 @@
-"""Hides secrets in a text, in every spelling that a log may show: plain, encoded, escaped, or a part of one."""
+"""Hides secrets in a text, in every spelling that a log may show: plain, encoded, escaped or cut off."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from collections.abc import Callable, Iterator, Sequence
 from urllib.parse import quote, quote_plus, unquote, urlsplit
 
 MASK = "***"
-"""Replaces a secret."""
+"""What replaces a secret."""
 
 SECRET_PART_LENGTH = 12
-"""Parts of a secret address (a path segment, a query value) of at least this length are secrets too."""
+"""A part of a secret address (a path segment, a query value) of at least this length is a secret, too."""
 
 BASE64_LENGTH = 8
 """The shortest run of base64 to search for: shorter ones occur by chance."""
 
 WORD_LENGTH = 6
-"""A shorter secret (a test's, or a mistake) is hidden only as a whole word: ``k`` is part of many words."""
+"""A secret shorter than this (a test's, or a mistake) is hidden only as a whole word: ``k`` is part of many words."""
 
 RUN_LENGTH = 10
-"""Any run of so many characters of a secret is hidden: a cut or a line break may leave just a part of a key."""
+"""Any run of this many characters of a secret is hidden: a cut or a line break may leave just a part of a key."""
 
 ENCODINGS_DEEP = 3
-"""A text is decoded so many times in search of a secret: a proxy may encode an encoded address again."""
+"""How many times a word is decoded in search of a secret: a proxy may encode an encoded address again."""
 
 _KEY_IN_URL = re.compile(r"(?i)(\bapi_?key=|\btoken=|\bbearer\s+)[^\s&\"'<>]+")
 
@@ -36,9 +36,9 @@ _ESCAPE = re.compile(r"\\{1,8}(?:x([0-9A-Fa-f]{2})|u([0-9A-Fa-f]{4}))")
 def redactor(secrets: Sequence[str]) -> Callable[[str], str]:
     """Returns a function that replaces each secret, in every spelling that a log may show, with ``***``.
 
-    It finds plain text, any mixture of percent-encoding, JSON escapes, base64 at any offset, and the secret parts of an
-    address. It also hides parts of ``RUN_LENGTH`` characters, as a text may have been cut, and whatever follows
-    ``apiKey=``, ``token=`` or ``Bearer``.
+    The function finds plain text, any mixture of percent-encoding, JSON escapes, base64 at any offset, and the secret
+    parts of an address. It also hides any `RUN_LENGTH` characters of a secret, because a text may have been cut, and
+    whatever follows ``apiKey=``, ``token=`` or ``Bearer``.
     """
     parts = {part for secret in secrets for part in _parts(secret)}
     spellings = {form for part in parts for form in _spellings(part)}
@@ -57,7 +57,7 @@ def redactor(secrets: Sequence[str]) -> Callable[[str], str]:
 
 
 def _pattern(spelling: str) -> str:
-    """Returns a pattern for a spelling of a secret; a short one matches only as a whole word."""
+    """Returns a pattern for one spelling of a secret. A short one matches only as a whole word."""
     found = re.escape(spelling)
     return found if len(spelling) >= WORD_LENGTH else rf"(?<![A-Za-z0-9]){found}(?![A-Za-z0-9])"
 
@@ -81,7 +81,7 @@ def _without_runs(text: str, runs: frozenset[str]) -> str:
 
 
 def _holds(word: str, runs: frozenset[str]) -> bool:
-    """Returns whether a percent-encoded or backslash-escaped word holds one of ``runs``."""
+    """Returns whether a percent-encoded or backslash-escaped word contains one of ``runs``."""
     for _ in range(ENCODINGS_DEEP if "%" in word or "\\" in word else 0):
         word = _ESCAPE.sub(lambda escape: chr(int(escape[1] or escape[2], 16)), unquote(word))
         if any(run in runs for run in _runs(word)):
@@ -99,7 +99,7 @@ def _parts(secret: str) -> Iterator[str]:
         address = urlsplit(secret)
         host, password = address.hostname, address.password
     except ValueError:
-        return  # no valid address
+        return  # not a valid address
     if password:
         yield from {password, unquote(password)}
     whole = address.path + (f"?{address.query}" if address.query else "")
@@ -119,7 +119,7 @@ def _spellings(secret: str) -> Iterator[str]:
         yield re.sub(r"%[0-9A-F]{2}", lambda escape: escape[0].lower(), encoded)
     raw = secret.encode()
     for offset, spoilt in ((0, 0), (1, 2), (2, 3)):
-        # Three bytes make four letters. Leave out letters that share bits with a neighbouring byte: they vary with it.
+        # Three bytes make four letters. Leave out letters that share bits with a neighbouring byte, which is unknown.
         padded = bytes(offset) + raw
         whole = len(padded) // 3 * 4
         for encode in (base64.b64encode, base64.urlsafe_b64encode):

@@ -26,7 +26,7 @@ from events import (
 from rules import Rules
 
 PERSISTENCE_BLOCKS = 2
-"""Blocks in a row that the price must stay below its VWAP; the reason's text says so, too."""
+"""How many blocks in a row the price must stay below its VWAP. The SELL's text says the same number ("2×30s")."""
 
 
 class PositionState(Enum):
@@ -39,7 +39,7 @@ class PositionState(Enum):
 TRANSITIONS: dict[PositionState, dict[type[Decision], PositionState]] = {
     PositionState.FLAT: {
         Opened: PositionState.OPEN,
-        # A position had closed again before its BUY turned out not to have arrived.
+        # The position closed before it became known that its BUY had not arrived.
         Withdrawn: PositionState.FLAT,
         Declined: PositionState.FLAT,
         FeedAlarmed: PositionState.FLAT,
@@ -55,11 +55,11 @@ TRANSITIONS: dict[PositionState, dict[type[Decision], PositionState]] = {
         MarkBack: PositionState.OPEN,
     },
 }
-"""Every transition there is. A pair that is not here is a programming error, and a crash."""
+"""Every transition there is. A pair that is not in the table is a programming error, and raises KeyError."""
 
 
 class Mark(msgspec.Struct, frozen=True, kw_only=True):
-    """One quote of the held contract. Prices are 0 where that side is absent."""
+    """One quote of the held contract, in option price units. A price is 0 if that side is absent."""
 
     bid: int
     ask: int
@@ -67,7 +67,7 @@ class Mark(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_priced(self) -> bool:
-        """Returns whether it has an ask and is not crossed."""
+        """Returns whether there is an ask and the bid is not above it. A bid of 0 is a price: that of a worthless call."""
         return self.ask > 0 and self.bid <= self.ask
 
     @property
@@ -77,7 +77,10 @@ class Mark(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Marks:
-    """The held contract's marks: which count, and the highest and lowest that held lately."""
+    """The held contract's marks: which of them count, and the highest and lowest that held lately.
+
+    A quote as wide as a missing market maker's would sell or raise the peak by its mid alone, so it must last first.
+    """
 
     def __init__(self, rules: Rules, opened: Opened, now: int) -> None:
         self._hold = round(rules.mark_hold_seconds * SECOND)
@@ -94,7 +97,7 @@ class Marks:
         self.usable = Mark(bid=opened.bid, ask=opened.ask, bid_size=opened.bid_size)
         """The newest mark that counted."""
         self.usable_at = now
-        """When it was last known to stand."""
+        """When that mark was last known to stand, µs."""
         self.lost_since = now
         self.lost = False
         self._woke_at = 0
@@ -104,7 +107,7 @@ class Marks:
         self._newest = mark
         self._newest_at = now
         if self._stood_until is None:
-            self._stood_until = now  # the mark before ends here; `_count` clears this when another counts
+            self._stood_until = now  # the previous mark ends here; `_count` clears this if the new one counts
         if not mark.is_priced:
             self._wide_since = None
         elif self._is_wide(mark):
@@ -115,12 +118,12 @@ class Marks:
             self._count(now, mark)
 
     def settle(self, now: int, *, is_fresh: bool = False) -> None:
-        """Lets a wide quote count once its width is unbroken for long enough, or its ask is at the stop."""
+        """Counts a wide quote once it has been wide without a break for long enough, or once its ask is at the stop."""
         mark = self._newest
         if self._wide_since is None or mark is None or (mark is self.usable and not is_fresh):
             return
         if now - self._newest_at >= self._lost_after:
-            return  # not seen for too long: its width may have been broken meanwhile
+            return  # last seen too long ago: the quote may have been narrow in between
         unbroken = now - self._wide_since
         if unbroken >= self._wide_after or mark.ask <= self._stop:
             self._count(now, mark)
@@ -138,7 +141,8 @@ class Marks:
     def span(self, now: int) -> tuple[int, int]:
         """Returns the lowest and the highest mark that held at any time in the last `MARK_HOLD_SECONDS`.
 
-        Without a usable mark now, the span ends where the last one ended: a tick does not hold longer by what follows.
+        Without a usable mark now, the span ends where the last one ended: the unusable quotes after a tick must not
+        make it hold longer.
         """
         held = self._held
         start = (now if self._stood_until is None else self._stood_until) - self._hold
@@ -150,22 +154,22 @@ class Marks:
         return min(values), max(values)
 
     def is_lost(self, now: int) -> bool:
-        """Returns whether there was no usable mark for too long."""
+        """Returns whether the last usable mark is `MARK_LOST_SECONDS` old."""
         return now - self.usable_at >= self._lost_after
 
     def wake(self, now: int) -> None:
-        """Goes on after a span in which the program did not run: nobody knows what the quote did meanwhile."""
+        """Starts the waiting times anew after the program did not run: nobody knows what the quote did meanwhile."""
         self._woke_at = now
         if self._wide_since is not None:
             self._wide_since = now
 
     def is_missed(self, now: int) -> bool:
-        """Returns whether there was no usable mark for too long while the program was there to see one: the owner is told."""
+        """Returns whether the mark is lost, and the program has run for long enough to have seen one: then the owner is told."""
         return self.is_lost(now) and now - self._woke_at >= self._lost_after
 
 
 class Persistence:
-    """How long the price has been below its short VWAP at every evaluation."""
+    """How long the price has been below its short VWAP at every evaluation. Times are starts of seconds, µs."""
 
     def __init__(self, rules: Rules, start: int) -> None:
         self._block = rules.persistence_block_seconds * SECOND
@@ -174,7 +178,7 @@ class Persistence:
         self._below: deque[int] = deque()
 
     def record(self, start: int, *, is_below: bool, was_blind: bool) -> None:
-        """Counts the evaluation of a second; a blind spell starts the count anew."""
+        """Counts the evaluation of the second at ``start``. A blind spell since the last one starts the count anew."""
         if was_blind:
             self._last_above = None
             self._below.clear()
@@ -190,7 +194,7 @@ class Persistence:
 
     @property
     def holds(self) -> bool:
-        """Returns whether the last two blocks hold evaluations below VWAP only, and enough of them in each."""
+        """Returns whether every evaluation of the last two blocks was below VWAP, and each block has enough of them."""
         if not self._below or self._last_above is None:
             return False
         end = self._below[-1]
@@ -202,7 +206,7 @@ class Persistence:
 
 
 class Position:
-    """An announced position: what was fixed when it opened, and what has moved since."""
+    """An announced position: what was fixed when it opened, and what has moved since. ``peak`` is in option price units."""
 
     def __init__(self, rules: Rules, now: int, opened: Opened, start: int) -> None:
         self.opened = opened
@@ -212,7 +216,7 @@ class Position:
         self.persistence = Persistence(rules, start)
 
     def apply_time(self, now: int) -> None:
-        """Applies what time alone brings: a wide quote that counts by now, and the peak."""
+        """Applies what changes with time alone: a wide quote that has lasted long enough, and the peak."""
         self.marks.settle(now)
         if not self.marks.is_lost(now):
             self.peak = max(self.peak, self.marks.span(now)[0])
@@ -221,7 +225,8 @@ class Position:
 class View(msgspec.Struct, frozen=True, kw_only=True):
     """What the exit rules see. ``below_vwap`` and ``persists`` are None while the feed is blind.
 
-    ``highest`` is the mark that must have fallen, or None while there is no usable one.
+    ``highest`` is the highest mark that held lately, None without a usable one: a rule sells only if even that has
+    fallen to its level. Prices are in option price units.
     """
 
     now: int
@@ -235,32 +240,32 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def time_stop(view: View) -> ExitReason | None:
-    """now ≥ the day's time stop, whatever the feed does."""
+    """Sells when now ≥ the day's time stop, whatever the feed does."""
     return ExitReason.TIME_STOP if view.now >= view.opened.time_stop else None
 
 
 def stop_loss(view: View) -> ExitReason | None:
-    """mark ≤ the stop level fixed at entry."""
+    """Sells when mark ≤ the stop level fixed at entry."""
     return ExitReason.STOP_LOSS if _is_at(view, view.opened.stop) else None
 
 
 def hard_giveback(view: View) -> ExitReason | None:
-    """mark ≤ peak × (1 - MAX_GIVEBACK_PERCENT / 100)."""
+    """Sells when mark ≤ peak × (1 - MAX_GIVEBACK_PERCENT / 100)."""
     return ExitReason.HARD_GIVEBACK if _is_at(view, view.hard_level) else None
 
 
 def vwap_giveback(view: View) -> ExitReason | None:
-    """mark ≤ peak × (1 - TIGHTEN_GIVEBACK_PERCENT / 100) while close < short VWAP."""
+    """Sells when mark ≤ peak × (1 - TIGHTEN_GIVEBACK_PERCENT / 100) while close < short VWAP."""
     return ExitReason.VWAP_GIVEBACK if view.below_vwap and _is_at(view, view.vwap_level) else None
 
 
 def vwap_persistence(view: View) -> ExitReason | None:
-    """close below the short VWAP at every evaluation of two blocks in a row."""
+    """Sells when the close was below the short VWAP at every evaluation of two blocks in a row."""
     return ExitReason.VWAP_PERSISTENCE if view.persists else None
 
 
 def shutdown(view: View) -> ExitReason | None:
-    """Returns whether the program stops, and the position must be closed with it."""
+    """Sells when the program stops and was asked to close the position with it."""
     return ExitReason.SHUTDOWN if view.is_stopping else None
 
 
@@ -272,16 +277,16 @@ EXIT_RULES: tuple[Callable[[View], ExitReason | None], ...] = (
     vwap_persistence,
     shutdown,
 )
-"""The policy: the first that holds sells."""
+"""The policy: the first rule that gives a reason sells."""
 
 
 def _is_at(view: View, level: int) -> bool:
-    """Returns whether the mark is at or under a level; False without a usable mark."""
+    """Returns whether the mark is at or below a level; False without a usable mark."""
     return view.highest is not None and view.highest <= level
 
 
 def exit_reason(view: View) -> ExitReason | None:
-    """Returns the first exit rule that holds, or None."""
+    """Returns the reason of the first exit rule that sells, or None."""
     for rule in EXIT_RULES:
         reason = rule(view)
         if reason is not None:
@@ -290,7 +295,7 @@ def exit_reason(view: View) -> ExitReason | None:
 
 
 class Book:
-    """The phase, the position and the day's counts: moved by decisions alone."""
+    """The phase, the position and the day's counts. Only decisions change them, so a record's decisions restore them."""
 
     def __init__(self, rules: Rules) -> None:
         self._rules = rules
@@ -298,17 +303,20 @@ class Book:
         self.position: Position | None = None
         self.entries = 0
         self.rests_until = 0
-        """Until then (µs) nothing is opened: the cooldown after a close, or the rest after a withdrawal."""
+        """No position opens before this time (µs): the cooldown after a close, or the rest after a withdrawal."""
         self.last: Opened | None = None
         self._rested_until = 0
 
     @property
     def position_id(self) -> str | None:
-        """Returns the open position's id, None without one."""
+        """Returns the open position's id, or None."""
         return None if self.position is None else self.position.opened.id
 
     def evolve(self, now: int, decision: Decision, start: int) -> None:
-        """Applies a decision. ``start`` is the second last evaluated. Raises KeyError for a transition that is not in the table."""
+        """Applies a decision made at ``now``. ``start`` is the second evaluated last. Both in µs.
+
+        Raises KeyError for a transition that is not in the table.
+        """
         self.phase = TRANSITIONS[self.phase][type(decision)]
         match decision:
             case Opened():
@@ -320,7 +328,7 @@ class Book:
                 self.position = None
                 self.rests_until = now + self._rules.entry_cooldown_seconds * SECOND
             case Withdrawn():
-                # Nobody was told, so the position never was: neither its cooldown nor its entry counts.
+                # Nobody was told, so nobody holds it: neither its cooldown nor its entry counts.
                 self.position = None
                 self.entries -= 1
                 self.last = None

@@ -1,6 +1,7 @@
-"""Threads for what may block: the disk, and an answer that takes long to read. They are handed in, never reached for.
+"""Threads for what may block: the disk, and large answers that take long to decode. They are always passed in.
 
-A thread of asyncio or of `concurrent.futures` is waited for when the process ends. These are not: a disk may never answer.
+When the process ends, Python waits for the threads of asyncio and of `concurrent.futures`. It does not wait for these,
+because a disk may never answer.
 """
 
 from __future__ import annotations
@@ -16,24 +17,21 @@ Result = TypeVar("Result")
 
 
 class Thread(Protocol):
-    """Does one thing after the other beside the event loop: what may have to wait for the disk."""
+    """Runs actions beside the event loop, one after the other, in the order of `submit`."""
 
     def submit(self, action: Callable[[], Result]) -> asyncio.Future[Result]:
-        """Have something done; the future has its result, or what it raised."""
+        """Queues ``action``. Returns a future of its result, or of the exception that it raises."""
 
     def last(self) -> None:
-        """Let the thread end when all is done that was submitted. Does not wait."""
+        """Lets the thread end after the actions submitted so far. Does not wait for them."""
 
 
 Threads = Callable[[str], Thread]
-"""Makes a thread of a name. It is handed in, so that a test on virtual time need not wait for real threads."""
+"""Makes a `Thread` with a name. It is passed in, so that a test on virtual time need not wait for real threads."""
 
 
 class DaemonThread:
-    """One thread that does one thing after the other, and that nothing waits for at the end: a disk may never answer.
-
-    The threads of asyncio and of `concurrent.futures` are waited for when the process ends.
-    """
+    """A `Thread` that is a real one. The end of the process does not wait for it."""
 
     def __init__(self, name: str) -> None:
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
@@ -41,7 +39,7 @@ class DaemonThread:
         self._thread.start()
 
     def submit(self, action: Callable[[], Result]) -> asyncio.Future[Result]:
-        """Have something done; the future has its result, or what it raised."""
+        """Queues ``action``. Returns a future of its result, or of the exception that it raises."""
         loop = asyncio.get_running_loop()
         done: asyncio.Future[Result] = loop.create_future()
 
@@ -50,9 +48,9 @@ class DaemonThread:
             failed: Exception | None = None
             try:
                 result = action()
-            except Exception as error:  # noqa: BLE001 - a thread's border: whoever waits for the future gets it
+            except Exception as error:  # noqa: BLE001 - a thread's border: the future raises it
                 failed = error
-            # A loop that has ended has nobody who waits.
+            # RuntimeError: the loop has ended, so nobody waits for the result.
             with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(_settle, done, result, failed)
 
@@ -60,7 +58,7 @@ class DaemonThread:
         return done
 
     def last(self) -> None:
-        """Let the thread end when all is done that was submitted. Does not wait."""
+        """Lets the thread end after the actions submitted so far. Does not wait for them."""
         self._jobs.put(None)
 
     def _run(self) -> None:
@@ -69,7 +67,7 @@ class DaemonThread:
 
 
 class LazyThread:
-    """A `Thread` that is started by the first action."""
+    """A `Thread` that starts with its first action."""
 
     def __init__(self, threads: Threads, name: str) -> None:
         self._threads = threads
@@ -78,17 +76,17 @@ class LazyThread:
 
     @property
     def is_started(self) -> bool:
-        """Returns whether there was an action."""
+        """Returns whether an action was submitted."""
         return self._thread is not None
 
     def submit(self, action: Callable[[], Result]) -> asyncio.Future[Result]:
-        """Has something done; the future has its result, or what it raised."""
+        """Queues ``action``. Returns a future of its result, or of the exception that it raises."""
         if self._thread is None:
             self._thread = self._threads(self._name)
         return self._thread.submit(action)
 
     def last(self) -> None:
-        """Lets the thread end when all is done that was submitted. Does not wait."""
+        """Lets the thread end after the actions submitted so far. Does not wait for them."""
         if self._thread is not None:
             self._thread.last()
 
@@ -103,7 +101,7 @@ def _settle(done: asyncio.Future[Result], result: Result | None, failed: Excepti
 
 
 async def in_thread(threads: Threads, name: str, action: Callable[[], Result]) -> Result:
-    """Do something that may wait for the disk in a thread of its own. Raises what it raises."""
+    """Runs an action that may wait for the disk in a thread of its own. Returns its result, or raises what it raises."""
     thread = threads(name)
     try:
         return await thread.submit(action)

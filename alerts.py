@@ -1,6 +1,6 @@
-"""What the phone is told of a decision: `alert_for` turns one into an `Alert`, and never more than one. Pure.
+"""From a decision to the alert on the phone: `alert_for` turns one decision into at most one `Alert`. Pure.
 
-Texts are exact to the character. When an alert is sent, and how, is `delivery`'s.
+Tests hold the texts to the character. `delivery` decides when and how an alert is sent.
 """
 
 from __future__ import annotations
@@ -47,7 +47,10 @@ DELTA_DIGITS_MAX = 6
 def alert_for(
     now: int, decision: Decision, rules: Rules, sell_priority: int = Priority.EMERGENCY
 ) -> Alert | None:
-    """The push that tells ``decision``, made at ``now`` (µs); None for a decision that is not pushed."""
+    """Returns the push about ``decision``, made at ``now`` (µs); None for a decision that is not pushed.
+
+    ``sell_priority`` is the Pushover priority of a SELL.
+    """
     match decision:
         case Opened():
             return _buy(now, decision, rules)
@@ -84,7 +87,7 @@ def _buy(now: int, opened: Opened, rules: Rules) -> Alert:
         "",
         f"⚠️ Hard Giveback {number_text(rules.max_giveback_percent)}% | Time Stop {time_stop} ET",
         "",
-        # The highest mid that sells: the level itself may lie between two mids.
+        # Mids come in half cents, so show the highest mid that sells: the level itself may lie between two.
         f"Pay ≤ {option_price(opened.pay_limit)} until {clock_text(opened.pay_until)} "
         f"| Stop {option_price(opened.stop - opened.stop % HALF_CENT)}",
         f"No SELL by {time_stop}? Close it yourself.",
@@ -144,12 +147,12 @@ def _sell(now: int, closed: Closed, rules: Rules, priority: Priority) -> Alert:
 
 
 def sell_title(rules: Rules) -> str:
-    """The title of a SELL."""
+    """Returns the title of a SELL."""
     return f"🚪 {rules.symbol} 0DTE CALL — SELL"
 
 
 def reason_text(closed: Closed, rules: Rules) -> str:
-    """Why a position was closed, as the phone and the log say it."""
+    """Returns why a position was closed, in the words of phone and log."""
     match closed.reason:
         case ExitReason.TIME_STOP:
             return f"Time stop {minute_text(closed.time_stop)} ET"
@@ -170,7 +173,7 @@ def reason_text(closed: Closed, rules: Rules) -> str:
 
 
 def profit_percent(closed: Closed) -> float | None:
-    """The last mark against the entry, in percent; None without a mark."""
+    """Returns the change of the last mark against the entry, in percent; None without a mark."""
     return _change(closed.mark, closed.entry)
 
 
@@ -199,7 +202,7 @@ def _limit(closed: Closed, rule: float) -> str:
 
 
 def _change(value: float | None, base: float | None) -> float | None:
-    """Change of ``value`` against ``base`` in percent; None when either is missing."""
+    """Returns the change of ``value`` against ``base`` in percent; None if either is missing."""
     return (value - base) / base * 100 if value is not None and base else None
 
 
@@ -207,7 +210,7 @@ def _delta_text(opened: Opened, rules: Rules) -> str:
     if opened.in_range:
         return f"{opened.delta:.{DELTA_DIGITS}f}"
     digits = DELTA_DIGITS
-    # A delta of 0.4504 is outside 0.30–0.45, and must not read as 0.45.
+    # A delta of 0.4504 is outside 0.30–0.45, so it must not read as 0.45.
     while digits < DELTA_DIGITS_MAX and rules.delta_min <= round(opened.delta, digits) <= rules.delta_max:
         digits += 1
     low, high = _bound_text(rules.delta_min), _bound_text(rules.delta_max)
@@ -215,7 +218,7 @@ def _delta_text(opened: Opened, rules: Rules) -> str:
 
 
 def _bound_text(bound: float) -> str:
-    """A bound of delta with two decimals, and more only if it has them."""
+    """Returns a bound of delta with two decimals, or with more if it has more."""
     text = f"{bound:.{DELTA_DIGITS_MAX}f}".rstrip("0")
     return text.ljust(text.index(".") + 1 + DELTA_DIGITS, "0")
 
@@ -254,7 +257,7 @@ def _feed_alarmed(now: int, alarm: FeedAlarmed, rules: Rules) -> Alert:
 
 
 def _sight_spell(symbol: str, rules: Rules) -> str:
-    """What an alarm about ``symbol`` and the recovery from it have in common, while causes come and go."""
+    """Returns the key that an alarm about ``symbol`` and its recovery share. The cause may change in between."""
     return "benchmark" if symbol and symbol == rules.benchmark else "feed"
 
 

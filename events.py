@@ -3,9 +3,9 @@
 Times are integer microseconds of UTC. Share prices are dollars (float). Option prices are integers
 of a hundredth of a cent (``14_050`` is $1.405), so that levels and marks compare exactly. Strikes
 are integers of a tenth of a cent, as in the option's ticker. Facts carry the market's time; the time at
-which we learned one is the ``now`` that travels beside it.
+which we learned them is the ``now`` that travels beside them.
 
-The file is longer than 400 lines because this vocabulary is closed, and read as a whole: it has no logic to split off.
+The file is longer than 400 lines because this is one closed vocabulary, read as a whole, without logic to split off.
 """
 
 from __future__ import annotations
@@ -25,13 +25,14 @@ STRIKE_UNIT = 1_000
 """Strike units in a dollar (the option ticker writes strikes in thousandths)."""
 
 PRICE_MIN, PRICE_MAX = 0.01, 1_000_000.0
-"""The least and greatest price (dollars) of a bar, a strike or an option. No listed share costs a million."""
+"""The least and the greatest price of a bar, a strike or an option, dollars. No listed share costs a million."""
 
 VOLUME_LIMIT = 1e12
-"""Every volume, size and open interest lies below this. With the price bounds, no window's sums leave a float's range."""
+"""Every volume (shares), size and open interest (contracts) is below this. With the price bounds, no window's sums leave
+a float's range."""
 
 VWAP_SLACK = 0.01
-"""How far, as a fraction, a second's VWAP may lie outside its low and high: odd lots count in the VWAP only."""
+"""How far a second's VWAP may lie outside its low and high, as a fraction of them: odd lots count in the VWAP only."""
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,7 +63,7 @@ class Condition(StrEnum):
 
 
 class DeclineReason(StrEnum):
-    """Why there was no entry: the gates in their order, then why no contract was chosen."""
+    """Why there was no entry: first the gates in their order, then the reasons why no contract was chosen."""
 
     SESSION_CLOSED = "session closed"
     HELD = "held"
@@ -81,7 +82,7 @@ class DeclineReason(StrEnum):
 
 
 class HoldReason(StrEnum):
-    """Reasons from outside the rules to hold entries."""
+    """Why entries are held for a reason outside the rules. SELLs continue."""
 
     RECORD_OFF = "record off"
     CLOCK_DOUBT = "clock doubt"
@@ -93,7 +94,7 @@ class HoldReason(StrEnum):
 
 
 Gate = tuple[DeclineReason | None, HoldReason | None]
-"""The first closed gate, and the hold if that gate is `DeclineReason.HELD`; twice None if all are open."""
+"""The first closed gate, and the hold if that gate is `DeclineReason.HELD`. Both are None if every gate is open."""
 
 ALL_OPEN: Gate = (None, None)
 
@@ -113,15 +114,15 @@ class FeedCause(StrEnum):
 
 
 def named_cause(cause: FeedCause, symbol: str) -> str:
-    """Returns a cause with the symbol that it concerns, if it concerns one alone, such as ``IWM not seen``."""
+    """Returns a cause in words. Precedes it with the symbol if it concerns only one, such as ``IWM not seen``."""
     return f"{symbol} {cause.value}" if symbol else cause.value
 
 
 class ContractRule(StrEnum):
-    """The rules that a contract can fail, in the order of checking. A contract counts at the first that it fails."""
+    """The rules that a contract can fail, in the order of checking. A contract counts only for the first that it fails."""
 
     SHARES = "shares"
-    """Not the plain contract: another root than the symbol's, or not 100 shares."""
+    """Not a plain contract: another root than the symbol's, or not 100 shares."""
     UNQUOTED = "unquoted"
     DELAYED = "delayed"
     SPREAD = "spread"
@@ -145,7 +146,7 @@ class ExitReason(StrEnum):
 
 
 class QuoteSource(StrEnum):
-    """Where a quote came from: its age counts from its own time, or from the poll's arrival."""
+    """Where a quote came from. A streamed quote's age counts from its own time, a polled one's from its arrival."""
 
     STREAM = "stream"
     POLL = "poll"
@@ -178,15 +179,15 @@ class Outcome(StrEnum):
 
     ACCEPTED = "accepted"
     REFUSED = "refused"
-    """The service answered 4xx: it did not and will not arrive."""
+    """The service answered 4xx: the alert did not arrive and never will."""
     LOST = "lost"
-    """The request may have arrived; its answer did not."""
+    """The request may have arrived, but its answer did not."""
     UNSENT = "unsent"
-    """Given up or withdrawn; no attempt can have arrived."""
+    """Given up or withdrawn. No attempt can have arrived."""
     ACKNOWLEDGED = "acknowledged"
-    """An emergency push was acknowledged, by whom ``detail`` says."""
+    """Somebody acknowledged an emergency push; ``detail`` says who."""
     EXPIRED = "expired"
-    """The repeats of an emergency push have ended, and nobody is known to have acknowledged it."""
+    """The repeats of an emergency push have ended, and as far as is known nobody acknowledged it."""
 
 
 # --- Facts -------------------------------------------------------------------------------------------
@@ -195,14 +196,15 @@ class Outcome(StrEnum):
 class Fact(
     msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag_field="type", tag=str.lower
 ):
-    """Base of the facts; carries the codec's tag. In a record, what has its default is left out."""
+    """Base of the facts. Carries the codec's tag. A record leaves out fields that have their default."""
 
 
 @final
 class Bar(Fact, frozen=True, kw_only=True):
-    """One second of one symbol. ``volume`` in shares, may be fractional or 0; ``vwap`` may lie outside high and low.
+    """One second of one symbol, from ``start`` (µs). Prices are dollars.
 
-    What makes bars (the wire, a file) keeps prices, volume and VWAP within the bounds above.
+    ``volume`` is in shares, and may be fractional or 0. ``vwap`` may lie outside high and low. Whoever makes bars (from
+    the wire or a file) keeps prices, volume and VWAP within the bounds above.
     """
 
     symbol: str
@@ -217,25 +219,25 @@ class Bar(Fact, frozen=True, kw_only=True):
 
     @property
     def end(self) -> int:
-        """End of the second, exclusive, µs."""
+        """Returns the end of the second, exclusive, µs."""
         return self.start + SECOND
 
 
 def is_vwap(value: float, low: float, high: float) -> bool:
-    """Returns whether ``value`` is plausible as the VWAP of a second that traded between ``low`` and ``high``."""
+    """Returns whether ``value`` is a plausible VWAP of a second that traded between ``low`` and ``high``."""
     return low * (1 - VWAP_SLACK) <= value <= high * (1 + VWAP_SLACK)
 
 
 def typical_price(low: float, high: float, close: float) -> float:
-    """Returns the price used in place of an implausible VWAP."""
+    """Returns the typical price, the mean of low, high and close. It replaces an implausible VWAP."""
     return (low + high + close) / 3
 
 
 class Covered(Fact, frozen=True, kw_only=True):
-    """REST has answered twice for the seconds of ``symbol`` with start in [start, end).
+    """REST has answered twice for the seconds of ``symbol`` that start in [start, end), µs.
 
-    ``end`` is at most where the answers' newest second ends, of this symbol or of another that was asked with it:
-    what REST has not got yet is not covered.
+    Seconds that REST does not have yet are not covered: ``end`` is at most the end of the newest second in the answers
+    for this symbol, or for another that was requested with it.
     """
 
     symbol: str
@@ -244,10 +246,11 @@ class Covered(Fact, frozen=True, kw_only=True):
 
 
 class ChainRow(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
-    """One call of today's chain. In a record, its fields stand in their order without names.
+    """One call of today's chain. A record holds its fields in this order, without names.
 
-    ``bid`` and ``ask`` are 0 where that side is absent; ``quoted_at`` is the quote's own time in µs (0: none);
-    sizes are contracts; ``iv`` is a fraction per year; ``open_interest`` is yesterday's, in contracts.
+    ``bid`` and ``ask`` are in option price units, 0 if that side is absent. ``strike`` is in strike units. ``quoted_at``
+    is the quote's own time in µs (0: no quote). Sizes are contracts, ``iv`` is a fraction per year, ``open_interest``
+    is yesterday's, in contracts.
     """
 
     contract: str
@@ -265,7 +268,7 @@ class ChainRow(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=Fa
 
 
 class Chain(Fact, frozen=True, kw_only=True):
-    """Today's calls within a few percent of spot, as one poll answered them."""
+    """Today's calls within `CHAIN_SPOT_PERCENT` of spot, from one poll."""
 
     rows: tuple[ChainRow, ...]
 
@@ -277,9 +280,9 @@ class Quote(
     kw_only=True,
     rename={"contract": "c", "bid": "b", "ask": "a", "bid_size": "bs", "ask_size": "as"},
 ):
-    """The newest bid and ask of one contract. Prices are 0 where that side is absent.
+    """The newest bid and ask of one contract, in option price units; 0 if that side is absent. ``at`` in µs.
 
-    Short names in a record: most of its lines are quotes.
+    Its fields have short names in a record, because most lines of a record are quotes.
     """
 
     contract: str
@@ -292,7 +295,7 @@ class Quote(
 
 
 class Tick(Fact, frozen=True, kw_only=True):
-    """A second has passed: silence is a fact as well.
+    """A second has passed, so that silence is a fact, too.
 
     ``away`` is how long (µs) the program did not run before it (stopped, or the machine asleep), or how far its clock
     stepped forward; 0 if the last fact was handled on time.
@@ -304,7 +307,8 @@ class Tick(Fact, frozen=True, kw_only=True):
 class FeedLost(Fact, frozen=True, kw_only=True):
     """The stocks feed is down, or must be treated as down.
 
-    ``symbol`` names a symbol that stayed silent while the other's bars came, although REST has newer seconds of it.
+    ``symbol`` is empty, or names the one symbol that stayed silent while the other's bars came, although REST has newer
+    seconds of it.
     """
 
     cause: FeedCause
@@ -314,7 +318,7 @@ class FeedLost(Fact, frozen=True, kw_only=True):
 class FeedRestored(Fact, frozen=True, kw_only=True):
     """The stocks feed is connected and its subscriptions are acknowledged.
 
-    ``gaps_tell`` is False for bars from a file: it cannot tell a symbol that is not sent from one that does not
+    ``gaps_tell`` is False for bars from a file: a file cannot tell a symbol that is not sent from one that does not
     trade, so a symbol's silence means nothing there.
     """
 
@@ -322,7 +326,7 @@ class FeedRestored(Fact, frozen=True, kw_only=True):
 
 
 class Hold(Fact, frozen=True, kw_only=True):
-    """Entries are held (``on``) or no longer held for ``reason``. ``detail`` says it in words, where there is more to say."""
+    """Entries are held (``on``) or no longer held for ``reason``. ``detail`` adds what there is to say, in words."""
 
     reason: HoldReason
     on: bool
@@ -330,10 +334,10 @@ class Hold(Fact, frozen=True, kw_only=True):
 
 
 class AlertOutcome(Fact, frozen=True, kw_only=True):
-    """What became of an alert. ``id`` is the position's for BUY and SELL, otherwise the cause.
+    """What became of an alert. ``id`` is the position's for BUY and SELL, otherwise the alert's cause.
 
-    ``receipt`` is an emergency push's, polled until somebody acknowledges. ``channel`` names the channel when
-    it is not the push service; such an outcome settles nothing.
+    ``receipt`` is an emergency push's: it is polled until somebody acknowledges. ``channel`` names the channel if that
+    is not the push service; such an outcome settles nothing.
     """
 
     kind: AlertKind
@@ -346,7 +350,7 @@ class AlertOutcome(Fact, frozen=True, kw_only=True):
 
 
 class Shutdown(Fact, frozen=True, kw_only=True):
-    """The program was asked to stop. ``close_position`` says whether an open position gets its SELL."""
+    """The program was asked to stop. ``close_position`` says whether an open position is sold first."""
 
     close_position: bool
 
@@ -361,11 +365,16 @@ Event = Bar | Quote | RareEvent
 
 
 class Decided(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag=str.lower):
-    """Base of the decisions; carries the codec's tag."""
+    """Base of the decisions. Carries the codec's tag."""
 
 
 class Opened(Decided, frozen=True, kw_only=True):
-    """A BUY was announced. Entry and levels are fixed here for good."""
+    """A BUY was announced. Entry and levels are fixed here for good.
+
+    ``price`` and ``vwap`` are the share's in dollars, ``momentum`` is in percent per second, ``iv`` a fraction per year.
+    ``mid``, ``bid``, ``ask``, ``entry``, ``stop`` and ``pay_limit`` are option prices. ``considered`` counts the chain's
+    calls, ``fallen`` those that failed each rule. ``in_range`` is False for a delta from the stretched range.
+    """
 
     id: str
     contract: str
@@ -393,11 +402,11 @@ class Opened(Decided, frozen=True, kw_only=True):
     fallen: tuple[tuple[ContractRule, int], ...]
     cost_percent: float
     doubted: int = 0
-    """How many of the vendor's deltas contradicted the prices and were replaced by the implied ones."""
+    """How many of the vendor's deltas contradicted the prices, so that the implied ones replaced them."""
 
 
 class Declined(Decided, frozen=True, kw_only=True):
-    """Every condition was met, and there was still no entry."""
+    """Every condition was met, and still there was no entry. Units and counts are those of `Opened`."""
 
     reason: DeclineReason
     hold: HoldReason | None
@@ -411,7 +420,12 @@ class Declined(Decided, frozen=True, kw_only=True):
 
 
 class Closed(Decided, frozen=True, kw_only=True):
-    """A SELL was announced. ``late`` is how long after its time stop, µs (0: in time)."""
+    """A SELL was announced.
+
+    ``price`` and ``vwap`` are the share's in dollars; None if unknown or too old. ``entry``, ``peak``, ``mark`` and
+    ``bid`` are option prices. ``limit_percent`` is the limit of the rule that sold; None if it has none. ``late`` is how
+    long after its time stop it was sold, µs (0: in time).
+    """
 
     id: str
     contract: str
@@ -431,7 +445,7 @@ class Closed(Decided, frozen=True, kw_only=True):
 
 
 class Withdrawn(Decided, frozen=True, kw_only=True):
-    """The BUY cannot have arrived, so the position never existed."""
+    """The BUY cannot have arrived, so the position does not count. ``detail`` says why it did not arrive."""
 
     id: str
     contract: str
@@ -439,10 +453,11 @@ class Withdrawn(Decided, frozen=True, kw_only=True):
 
 
 class FeedAlarmed(Decided, frozen=True, kw_only=True):
-    """The program is blind, and tells the owner. ``since`` is the end of the last bar in time, or when blindness began.
+    """The program is blind, and tells the owner.
 
-    ``symbol`` is empty when the whole feed is blind; the traded symbol's name when it alone cannot be seen; the
-    benchmark's when that is missing, which is not blindness.
+    ``since`` is the end of the last bar that was on time, or when blindness began, µs. ``untold`` counts earlier blind
+    spells without a push. ``symbol`` is empty if the whole feed is blind; the traded symbol if it alone cannot be seen;
+    the benchmark if that is missing, which is not blindness.
     """
 
     cause: FeedCause
@@ -453,9 +468,9 @@ class FeedAlarmed(Decided, frozen=True, kw_only=True):
 
 
 class FeedRecovered(Decided, frozen=True, kw_only=True):
-    """Bars arrive again. The gap runs from the last bar before to the first bar after, µs.
+    """Bars arrive again. The gap runs from the end of the last bar before it to the first bar after it, µs.
 
-    ``symbol`` is as in the alarm that it ends.
+    ``symbol`` is that of the alarm that this ends.
     """
 
     cause: FeedCause
@@ -466,7 +481,7 @@ class FeedRecovered(Decided, frozen=True, kw_only=True):
 
 
 class MarkLost(Decided, frozen=True, kw_only=True):
-    """No usable price of the held contract since ``since``."""
+    """The held contract has had no usable price since ``since`` (µs). ``mark`` is the last one."""
 
     id: str
     contract: str
@@ -475,7 +490,7 @@ class MarkLost(Decided, frozen=True, kw_only=True):
 
 
 class MarkBack(Decided, frozen=True, kw_only=True):
-    """The held contract has a usable price again."""
+    """The held contract has a usable price again, ``mark``, after none since ``since`` (µs)."""
 
     id: str
     contract: str
@@ -492,9 +507,9 @@ Decision = Opened | Declined | Closed | Withdrawn | FeedAlarmed | FeedRecovered 
 class Evaluation(msgspec.Struct, frozen=True, gc=False):
     """The conditions' values at one second of the session.
 
-    ``start`` is the start of the second evaluated. Percentages are percent (``0.09`` is 0.09 %), rates are
-    percent per second, rates of change percentage points. A value that is undefined is None.
-    ``passes`` has one entry per `Condition`, in its order: None where the condition is left out.
+    ``start`` is the start of the second evaluated, µs. Prices and VWAPs are dollars, volumes shares. Percentages are
+    percent (``0.09`` is 0.09 %), ``momentum`` is percent per second, rates of change are percent. A value that is
+    undefined is None. ``passes`` has one entry per `Condition`, in its order: None if the rules leave it out.
     """
 
     start: int
@@ -517,7 +532,7 @@ class Evaluation(msgspec.Struct, frozen=True, gc=False):
     hold: HoldReason | None = None
     vwap_1m_change: float | None = None
     has_benchmark: bool = False
-    """Whether the benchmark has a close that is young enough: else `spy_lag` fails for want of it."""
+    """Whether the benchmark has a close that is young enough. Without one, `spy_lag` fails."""
 
     @property
     def holds(self) -> bool:
@@ -536,7 +551,7 @@ class Evaluation(msgspec.Struct, frozen=True, gc=False):
 class Shortfall(msgspec.Struct, frozen=True, kw_only=True):
     """How far a condition was from being met. ``value`` and ``threshold`` are in the condition's own unit.
 
-    ``ratio`` compares conditions: 0 just missed, 1 as far as if there had been no volume at all.
+    ``ratio`` makes conditions comparable: 0 is just missed, 1 is as far away as no volume at all.
     """
 
     condition: Condition

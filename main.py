@@ -1,21 +1,21 @@
-# coding: utf-8  # noqa: UP009 - for Python 2, which is told below what it lacks
+# coding: utf-8  # noqa: UP009 - Python 2 needs it to reach the line below that says what is needed
 """The worker's entry point: the command line, the process's signals, its log and its exit status.
 
-Exit statuses: 0 after SIGTERM, SIGINT or SIGHUP, 1 a task crashed or the watchdog ended the process, 2 bad configuration,
-3 refused by a vendor, 4 another copy holds the lease.
+Exit statuses: 0 stopped by SIGTERM, SIGINT or SIGHUP; 1 a task crashed, or the watchdog ended the process; 2 bad
+configuration; 3 refused by a vendor; 4 another copy holds the lease.
 """
 
 from __future__ import annotations
 
-import _signal  # type: ignore[import-not-found]  # what `signal` wraps, which takes 5 ms to load
+import _signal  # type: ignore[import-not-found]  # `signal` wraps it, and takes 5 ms to load
 import os
 import sys
 
 if __name__ == "__main__" and _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
-    # Ctrl-C ends a program that has not begun, without a traceback.
+    # Until `entry.begin`, Ctrl-C ends the process without a traceback.
     _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
 
-if getattr(sys.flags, "safe_path", False):  # -P, or PYTHONSAFEPATH: this folder is still where the program is
+if getattr(sys.flags, "safe_path", False):  # -P or PYTHONSAFEPATH removed this folder, where the program is
     sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import quick_imports
@@ -25,7 +25,7 @@ quick_imports.hold()
 import entry
 
 if _STARTED := __name__ == "__main__":  # A SyntaxError here: Python 3.11 or newer is needed, see README
-    # Before the rest is loaded, and in what Python 3.8 can read, as all of this file is: to say what is missing.
+    # Before the rest is loaded, to say what is missing. Python 3.8 can parse this whole file, for the same reason.
     entry.begin("main.py", stops="--demo" not in sys.argv, locks=True)
 
 import argparse
@@ -55,19 +55,19 @@ quick_imports.release()
 log = structlog.get_logger("main")
 
 END_REAL_S = 5.0
-"""How long the process may take once the worker has ended: threads that a disk or a name server holds are left."""
+"""Real seconds that the process may take to end after the worker. Threads stuck on a disk or a name server are left."""
 
 DEMO_SPEED = 20.0
 
 SPEED_MIN, SPEED_MAX = 1.0, 40.0
-"""Beyond the upper one, the machine's own delays look like the market's."""
+"""Beyond the upper bound, the machine's own delays look like the market's."""
 
 
 # --- Entry point -------------------------------------------------------------------------------------
 
 
 async def work(settings: Settings, clock: KeptClock) -> int:
-    """The live worker on the machine's clock, until SIGTERM, SIGINT or SIGHUP."""
+    """Runs the live worker until SIGTERM, SIGINT or SIGHUP. Returns the exit status."""
     loop = asyncio.get_running_loop()
     loop.set_default_executor(entry.threads())
     deadline = Deadline()
@@ -85,7 +85,7 @@ async def work(settings: Settings, clock: KeptClock) -> int:
 
 
 def _end_by_watchdog(settings: Settings, status: int) -> None:
-    """End the process from the watchdog's thread, once the outside watch knows why, or cannot be told in time."""
+    """Ends the process from the watchdog's thread. First tells the heartbeat's service why, if that works in time."""
     why = f"exit {status}: the event loop has not turned for {WATCHDOG_REAL_S:.0f} s"
     telling = threading.Thread(target=_say_failed, args=(settings, why), name="last words", daemon=True)
     telling.start()
@@ -94,10 +94,10 @@ def _end_by_watchdog(settings: Settings, status: int) -> None:
 
 
 def _heed_signals(*actions: Callable[[], object]) -> None:
-    """Do ``actions`` at each signal that asks for a stop, until the process is over, even while the loop stands.
+    """Runs ``actions`` at each signal that asks for a stop, until the process ends, even while the event loop is blocked.
 
-    A thread of their own waits for them, so neither a disk that holds the loop up keeps a stop from beginning, nor
-    does a second signal, in whatever moment, end the process before it is done.
+    A thread of its own waits for the signals. So a disk that blocks the loop cannot delay a stop, and a second signal
+    cannot end the process before the stop is complete.
     """
     numbers = entry.stop_signals()
 
@@ -112,13 +112,13 @@ def _heed_signals(*actions: Callable[[], object]) -> None:
             act()
 
     for number in numbers:
-        signal.signal(number, act)  # for a thread that began before, and has them not blocked
+        signal.signal(number, act)  # for threads that started before the signals are blocked below
     signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
     threading.Thread(target=wait, name="signals", daemon=True).start()
 
 
 async def demonstrate(speed: float) -> int:
-    """The demonstration: the same worker against the loopback market."""
+    """Runs the same worker against the loopback market, ``speed`` times as fast. Returns the exit status."""
     try:
         from sim import demo  # noqa: PLC0415 - the worker runs without sim/
     except ImportError as error:
@@ -135,7 +135,7 @@ async def demonstrate(speed: float) -> int:
 
 
 def speed_of(text: str) -> float:
-    """A demonstration's speed. Raises argparse.ArgumentTypeError for what is out of its bounds."""
+    """Returns the demo's speed in a text. Raises argparse.ArgumentTypeError if it is no number within the bounds."""
     try:
         value = float(text)
     except ValueError:
@@ -146,7 +146,7 @@ def speed_of(text: str) -> float:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Returns the parser of the command line."""
     described = argparse.ArgumentParser(
         prog="python main.py",
         description="Watches IWM second by second and pushes a BUY, then the SELL, for one 0DTE call. Alerts only: it never trades.",
@@ -177,15 +177,15 @@ def _demo(speed: float) -> int:
     try:
         return asyncio.run(demonstrate(speed))
     except BrokenPipeError:
-        raise  # whoever read it (`| head`) has seen enough
+        raise  # the reader has gone (`| head`): `entry.run` ends without a traceback
     except OSError as error:
-        # It needs a temporary folder and loopback ports, and nothing else of this machine.
+        # The demo needs nothing of this machine but a temporary folder and loopback ports.
         print(f"The demo cannot run on this machine: {error.strerror or error}", file=sys.stderr)
         return EXIT_CRASHED
 
 
 def _settings() -> Settings:
-    """The settings, on a machine that lets them be used. Raises ConfigError with every fault at once."""
+    """Returns the settings, checked on this machine. Raises ConfigError with every fault at once."""
     settings: Settings | None = None
     faults: list[str] = []
     try:
@@ -200,17 +200,17 @@ def _settings() -> Settings:
 
 
 def _tell_outside(faults: Sequence[str]) -> None:
-    """Tell the outside watch of a start that bad settings have ended. What is wrong with the watch is on the console."""
+    """Tells the heartbeat's service that bad settings ended the start. Its own address, if bad, is on the console."""
     _post_failure(heartbeat_address(), f"exit {EXIT_CONFIG}: bad configuration: {'; '.join(faults)}")
 
 
 def _say_failed(settings: Settings, why: str) -> None:
-    """Tell the outside watch why no worker could be started, as far as that can be told."""
+    """Tells the heartbeat's service why the worker ended, with secrets hidden. Gives up without an error."""
     _post_failure(settings.heartbeat_url, redactor(settings.secrets())(why))
 
 
 def _post_failure(url: SecretStr, why: str) -> None:
-    """Post ``why`` to the outside watch, on a loop of its own whose resolver is not waited for."""
+    """Posts ``why`` to the heartbeat's service. Uses a new event loop, whose end does not wait for a name server."""
 
     async def post() -> None:
         asyncio.get_running_loop().set_default_executor(entry.threads())
@@ -220,7 +220,7 @@ def _post_failure(url: SecretStr, why: str) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run; returns the exit status."""
+    """Runs the command line. Returns the exit status."""
     described = parser()
     asked = described.parse_args(arguments)
     if asked.speed is not None and not asked.demo:
@@ -237,7 +237,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not asked.version:
             _tell_outside(error.faults)
         return EXIT_CONFIG
-    clock = SystemClock()  # one for all: the log tells the time by which is decided
+    clock = SystemClock()  # one clock for all: the log's times are those of the decisions
     logger.setup(
         level=settings.log_level,
         log_format=settings.log_format,
@@ -249,7 +249,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         log.warning("setting_doubtful", text=f"⚠️ {doubt}")
     try:
         return asyncio.run(work(settings, clock))
-    except Exception as error:  # noqa: BLE001 - the border: whatever crashed ends the process, with its reason
+    except Exception as error:  # noqa: BLE001 - the process's border: any crash ends it, with its reason
         say_crashed(error, error)
         _say_failed(settings, f"exit {EXIT_CRASHED}: {type(error).__name__}: {error}")
         return EXIT_CRASHED

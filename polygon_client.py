@@ -1,12 +1,12 @@
 """The client of a session: its three sources, its REST and its sockets. Decides nothing about entries or exits.
 
-Massive (formerly Polygon.io) sends one-second bars and option quotes over one socket per market, and answers
-chains, single contracts and past seconds over REST. Whatever it sends is checked before it becomes a fact: bad
-input is counted and sampled in the log, never raised, and never costs its neighbours in the same frame or page.
+Massive (formerly Polygon.io) sends one-second bars and option quotes over one socket per market. REST answers requests
+for chains, single contracts and past seconds. Everything it sends is checked before it becomes a fact. Bad input is
+counted and sampled in the log; it is never raised, and never costs its neighbours in the same frame or page.
 
-This is the only module that names `feeds.massive`, this vendor's wire: another is another folder beside it, and the two
-imports here. Times are µs of UTC unless a name says otherwise. Timeouts of network steps are real seconds; everything else
-that waits (reconnects, polls, silence) goes by the clock that is passed in.
+This is the only module that names `feeds.massive`, this vendor's wire. Another vendor needs another folder beside that one,
+and the two imports here. Times are µs of UTC unless a name says otherwise. Timeouts of network steps are real seconds; all
+other waits (reconnects, polls, silence) are measured by the clock that is passed in.
 """
 
 from __future__ import annotations
@@ -41,9 +41,10 @@ def vendor_client(
     deadline_s: float = EXCHANGE_DEADLINE_S,
     threads: Threads = DaemonThread,
 ) -> VendorClient:
-    """Returns what answers questions, each within ``deadline_s`` real seconds.
+    """Returns the vendor's REST client, which answers each request within ``deadline_s`` real seconds.
 
-    ``rules`` (None: the defaults) say how far ahead of now its data may be.
+    ``rules`` (None: the defaults) say how far ahead of now its data may be. ``transport`` replaces httpx's (None: the
+    real network). Large broken answers are decoded in a thread of ``threads``.
     """
     return Rest(base_url, api_key, clock, transport, rules=rules, deadline_s=deadline_s, threads=threads)
 
@@ -58,18 +59,19 @@ def vendor_streams(
     step_s: float = STEP_TIMEOUT_S,
     dial: Dial | None = None,
 ) -> Streams:
-    """Returns what makes the connections to ``market``: ``stocks`` or ``options``.
+    """Returns the factory of connections to ``market``: ``stocks`` or ``options``.
 
-    ``step_s`` is real seconds for each step of connecting; ``dial`` (None: the real network) opens the sockets.
+    ``step_s`` limits each step of connecting, in real seconds. ``dial`` opens the sockets (None: the real network).
     """
     return Sockets(market, ws_url=ws_url, api_key=api_key, clock=clock, rules=rules, step_s=step_s, dial=dial)
 
 
 @dataclass(frozen=True, kw_only=True)
 class SessionClient:
-    """Makes the sources of one session. ``rest`` answers questions; the sockets are dialled by ``dial`` (None: the real network).
+    """Makes the sources of one session.
 
-    ``step_s`` is real seconds for each step of connecting.
+    ``rest`` answers requests. ``dial`` opens the sockets (None: the real network). ``step_s`` limits each step of
+    connecting, in real seconds.
     """
 
     rest: VendorClient
@@ -91,7 +93,7 @@ class SessionClient:
         offer: Callable[[Sequence[StocksEvent]], bool] | None = None,
         early: Early | None = None,
     ) -> StocksFeed:
-        """The bars of the watched symbols. `StocksFeed` says what the parameters are."""
+        """Returns the source of the watched symbols' bars. `StocksFeed` describes the parameters."""
         return StocksFeed(
             self._link(),
             self._streams("stocks"),
@@ -105,7 +107,7 @@ class SessionClient:
         )
 
     def options(self, *, wanted: Callable[[], Wanted]) -> OptionsFeed:
-        """The quotes of the contracts that ``wanted`` names."""
+        """Returns the source of the quotes of the contracts that ``wanted`` names."""
         return OptionsFeed(
             self._link(), self._streams("options"), self.rng, wanted=wanted, step_s=self.step_s
         )
@@ -113,7 +115,7 @@ class SessionClient:
     def chains(
         self, *, spot: Callable[[], float | None], streaming: Callable[[], bool], has_rows: bool = False
     ) -> ChainPoller:
-        """Today's chain. `ChainPoller` says what the parameters are."""
+        """Returns the source of today's chain. `ChainPoller` describes the parameters."""
         return ChainPoller(self._link(), spot=spot, streaming=streaming, has_rows=has_rows)
 
     def _link(self) -> Link:

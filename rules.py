@@ -1,4 +1,4 @@
-"""`Rules`: every number that decides. No key, address or file is known here."""
+"""`Rules`: every number that decides. Knows no key, no address and no file."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FULL_DAY_CLOSE_S = 16 * 3600
 
 _WHOLE = re.compile(r"[+-]?[0-9]+(?:\.0+)?")
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
-"""Numbers as they are written in ASCII. Python also accepts underscores and the digits of every script."""
+"""Numbers in ASCII. Python's int() and float() also accept underscores and the digits of every script."""
 
 
 def seconds_of_day(text: str) -> int:
@@ -57,12 +57,12 @@ Ticker = Annotated[str, AfterValidator(_ticker)]
 
 
 def rule(default: Any, unit: str, description: str, **bounds: Any) -> Any:
-    """Returns a field of `Rules` with its unit and bounds, which the documentation is checked against."""
+    """Returns a field of `Rules` with its unit and bounds. A test checks the documentation against them."""
     return Field(default=default, description=description, json_schema_extra={"unit": unit}, **bounds)
 
 
 class Rules(BaseModel):
-    """Everything that decides. Two runs with equal rules and equal facts decide alike."""
+    """Every number that decides. Two runs with equal rules and equal facts make equal decisions."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -240,7 +240,7 @@ class Rules(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _digits(cls, value: object, info: ValidationInfo) -> object:
-        """Refuses text for a number that is not written in ASCII digits."""
+        """Raises ValueError for a number in a text that is not written in ASCII digits."""
         form = {int: _WHOLE, float: _NUMBER}.get(cls.model_fields[str(info.field_name)].annotation)  # type: ignore[arg-type]
         if form is not None and isinstance(value, str) and not form.fullmatch(value.strip()):
             raise ValueError("a number is written with ASCII digits")
@@ -280,7 +280,7 @@ class Rules(BaseModel):
         return self
 
     def _named(self, name: str) -> str:
-        """Returns a setting with its value, for a fault that concerns two."""
+        """Returns a setting with its value, such as ``DELTA_MIN (0.3)``."""
         value = getattr(self, name)
         return f"{name.upper()} ({value:g})" if isinstance(value, float) else f"{name.upper()} ({value})"
 
@@ -290,10 +290,10 @@ class Rules(BaseModel):
         return (self.symbol, self.benchmark) if self.benchmark else (self.symbol,)
 
     def before_close(self, time_of_day: str) -> int:
-        """Returns how many seconds before the close a time lies that is written for a 16:00 close."""
+        """Returns how many seconds before the close a time of day (``HH:MM[:SS]``, for a 16:00 close) lies."""
         return FULL_DAY_CLOSE_S - seconds_of_day(time_of_day)
 
     def digest(self) -> str:
-        """Returns the first 8 hex digits of SHA-256 of the rules as sorted compact JSON."""
+        """Returns the rules' fingerprint: the first 8 hex digits of the SHA-256 of the rules as sorted compact JSON."""
         text = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:8]

@@ -1,6 +1,6 @@
 """The clock, New York time, the session calendar, money formatting, what a terminal may be shown.
 
-A closed list: nothing else belongs here. `timekeeping` judges what time it is; the clocks here read the machine for it.
+This list is closed: nothing else belongs here. `timekeeping` computes the time; the clocks here read the machine for it.
 
 New York time exists only in this module; everything else counts microseconds of UTC.
 """
@@ -33,10 +33,11 @@ MINUTE, DAY = 60 * SECOND, 86_400 * SECOND
 # --- The clock ---------------------------------------------------------------------------------------
 
 READS_MAX, READ_WITHIN_US = 5, 1_000
-"""Two clocks must be read within this time, or they are read again: a pause in between would look like a step."""
+"""Both clocks must be read within this time, or they are read again: a pause in between would look like a step. After
+`READS_MAX` attempts the last readings count."""
 
 NAP_REAL_S = 1.0
-"""The longest single wait, in real seconds: a sleeper notices a step of the clock within it."""
+"""The longest single wait, real seconds: a sleeper notices a step of the clock within this time."""
 
 
 def utc_now() -> int:
@@ -47,15 +48,15 @@ def utc_now() -> int:
 def steady_now() -> int:
     """Returns the µs since some moment in the past, by a clock that nobody can set.
 
-    ``CLOCK_BOOTTIME`` runs on while the machine is suspended; Linux's ``CLOCK_MONOTONIC`` stops, and a position's time
-    stop would then be late by the sleep until the vendor had told the time. Where there is no ``CLOCK_BOOTTIME``, or a
-    virtual machine is paused as a whole, the wall clock shows the sleep as a step forward.
+    ``CLOCK_BOOTTIME`` counts the time that the machine is suspended. Linux's ``CLOCK_MONOTONIC`` does not, so a
+    position's time stop would be late by the length of the sleep until the vendor's time is known. Without
+    ``CLOCK_BOOTTIME``, or if a virtual machine is paused as a whole, the wall clock shows the sleep as a step forward.
     """
     return _steady_ns() // 1000
 
 
 def _steady_source() -> Callable[[], int]:
-    """Returns the function that reads the steady clock, in ns. Some emulated kernels lack the clock that their headers name."""
+    """Returns the function that reads the steady clock, in ns. Tries it once: some emulated kernels lack CLOCK_BOOTTIME."""
     try:
         read = functools.partial(time.clock_gettime_ns, time.CLOCK_BOOTTIME)
         read()
@@ -68,7 +69,7 @@ _steady_ns = _steady_source()
 
 
 class Clock(Protocol):
-    """What the shell is given: the time, and a way to wait for it."""
+    """The time, and a way to wait for it. ``speed`` is how many times as fast as real time it runs."""
 
     speed: float
 
@@ -84,22 +85,22 @@ class KeptClock(Clock, Protocol):
 
     @property
     def is_compared(self) -> bool:
-        """Returns whether the vendor's time is known well enough to say that there is no doubt."""
+        """Returns whether the vendor's time is known well enough to rule out doubt."""
 
     def check(self, limit_s: float) -> Doubt | None:
         """Compares the wall clock. Returns why the time is doubted (a difference over ``limit_s``); None if it is not."""
 
     def hear_date(self, vendor: VendorOffset) -> None:
-        """Records the ``Date`` of a vendor's answer."""
+        """Records the vendor's time from a ``Date`` header."""
 
     def hear_bars(self, lag: int, since: int) -> None:
         """Records the median lag (µs) of the bars that arrived from ``since`` on."""
 
     def go_on_from(self, latest: int) -> None:
-        """Goes on no earlier than ``latest`` (µs), the last time of a record."""
+        """Makes the time at least ``latest`` (µs), the last time of a record."""
 
     def begin_anew(self) -> None:
-        """Starts over at the wall clock, which may be earlier: only while nothing depends on the time."""
+        """Starts again at the wall clock's time, which may be earlier. Call it only while nothing depends on the time."""
 
 
 class SteadyClock:
@@ -116,7 +117,7 @@ class SteadyClock:
         return self._keeper.at(self._steady())
 
     async def sleep(self, seconds: float) -> None:
-        """Waits for that many seconds: fewer if the clock steps forward meanwhile, up to a ninth more while it is slowed."""
+        """Waits for that many seconds: fewer if the clock steps forward, up to a ninth more while it runs slower."""
         end = self.now() + round(seconds * SECOND)
         latest = self._steady() + round(seconds * SECOND * SLOWING / (SLOWING - 1))
         while True:
@@ -126,12 +127,12 @@ class SteadyClock:
                 return
 
     def steady(self) -> int:
-        """Returns the µs of this clock since some moment in the past; no step moves them."""
+        """Returns the µs of this clock since some moment in the past. No step changes them."""
         return self._steady()
 
     @property
     def is_compared(self) -> bool:
-        """Returns whether the vendor's time is known well enough to say that there is no doubt."""
+        """Returns whether the vendor's time is known well enough to rule out doubt."""
         return self._keeper.is_compared
 
     def check(self, limit_s: float) -> Doubt | None:
@@ -139,7 +140,7 @@ class SteadyClock:
         return self._keeper.check(*self._read(), round(limit_s * SECOND))
 
     def hear_date(self, vendor: VendorOffset) -> None:
-        """Records the ``Date`` of a vendor's answer."""
+        """Records the vendor's time from a ``Date`` header."""
         self._keeper.hear_date(vendor, self._steady())
 
     def hear_bars(self, lag: int, since: int) -> None:
@@ -147,15 +148,15 @@ class SteadyClock:
         self._keeper.hear_bars(lag, since, self._steady())
 
     def go_on_from(self, latest: int) -> None:
-        """Goes on no earlier than ``latest`` (µs), the last time of a record."""
+        """Makes the time at least ``latest`` (µs), the last time of a record."""
         self._keeper.go_on_from(latest, self._steady())
 
     def begin_anew(self) -> None:
-        """Starts over at the wall clock, which may be earlier: only while nothing depends on the time."""
+        """Starts again at the wall clock's time, which may be earlier. Call it only while nothing depends on the time."""
         self._keeper = Timekeeper(*self._read())
 
     def _read(self) -> tuple[int, int]:
-        """Returns the wall clock and the steady one at the same moment, µs."""
+        """Returns the readings (µs) of the wall clock and of the steady one at the same moment."""
         for _ in range(READS_MAX):
             before, wall, after = self._steady(), self._wall(), self._steady()
             if after - before <= READ_WITHIN_US * self.speed:
@@ -164,12 +165,12 @@ class SteadyClock:
 
 
 def steady_of(clock: Clock) -> Callable[[], int]:
-    """Returns a function that measures time by this clock and is not moved when the clock steps."""
+    """Returns a function that reads µs for measuring spans: of a `SteadyClock`, one that no step changes."""
     return clock.steady if isinstance(clock, SteadyClock) else clock.now
 
 
 class SystemClock(SteadyClock):
-    """The machine's clock."""
+    """The clock of this machine, at its own speed."""
 
     def __init__(self) -> None:
         super().__init__(utc_now, steady_now)
@@ -178,8 +179,9 @@ class SystemClock(SteadyClock):
 class ScaledClock(SteadyClock):
     """A clock that starts at ``start`` (µs of UTC) and runs ``speed`` times as fast as the machine's.
 
-    ``origin_ns`` is the machine's monotonic time at ``start`` (default: now), so that two processes can share one.
-    ``wall_off`` sets its wall clock that many µs wrong, at any time: its time is then what a worker makes of that.
+    ``origin_ns`` is the machine's monotonic time at ``start`` (default: now), so that two processes can share one clock.
+    ``wall_off`` (µs) may be set at any time: it makes the wall clock wrong, as a machine's may be, and `now` shows how
+    the `Timekeeper` copes.
     """
 
     def __init__(self, start: int, speed: float, origin_ns: int | None = None, wall_off: int = 0) -> None:
@@ -206,7 +208,7 @@ def clock_text(at: int) -> str:
 
 
 def minute_text(at: int) -> str:
-    """Returns ``at`` as New York time of day; seconds are left out when they are 0, as in ``15:55``."""
+    """Returns ``at`` as New York time of day, without the seconds if they are 0: ``15:55``, ``15:55:30``."""
     moment = new_york(at)
     return moment.strftime("%H:%M:%S" if moment.second else "%H:%M")
 
@@ -222,7 +224,7 @@ def new_york_date(at: int) -> str:
 
 
 def utc_iso(at: int) -> str:
-    """Returns ``at`` as ISO 8601 UTC, with microseconds only where there are any."""
+    """Returns ``at`` as ISO 8601 UTC, with microseconds only if there are any."""
     return (
         datetime.fromtimestamp(at // SECOND, UTC)
         .replace(microsecond=at % SECOND)
@@ -328,7 +330,7 @@ def option_price(value: int | None) -> str:
 
 
 def strike_text(strike: int) -> str:
-    """Returns a strike without needless zeros: ``215``, ``242.5``."""
+    """Returns a strike (strike units) in dollars without trailing zeros: ``215``, ``242.5``."""
     return f"{strike / STRIKE_UNIT:.3f}".rstrip("0").rstrip(".")
 
 
@@ -346,12 +348,12 @@ def one_decimal(value: float | None) -> str:
 
 
 def plural_s(count: int) -> str:
-    """Returns the ending of a word that is counted."""
+    """Returns the plural ending of an English noun: empty for 1, else ``s``."""
     return "" if count == 1 else "s"
 
 
 def number_text(value: float) -> str:
-    """Returns a number without needless zeros, such as a limit in percent: ``15``, ``12.5``."""
+    """Returns a number without trailing zeros, such as a limit in percent: ``15``, ``12.5``."""
     return f"{value:g}"
 
 
@@ -372,15 +374,15 @@ _OBEYED = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f"
     "\ud800-\udfff\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
 )
-"""Characters that a terminal obeys or that change how the rest reads: C0 and C1 controls, marks that turn the
-direction of writing, invisible ones, halves of a character. Not among them: newline and tab, and the joiner and the
-selectors that emoji are made with."""
+"""Characters that a terminal obeys or that change how the rest reads: C0 and C1 controls, marks that change the
+direction of writing, invisible ones, lone surrogates. Newline and tab are not among them, nor the joiner and the
+variation selectors that emoji need."""
 
 
 def printable(text: str, *, as_json: bool = False) -> str:
-    """Returns ``text`` with every character that a terminal would obey written as its escape: ``\\x1b``, ``\\u202e``.
+    """Returns ``text`` with every character that a terminal would obey replaced by its escape: ``\\x1b``, ``\\u202e``.
 
-    Newline and tab stay. ``as_json`` writes each escape as JSON has it, for text that is JSON already.
+    Keeps newline and tab. With ``as_json``, writes each escape in JSON's form, for text that is already JSON.
     """
     return _OBEYED.sub(_escaped_in_json if as_json else _escaped, text)
 

@@ -1,6 +1,6 @@
-"""Words every condition, gate, decline and decision, once, for log, report and page.
+"""The words for every condition, gate, decline and decision, once, for log, report and page.
 
-It decides nothing. The texts of pushes are in `alerts`. A condition has exactly one row, in `CONDITIONS`.
+It decides nothing. `alerts` holds the texts of pushes. Each condition has exactly one row, in `CONDITIONS`.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from rules import Rules
 
 
 class Wording(NamedTuple):
-    """Every text about one condition. Names may hold the placeholders ``{benchmark}`` and ``{vwap}``."""
+    """Every text about one condition. Names may contain the placeholders ``{benchmark}`` and ``{vwap}``."""
 
     name: str
-    """Its name in full, as docs/gates.md has it."""
+    """Its name in full, as in docs/gates.md."""
     short: str
     """Its name on the page's chart: short enough for a phone's margin."""
     label: str
@@ -42,7 +42,7 @@ class Wording(NamedTuple):
     needed: Callable[[Evaluation, Rules], str]
     """What it needs, in full."""
     missed: Callable[[Shortfall, str], str]
-    """What it had, what it needed, and the distance in its own unit."""
+    """Its value, what it needed, and the distance in its own unit."""
     undefined: Callable[[Evaluation, str], str]
     """Why it has no value."""
     logged: Callable[[Evaluation, str], str | None] = lambda evaluation, benchmark: None
@@ -50,14 +50,14 @@ class Wording(NamedTuple):
     limit: Callable[[Rules], str] = lambda rules: ""
     """The setting that its value is compared with; empty if there is none."""
     is_bare: bool = False
-    """If True, the log's line shows the value instead of whether it is met, even if the rules leave it out."""
+    """Whether the log's line shows its value instead of whether it is met, even if the rules leave it out."""
 
 
 def lag_text(evaluation: Evaluation, benchmark: str) -> str:
     """Returns by how much the benchmark's change exceeds the symbol's, in percentage points, or which part is missing.
 
-    ``no SPY``: its newest close is missing or too old. ``no SPY base``: its close at the start of the span is missing, as in
-    the first minutes of a session.
+    ``no SPY`` means that its newest close is missing or too old. ``no SPY base`` means that its close at the start of the
+    span is missing, as in the first minutes of a session.
     """
     change, benchmark_change = evaluation.roc5, evaluation.benchmark_roc5
     if benchmark_change is None:
@@ -216,7 +216,7 @@ CONDITIONS: Mapping[Condition, Wording] = {
         undefined=lag_text,
     ),
 }
-"""The words for each condition. The rows stand in the order of the log's line."""
+"""The words for each condition, in the order of the log's line."""
 
 
 def condition_name(condition: Condition, benchmark: str) -> str:
@@ -236,7 +236,10 @@ def label(condition: Condition, evaluation: Evaluation, benchmark: str) -> str:
 
 
 def conditions_line(evaluation: Evaluation, benchmark: str = "SPY") -> str:
-    """Returns the second line of every minute: which conditions are met, with values. Skips those that the rules leave out."""
+    """Returns the second of the two lines of every minute: which conditions are met, with their values.
+
+    Skips conditions that the rules leave out.
+    """
     passes = dict(zip(Condition, evaluation.passes, strict=True))
     parts: list[str] = []
     for condition, words in CONDITIONS.items():
@@ -249,7 +252,7 @@ def conditions_line(evaluation: Evaluation, benchmark: str = "SPY") -> str:
 
 
 def miss_text(missed: Shortfall, benchmark: str = "SPY") -> str:
-    """Returns what a condition that alone failed had, what it needed, and the distance in its own unit."""
+    """Returns the value of the only condition that failed, what it needed, and the distance in its own unit."""
     return CONDITIONS[missed.condition].missed(missed, benchmark)
 
 
@@ -259,7 +262,7 @@ def undefined_text(condition: Condition, evaluation: Evaluation, benchmark: str)
 
 
 def fine_price(value: float | None) -> str:
-    """Returns a share price to a tenth of a cent: VWAPs differ by less than a cent."""
+    """Returns a share price to a tenth of a cent, because VWAPs differ by less than a cent; ``n/a`` without one."""
     return "n/a" if value is None else f"${value:,.3f}"
 
 
@@ -268,14 +271,14 @@ def _distance(missed: Shortfall) -> float:
 
 
 def _small(value: float, decimals: int = 3) -> str:
-    """Returns a distance, with more decimals if it would read as zero."""
+    """Returns a distance, with more decimals if it would otherwise read as zero."""
     while value and not round(value, decimals):
         decimals += 1
     return f"{value:.{decimals}f}"
 
 
 def _percent_of(part: float, whole: float) -> str:
-    """Returns a share in percent, without decimals from 1 % up."""
+    """Returns a share in percent: without decimals from 1 % up, else with two significant digits."""
     percent = part / whole * 100 if whole else 0.0
     return f"{percent:.0f} %" if percent >= 1 else f"{percent:.2g} %"
 
@@ -284,14 +287,14 @@ def _percent_of(part: float, whole: float) -> str:
 
 
 def gate_line(reason: DeclineReason, hold: HoldReason | None = None) -> str:
-    """Returns the line about the closed gate; names the hold, if it is one."""
+    """Returns the line about the closed gate. Names the hold if the gate is one."""
     return f"⏰ No entries allowed: {reason}" + (f" ({hold})" if hold is not None else "")
 
 
 def stop_text(
     gate: DeclineReason | None, hold: HoldReason | None, rules: Rules, session: Session, fallen: str
 ) -> str:
-    """Returns when a signal was stopped, to follow "11 signals, all". ``fallen``: the rules that contracts failed."""
+    """Returns what stopped signals, to follow "11 signals, all". ``fallen`` is appended to "no contract passed"."""
     cutoff = session.close - rules.before_close(rules.no_entry_after) * SECOND
     texts: dict[DeclineReason | None, str] = {
         DeclineReason.SESSION_CLOSED: "outside the session, or as the program stopped",
@@ -317,7 +320,10 @@ def stop_text(
 
 
 def feed_active_line(symbol: str, price: float | None, vwap: float | None, volume: float) -> str:
-    """Returns the first of the two lines of every minute. ``vwap`` spans 60 s, ``volume`` the session so far."""
+    """Returns the first of the two lines of every minute.
+
+    ``vwap`` is the short VWAP in dollars, ``volume`` the session's shares so far.
+    """
     return (
         f"📊 Data feed active: {symbol} {utils.share_price(price)}, "
         f"VWAP {utils.share_price(vwap)}, Vol {volume:,.0f}"
@@ -325,7 +331,7 @@ def feed_active_line(symbol: str, price: float | None, vwap: float | None, volum
 
 
 def doubted_line(bar: Bar, percent: float, count: int) -> str:
-    """Returns the line about a doubted price. ``percent``: its distance from the last closes. ``count``: such prices today."""
+    """Returns the line about a doubted price, ``percent`` away from its last closes, the day's ``count``-th."""
     return (
         f"🤨 {bar.symbol} {utils.share_price(bar.close)} at {utils.clock_text(bar.start)} is {percent:+.1f}% from its "
         f"last closes: kept apart until something confirms it ({count} today)"
@@ -333,7 +339,7 @@ def doubted_line(bar: Bar, percent: float, count: int) -> str:
 
 
 def feed_quiet_line(symbol: str, price: float | None, age: int) -> str:
-    """Returns the line that replaces the first one if the newest price is old. ``age`` in µs."""
+    """Returns the line that replaces `feed_active_line` if the newest price is old. ``age`` in µs."""
     return f"⏳ Data feed quiet: {symbol} {utils.share_price(price)} is {utils.span_text(age)} old"
 
 
@@ -347,7 +353,7 @@ def signal_line(evaluation: Evaluation) -> str:
 
 
 def selection_line(decision: Opened | Declined) -> str:
-    """Returns the line about the selection: which contract won, and how many failed each rule, most first."""
+    """Returns the line about the selection: the chosen contract, and how many failed each rule, most first."""
     winner = decision.contract if isinstance(decision, Opened) else "none"
     line = f"🎯 {winner} of {decision.considered}"
     if fallen := fallen_text(decision.fallen):
@@ -366,7 +372,7 @@ def entry_line(opened: Opened) -> str:
 
 
 def exit_line(closed: Closed, reason: str) -> str:
-    """Returns the line about a SELL. ``reason`` is worded as in the alert; the result compares the mark with the entry."""
+    """Returns the line about a SELL. ``reason`` is worded as in the alert. P&L compares the mark with the entry."""
     result = None if closed.mark is None else (closed.mark - closed.entry) / closed.entry * 100
     return (
         f"🚪 EXIT: {closed.contract} @ {utils.option_price(closed.mark)} (bid {utils.option_price(closed.bid)}), "
@@ -376,7 +382,7 @@ def exit_line(closed: Closed, reason: str) -> str:
 
 
 def fallen_text(counts: Sequence[tuple[ContractRule, int]]) -> str:
-    """Returns how many contracts failed each rule, most first, as in `spread 6, delta 5`; empty if none did."""
+    """Returns how many contracts failed each rule, most first, such as ``spread 6, delta 5``; empty if none did."""
     return ", ".join(f"{rule} {count}" for rule, count in sorted(counts, key=lambda item: -item[1]) if count)
 
 

@@ -1,4 +1,4 @@
-"""Writing a record anew: all that is known of it, as a new file under its name. It waits for the disk."""
+"""Writes all known bytes of a record to a new file under its name. Waits for the disk, so it runs in a thread."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ log = structlog.get_logger("journal")
 
 
 def written_anew(file: File, size: int, path: Path, opener: Opener, ours: Place | None) -> File:
-    """Writes a record's first ``size`` bytes to a new file and gives that its name. Returns the new file, open.
+    """Copies a record's first ``size`` bytes to a new file and renames that to ``path``. Returns the new file, open.
 
-    Replaces nothing but the file ``ours``, and only while nobody has added to it. Raises OSError; FileExistsError if
-    another file stands there, which is left alone; and Taken.
+    Replaces only the file ``ours``, and only if nobody has added to it. Raises Taken and OSError: FileExistsError if
+    another file is at ``path``, which stays.
     """
     make_folder(path.parent)
     part = part_of(path)
@@ -46,7 +46,7 @@ def written_anew(file: File, size: int, path: Path, opener: Opener, ours: Place 
             start += len(block)
         new.sync()
         if ours is not None and (found := place_of(path)) is not None and found[:2] == ours[:2]:
-            if found.size != size:  # somebody added to it while it was copied, and that would be lost
+            if found.size != size:  # somebody added to it meanwhile: replacing it would lose that
                 raise OSError(errno.EBUSY, CHANGED)
             part.replace(path)
         else:
@@ -58,7 +58,7 @@ def written_anew(file: File, size: int, path: Path, opener: Opener, ours: Place 
     try:
         sync_folder(path.parent)
     except OSError as error:
-        # The file is whole, ours, and has its name: giving it up would leave a file that nobody writes.
+        # The file is complete and has its name, so go on with it: giving up would leave a file that nobody writes.
         log.warning(
             "record_name_unsynced",
             text=f"⚠️ The record's name {path} is not on the disk yet ({words(error)}): lost if the machine goes down now",

@@ -1,4 +1,4 @@
-"""The folder of the records: which of its files are records, and keeping only as many as are wanted."""
+"""The folder of the records: which of its files are records, packing them, and removing the oldest."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ log = structlog.get_logger("journal")
 
 SUFFIX, PACKED_SUFFIX = ".jsonl", ".jsonl.gz"
 NOTES_SUFFIX = ".tried.json"
-"""What is noted beside a record: the rules that were tried on it."""
+"""Ending of a file of notes beside a record: which rules were tried on it."""
 
 
 HOLDS = "holds the session of"
-"""What is said of a file that is named by another date than its header's."""
+"""How the reason begins for a file whose name has another date than its header."""
 
 
 class Kind(Enum):
-    """What a file in the folder is. Its name alone does not say so."""
+    """What a file in the folder is, by its name and its content."""
 
     RECORD = "a record"
     DAMAGED = "damaged, or cannot be read"
@@ -40,7 +40,7 @@ class Kind(Enum):
 
 
 class Found(NamedTuple):
-    """A file in the folder: what it is, and, unless it is a record, why."""
+    """A file in the folder, what it is, and why it is not a record, if it is none."""
 
     path: Path
     kind: Kind
@@ -48,7 +48,7 @@ class Found(NamedTuple):
 
 
 def record_path(data_dir: Path, date: str) -> Path:
-    """Returns where a session's record is written."""
+    """Returns the path of a session's record. ``date`` is the session's, in ISO form."""
     return data_dir / "sessions" / f"{date}{SUFFIX}"
 
 
@@ -58,12 +58,12 @@ def date_of(path: Path) -> str:
 
 
 def is_packed(path: Path) -> bool:
-    """Returns whether a record is compressed: finished, and not to be written any more."""
+    """Returns whether a record is compressed, by its name. A packed record is finished: nobody appends to it."""
     return path.name.endswith(PACKED_SUFFIX)
 
 
 def look_at(path: Path) -> Found:
-    """Returns what a file is. A record is named exactly by its date, and begins with a header of that date."""
+    """Returns what a file is. A record's name is exactly its date, and it begins with a header of that date."""
     if not path.name.endswith((SUFFIX, PACKED_SUFFIX)) or not _is_date(date_of(path)):
         is_notes = path.name.endswith(NOTES_SUFFIX) and _is_date(path.name.removesuffix(NOTES_SUFFIX))
         return Found(path, Kind.NOTES) if is_notes else Found(path, Kind.FOREIGN, "not named as a record")
@@ -95,7 +95,10 @@ def _what_stands_there(mode: int) -> str:
 
 
 def look_through(data_dir: Path) -> list[Found]:
-    """Returns everything in the folder, by name. Raises OSError if it exists and cannot be read, or is a link."""
+    """Returns every file in the folder, sorted by name; none if there is no folder.
+
+    Raises OSError if the folder cannot be read, or is a link.
+    """
     folder = data_dir / "sessions"
     if folder.is_symlink():
         raise OSError(errno.ELOOP, "It is a link", str(folder))
@@ -107,16 +110,19 @@ def look_through(data_dir: Path) -> list[Found]:
 
 
 def records(data_dir: Path) -> list[Path]:
-    """Returns every record in the folder, a damaged one too, the oldest first; of one packed half-way, the unpacked one."""
+    """Returns every record in the folder, even a damaged one, the oldest first.
+
+    If a day's record is there twice because packing was interrupted, returns the unpacked one.
+    """
     try:
         found = look_through(data_dir)
     except OSError:
-        return []  # whoever must know why asks `look_through`
+        return []  # `look_through` tells why, for callers that need it
     return chosen(found)
 
 
 def misnamed(data_dir: Path) -> dict[str, str]:
-    """Returns what is wrong with each file that is named like a record and is none, by the date in its name."""
+    """Returns what is wrong with each file that is named like a record but is none, by the date in its name."""
     try:
         found = look_through(data_dir)
     except OSError:
@@ -134,16 +140,18 @@ def misnamed(data_dir: Path) -> dict[str, str]:
 
 
 def chosen(found: list[Found]) -> list[Path]:
-    """Returns the records among what was found, one a date, the oldest first."""
+    """Returns the records among the files found, one for each date, the oldest first."""
     by_date: dict[str, Path] = {}
-    for item in sorted(found, key=lambda item: not is_packed(item.path)):  # the unpacked one last: it stays
+    for item in sorted(
+        found, key=lambda item: not is_packed(item.path)
+    ):  # packed first: an unpacked one wins
         if item.kind in (Kind.RECORD, Kind.DAMAGED):
             by_date[date_of(item.path)] = item.path
     return [by_date[date] for date in sorted(by_date)]
 
 
 def left_alone(found: list[Found], current: str) -> list[str]:
-    """Returns what is left alone, and why: files that are no records, and records of days after ``current``."""
+    """Returns the files that the worker leaves alone, each with its reason: non-records, and records after ``current``."""
     kept = set(chosen(found))
     lines: list[str] = []
     for path, kind, reason in found:
@@ -157,7 +165,7 @@ def left_alone(found: list[Found], current: str) -> list[str]:
 
 
 def shown(path: Path) -> str:
-    """Returns a file's name as a terminal may show it: it may come from anybody."""
+    """Returns a file's name with unprintable characters replaced: anybody may have created the file."""
     return "".join(
         character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in path.name
     )
@@ -167,16 +175,16 @@ def shown(path: Path) -> str:
 
 
 def pack(path: Path) -> Path:
-    """Compresses a finished record. The packed one is complete on the disk before the other is removed.
+    """Compresses a finished record. Removes the unpacked file only once the packed one is complete on the disk.
 
-    Raises Damage for a record that is not whole; OSError: FileExistsError when another file stands where it is to go.
+    Raises Damage if the record is not whole; OSError: FileExistsError if another file has the packed one's name.
     """
     _check_whole(path)
     packed = path.with_name(path.name + ".gz")
     if place_of(packed) is not None:
         if not is_beginning(packed, path):
             raise FileExistsError(errno.EEXIST, f"another file stands at {packed.name}")
-        packed.unlink()  # an earlier packing, cut off before it removed the other
+        packed.unlink()  # left by an earlier packing that was interrupted before its last step
     with _published(packed) as raw, gzip.GzipFile(fileobj=raw, mode="wb", filename="", mtime=0) as stream:
         for block in Blocks(path):
             stream.writelines(block)
@@ -186,9 +194,9 @@ def pack(path: Path) -> Path:
 
 @contextlib.contextmanager
 def _published(path: Path) -> Iterator[BinaryIO]:
-    """Yields a new file to write. It gets its name once it is whole and on the disk; otherwise nothing of it is left.
+    """Yields a new file to write. Names it ``path`` once it is complete and on the disk; removes it after any failure.
 
-    Raises OSError, which names ``path``: FileExistsError when something stands there.
+    Raises OSError, which names ``path``: FileExistsError if that name is used.
     """
     part = part_of(path)
     try:
@@ -209,7 +217,7 @@ def _published(path: Path) -> Iterator[BinaryIO]:
 
 
 def unpack(packed: Path) -> Path:
-    """Writes a packed record out again, to go on with it; the packed one stays. Raises OSError, or Damage."""
+    """Writes a packed record out again, so that it can be appended to. Keeps the packed one. Raises OSError, Damage."""
     _check_whole(packed)
     path = packed.with_name(packed.name.removesuffix(".gz"))
     with _published(path) as file:
@@ -219,7 +227,7 @@ def unpack(packed: Path) -> Path:
 
 
 def _check_whole(path: Path) -> None:
-    """Raises Damage unless every line of a record is good: only what the program wrote whole is changed or removed."""
+    """Raises Damage unless every line of a record is good. Only a whole record may be packed, unpacked or removed."""
     reader = Reader(path)
     lines = sum(1 for _ in reader)
     if reader.torn or not lines:
@@ -227,7 +235,7 @@ def _check_whole(path: Path) -> None:
 
 
 def is_beginning(packed: Path, path: Path) -> bool:
-    """Returns whether a packed record holds what an unpacked one begins with, and nothing else."""
+    """Returns whether an unpacked record begins with all the lines of a packed one."""
     pairs = zip_longest(_lines(packed), _lines(path))
     try:
         first, whole = next(pairs, (None, None))
@@ -242,9 +250,9 @@ def _lines(path: Path) -> Iterator[bytes]:
 
 
 def tidy(data_dir: Path, keep: int, current: str) -> None:
-    """Packs the records of the days before the ``current`` one, and removes the oldest beyond ``keep``. Faults are logged.
+    """Packs the records of days before ``current``, and removes the oldest beyond ``keep``. Logs faults.
 
-    The current day's record is never touched, nor is what is no whole record of the program.
+    Never touches the current day's record, later ones, or a file that is not a whole record.
     """
     try:
         paths = chosen(look_through(data_dir))
@@ -265,7 +273,7 @@ def tidy(data_dir: Path, keep: int, current: str) -> None:
 
 
 def _remove(path: Path) -> None:
-    """Removes a record, and what was noted beside it. Raises Damage for one that is not whole, and OSError."""
+    """Removes a record and the notes beside it. Raises Damage if it is not whole; OSError."""
     _check_whole(path)
     path.unlink()
     path.with_name(date_of(path) + NOTES_SUFFIX).unlink(missing_ok=True)

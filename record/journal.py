@@ -1,4 +1,4 @@
-"""The one writer of a session's record."""
+"""Writes a session's record. Nothing else does."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from threads import DaemonThread, LazyThread, Threads
 log = structlog.get_logger("journal")
 
 HELD_BACK_MAX = 64 * 1024 * 1024
-"""The most bytes that wait in memory for a disk that takes none: more than a session has."""
+"""The most bytes that wait in memory while the disk cannot be written. A busy session has 60 million."""
 
 OTHER_FILE = "Another file stands in its place"
 OTHER_WRITER = "Another copy of the program writes it"
@@ -42,9 +42,9 @@ Result = TypeVar("Result")
 
 
 class Journal:
-    """The one writer of a session's record. A write waits for the page cache at most; a thread waits for the disk.
+    """The only writer of a session's record. A write goes to the page cache; a thread waits for the disk.
 
-    A disk that takes nothing turns it ``off``; lines are then held back and written, in order, by `look`.
+    While the file cannot be written, `is_off` is True: lines are held back, and `look` writes them later, in order.
     """
 
     def __init__(
@@ -59,29 +59,29 @@ class Journal:
         self._tail = Tail(path, opener)
         self._thread = LazyThread(threads, "record")
         self.fault: str | None = None
-        """Why nothing can be written at present, in words; None while all is written."""
+        """Why nothing can be written at present, in words; None while everything is written."""
         self._number = 0
         """Arrival number of the last fact."""
         self._held = HeldBack(held_back_max)
         self._is_given_up = self._is_closed = False
         self._is_looking = False
         self._is_moving = False
-        """Whether the file is being written anew under its name. Meanwhile lines are held back."""
+        """Whether a thread is copying the file to a new one under its name. Meanwhile lines are held back."""
         self._unsynced: list[asyncio.Future[bool]] = []
-        """The syncs that wait until that is done."""
+        """The syncs that wait for that copy."""
         self._unsynced_fault: str | None = None
-        """Why the disk has not kept what was written, in words; None once it is written anew. A second fsync would not
-        tell: a kernel that has lost data reports it once."""
+        """Why the last fsync failed, in words; None once the file was copied anew. A second fsync would prove nothing:
+        after lost writes the kernel reports the error only once."""
 
     @property
     def is_off(self) -> bool:
-        """Returns whether something that was appended is not in the file (yet)."""
+        """Returns whether some appended line is not in the file yet."""
         return self.fault is not None
 
     def begin(self, rules: Rules, session: Session, now: int, past: Reader | None = None) -> None:
-        """Writes the header of a start: into a new file, or behind what an earlier start left.
+        """Writes the header of a start: into a new file, or after the lines of an earlier start.
 
-        ``past`` has read that to its end. ``now`` is µs of UTC. Raises Taken if another process writes the record.
+        ``past`` has read those to their end. ``now`` is µs of UTC. Raises Taken if another process writes the record.
         Never raises OSError: see `fault`.
         """
         if past is not None:
@@ -100,11 +100,14 @@ class Journal:
         try:
             self._try()
         except Taken:
-            self._held.clear()  # nothing of it belongs there
+            self._held.clear()  # the header must not get into another process's record
             raise
 
     def append(self, now: int, event: Event, decisions: Sequence[Decision]) -> None:
-        """Writes a fact, when it was handled (µs), and what it caused, in one write. Never raises OSError: see `fault`."""
+        """Writes a fact, the time it was handled (µs), and the decisions it caused, in one write.
+
+        Never raises OSError: see `fault`.
+        """
         if self._held.is_full:
             self._is_given_up = True
             return
@@ -118,10 +121,10 @@ class Journal:
     # --- Trying again ---
 
     def look(self) -> None:
-        """Checks that the name still leads to the file and that nobody changed it, and writes what was held back.
+        """Checks that the name still leads to the file and that nobody changed it, and writes the lines held back.
 
-        Never waits: the result shows in `fault` a little later. Has a file written anew if it lost its name, or if the
-        disk did not keep it.
+        Never waits: `fault` shows the result a little later. Copies the file anew if it was moved or removed, or if the
+        disk has lost writes.
         """
         if self._tail.file is None:
             self.retry()
@@ -173,7 +176,7 @@ class Journal:
             self._sync(written)
 
     def _change_to(self, file: File, why: str) -> None:
-        """Goes on in the file that was written anew."""
+        """Goes on in the new copy of the file."""
         old = self._tail.file
         if self._is_closed or old is None:
             closed_quietly(file)
@@ -189,7 +192,7 @@ class Journal:
         )
 
     def retry(self) -> bool:
-        """Writes what was held back. Returns whether everything is written now."""
+        """Writes the lines held back. Returns whether everything is written now."""
         try:
             self._try()
         except Taken:
@@ -197,9 +200,9 @@ class Journal:
         return not self.is_off
 
     def _try(self) -> None:
-        """Opens the file if needed, checks that nobody changed it, and writes what was held back. Raises Taken."""
+        """Opens the file if needed, checks that nobody changed it, and writes the lines held back. Raises Taken."""
         if self._is_given_up or self._is_moving:
-            return  # given up: facts were dropped, so the record must end before them
+            return  # after giving up, facts were dropped: the record must end before them
         try:
             if self._tail.file is None:
                 self._tail.open()
@@ -225,7 +228,7 @@ class Journal:
     # --- The disk ---
 
     def sync(self) -> asyncio.Future[bool]:
-        """Syncs what was written, in a thread that begins at once. The future says whether it is on the disk."""
+        """Begins to sync the file, in the thread. The future's result is whether everything written is on the disk."""
         written: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         if self._is_moving:
             self._unsynced.append(written)
@@ -254,9 +257,9 @@ class Journal:
                 written.set_exception(error)
 
     def close(self) -> asyncio.Future[None] | None:
-        """Closes the file without waiting for the disk. Logs what could not be written.
+        """Closes the file without waiting for the disk. Logs how many lines could not be written.
 
-        Returns a future if the thread does that: another writer must wait for it.
+        Returns a future if the thread closes it: another writer of the file must wait for that.
         """
         if self._held.lines:
             reason = self.fault or "The disk has not answered"

@@ -12,10 +12,10 @@ from errors import OurError
 from record.disk import FILE_MODE, Taken, lock, make_parents, place_of
 
 MARK = b"pid "
-"""What a lease begins with."""
+"""The first bytes of a lease."""
 
 HOLDER_BYTES = 200
-"""The most that is read of who holds a lease."""
+"""How many bytes are read of the holder's name."""
 
 
 class LeaseHeld(OurError):
@@ -23,21 +23,24 @@ class LeaseHeld(OurError):
 
 
 class Misplaced(OurError, OSError):
-    """Something else stands where the program keeps a file of its own, and is left alone."""
+    """Something else has the name of a file of the program's own. The program leaves it alone."""
 
 
 class Lease:
-    """The right to be the only copy that uses a folder: a lock of the kernel, so a crash gives it back."""
+    """The right to be the only copy that uses a folder. It is a lock of the kernel, so a crash releases it."""
 
     def __init__(self, data_dir: Path) -> None:
         self.path = data_dir / "lease"
         self._descriptor: int | None = None
         self.is_locked = False
-        """Whether it is held; False also where the file system has no locks."""
+        """Whether the lock is held; False if the file system has no locks."""
 
-    def take(self, started: str) -> None:
-        """Acquires the lease. Raises LeaseHeld, naming the holder; OSError when the folder cannot be used: Misplaced when
-        something else stands in the lease's place."""
+    def acquire(self, started: str) -> None:
+        """Acquires the lease. ``started`` tells others since when it is held.
+
+        Raises LeaseHeld, which names the holder; OSError if the folder cannot be used: Misplaced if something else has
+        the lease's name.
+        """
         make_parents(self.path.parent)
         descriptor = self._open()
         try:
@@ -53,7 +56,7 @@ class Lease:
         self.release()
         self._descriptor = descriptor
         text = MARK + f"{os.getpid()}, started {started}\n".encode()
-        # A full disk does not take the name of who holds the lease; held it is.
+        # On a full disk the holder's name cannot be written, but the lock is held all the same.
         with contextlib.suppress(OSError):
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, text, 0)
@@ -71,14 +74,14 @@ class Lease:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             fault = "It is not an ordinary file"
         elif not MARK.startswith(os.pread(descriptor, len(MARK), 0).rstrip(b"\0")):
-            fault = "It holds something else"  # what the program did not write is not written over
+            fault = "It holds something else"  # never overwrite a file that the program did not write
         else:
             return descriptor
         os.close(descriptor)
         raise Misplaced(errno.EINVAL, fault, str(self.path))
 
     def is_lost(self) -> bool:
-        """Returns whether the lease's name no longer leads to the file that is locked, or there never was one. Raises OSError."""
+        """Returns whether the lease is not held, or its name no longer leads to the locked file. Raises OSError."""
         if self._descriptor is None:
             return True
         found, ours = place_of(self.path), os.fstat(self._descriptor)

@@ -1,4 +1,4 @@
-"""The format of a record: what a line holds, and the checksum that seals it to the line before."""
+"""The format of a record: what a line holds, and the checksum that chains it to the previous line."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ import msgspec
 from events import Decision, Event, Session
 
 SCHEMA = 1
-"""Version of the record's format. A reader refuses what it does not know."""
+"""Version of the record's format. A reader refuses any other."""
 
 SEAL = b" %08x\n"
-"""A line ends with a blank, its checksum in hexadecimal, and a newline."""
+"""The end of a line: a blank, its checksum in hexadecimal, and a newline."""
 
 SEAL_BYTES = len(SEAL % 0)
 
 ARRAY = b"["
-"""What a fact's line begins with; a header's does not."""
+"""First byte of a fact's line. A header's line begins otherwise."""
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True, tag="header"):
-    """The first line of a record, and one more at every later start. ``now`` is µs of UTC."""
+    """What each start of the program writes first. ``rules`` are by name, ``now`` is µs of UTC."""
 
     schema: int
     version: str
@@ -34,7 +34,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True, tag="header"):
 
 
 class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """One fact: when it was handled (µs of UTC), its arrival number, the fact, and the decisions it caused."""
+    """One fact: the time it was handled (µs of UTC), its arrival number, the fact, and the decisions it caused."""
 
     now: int
     number: int
@@ -43,7 +43,7 @@ class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Bare(msgspec.Struct, frozen=True, array_like=True):
-    """An `Entry` without decisions, as most are: written shorter, read as the same."""
+    """An `Entry` without decisions, as most are. It is shorter in the file, and decodes as an `Entry`."""
 
     now: int
     number: int
@@ -58,12 +58,12 @@ decode_entry = msgspec.json.Decoder(Entry).decode
 
 
 def sealed(text: bytes, seed: int) -> tuple[bytes, int]:
-    """Returns a line of the record with its checksum, and that checksum: the seed of the next."""
+    """Returns a line of the record with its checksum, and that checksum, which seeds the next line's."""
     crc = zlib.crc32(text, seed)
     return text + SEAL % crc, crc
 
 
 def is_sealed(line_and_crc: tuple[bytes, int]) -> bool:
-    """Returns whether a line ends with the seal of its checksum."""
+    """Returns whether a line ends with its checksum."""
     line, crc = line_and_crc
     return line[-SEAL_BYTES:] == SEAL % crc

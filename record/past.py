@@ -1,4 +1,4 @@
-"""What earlier starts have left in the folder, as a start needs it: the session's own record, and what is unsettled."""
+"""What earlier starts left in the folder: the session's own record, and earlier ones that are still unsettled."""
 
 from __future__ import annotations
 
@@ -27,35 +27,35 @@ from rules import Rules
 log = structlog.get_logger("journal")
 
 NAMED = 8
-"""How many of the files that are left alone are named in one line; of more, their number is said."""
+"""How many of the files left alone one line names. The others are only counted."""
 
 
 class Left(NamedTuple):
-    """A record that an earlier start has left, and the position that is open at its end.
+    """A record that an earlier start left, and the position that is open at its end.
 
-    ``header`` is that of the position's entry, or else the newest; None when not even that was written.
+    ``header`` is the one under which the position was opened, or else the newest; None if the record has none.
     """
 
     path: Path
     header: Header | None
     open: Opened | None
     untold: frozenset[str] = frozenset()
-    """Positions of which it does not say what became of their SELL."""
+    """Positions whose SELL has no outcome in this record."""
     told: frozenset[str] = frozenset()
 
 
 class AtStart(NamedTuple):
-    """What a start has to do with: the session's own record, and those of days before that are still to be settled."""
+    """The records that matter to a start: the session's own, and earlier days' that are still to be settled."""
 
     own: Left | None
     unsettled: list[Left]
 
 
 def at_start(data_dir: Path, today: str) -> AtStart:
-    """Returns what earlier starts left for the session of ``today``. Logs which files it leaves alone.
+    """Returns the records that matter to the session of ``today`` (ISO). Logs which files it leaves alone.
 
-    Reads the disk: not for the event loop. Raises OSError when the folder cannot be looked through; Damage when the
-    session's own record, or without one the newest before it, cannot be read: a position may be in it.
+    Reads the disk, so it must not run in the event loop. Raises OSError if the folder cannot be read; Damage if the
+    session's own record, or without one the newest earlier record, cannot be read: it may hold an open position.
     """
     found = look_through(data_dir)
     _name(data_dir, left_alone(found, today))
@@ -66,13 +66,13 @@ def at_start(data_dir: Path, today: str) -> AtStart:
     for path in before:
         is_newest = own is None and path == before[-1]
         if is_packed(path) and not is_newest:
-            continue  # packed after it was settled, and newer ones have been opened since
+            continue  # it was settled before it was packed, and newer records have been started since
         try:
             left = _left(path)
         except (Damage, OSError):
             if is_newest:
                 raise
-            continue  # it has been named as left alone, and newer ones have been opened since
+            continue  # it was logged as left alone, and newer records have been started since
         is_owed = left.open is not None or bool(left.untold - (frozenset() if own is None else own.told))
         if is_owed or (is_newest and not is_packed(path) and left.header is not None):
             unsettled.append(_unpacked(left))
@@ -80,9 +80,10 @@ def at_start(data_dir: Path, today: str) -> AtStart:
 
 
 def own_record(data_dir: Path, date: str) -> Left | None:
-    """Returns the session's own record, unpacked if need be; None if there is none.
+    """Returns the session's own record, unpacked if necessary; None if there is none.
 
-    Reads the disk: not for the event loop. Raises Damage when it cannot be read, or something else is in its place.
+    Reads the disk, so it must not run in the event loop. Raises Damage if the record cannot be read, or something else
+    has its name; OSError.
     """
     path = record_path(data_dir, date)
     packed = path.with_name(path.name + ".gz")
@@ -102,7 +103,7 @@ def _is_there(path: Path) -> bool:
 
 
 def _left(path: Path) -> Left:
-    """Returns the record at a path. Raises Damage if there is something else; OSError."""
+    """Returns the record at a path. Raises Damage if something else is there; OSError."""
     found = look_at(path)
     if found.kind is not Kind.RECORD:
         raise Damage(path, 1, found.reason)
@@ -116,16 +117,17 @@ def _left(path: Path) -> Left:
 
 
 def _check_packed(left: Left, packed: Path) -> None:
-    """Raises Damage when the packed record of the same day holds an open position that the one gone on with lacks.
+    """Raises Damage if the packed record of the same day leaves a position open that the unpacked one lacks.
 
-    Of a record that was unpacked to go on with it, the packed one is the beginning: what it left open is closed since.
+    If the packed one is only the beginning of the unpacked one, which was unpacked to go on with it, the unpacked one
+    says what became of that position.
     """
     if look_at(packed).kind is not Kind.RECORD:
         return
     try:
         other = glance(packed).open
     except (Damage, OSError):
-        return  # it has been named as left alone, or is the beginning of what is read here
+        return  # it was logged as left alone, or is the beginning of the unpacked record
     if (
         other is None
         or (left.open is not None and left.open.id == other.id)
@@ -137,12 +139,12 @@ def _check_packed(left: Left, packed: Path) -> None:
 
 
 def _warn_of_later(paths: list[Path], today: str) -> None:
-    """Logs positions that are open in a later day's record: the clock was wrong then, or is now."""
+    """Logs positions that are open in a later day's record: the clock was wrong then, or is wrong now."""
     for path in paths:
         try:
             position = glance(path).open
         except (Damage, OSError):
-            continue  # it is named as left alone, with its fault
+            continue  # it was logged as left alone, with its fault
         if position is not None:
             log.critical(
                 "later_position",
@@ -154,7 +156,7 @@ def _warn_of_later(paths: list[Path], today: str) -> None:
 
 
 def _unpacked(left: Left) -> Left:
-    """Returns the same record as a file that can be appended to."""
+    """Returns the same record as a file that can be appended to. Raises OSError, Damage."""
     if not is_packed(left.path):
         return left
     path = unpack(left.path)
@@ -163,7 +165,7 @@ def _unpacked(left: Left) -> Left:
 
 
 def changed(old: Rules, new: Rules) -> str:
-    """Returns the rules that differ, in words."""
+    """Returns the rules that differ, with both values, in words."""
     before, after = old.model_dump(mode="json"), new.model_dump(mode="json")
     return ", ".join(
         f"{name.upper()} {before[name]} → {after[name]}" for name in after if before[name] != after[name]

@@ -1,4 +1,4 @@
-"""Reads a record, packed or not, and says where it is damaged."""
+"""Reads a record, packed or not, and reports where it is damaged."""
 
 from __future__ import annotations
 
@@ -33,38 +33,38 @@ from record.lines import (
 )
 
 BLOCK_BYTES = 256 * 1024
-"""How much of a record is read at a time."""
+"""How much of a record is read at a time, bytes."""
 
 FIRST_BYTES = 8 * 1024
-"""How much is read at a time for the first line alone. A header has about 3,000 bytes."""
+"""How much is read at a time if only the first line is wanted, bytes. A header has about 3,000."""
 
 LINE_MAX = 4 * 1024 * 1024
-"""The longest line that is read, in bytes. The longest that is written, a chain's, has under 100,000."""
+"""The longest line that is read, bytes. The longest that is written, a chain's, has fewer than 100,000."""
 
 RECORD_MAX = 512 * 1024 * 1024
-"""The longest record that is read, in bytes. A busy session's has 60 million; a packed file may unpack to anything."""
+"""The longest record that is read, bytes. A busy session's has 60 million, but a packed file may unpack to any size."""
 
 HEADER = b'{"type":"header","schema":'
-"""What a header's line begins with."""
+"""The first bytes of a header's line."""
 
 WEIGHTY = (b'"type":"opened"', b'"type":"closed"', b'"type":"withdrawn"', b'"type":"alertoutcome"')
-"""What stands in a line with a decision about a position, or with what became of an alert."""
+"""Bytes in every line with a decision about a position or an alert's outcome: one of them is in it."""
 
 NAMED = b'"id":"'
-"""What stands in each of these, and in few others: one search of a piece instead of three."""
+"""Bytes in each of those lines, and in few others. One search of a piece for these replaces four."""
 
 GZIP_MAGIC = b"\x1f\x8b"
 
 UNDECODABLE = (msgspec.MsgspecError, UnicodeError, RecursionError)
-"""What msgspec raises for a line that it cannot decode: text that is not UTF-8, and deep nesting, have errors of their
-own."""
+"""What msgspec raises for a line that it cannot decode. Text that is not UTF-8, and deep nesting, have other errors than
+its own."""
 
 ENTRY_BEGINS = re.compile(rb"\[(?:\d+(?:,(?:\d+(?:,(?:\{.*)?)?)?)?)?", re.DOTALL)
-"""What a fact's line looks like wherever it is cut: ``[now,number,{``, and then the fact."""
+"""Matches a fact's line that is cut off anywhere: ``[now,number,{``, and then the fact."""
 
 
 class Damage(OurError):
-    """A record that cannot be trusted: where, and what is wrong."""
+    """A record that cannot be trusted: in which line, and what is wrong."""
 
     def __init__(self, path: Path, line: int, reason: str) -> None:
         super().__init__(f"{path}, line {line}: {reason}")
@@ -74,7 +74,7 @@ class Damage(OurError):
 
 
 class Record(msgspec.Struct, kw_only=True):
-    """A record as read whole: its lines, and how many bytes at its end were torn off."""
+    """A whole record: its lines, and how many bytes of an unfinished line were left out at its end."""
 
     path: Path
     lines: list[Line]
@@ -82,19 +82,19 @@ class Record(msgspec.Struct, kw_only=True):
 
     @property
     def header(self) -> Header:
-        """Returns the newest header."""
+        """Returns the newest header. Raises StopIteration for a record without one."""
         return next(line for line in reversed(self.lines) if isinstance(line, Header))
 
     @property
     def entries(self) -> list[Entry]:
-        """Returns the facts, in their order."""
+        """Returns the facts in their order, with their decisions."""
         return [line for line in self.lines if isinstance(line, Entry)]
 
 
 def open_record(path: Path) -> int:
-    """Opens a record for reading; returns the descriptor. Never waits, as opening a FIFO does.
+    """Opens a record for reading and returns the descriptor. Never blocks, as opening a FIFO would.
 
-    Raises OSError; its words say what stands there when it is no ordinary file.
+    Raises OSError, also if it is a link, a folder or no ordinary file.
     """
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     descriptor = os.open(path, flags)
@@ -108,10 +108,10 @@ def open_record(path: Path) -> int:
 
 
 class Blocks:
-    """The raw lines of a record, some at a time; packed or not, whatever its name. Iterate once.
+    """The raw lines of a record, a block at a time, packed or not, whatever its name. Iterate once.
 
-    Every line but the last ends with a newline. Of zero bytes at the end only some may be handed on. Iterating raises
-    OSError, or Damage for a broken archive, a line over `LINE_MAX` or a record over `RECORD_MAX`.
+    Every line but the last ends with a newline. Leaves out most of the zero bytes at the end if there are many.
+    Iterating raises OSError; Damage for a broken archive, a line over `LINE_MAX` or a record over `RECORD_MAX`.
     """
 
     def __init__(self, path: Path, block_bytes: int = BLOCK_BYTES, record_max: int = RECORD_MAX) -> None:
@@ -133,7 +133,7 @@ class Blocks:
             yield lines
 
     def pieces(self) -> Iterator[bytes]:
-        """Yields the same in pieces that are not cut into lines; each but the last ends with a newline."""
+        """Yields the same bytes in pieces of many lines. Each piece but the last ends with a newline."""
         with open(open_record(self.path), "rb") as raw:
             found = os.fstat(raw.fileno())
             self.identity = (found.st_dev, found.st_ino)
@@ -144,14 +144,14 @@ class Blocks:
             except (EOFError, gzip.BadGzipFile, zlib.error) as error:
                 raise self._damage(f"the archive is broken ({error})") from error
             except OSError as error:
-                # A read that fails does not name its file; whoever reports it must.
+                # A failed read does not name its file, so add it for the report.
                 raise OSError(error.errno, words(error), str(self.path)) from error
 
     def _damage(self, reason: str) -> Damage:
         return Damage(self.path, self._lines + 1, reason)
 
     def _read(self, stream: IO[bytes]) -> Iterator[bytes]:
-        """Yields pieces up to newlines. Reading by size, not by line, bounds the memory that an endless line takes."""
+        """Yields pieces that end with a newline. Reads by size, not by line, so that an endless line cannot fill the memory."""
         rest = b""
         while block := stream.read(self._block_bytes):
             self.total += len(block)
@@ -163,9 +163,8 @@ class Blocks:
                 rest = b""
             rest += block[end:]
             if len(rest) > LINE_MAX:
-                rest = (
-                    rest.rstrip(b"\0") + b"\0"
-                )  # a power cut may leave many, and none of them says anything
+                # A power cut may leave many zero bytes: one is enough to know of them.
+                rest = rest.rstrip(b"\0") + b"\0"
                 if len(rest) > LINE_MAX:
                     raise self._damage(f"a line of over {LINE_MAX // 1024**2} MiB")
         if rest:
@@ -173,25 +172,25 @@ class Blocks:
 
 
 class Reader:
-    """A record's lines, one by one: a session's would fill the memory. Iterate once; then the rest is known.
+    """A record's lines, one by one, because a session's would fill the memory. Iterate once; that sets the attributes.
 
-    What is torn off at the end is left out and counted in ``torn`` (bytes): the beginning of one line, and zero bytes,
-    as a crash or a power cut leaves them. Iterating raises Damage for anything else that is wrong: a checksum, a line
-    that does not decode, another schema, another session's header, an archive that breaks off, and what is longer
-    than any record; and OSError when the file cannot be read.
+    Leaves out an unfinished end and counts it in ``torn`` (bytes): the beginning of one line, and zero bytes, as a crash
+    or a power cut leaves them. Iterating raises Damage for anything else that is wrong: a checksum, a line that does not
+    decode, another schema, another session's header, an archive that breaks off, a line or a record that is too long.
+    It raises OSError if the file cannot be read.
     """
 
     def __init__(self, path: Path, block_bytes: int = BLOCK_BYTES) -> None:
         self.path = path
         self._block_bytes = block_bytes
         self.size = 0
-        """Bytes up to the last good line."""
+        """Bytes up to the end of the last good line."""
         self.seed = 0
-        """The checksum that the next line is seeded with."""
+        """The checksum that seeds the next line's."""
         self.number = 0
         """Arrival number of the last fact."""
         self.now = 0
-        """When that was, µs of UTC; 0 without a fact."""
+        """When the last fact was handled, µs of UTC; 0 without one."""
         self.torn = 0
         self.identity = (0, 0)
         """Device and inode of the file that was read."""
@@ -204,7 +203,7 @@ class Reader:
             good, bad = block, []
             texts = [line[:-SEAL_BYTES] for line in block]
             crcs = [seed := crc32(text, seed) for text in texts]
-            # All seals of a block in one comparison: formatting them one by one takes as long as decoding the lines.
+            # Compare a block's checksums all at once: formatting them one by one takes as long as decoding the lines.
             seals = b"".join([line[-SEAL_BYTES:] for line in block])
             expected = SEAL * len(crcs) % tuple(crcs)
             if seals != expected:
@@ -233,7 +232,7 @@ class Reader:
         self.identity = blocks.identity
 
     def _check(self, number: int, header: Header, date: str) -> None:
-        """Raises Damage for a header that this version cannot read, or of another session than the first."""
+        """Raises Damage for a header that this version cannot read, or that is of another session than the first."""
         if header.schema != SCHEMA:
             reason = f"schema {header.schema} of version {header.version}; this version reads {SCHEMA}"
             raise Damage(self.path, number, reason)
@@ -243,7 +242,7 @@ class Reader:
             )
 
     def _know(self, lines: Sequence[bytes], seed: int, entry: Entry | None) -> None:
-        """Notes that these lines were good, and that ``entry`` is the last fact so far."""
+        """Records that these lines are good, and that ``entry`` is the last fact so far."""
         self.size += sum(map(len, lines))
         self.seed = seed
         if entry is not None:
@@ -253,8 +252,8 @@ class Reader:
 def is_torn(line: bytes, *, is_first: bool) -> bool:
     """Returns whether a bad line is what a crash leaves of a good one: its beginning, then nothing or zero bytes.
 
-    A crash leaves no newline, and whatever does not begin as a line of ours was written by somebody else. Zero bytes
-    alone do not say whose they are: the first line is on the disk moments after the start.
+    A crash leaves no newline, and text that does not begin like a line of ours was written by somebody else. A file of
+    zero bytes alone (``is_first``) may be anybody's, because our first line is on the disk moments after the start.
     """
     text = line.rstrip(b"\0")
     if b"\n" in line or b"\0" in text:
@@ -266,14 +265,14 @@ def is_torn(line: bytes, *, is_first: bool) -> bool:
 
 
 def read(path: Path) -> Record:
-    """Reads a whole record. Raises what a `Reader` does."""
+    """Returns a whole record. Raises what a `Reader` raises."""
     reader = Reader(path)
     lines = list(reader)
     return Record(path=path, lines=lines, torn=reader.torn)
 
 
 def first_header(path: Path) -> Header | None:
-    """Returns the header that a record begins with; None if not even that was written. Raises what a `Reader` does."""
+    """Returns the header that a record begins with; None if it is empty. Raises what a `Reader` raises."""
     first = next(iter(Reader(path, FIRST_BYTES)), None)
     assert first is None or isinstance(first, Header), "decode refuses a record that begins otherwise"
     return first
@@ -283,22 +282,23 @@ def first_header(path: Path) -> Header | None:
 
 
 class Glance(msgspec.Struct, frozen=True, kw_only=True):
-    """What a start must know of a record before it folds it.
+    """What a start must know of a record before it reads all of it.
 
-    ``header`` is the one under which the position was opened that it leaves ``open``; without one, the newest.
+    ``open`` is the position that is open at its end. ``header`` is the one under which that was opened, or else the
+    newest.
     """
 
     header: Header | None
     open: Opened | None
     is_packed: bool
     untold: frozenset[str]
-    """Positions of which nothing says what became of their SELL."""
+    """Positions that were sold in this record, whose SELL has no outcome in it."""
     told: frozenset[str]
-    """Positions of which it says that, maybe for another day's record."""
+    """Positions whose SELL has an outcome in this record, even if another day's record sold them."""
 
 
 class _Looked:
-    """What has been seen of a record so far."""
+    """What `glance` has found so far."""
 
     def __init__(self) -> None:
         self.header: Header | None = None
@@ -327,16 +327,16 @@ class _Looked:
 
 
 def glance(path: Path) -> Glance:
-    """Looks through a record for its headers and its positions alone: a third of the time that reading it takes.
+    """Returns a record's header and positions, in a third of the time that reading it takes.
 
-    Checksums are not compared: only a `Reader` says that a record is good. Raises OSError, or Damage for what cannot be
+    Does not compare checksums: only a `Reader` tells whether a record is good. Raises OSError; Damage for what cannot be
     a record at all.
     """
     blocks, before, seen = Blocks(path), 0, _Looked()
     for piece in blocks.pieces():
         number, before = before, before + piece.count(b"\n")
         if not (HEADER in piece or NAMED in piece):
-            continue  # as nearly all
+            continue  # so it is for nearly all pieces
         for line in io.BytesIO(piece):
             number += 1
             text = line[:-SEAL_BYTES]
@@ -358,5 +358,5 @@ def glance(path: Path) -> Glance:
 
 
 def is_of(header: Header, symbol: str) -> bool:
-    """Returns whether the facts behind a header are of a symbol: an engine records only its own symbol's."""
+    """Returns whether the facts after a header are of ``symbol``: an engine records only its own symbol's."""
     return header.rules.get("symbol") == symbol

@@ -1,4 +1,4 @@
-"""A record's file as far as the program knows it: nothing is written behind what it does not know."""
+"""A record's open file, as far as the program knows it. It never appends to bytes that it does not know."""
 
 from __future__ import annotations
 
@@ -15,57 +15,59 @@ CHANGED = "Its file was changed by another program"
 
 
 class HeldBack:
-    """The sealed lines that are not in the file yet, in order. Most stay here for one write only."""
+    """The lines that are not in the file yet, with their checksums, in order. Most leave with the next write."""
 
     def __init__(self, bytes_max: int) -> None:
         self._bytes_max = bytes_max
         self._bytes = 0
         self.lines: list[bytes] = []
         self.seed = 0
-        """The checksum that seeds the next line."""
+        """The checksum that seeds the next line's."""
 
     @property
     def is_full(self) -> bool:
-        """Returns whether no more lines may wait."""
+        """Returns whether no more lines fit in."""
         return self._bytes > self._bytes_max
 
     def add(self, text: bytes) -> None:
-        """Seals a line and adds it."""
+        """Adds a line with its checksum."""
         line, self.seed = sealed(text, self.seed)
         self.lines.append(line)
         self._bytes += len(line)
 
     def clear(self) -> None:
-        """Forgets all lines: they are in the file, or do not belong there."""
+        """Removes all lines: they are in the file, or do not belong there."""
         self.lines.clear()
         self._bytes = 0
 
 
 class Tail:
-    """The open file, how long it is, and what it ends with. It cuts only what a write of its own left unfinished,
-    and the torn end that a `Reader` has understood."""
+    """The open file, how long it is, and what it ends with.
+
+    It truncates only bytes that a failed write of its own left, and the unfinished end that a `Reader` has recognised.
+    """
 
     def __init__(self, path: Path, opener: Opener) -> None:
         self.path = path
         self._opener = opener
         self._past: Reader | None = None
         self.file: File | None = None
-        """None until it is opened, and after it was closed."""
+        """None before it is opened and after it is closed."""
         self.size = 0
-        """How many bytes of the file are known: those read, and those written behind them."""
+        """How many bytes of the file are known: those that were read, and those written after them."""
         self._ending = b""
-        """The seal that these bytes end with."""
+        """The checksum that these bytes end with, as text."""
         self._is_unfinished = False
-        """Whether a write has failed, so that a part of it may stand in the file."""
+        """Whether a write has failed, so that a part of it may be in the file."""
 
     def go_on(self, past: Reader) -> None:
-        """Goes on behind what ``past`` has read, to its end."""
+        """Makes the file go on after the lines that ``past`` has read to their end."""
         self._past = past
         self.size = past.size
         self._ending = SEAL % past.seed if past.size else b""
 
     def open(self) -> None:
-        """Makes the file, or opens the very one that was read. Raises OSError, Taken."""
+        """Creates the file, or opens the one that was read, if it is unchanged. Raises OSError, Taken."""
         past = self._past
         make_folder(self.path.parent)
         if past is None:
@@ -75,14 +77,14 @@ class Tail:
         try:
             if file.place() != (*past.identity, past.size + past.torn):
                 raise OSError(errno.EBUSY, CHANGED)
-            file.truncate(past.size)  # the torn end, which the reader has understood
+            file.truncate(past.size)  # cuts the unfinished end that the reader has recognised
         except OSError:
             closed_quietly(file)
             raise
         self.file = file
 
     def mend(self, file: File, held_back: Sequence[bytes]) -> str | None:
-        """Cuts what a write of ours left unfinished. Returns why that failed, or that somebody changed the file.
+        """Cuts off what a failed write of ours left. Returns a fault if that fails, or if somebody changed the file.
 
         ``held_back`` are the lines whose write may have failed.
         """
@@ -104,10 +106,10 @@ class Tail:
         return None
 
     def write(self, file: File, data: bytes) -> str | None:
-        """Writes lines at the end. Returns a fault if they are not in the file, or not all of them."""
+        """Writes lines at the end. Returns a fault unless all of them are in the file."""
         try:
             if file.size() != self.size:
-                return CHANGED  # nothing is written behind what is not known
+                return CHANGED  # never append to bytes that are not known
             self._is_unfinished = True
             taken = file.write(data)
         except OSError as error:

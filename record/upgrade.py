@@ -1,7 +1,7 @@
-"""What upgrades an older record's lines to this version's: a step for each thing that older versions wrote otherwise.
+"""Upgrades an older record's lines to this version's: one step for each thing that older versions wrote differently.
 
-A fact's or decision's new field needs no step if its default says what was meant before: it decodes (`events`). Older
-headers lack rules that came later, and hold rules that are gone; `known_rules` and `rules_of` see to both.
+A new field of a fact or a decision needs no step if its default means what was meant before: it decodes (`events`). Older
+headers lack rules that were added later, and hold rules that were removed; `known_rules` and `rules_of` handle both.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from rules import Rules
 
 
 def known_rules(header: Header) -> dict[str, Any]:
-    """Returns the rules of a header that this version has, by name. Those it lacks take their defaults."""
+    """Returns those rules of a header that this version has, by name. A rule that the header lacks gets its default."""
     return {name: value for name, value in header.rules.items() if name in Rules.model_fields}
 
 

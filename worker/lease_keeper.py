@@ -34,10 +34,10 @@ class LeaseKeeper:
         self._lease = Lease(data_dir)
         self._is_disputed = False
 
-    def take(self) -> None:
+    def acquire(self) -> None:
         """Takes the lease. Raises LeaseHeld; OSError for what its owner must set right."""
         try:
-            self._lease.take(utc_iso(self._clock.now()))
+            self._lease.acquire(utc_iso(self._clock.now()))
         except OSError as error:
             if isinstance(error, Misplaced) or error.errno in UNUSABLE:
                 raise
@@ -63,7 +63,7 @@ class LeaseKeeper:
             try:
                 if not await in_thread(self._threads, "lease", self._lease.is_lost):
                     continue
-                self._lease.take(utc_iso(self._clock.now()))
+                self._lease.acquire(utc_iso(self._clock.now()))
             except LeaseHeld as error:
                 if not self._is_at_work() and self._is_disputed:
                     raise  # twice: a check by diagnose.py takes it for a moment

@@ -144,7 +144,7 @@ class Worker:
             rules=rules.digest(),
         )
         try:
-            self._lease.take()
+            self._lease.acquire()
         except LeaseHeld as error:
             return conclude(error, self.settings)  # the outside watch is the other copy's
         except OSError as error:

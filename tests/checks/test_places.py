@@ -151,7 +151,7 @@ def test_a_copy_that_is_running_is_told(tmp_path: Path) -> None:
     assert (check.severity, is_running) == (Severity.OK, False)
     assert not (tmp_path / "none").exists()
     lease = Lease(tmp_path)
-    lease.take("2025-10-02T13:25:00Z")
+    lease.acquire("2025-10-02T13:25:00Z")
     check, is_running = check_lease(tmp_path)
     assert (check.severity, is_running) == (Severity.WARNING, True)
     assert check.found == (
@@ -161,7 +161,7 @@ def test_a_copy_that_is_running_is_told(tmp_path: Path) -> None:
     # The file stays; nobody holds it, and the preflight does not keep it either.
     for _ in range(2):
         assert check_lease(tmp_path)[0].line().strip() == "✓ lease: free, no copy runs on DATA_DIR"
-    lease.take("2025-10-02T13:26:00Z")
+    lease.acquire("2025-10-02T13:26:00Z")
     lease.release()
     (tmp_path / "lease").unlink()
     (tmp_path / "lease").mkdir()

@@ -144,7 +144,7 @@ async def test_a_copy_that_runs_here_keeps_its_sockets(
 ) -> None:
     vendors = await vendors_at(BEFORE)
     lease = Lease(tmp_path / "data")
-    lease.take("2025-10-02T12:25:00Z")
+    lease.acquire("2025-10-02T12:25:00Z")
     try:
         report = await vendors.run(*arguments)
     finally:

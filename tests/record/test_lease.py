@@ -23,11 +23,11 @@ ROOT = Path(main.__file__).parent
 
 def test_the_lease_is_held_by_one_and_given_back(tmp_path: Path) -> None:
     first, second = Lease(tmp_path / "data"), Lease(tmp_path / "data")
-    first.take("2025-10-02T13:25:00Z")
+    first.acquire("2025-10-02T13:25:00Z")
     with pytest.raises(LeaseHeld, match=f"pid {os.getpid()}, started 2025-10-02T13:25:00Z"):
-        second.take("2025-10-02T13:26:00Z")
+        second.acquire("2025-10-02T13:26:00Z")
     first.release()
-    second.take("2025-10-02T13:27:00Z")
+    second.acquire("2025-10-02T13:27:00Z")
     second.release()
     second.release()
 
@@ -38,7 +38,7 @@ def test_a_crash_gives_the_lease_back(tmp_path: Path) -> None:
             sys.executable,
             "-c",
             "import sys,time; from pathlib import Path; from record.lease import Lease; "
-            "lease = Lease(Path(sys.argv[1])); lease.take('then'); print('held', flush=True); time.sleep(60)",
+            "lease = Lease(Path(sys.argv[1])); lease.acquire('then'); print('held', flush=True); time.sleep(60)",
             str(tmp_path),
         ],
         cwd=ROOT,
@@ -48,11 +48,11 @@ def test_a_crash_gives_the_lease_back(tmp_path: Path) -> None:
     assert holder.stdout.readline() == b"held\n"
     lease = Lease(tmp_path)
     with pytest.raises(LeaseHeld, match=f"pid {holder.pid}, started then"):
-        lease.take("now")
+        lease.acquire("now")
     holder.kill()
     holder.wait()
     holder.stdout.close()
-    lease.take("now")
+    lease.acquire("now")
     lease.release()
 
 
@@ -70,10 +70,10 @@ with open(folder / "ballast", "wb", buffering=0) as ballast:
     except OSError:
         pass
 first = Lease(folder)
-first.take("then")
+first.acquire("then")
 assert first.is_locked
 try:
-    Lease(folder).take("now")
+    Lease(folder).acquire("now")
 except LeaseHeld as error:
     print(f"held: {error}")
 """
@@ -101,7 +101,7 @@ def test_a_full_disk_does_not_give_the_lease_away(tmp_path: Path) -> None:
 def test_what_an_earlier_copy_has_left_is_taken_over(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "lease").write_bytes(content)
     lease = Lease(tmp_path)
-    lease.take("now")
+    lease.acquire("now")
     assert (tmp_path / "lease").read_text("ascii") == f"pid {os.getpid()}, started now\n"
     lease.release()
 
@@ -120,7 +120,7 @@ def test_something_else_in_its_place_is_left_alone(tmp_path: Path, make: Callabl
     make(place)
     before = place.lstat()
     with pytest.raises(Misplaced) as found:
-        Lease(tmp_path).take("now")
+        Lease(tmp_path).acquire("now")
     assert found.value.filename == str(place)
     assert found.value.strerror
     after = place.lstat()
@@ -130,18 +130,18 @@ def test_something_else_in_its_place_is_left_alone(tmp_path: Path, make: Callabl
 def test_a_lease_whose_name_no_longer_leads_to_it_is_lost(tmp_path: Path) -> None:
     lease, path = Lease(tmp_path / "data"), tmp_path / "data" / "lease"
     assert lease.is_lost(), "it was never taken"
-    lease.take("then")
+    lease.acquire("then")
     assert not lease.is_lost()
     path.unlink()
     assert lease.is_lost()
-    lease.take("again")
+    lease.acquire("again")
     assert not lease.is_lost()
     path.rename(path.with_name("aside"))
     path.write_bytes(b"")
     assert lease.is_lost()
     shutil.rmtree(path.parent)
     assert lease.is_lost()
-    lease.take("once more")
+    lease.acquire("once more")
     assert not lease.is_lost()
     lease.release()
     assert lease.is_lost()
@@ -152,7 +152,7 @@ def test_without_locks_the_program_can_still_be_loaded() -> None:
     program = (
         "import sys; sys.modules['fcntl'] = None\n"
         "import tempfile; from pathlib import Path; import main, diagnose; from record.lease import Lease\n"
-        "lease = Lease(Path(tempfile.mkdtemp())); lease.take('now'); print(lease.is_locked, lease.is_lost())"
+        "lease = Lease(Path(tempfile.mkdtemp())); lease.acquire('now'); print(lease.is_locked, lease.is_lost())"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60

@@ -468,7 +468,7 @@ async def test_a_lease_that_another_copy_has_taken_ends_the_one_that_has_no_sess
         await play.until(lease.exists, 30, "taken")
         lease.unlink()
         other = Lease(tmp_path / "data")
-        other.take("then")
+        other.acquire("then")
         async with asyncio.timeout(300):
             assert await asyncio.shield(play.running) == EXIT_LEASE
         other.release()

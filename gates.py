@@ -28,7 +28,7 @@ class Gates:
     ) -> Gate:
         """Returns the first gate that is closed for ``bar`` at ``now`` (µs); `ALL_OPEN` if none is.
 
-        The order is that of `DeclineReason`: what concerns the whole session comes before what may change in a minute.
+        The order is that of `DeclineReason`: the session, holds and what can be seen come before the trades.
         """
         if not self._open <= now < self._close or is_stopping:
             return DeclineReason.SESSION_CLOSED, None
@@ -45,7 +45,7 @@ class Gates:
         return self._for_another_trade(now, book)
 
     def _for_another_trade(self, now: int, book: Book) -> Gate:
-        """Returns the first gate that the session's trades, or its end, close at ``now`` (µs)."""
+        """Returns the first gate that the session's trades, or the end of its entries, close at ``now`` (µs)."""
         if book.position is not None:
             return DeclineReason.POSITION_OPEN, None
         if now < book.rests_until:

@@ -4,9 +4,9 @@ Massive (formerly Polygon.io) sends one-second bars and option quotes over one s
 for chains, single contracts and past seconds. Everything it sends is checked before it becomes a fact. Bad input is
 counted and sampled in the log; it is never raised, and never costs its neighbours in the same frame or page.
 
-This is the only module that names `feeds.massive`, this vendor's wire: another is another folder beside it, and the two
-imports here. Times are µs of UTC unless a name says otherwise. Timeouts of network steps are real seconds; everything else
-that waits (reconnects, polls, silence) goes by the clock that is passed in.
+This is the only module that names `feeds.massive`, this vendor's wire. Another vendor needs another folder beside that one,
+and the two imports here. Times are µs of UTC unless a name says otherwise. Timeouts of network steps are real seconds; all
+other waits (reconnects, polls, silence) are measured by the clock that is passed in.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ def vendor_client(
     deadline_s: float = EXCHANGE_DEADLINE_S,
     threads: Threads = DaemonThread,
 ) -> VendorClient:
-    """Returns the vendor's REST client, which answers each question within ``deadline_s`` real seconds.
+    """Returns the vendor's REST client, which answers each request within ``deadline_s`` real seconds.
 
     ``rules`` (None: the defaults) say how far ahead of now its data may be. ``transport`` replaces httpx's (None: the
-    real network). Large answers are decoded in a thread from ``threads``.
+    real network). Large broken answers are decoded in a thread of ``threads``.
     """
     return Rest(base_url, api_key, clock, transport, rules=rules, deadline_s=deadline_s, threads=threads)
 
@@ -59,9 +59,9 @@ def vendor_streams(
     step_s: float = STEP_TIMEOUT_S,
     dial: Dial | None = None,
 ) -> Streams:
-    """Returns what makes the connections to ``market``: ``stocks`` or ``options``.
+    """Returns the factory of connections to ``market``: ``stocks`` or ``options``.
 
-    ``step_s`` is real seconds for each step of connecting; ``dial`` (None: the real network) opens the sockets.
+    ``step_s`` limits each step of connecting, in real seconds. ``dial`` opens the sockets (None: the real network).
     """
     return Sockets(market, ws_url=ws_url, api_key=api_key, clock=clock, rules=rules, step_s=step_s, dial=dial)
 

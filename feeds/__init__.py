@@ -1,1 +1,1 @@
-"""What any vendor's stream needs. The modules here know a vendor by `feeds.vendor` alone; ``massive`` is one vendor's wire."""
+"""What any vendor's stream needs. The modules here know a vendor only through `feeds.vendor`; ``massive`` is one vendor's wire."""

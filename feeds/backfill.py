@@ -1,4 +1,4 @@
-"""Fills from REST what the socket has not brought: the day before a start, and the gaps after a loss."""
+"""Fills from REST what the socket did not deliver: the session before a start, and the gaps after a loss."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ from utils import clock_text
 log = structlog.get_logger("polygon_client")
 
 PUT_MAX = 500
-"""Facts that are handed on in one turn of the loop: a day's bars at once would hold it for a second."""
+"""How many facts are put into the outlet in one turn of the event loop. A whole day's would block it for a second."""
 
 MARGIN_US = 120 * SECOND
-"""How far before a gap its filling begins, for bars that were corrected meanwhile."""
+"""How far before a gap its filling begins: the vendor may have corrected bars since they came."""
 
 AGAIN_S = 5.0
-"""How long after the first answer REST is asked for the same again: it lags."""
+"""How long after the first answer the same seconds are requested again, because REST lags behind the socket."""
 
 LONG_US = 300 * SECOND
-"""A longer gap's filling is told in the log."""
+"""The log reports the filling of a gap that is at least this long."""
 
 SHORT_S = (5.0, 10.0, 30.0)
-"""Waits, by the clock, between questions while REST has not got to the gap's end; the last one stays."""
+"""Waits, by the clock, between requests while REST does not have the gap's end yet. The last one repeats."""
 
 RETRY_S = (1.0, 2.0, 5.0, 10.0, 30.0)
-"""Waits between attempts at something that must be fetched, by the clock; the last one stays."""
+"""Waits, by the clock, after failed requests for something that must be fetched. The last one repeats."""
 
 TOGETHER_US = SECOND // 2
-"""Questions this close together are one: REST gets on by whole seconds."""
+"""Requests this close together see the same state of REST, which advances by whole seconds."""
 
 StocksEvent = Bar | FeedLost | FeedRestored | Covered | Hold
-"""What the stocks feed says."""
+"""The facts of the stocks feed."""
 
 
 class Backfill:
-    """The gaps of every symbol, and the one filling that runs. ``beginning`` (µs) is where the first gap begins."""
+    """Every symbol's gap, and the one task that fills them. ``beginning`` (µs) is where the first gap begins."""
 
     def __init__(self, link: Link, arrivals: Arrivals, outlet: Outlet[StocksEvent], beginning: int) -> None:
         self._data = link.data
@@ -51,22 +51,22 @@ class Backfill:
         self._outlet = outlet
         self._filling: asyncio.Task[None] | None = None
         self._missing_from = dict.fromkeys(self._symbols, beginning)
-        """Where each symbol's unfilled gap begins, µs; absent where nothing is missing."""
+        """Where each symbol's unfilled gap begins, µs. A symbol without a gap is absent."""
 
     def note_gap(self) -> None:
-        """Note that bars may be missing from here on, and drop a filling that now ends too early."""
+        """Records that bars may be missing from now on, and cancels a filling that would end too early."""
         if self._filling is not None:
             self._filling.cancel()
         for symbol in self._symbols:
             self.miss(symbol)
 
     def miss(self, symbol: str) -> None:
-        """Note that a symbol's bars may be missing from its newest one on, or from this connection's beginning."""
+        """Records that a symbol's bars may be missing after its newest one, or since this connection began."""
         known = self._arrivals.newest.get(symbol, self._arrivals.acknowledged_at) + SECOND - MARGIN_US
         self._missing_from.setdefault(symbol, max(self._session.open, known))
 
     def start(self, tasks: asyncio.TaskGroup, now: int) -> None:
-        """Fill what is missing up to now; bars that start later come over the socket."""
+        """Begins to fill what is missing up to ``now`` (µs). Bars that start later come over the socket."""
         end = min(now, self._session.close)
         self._missing_from = {symbol: start for symbol, start in self._missing_from.items() if start < end}
         if self._filling is not None:
@@ -75,10 +75,10 @@ class Backfill:
             self._filling = tasks.create_task(self._fill(dict(self._missing_from), end))
 
     async def _fill(self, gaps: dict[str, int], until: int) -> None:
-        """Hand on each symbol's seconds from its gap's start on, until REST has answered twice up to ``until``.
+        """Puts each symbol's seconds from its gap's start on, until REST has answered twice for all up to ``until``.
 
-        What an answer proves ends at its newest second, of whichever symbol: a symbol that did not trade has no
-        second of its own there, and another's newer one shows that REST has got so far.
+        An answer is complete up to its newest second. A symbol that did not trade has no newer second of its own, so the
+        newest second of any symbol counts: it shows how far REST has come.
         """
         proof = _Proof()
         async with asyncio.TaskGroup() as group:
@@ -107,7 +107,7 @@ class Backfill:
             )
 
     async def _cover(self, symbol: str, start: int, until: int, known: dict[int, Bar], proof: _Proof) -> None:
-        """Ask REST again and again, and say how far each answer reaches, until that is ``until``."""
+        """Requests the seconds again and puts how far each answer covers them, until that is ``until``."""
         covered, wait, short = start, AGAIN_S, 0
         while covered < until:
             await self._clock.sleep(wait)
@@ -128,9 +128,9 @@ class Backfill:
                 )
 
     async def _fill_once(self, symbol: str, start: int, known: dict[int, Bar], proof: _Proof) -> int:
-        """Hand on what REST has and ``known`` has not, until it has answered once.
+        """Requests the seconds from ``start`` on until REST answers. Puts those that ``known`` lacks or has otherwise.
 
-        Returns where what the answer proves ends, µs: ``start`` when it proves nothing.
+        Returns up to where the answer is complete, µs; ``start`` if it proves nothing.
         """
         attempt, told = 0, ""
         while True:
@@ -151,7 +151,7 @@ class Backfill:
                     )
                 await self._clock.sleep(wait)
                 continue
-            # The newest seconds are left to the socket, which prints them first: only a live print is evaluated.
+            # Leave the newest seconds to the socket, which sends them first: only a live bar is evaluated.
             fresh = [
                 bar for bar in bars if bar.end + VENDOR_HOLD_US <= asked_at and known.get(bar.start) != bar
             ]
@@ -164,18 +164,18 @@ class Backfill:
 
 
 class _Proof:
-    """How far REST has got, from the newest seconds of its answers, whichever symbol they are of."""
+    """How far REST's seconds are complete, going by the newest second in its answers for any symbol."""
 
     def __init__(self) -> None:
         self._answers: list[tuple[int, int]] = []
 
     def record(self, asked_at: int, end: int) -> None:
-        """Record an answer to a question at ``asked_at`` whose newest second ends at ``end`` (µs; 0: it held none)."""
+        """Records an answer to a request made at ``asked_at``. Its newest second ends at ``end`` (µs; 0: it has none)."""
         self._answers.append((asked_at, end))
 
     def reaches(self, asked_at: int) -> int:
-        """Up to where an answer to a question at ``asked_at`` is complete, µs.
+        """Returns up to where an answer to a request made at ``asked_at`` is complete, µs.
 
-        What an earlier question saw, a later one must have seen; a later one proves nothing about it.
+        A request sees at least what an earlier one saw. A later one proves nothing about it.
         """
         return max((end for at, end in self._answers if at <= asked_at + TOGETHER_US), default=0)

@@ -1,4 +1,4 @@
-"""Polls today's chain in the session."""
+"""Polls today's option chain during the session."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from feeds.vendor import NoAnswer
 log = structlog.get_logger("polygon_client")
 
 REFUSED_POLL_S = 60.0
-"""How often the vendor is asked again for what it refuses, by the clock."""
+"""Seconds, by the clock, between polls that the vendor refuses."""
 
 LIMITED_POLL_S = 10.0
-"""How long to wait after too many questions if the vendor does not say."""
+"""Seconds to wait after too many requests, if the vendor names no time."""
 
 
 class ChainPoller:
-    """Polls today's chain in the session. `events` is iterated once.
+    """Polls today's chain during the session. Iterate `events` once.
 
-    ``spot`` gives the newest price or None; ``streaming`` whether quotes come by socket (else polls come faster);
-    ``has_rows`` says whether an earlier start of this session has had a chain with calls.
+    ``spot`` returns the newest share price in dollars, or None. ``streaming`` returns whether quotes come over the
+    socket; without them it polls faster. ``has_rows`` is whether an earlier start of this session had a chain with calls.
     """
 
     def __init__(
@@ -46,10 +46,10 @@ class ChainPoller:
         self._failures = 0
         self._told = ""
         self._has_rows = has_rows
-        """Whether an answer of this session has had calls."""
+        """Whether an answer in this session had calls."""
 
     def events(self) -> AsyncGenerator[list[Chain], None]:
-        """Yields the chain after each poll, all that wait at once. Stays silent after the close."""
+        """Yields the chain of each poll, several at once if they waited. Yields nothing after the close."""
         return iterate(self._outlet, self._run, "chain poller")
 
     async def _run(self) -> None:
@@ -63,7 +63,7 @@ class ChainPoller:
             began_at = self._clock.now()
             wait = await self._poll_once()
             not_before = self._clock.now() + round(wait * SECOND)
-            # The pace is read every second, so that a stream that falls silent speeds the polls up at once.
+            # Read the pace every second, so that polls speed up as soon as the stream falls silent.
             while (left := max(not_before, began_at + round(self._pace() * SECOND)) - self._clock.now()) > 0:
                 await self._clock.sleep(min(1.0, left / SECOND))
 
@@ -72,7 +72,7 @@ class ChainPoller:
         return rules.chain_poll_seconds if self._streaming() else rules.chain_fallback_poll_seconds
 
     async def _poll_once(self) -> float:
-        """Poll once. Returns the seconds to rest after it at least."""
+        """Polls once. Returns the least number of seconds to wait afterwards."""
         rules = self._rules
         if self._outlet.batches >= BATCHES_WAITING_MAX:
             return 0.0
@@ -83,7 +83,7 @@ class ChainPoller:
         except NoAnswer as error:
             return self._fail(error)
         if self._has_rows and not chain.rows:
-            # Calls do not vanish in mid-session: the last good chain stays, and its age ends the entries in time.
+            # Calls do not vanish during a session: keep the last good chain, whose age will end the entries.
             self._failures += 1
             self._tell_empty("⚠️ The chain came empty after good ones: the last good one stays")
             return 0.0
@@ -116,7 +116,7 @@ class ChainPoller:
         return REFUSED_POLL_S if error.is_lasting else 0.0
 
     def _tell_empty(self, text: str) -> None:
-        """Log ``text`` when it changes, and not at every poll."""
+        """Logs ``text`` if it differs from what was logged last: not at every poll."""
         if self._told != text:
             self._told = text
             log.warning("chain_empty", text=text, expiry=self._session.date)

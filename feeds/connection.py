@@ -1,4 +1,4 @@
-"""Keeps one market connected: what both feeds share."""
+"""Keeps one market connected. Both feeds share this."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from feeds.pacing import Pacing
 from feeds.vendor import PING_TIMEOUT_S, STEP_TIMEOUT_S, Early, Lost, Stream, Streams
 
 STALL_CHECK_S = 5.0
-"""How often a silent feed is checked, by the clock."""
+"""Seconds, by the clock, between checks of a silent feed."""
 
 REFUSAL_LASTS_US = 300 * SECOND
-"""A refusal that does not look like the vendor's counts as one when it lasts this long."""
+"""A refusal that does not look like the vendor's counts as one only after it has lasted this long: until then a proxy or a
+front may have failed."""
 
 
 class MarketFeed:
-    """Keeps one market connected, at the pace of `Pacing`. A subclass says what a connection is for.
+    """Keeps one market connected, at the pace of `Pacing`. A subclass defines what a connection is used for.
 
-    ``step_s`` is real seconds for each step of connecting; ``early`` is told of bars from ahead of our clock.
+    ``step_s`` limits each step of connecting, in real seconds. ``early`` is called with bars from ahead of our clock.
     """
 
     def __init__(
@@ -44,18 +45,18 @@ class MarketFeed:
         self._pacing = Pacing(rng)
         self._forced: asyncio.Future[FeedCause] | None = None
         self._pings_tell = True
-        """Whether an unanswered ping says anything: not where data went on coming while one was unanswered."""
+        """Whether an unanswered ping means anything. It does not if data kept coming while one was unanswered."""
         self._logged_in = False
-        """Whether the vendor has taken the key at a login."""
+        """Whether the vendor has accepted the key at a login."""
         self._doubted_since: int | None = None
-        """Since when every handshake was refused by something that does not look like the vendor, µs."""
+        """Since when (µs) every handshake was refused by something that does not look like the vendor; None: it was not."""
 
     async def _serve(self, stream: Stream) -> None:
-        """Use an open connection until it is lost. Raises Lost, maybe in a group."""
+        """Uses an open connection until it is lost. Raises Lost, possibly in a group."""
         raise NotImplementedError
 
     def _lose(self, lost: Lost, delay: float) -> None:
-        """A connection is over, or did not come about; the next attempt is ``delay`` seconds away."""
+        """Handles a connection that is over or failed to open. The next attempt is ``delay`` seconds away."""
         raise NotImplementedError
 
     async def _stay_connected(self) -> None:
@@ -65,7 +66,7 @@ class MarketFeed:
             await self._clock.sleep(delay)
 
     async def _connect_once(self) -> float:
-        """One connection from its beginning to its end. Returns how long to wait before the next, s."""
+        """Opens one connection and uses it to its end. Returns the seconds to wait before the next."""
         stream = self._streams.make(self._early)
         ended: list[Lost] = []
         try:
@@ -78,7 +79,7 @@ class MarketFeed:
             except* Lost as group:
                 ended.extend(_leaves(group))
             lost = ended[0]
-            self._judge_refusal(lost)
+            self._classify_refusal(lost)
             delay = self._pacing.delay(self._clock.now(), lost.cause, lost.retry_after)
             self._lose(lost, delay)
             return delay
@@ -86,8 +87,8 @@ class MarketFeed:
             self._forced = None
             await stream.close()
 
-    def _judge_refusal(self, lost: Lost) -> None:
-        """Take a refusal by a stranger for a lost connection, until it has lasted."""
+    def _classify_refusal(self, lost: Lost) -> None:
+        """Turns a refusal that is not the vendor's into a lost connection, until it has lasted `REFUSAL_LASTS_US`."""
         now = self._clock.now()
         if not lost.is_doubtful:
             self._doubted_since = None
@@ -98,15 +99,15 @@ class MarketFeed:
             lost.cause = FeedCause.DROPPED
 
     async def _is_alive(self, stream: Stream) -> bool:
-        """Whether nothing says that the connection is dead.
+        """Pings the connection. Returns False if it is dead, True if it is alive or nothing can be told.
 
-        Where data goes on coming while a ping is unanswered, this server does not answer pings: from then on only
-        silence and REST judge it, until a ping is answered again.
+        If data keeps coming while a ping is unanswered, this server does not answer pings. From then on only silence and
+        REST count, until a ping is answered again.
         """
         data_at, asked_at = self._arrivals.data_at, self._clock.now()
         is_answered = await stream.alive()
         if self._arrivals.was_away(asked_at, PING_TIMEOUT_S * self._clock.speed):
-            return True  # the answer may lie unread
+            return True  # the answer may have come and be unread
         if is_answered:
             self._pings_tell = True
         elif self._arrivals.data_at != data_at:
@@ -116,13 +117,13 @@ class MarketFeed:
         return True
 
     async def _await_reopening(self) -> None:
-        """End the connection when somebody asks for it."""
+        """Raises Lost once `reopen` is called."""
         assert self._forced is not None, "there is a connection"
         cause = await self._forced
         raise Lost(cause, f"reopened: {cause}")
 
     def reopen(self, cause: FeedCause) -> None:
-        """Give the connection up for ``cause`` and open another. Without a connection, nothing happens."""
+        """Gives up the connection for ``cause``, so that a new one is opened. Does nothing without a connection."""
         if self._forced is not None and not self._forced.done():
             self._forced.set_result(cause)
 

@@ -1,4 +1,4 @@
-"""Checks that the exchange is open and that our clock is right. Entries are held while either is in doubt."""
+"""Checks that the exchange is open and that our clock is right. Holds entries while either is in doubt."""
 
 from __future__ import annotations
 
@@ -16,34 +16,35 @@ from utils import Clock, KeptClock, doubt_text
 log = structlog.get_logger("exchange")
 
 STATUS_DELAY_S = 5.0
-"""How long after the open the exchange is asked whether it has opened."""
+"""How long after the open the exchange's status is first requested."""
 
 STATUS_EVERY_S = 60.0
-"""Pause between two questions while it is not known to be open."""
+"""Pause between two requests while the exchange is not known to be open."""
 
 STATUS_REST_MAX_S = 600.0
-"""The longest pause that the vendor may ask for."""
+"""The longest ``Retry-After`` that is obeyed here."""
 
 OPEN = "open"
 
 STATUSES = {OPEN: 1, "closed": 1, "extended-hours": 2}
-"""Every status of the exchange, and how many answers in a row must give it before it is believed: the vendor may be late
-at the open. Entries are held in all but the first. A vendor's client raises NoAnswer for any other word."""
+"""Every status of the exchange, and how many answers in a row must give it before it counts: after the open,
+``extended-hours`` may be the vendor's delay. All but the first hold entries. A vendor's client raises NoAnswer for any
+other word."""
 
 LOOK_EVERY_S = 1.0
-"""How often the wall clock is compared."""
+"""Seconds between comparisons with the wall clock."""
 
 ASK_AFTER_S = 60.0
-"""The vendor is asked for its time when no other answer has told it for this long, as before the open."""
+"""If no answer has told the vendor's time for this long, as before the open, the worker requests one for that."""
 
 EARLY_MAX_US = 400 * 86_400 * SECOND
 """A bar from further ahead is a vendor's mistake (another unit), not a clock that is wrong by more than a year."""
 
 
 class ExchangeWatch:
-    """Asks at the start of a session whether the exchange is open, and holds entries while it says no.
+    """Requests the exchange's status after the open, and holds entries while that says closed.
 
-    A failed question changes nothing and is asked again. A status that is not in `STATUSES` is one.
+    A failed request changes nothing, and is repeated. A status that is not in `STATUSES` counts as a failed request.
     """
 
     def __init__(self, *, vendor: Vendor, clock: Clock, session: Session) -> None:
@@ -56,12 +57,12 @@ class ExchangeWatch:
         self._told = ""
 
     async def events(self) -> AsyncGenerator[Sequence[Hold], None]:
-        """Yields holds as the answers change, and nothing more once the exchange is open."""
+        """Yields holds as the answers change. Yields nothing more once the exchange is open."""
         await self._sleep_until(self._session.open + round(STATUS_DELAY_S * SECOND))
         while self._clock.now() < self._session.close:
             pause = STATUS_EVERY_S
             try:
-                hold = self._learn(await self._vendor.market_status())
+                hold = self._apply_status(await self._vendor.market_status())
             except NoAnswer as error:
                 self._fail(str(error))
                 pause = max(pause, min(error.retry_after or 0.0, STATUS_REST_MAX_S))
@@ -77,8 +78,8 @@ class ExchangeWatch:
         while (left := at - self._clock.now()) > 0:
             await self._clock.sleep(left / SECOND)
 
-    def _learn(self, status: str) -> Hold | None:
-        """Records an answer, one of `STATUSES`. Returns the hold that begins or ends with it."""
+    def _apply_status(self, status: str) -> Hold | None:
+        """Applies an answer, one of `STATUSES`. Returns the hold that begins or ends with it, or None."""
         self._in_a_row = self._in_a_row + 1 if status == self._status else 1
         self._status, self._told = status, ""
         if status == OPEN:
@@ -98,7 +99,7 @@ class ExchangeWatch:
         return Hold(reason=HoldReason.MARKET_CLOSED, on=True)
 
     def _fail(self, reason: str) -> None:
-        """Notes that there was no answer. Logs it if the reason changed."""
+        """Records that there was no answer. Logs the reason if it is a new one."""
         self._in_a_row = 0
         if reason != self._told:
             self._told = reason
@@ -110,30 +111,30 @@ class ExchangeWatch:
 
 
 class BarLags:
-    """How late the last live bars came, by our clock: first prints of all symbols."""
+    """How late the last ``count`` live bars of all symbols came, by our clock. Counts each second once."""
 
     def __init__(self, count: int) -> None:
         self._lags: deque[tuple[int, int]] = deque(maxlen=count)
-        """When each arrived, and how long after its second's end, µs. Negative: before it."""
+        """When each bar arrived, and how long after its second's end, µs. Negative: before it."""
         self._newest: dict[str, int] = {}
         self._early: deque[tuple[str, int]] = deque(maxlen=count)
-        """The last bars that were left out, so that a repeat is not counted."""
+        """The last bars that were left out as too early, so that a repeat is not counted."""
 
     def record(self, now: int, bar: Bar) -> None:
-        """Records a bar, unless it is a repeat or was backfilled."""
+        """Records a bar's lag. Skips repeats and backfilled bars."""
         if not bar.backfilled and bar.start > self._newest.get(bar.symbol, 0):
             self._newest[bar.symbol] = bar.start
             self._lags.append((now, now - bar.end))
 
     def record_early(self, now: int, symbol: str, start: int) -> None:
-        """Records a bar that was left out for ending too far ahead of ``now``: it may be the only sign of a wrong clock."""
+        """Records a bar that was left out because it ends too far ahead of ``now``: a sign that our clock may be wrong."""
         if (symbol, start) in self._early or start - now > EARLY_MAX_US:
             return
         self._early.append((symbol, start))
         self._lags.append((now, now - start - SECOND))
 
-    def take(self) -> tuple[int, int] | None:
-        """Returns the median lag and when the first of its bars arrived (µs), then starts over; None until enough have come."""
+    def pop_median(self) -> tuple[int, int] | None:
+        """Returns the median lag and the arrival of the first bar in it (µs), and starts over; None until ``count`` came."""
         if len(self._lags) < (self._lags.maxlen or 0):
             return None
         lags = sorted(lag for _, lag in self._lags)
@@ -143,7 +144,7 @@ class BarLags:
 
 
 class ClockJudge:
-    """Knows whether the time is doubted, and logs each change. One for the life of a worker."""
+    """Tracks whether the time is doubted, and logs each change. A worker has one for its whole life."""
 
     def __init__(self, clock: KeptClock, limit_s: float) -> None:
         self.doubt: Doubt | None = None
@@ -152,7 +153,7 @@ class ClockJudge:
         self._limit_s = limit_s
 
     def look(self) -> bool:
-        """Compares the wall clock. Returns whether doubt begins now."""
+        """Compares the wall clock, and updates ``doubt``. Returns whether doubt begins now."""
         before, doubt = self.doubt, self._clock.check(self._limit_s)
         self.doubt = doubt
         if doubt is None:
@@ -169,7 +170,7 @@ class ClockJudge:
 
 
 class ClockWatch:
-    """Compares the clock every second of a session, tells it the vendor's time, and holds entries while it is doubted."""
+    """Compares the clock every second of a session, gives it the vendor's time, and holds entries while it is doubted."""
 
     def __init__(self, *, vendor: Vendor, clock: KeptClock, judge: ClockJudge, lags: BarLags) -> None:
         self._vendor = vendor
@@ -182,13 +183,13 @@ class ClockWatch:
         self._asking: asyncio.Task[None] | None = None
 
     async def events(self) -> AsyncGenerator[Sequence[Hold], None]:
-        """Yields a hold when doubt begins and when it ends, for ever."""
+        """Yields a hold whenever doubt begins or ends. Never ends by itself."""
         try:
             while True:
                 hold = self.look()
                 if hold is not None:
                     yield (hold,)
-                self._ask_if_due()
+                self._request_time_if_due()
                 await self._clock.sleep(LOOK_EVERY_S)
         finally:
             if self._asking is not None:
@@ -196,12 +197,12 @@ class ClockWatch:
                 await asyncio.wait((self._asking,))
 
     def look(self) -> Hold | None:
-        """Compares the clocks once. Returns the hold that begins or ends now."""
+        """Compares the clocks once. Returns the hold that begins or ends now, or None."""
         vendor = self._vendor
         if vendor.vendor_time is not None and vendor.skews_measured != self._measured:
             self._measured, self._heard_at = vendor.skews_measured, self._clock.now()
             self._clock.hear_date(vendor.vendor_time)
-        if (found := self._lags.take()) is not None:
+        if (found := self._lags.pop_median()) is not None:
             self._clock.hear_bars(*found)
         self._judge.look()
         doubt = self._judge.doubt
@@ -212,17 +213,17 @@ class ClockWatch:
             reason=HoldReason.CLOCK_DOUBT, on=self._is_held, detail="" if doubt is None else doubt_text(doubt)
         )
 
-    def _ask_if_due(self) -> None:
+    def _request_time_if_due(self) -> None:
         asking = self._asking
         if asking is not None and asking.done():
             asking.result()
             self._asking = None
         if self._asking is None and self._clock.now() - self._heard_at >= ASK_AFTER_S * SECOND:
             self._heard_at = self._clock.now()
-            self._asking = asyncio.create_task(self._ask(), name="clock question")
+            self._asking = asyncio.create_task(self._request_time(), name="clock question")
 
-    async def _ask(self) -> None:
-        """Asks any question: only the answer's ``Date`` is wanted."""
+    async def _request_time(self) -> None:
+        """Makes some request: only the ``Date`` header of the answer matters."""
         try:
             await self._vendor.market_status()
         except NoAnswer as error:

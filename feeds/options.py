@@ -19,33 +19,36 @@ from feeds.vendor import PING_TIMEOUT_S, STEP_TIMEOUT_S, Lost, NoAnswer, Stream,
 log = structlog.get_logger("polygon_client")
 
 HAND_ON_S = 0.25
-"""How often the held contract's newest quote is handed on, by the clock."""
+"""Seconds, by the clock, between two quotes of the held contract that are passed on: only the newest one is."""
 
 HAND_ON_ALL_EVERY = 4
-"""Every how many of those the other contracts' are."""
+"""The other contracts' quotes are passed on with every fourth of these: once a second."""
 
 CONSULT_S = 1.0
-"""How often it is asked which contracts are wanted, by the clock."""
+"""Seconds, by the clock, between checks of which contracts are wanted."""
 
 QUOTES_REOPEN_S = 60.0
-"""Silence of near-the-money quotes, which change several times a second, after which the socket is reopened once."""
+"""Seconds of silence after which the socket is reopened once. Quotes near the money change several times a second."""
 
 
 class Wanted(msgspec.Struct, frozen=True):
-    """Which contracts' quotes are wanted: those to stream, and the held one (streamed as well), if any."""
+    """Which contracts' quotes are wanted: those to stream, and the held one, if any, which is streamed, too."""
 
     contracts: frozenset[str] = frozenset()
     held: str | None = None
 
     @property
     def pairs(self) -> frozenset[str]:
-        """What to subscribe to."""
+        """Returns the pairs to subscribe to."""
         held = () if self.held is None else (self.held,)
         return frozenset(f"Q.{contract}" for contract in self.contracts.union(held))
 
 
 class Confirmation:
-    """Asks REST for the held contract's quote when none was handed on for a while."""
+    """Requests the held contract's quote over REST if none was passed on for a while.
+
+    A socket sends a quote only when it changes, so silence may mean an unchanged quote or a dead stream.
+    """
 
     def __init__(self, link: Link, outlet: Outlet[Quote], streaming: Callable[[], bool]) -> None:
         self._link = link
@@ -53,19 +56,19 @@ class Confirmation:
         self._streaming = streaming
         self._held: str | None = None
         self._handed_at = 0
-        """When a quote of the held contract was last handed on, or it came to be held, µs."""
+        """When a quote of the held contract was last passed on, or when it became the held one, µs."""
 
     def want(self, held: str | None, now: int) -> None:
-        """Take ``held`` for the contract to confirm from now on."""
+        """Makes ``held`` the contract to confirm from now on; None for no contract."""
         if held != self._held:
             self._held, self._handed_at = held, now
 
     def handed_on(self, now: int) -> None:
-        """A quote of the held contract was handed on."""
+        """Records that a quote of the held contract was passed on at ``now`` (µs)."""
         self._handed_at = now
 
     async def run(self) -> None:
-        """Ask REST for the held contract's quote when none was handed on for a while, and go on while none comes."""
+        """Requests the quote whenever none was passed on for `QUOTE_CONFIRM_SECONDS`; at once if nothing streams."""
         told = ""
         clock, rules = self._link.clock, self._link.rules
         while True:
@@ -100,9 +103,9 @@ class Confirmation:
 
 
 class OptionsFeed(MarketFeed):
-    """The newest quotes of the wanted contracts, at a bearable pace; polls of the held one where the stream is silent.
+    """The newest quotes of the wanted contracts, at most one of each per step; polls of the held one if they do not stream.
 
-    Trouble here never ends the program and is no loss of the feed: ``streaming`` turns false, the chain is polled
+    Failures here never end the program and do not count as a lost feed: ``streaming`` becomes False, the chain is polled
     faster instead, and the log says so once.
     """
 
@@ -116,7 +119,7 @@ class OptionsFeed(MarketFeed):
         step_s: float = STEP_TIMEOUT_S,
     ) -> None:
         super().__init__(link, streams, Arrivals(link), rng, step_s=step_s)
-        self._ask_wanted = wanted
+        self._wanted_now = wanted
         self._wanted = Wanted()
         self._outlet: Outlet[Quote] = Outlet()
         self._newest: dict[str, StreamQuote] = {}
@@ -129,7 +132,7 @@ class OptionsFeed(MarketFeed):
 
     @property
     def streaming(self) -> bool:
-        """Whether quotes come over the socket: connected, acknowledged and, in the session, not silent."""
+        """Returns whether quotes come over the socket: connected, acknowledged and, during the session, not silent."""
         now = self._clock.now()
         if not self._is_up or not self._link.in_session(now):
             return self._is_up
@@ -137,7 +140,7 @@ class OptionsFeed(MarketFeed):
         return now - since < self._rules.stream_silence_seconds * SECOND
 
     def events(self) -> AsyncGenerator[list[Quote], None]:
-        """The quotes, for ever, all that wait at once. Closing it closes the socket."""
+        """Yields quotes, all that wait at once. Never ends by itself; closing it closes the socket."""
         return iterate(self._outlet, self._run, "options feed")
 
     async def _run(self) -> None:
@@ -149,9 +152,9 @@ class OptionsFeed(MarketFeed):
             group.create_task(self._tell())
 
     async def _consult(self) -> None:
-        """Learn what is wanted, and forget what is not."""
+        """Updates every second which contracts are wanted, and drops the quotes of the others."""
         while True:
-            self._wanted = wanted = self._ask_wanted()
+            self._wanted = wanted = self._wanted_now()
             kept = wanted.contracts | {wanted.held}
             for contract in [contract for contract in self._newest if contract not in kept]:
                 del self._newest[contract]
@@ -172,15 +175,15 @@ class OptionsFeed(MarketFeed):
         while True:
             for event in await stream.receive():
                 if isinstance(event, StreamQuote):
-                    self._take(event)
+                    self._record(event)
             if not self._is_up and stream.acknowledged and not stream.pending:
                 self._go_up(stream)
 
-    def _take(self, event: StreamQuote) -> None:
+    def _record(self, event: StreamQuote) -> None:
         contract = event.quote.contract
         known = self._newest.get(contract)
         if known is not None and (event.quote.at, event.sequence) <= (known.quote.at, known.sequence):
-            return  # said before: neither news nor a sign of life
+            return  # a repeat: neither news nor a sign of life
         now = self._clock.now()
         self._arrivals.data_at = now
         self._silence_told = False
@@ -189,7 +192,7 @@ class OptionsFeed(MarketFeed):
         self._fresh.add(contract)
 
     async def _follow(self, stream: Stream) -> None:
-        """Subscribe to what is wanted and drop what is not, and judge what stays unanswered. Raises Lost."""
+        """Subscribes to what is wanted, unsubscribes from what is not, and checks for missing answers. Raises Lost."""
         asked: set[str] = set()
         loop = asyncio.get_running_loop()
         deadline = math.inf
@@ -203,11 +206,11 @@ class OptionsFeed(MarketFeed):
             asked = set(self._wanted.pairs)
             is_refused = stream.unauthorized > 0 and not stream.acknowledged
             if stream.pending and (is_refused or loop.time() >= deadline):
-                self._judge_missing(stream)
+                self._check_missing(stream)
             await self._clock.sleep(CONSULT_S)
 
-    def _judge_missing(self, stream: Stream) -> None:
-        """Some contract was not acknowledged. Raises Lost when nothing was, or when it is the held one."""
+    def _check_missing(self, stream: Stream) -> None:
+        """Handles contracts that were not acknowledged. Raises Lost if none was, or if the held one was not."""
         flowing = {f"Q.{contract}" for contract in self._newest}
         stream.acknowledged |= stream.pending & flowing
         stream.pending -= flowing
@@ -239,8 +242,8 @@ class OptionsFeed(MarketFeed):
         )
 
     async def _watch(self, stream: Stream) -> None:
-        """A socket that is dead, or silent for long, is reopened; for silence once, until a quote has come."""
-        await self._is_alive(stream)  # while quotes flow, to learn whether pings are answered at all
+        """Raises Lost for a socket that is dead or silent for long; for silence only once, until a quote has come."""
+        await self._is_alive(stream)  # while quotes flow: tells whether this server answers pings at all
         while True:
             await self._arrivals.nap(STALL_CHECK_S)
             now = self._clock.now()
@@ -265,7 +268,7 @@ class OptionsFeed(MarketFeed):
     def _lose(self, lost: Lost, delay: float) -> None:
         self._is_up = False
         self._lost_text = lost.text
-        # A refusal is repeated every few minutes all day: once is enough.
+        # A refusal repeats every five minutes all day, so log it only once.
         if lost.cause is FeedCause.REFUSED and lost.text == self._lost_told:
             return
         self._lost_told = lost.text
@@ -277,7 +280,7 @@ class OptionsFeed(MarketFeed):
             delay_s=round(delay, 1),
         )
 
-    # What is handed on
+    # What is passed on
 
     async def _hand_on(self) -> None:
         beat = 0
@@ -295,7 +298,7 @@ class OptionsFeed(MarketFeed):
             self._outlet.put(*quotes)
 
     async def _tell(self) -> None:
-        """Say once that the chain is polled instead, and once that the quotes are back."""
+        """Logs once that the chain is polled instead, and once that quotes stream again."""
         is_told = False
         fine_at = self._clock.now()
         while True:
@@ -313,7 +316,7 @@ class OptionsFeed(MarketFeed):
                         text=f"✓ Option quotes stream again: chain polled every {self._rules.chain_poll_seconds:g} s",
                     )
                 continue
-            # A connection that is just being made, or made again, is not worth a line.
+            # Do not log a connection that is only just being opened or reopened.
             since = self._arrivals.quiet_since() if self._is_up else fine_at
             if not is_told and now - since > self._rules.stream_silence_seconds * SECOND:
                 is_told = True

@@ -9,27 +9,27 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 BATCHES_WAITING_MAX = 20
-"""Batches or polls that may wait for their reader. Beyond, quotes are merged, and the chain is not polled."""
+"""How many batches or polls may wait for their reader. Beyond that, quotes are merged and the chain is not polled."""
 
 
 class Outlet(Generic[T]):
-    """Where a feed puts its facts. They go to ``offer`` at once if it takes them, else they wait for the feed's reader.
+    """Where a feed puts its facts. They go to ``offer`` at once if that accepts them, else they wait for the feed's reader.
 
-    The reader takes all that waits at once. To keep the order, nothing is offered while anything waits or is still in
-    the reader's hands.
+    The reader gets everything that waits at once. To keep the order, nothing is offered while anything waits or the
+    reader is still handling its last batch.
     """
 
     def __init__(self, offer: Callable[[Sequence[T]], bool] | None = None) -> None:
         self.batches = 0
-        """How many batches have come to wait since the reader last took."""
+        """How many batches wait for the reader."""
         self._offer = offer
         self._waiting: list[T] = []
         self._woken = asyncio.Event()
         self._is_read = False
-        """Whether the reader waits, with nothing in its hands."""
+        """Whether the reader waits, and has handled its last batch."""
 
     def put(self, *items: T) -> None:
-        """Hand a batch on."""
+        """Passes a batch on."""
         if self._offer is not None and self._is_read and not self.batches and self._offer(items):
             return
         self._waiting += items
@@ -37,11 +37,11 @@ class Outlet(Generic[T]):
         self._woken.set()
 
     def wake(self) -> None:
-        """Make the reader look again."""
+        """Makes `drain` return even if nothing waits."""
         self._woken.set()
 
-    async def take(self) -> list[T]:
-        """Returns all that waits, in its order, once something does; nothing after `wake`."""
+    async def drain(self) -> list[T]:
+        """Waits until there are facts, and returns all of them in their order; may return none after `wake`."""
         self._is_read = True
         try:
             await self._woken.wait()
@@ -55,16 +55,16 @@ class Outlet(Generic[T]):
 async def iterate(
     outlet: Outlet[T], work: Callable[[], Coroutine[object, object, None]], name: str
 ) -> AsyncGenerator[list[T], None]:
-    """Yields what ``work`` puts into ``outlet``, all that waits at once. Ends ``work`` when it is closed.
+    """Yields what ``work`` puts into ``outlet``, all that waits at once. Closing the iterator cancels ``work``.
 
-    Raises what ``work`` raises, and RuntimeError if it ends in any other way. A task group takes a cancelled task for a
-    finished one, and whoever waits for facts would take a quiet end for a quiet market.
+    Raises what ``work`` raises, and RuntimeError if ``work`` ends without an error: a task group treats a cancelled task
+    as a finished one, and the reader would mistake a silent end for a quiet market.
     """
     task = asyncio.create_task(work(), name=name)
     task.add_done_callback(lambda _: outlet.wake())
     try:
         while not task.done() or outlet.batches:
-            if items := await outlet.take():
+            if items := await outlet.drain():
                 yield items
     finally:
         task.cancel()
@@ -75,10 +75,10 @@ async def iterate(
 
 
 async def apart(work: Coroutine[object, object, T]) -> T:
-    """Returns the result of ``work``, which runs in a task of its own.
+    """Runs ``work`` in a task of its own and returns its result.
 
-    Python 3.11's task group loses its task's cancellation when a child fails at the same moment, and leaves the
-    task's count of cancellations too high. In a task that ends with the group, neither does harm.
+    Python 3.11's task group loses its task's cancellation if a child fails at the same moment, and leaves the task's
+    count of cancellations too high. In a task that ends with the group, neither does harm.
     """
     task = asyncio.create_task(work)
     try:

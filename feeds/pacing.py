@@ -1,4 +1,4 @@
-"""When to connect again."""
+"""Decides when to connect again. Pure."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from events import SECOND, FeedCause
 
 
 class Pacing:
-    """Says when to connect again. Pure: the time (µs) and the randomness are passed in.
+    """Decides when to connect again. Pure: the time (µs) and the randomness are passed in.
 
-    The wait doubles from 1 s to 60 s and starts anew only after a connection has lived with data: a server that
-    accepts and closes would otherwise be called hundreds of times a second. Whatever the cause, at most
-    ``MOST_PER_MINUTE`` attempts fall into any minute.
+    The wait doubles up to 60 s. It starts again at the beginning only after a connection has delivered data for a minute:
+    otherwise a server that accepts and closes would be dialled hundreds of times a second. Whatever the cause, no
+    minute has more than ``MOST_PER_MINUTE`` attempts.
     """
 
     FIRST_S = 1.0
@@ -22,12 +22,12 @@ class Pacing:
     MINUTE_US = 60 * SECOND
     LIVED_US = 60 * SECOND
     EVICTED_S = (60.0, 120.0, 300.0)
-    """Rungs of the ladder after ``max_connections``. Two copies must not take the one connection from each
-    other for ever, so it starts anew only after a connection has outlived the other's longest wait twice over."""
+    """Waits after ``max_connections``: the last one repeats. Two copies must not keep taking the one connection from each
+    other, so the waits start again only after a connection has lived for twice the other copy's longest wait."""
     SETTLED_US = 600 * SECOND
     REFUSED_S = 300.0
     RETRY_AFTER_S = 300.0
-    """The longest ``Retry-After`` that is obeyed: an hour of waiting is an hour without data."""
+    """The longest ``Retry-After`` that is obeyed: every second of waiting is a second without data."""
 
     def __init__(self, rng: random.Random) -> None:
         self._rng = rng
@@ -37,16 +37,16 @@ class Pacing:
         self._opened_at: int | None = None
 
     def attempt(self, now: int) -> None:
-        """A connection is attempted."""
+        """Records that a connection is attempted at ``now``."""
         self._attempts.append(now)
         self._opened_at = None
 
     def opened(self, now: int) -> None:
-        """The connection is open and the key accepted."""
+        """Records that the connection is open and the key accepted."""
         self._opened_at = now
 
     def data(self, now: int) -> None:
-        """Data has come over the connection."""
+        """Records that data came over the connection."""
         if self._opened_at is None:
             return
         lived = now - self._opened_at
@@ -56,7 +56,10 @@ class Pacing:
             self._evictions = 0
 
     def delay(self, now: int, cause: FeedCause, retry_after: float | None = None) -> float:
-        """Returns the seconds to wait after a connection was lost, or did not come about, for ``cause``."""
+        """Returns the seconds to wait after a connection was lost, or could not be opened, for ``cause``.
+
+        ``retry_after`` is how long the vendor wants to be left alone, in seconds.
+        """
         match cause:
             case FeedCause.EVICTED:
                 wait = self.EVICTED_S[min(self._evictions, len(self.EVICTED_S) - 1)]

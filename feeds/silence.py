@@ -1,4 +1,4 @@
-"""Asks whether the stocks' silence, or their lag, is the connection's fault, and ends the connection if it is."""
+"""Finds out whether silence or lag of the stocks is the connection's fault, and ends the connection if it is."""
 
 from __future__ import annotations
 
@@ -23,23 +23,24 @@ from lags import Lags
 log = structlog.get_logger("polygon_client")
 
 SYMBOL_PROOF_SECONDS = 2
-"""Newer seconds at REST that confirm the stall of one symbol: a single one may be a late report that no socket prints."""
+"""How many newer seconds at REST prove the stall of one symbol. One alone may be a late report that no socket sends."""
 
 SYMBOL_REOPEN_S = (60.0, 120.0, 300.0)
-"""Waits, by the clock, before the socket is reopened again for a symbol that a new connection did not bring back."""
+"""Waits, by the clock, before the socket is reopened again for a symbol that a new connection did not bring back. The last
+one repeats."""
 
 LAG_CHECK_S = 1.0
-"""How often it is asked whether bars come late, by the clock."""
+"""Seconds, by the clock, between checks of whether bars come late."""
 
 STALL_QUESTION_REAL_S = LIST_DEADLINES * EXCHANGE_DEADLINE_S
-"""Real time that REST has for a question about withheld bars, all pages together."""
+"""Real seconds that REST may take to answer a request for withheld bars, with all pages."""
 
 TRANSIT_REAL_S = 0.25
-"""Real time that a bar may need from the vendor to us."""
+"""Real seconds that a bar may need from the vendor to us."""
 
 
 class SilenceWatch:
-    """Judges the silence of all symbols, and of one. ``is_alive`` pings a connection."""
+    """Watches for silence of all symbols, and of one. ``is_alive`` pings a connection."""
 
     def __init__(
         self,
@@ -58,22 +59,22 @@ class SilenceWatch:
         self._silence_told = False
         """Whether the socket was reopened for a silence that lasts."""
         self._symbol_reopened: dict[str, tuple[int, int]] = {}
-        """How often, and when last (µs), the socket was reopened for a symbol that has not come since."""
+        """How often, and when last (µs), the socket was reopened for a symbol that has been silent since."""
 
     def progressed(self, symbol: str) -> None:
-        """A second of ``symbol`` has come that is newer than any before."""
+        """Records that a second of ``symbol`` came that is newer than any before it."""
         self._silence_told = False
         self._symbol_reopened.pop(symbol, None)
 
     def is_silent(self, symbol: str, now: int) -> bool:
-        """Whether a symbol has not progressed for ``symbol_silence_seconds`` of the session on this connection."""
+        """Returns whether this connection has brought no newer second of a symbol for ``symbol_silence_seconds``."""
         arrivals = self._arrivals
         since = max(arrivals.progress_at[symbol], self._link.session.open, arrivals.acknowledged_at)
         return now - since >= self._rules.symbol_silence_seconds * SECOND
 
     async def watch_for_stall(self, stream: Stream) -> None:
-        """Ask whether silence is a stall: every few seconds once it has lasted ``stall_seconds``. Raises Lost."""
-        await self._is_alive(stream)  # while bars flow, to learn whether pings are answered at all
+        """Raises Lost once silence proves to be a stall. Checks every few seconds after ``stall_seconds`` of silence."""
+        await self._is_alive(stream)  # while bars flow: tells whether this server answers pings at all
         while True:
             wait = self._until_quiet_for(self._rules.stall_seconds)
             if wait > 0:
@@ -85,7 +86,7 @@ class SilenceWatch:
             await self._arrivals.nap(STALL_CHECK_S)
 
     async def watch_for_silence(self) -> None:
-        """Reopen once for silence that nothing explains; not again until a bar has come: it may be a halt."""
+        """Raises Lost for silence that nothing explains. It may be a halt, so only once until a bar has come."""
         while True:
             wait = self._until_quiet_for(self._rules.silence_alarm_seconds)
             if wait > 0:
@@ -97,26 +98,29 @@ class SilenceWatch:
                 raise Lost(FeedCause.SILENCE, f"no bar for {self._rules.silence_alarm_seconds} s")
 
     async def watch_symbols(self) -> None:
-        """Ask REST about a symbol that is silent while the other goes on. Raises Lost when REST has newer seconds."""
+        """Checks a symbol that is silent while the other one is not. Raises Lost if REST has newer seconds of it."""
         while True:
             await self._arrivals.nap(1.0)
             asked = False
             for symbol in self._rules.symbols:
-                if self._must_ask_about(symbol):
+                if self._must_check(symbol):
                     asked = True
-                    await self._ask_about(symbol)
+                    await self._check_symbol(symbol)
             if asked:
                 await self._arrivals.nap(STALL_CHECK_S - 1.0)
 
     def _until_quiet_for(self, seconds: float) -> float:
-        """Seconds until silence has lasted that long; 0 when it has. Outside the session silence means nothing."""
+        """Returns the seconds until silence has lasted that long, 0 if it has; 1 when silence means nothing.
+
+        Silence means nothing outside the session or without a connection.
+        """
         now = self._clock.now()
         if not self._is_up() or not self._link.in_session(now):
             return 1.0
         return max(0.0, seconds - (now - self._arrivals.quiet_since()) / SECOND)
 
     async def _proof_of_stall(self, stream: Stream) -> str | None:
-        """Why this silence is the connection's fault; None when it may be the market's, or is over."""
+        """Returns why this silence is the connection's fault; None if it may be the market's, or is over."""
         quiet_since = self._arrivals.quiet_since()
         is_alive = await self._is_alive(stream)
         if self._arrivals.quiet_since() != quiet_since:
@@ -133,24 +137,24 @@ class SilenceWatch:
         return None
 
     def _is_missed(self, symbol: str, now: int) -> bool:
-        """Whether a symbol was silent for so long while the program was there to hear it."""
+        """Returns whether a symbol is silent, and the program has run for long enough to have received it."""
         heard_at = max(self._arrivals.woke_at, self._arrivals.early_at[symbol])
         is_unheard = now - heard_at >= self._rules.symbol_silence_seconds * SECOND
         return is_unheard and self.is_silent(symbol, now)
 
-    def _must_ask_about(self, symbol: str) -> bool:
+    def _must_check(self, symbol: str) -> bool:
         now = self._clock.now()
         if not self._is_up() or not self._link.in_session(now) or not self._is_missed(symbol, now):
             return False
         if self._until_quiet_for(self._rules.stall_seconds) == 0:
-            return False  # a silence of all is the other watchers'
+            return False  # all symbols are silent: `watch_for_stall` and `watch_for_silence` handle that
         if symbol not in self._symbol_reopened:
             return True
         times, at = self._symbol_reopened[symbol]
         wait = SYMBOL_REOPEN_S[min(times, len(SYMBOL_REOPEN_S)) - 1]
         return now - at >= wait * SECOND
 
-    async def _ask_about(self, symbol: str) -> None:
+    async def _check_symbol(self, symbol: str) -> None:
         progress_at = self._arrivals.progress_at[symbol]
         count = await self._bars_withheld(symbol, self._arrivals.newest.get(symbol, 0))
         if count >= SYMBOL_PROOF_SECONDS and self._arrivals.progress_at[symbol] == progress_at:
@@ -159,9 +163,9 @@ class SilenceWatch:
             raise Lost(FeedCause.STALL, f"{symbol} stalled: REST has {count} newer bars of it", symbol=symbol)
 
     async def _bars_withheld(self, symbol: str, newest: int) -> int:
-        """How many seconds after ``newest`` (µs) REST knows that the socket should have sent by now.
+        """Returns how many seconds after ``newest`` (µs) REST has that the socket should have sent by now.
 
-        If REST fails: none is known.
+        Returns 0 if REST fails.
         """
         asked_at = self._clock.now()
         transit = SECOND + int(TRANSIT_REAL_S * self._clock.speed * SECOND)
@@ -175,12 +179,12 @@ class SilenceWatch:
             log.debug("stall_check_failed", text=f"Stall check without REST: {error}", reason=str(error))
             return 0
         if self._arrivals.was_away(asked_at, STALL_QUESTION_REAL_S * self._clock.speed):
-            return 0  # they may lie unread
+            return 0  # the socket's bars may have come and be unread
         return sum(bar.end <= last for bar in bars)
 
 
 class LagWatch:
-    """Judges how late bars come: those of all symbols, and those of the traded one."""
+    """Watches how late bars come: those of all symbols, and those of the traded one."""
 
     def __init__(self, link: Link, arrivals: Arrivals) -> None:
         self._link = link
@@ -189,23 +193,23 @@ class LagWatch:
         self._lags, self._own_lags = Lags(link.rules), Lags(link.rules)
         self._late_since: int | None = None
         self._is_told = False
-        """Whether the socket was reopened for the lag that lasts."""
+        """Whether the socket was reopened for the present lag."""
 
     def clear(self) -> None:
-        """Start over: what the connection before delivered late says nothing of a new one."""
+        """Starts over: how late an earlier connection was says nothing about a new one."""
         self._lags.clear()
         self._own_lags.clear()
         self._late_since = None
 
     def add(self, bar: Bar, now: int) -> None:
-        """Record a second that is newer than any before of its symbol."""
+        """Records the lag of a bar that is newer than any before it of its symbol. ``now`` in µs."""
         lag = max(0, now - bar.end)
         self._lags.add(lag)
         if bar.symbol == self._rules.symbol:
             self._own_lags.add(lag)
 
     async def watch(self) -> None:
-        """Reopen once for lag that lasts: a new connection often cures it. Not again before bars came in time."""
+        """Raises Lost for lag that lasts: a new connection often cures it. Only once until bars came on time again."""
         while True:
             await self._arrivals.nap(LAG_CHECK_S)
             now = self._link.clock.now()
@@ -214,7 +218,7 @@ class LagWatch:
                 if self._lags.is_full and self._own_lags.is_full:
                     self._is_told = False
             elif self._late_since is None or self._late_since < self._arrivals.woke_at:
-                # What lay unread while the program stood is late by no fault of the feed.
+                # Bars that waited unread while the program did not run are not late by the feed's fault.
                 self._late_since = now
             elif (
                 self._link.in_session(now)

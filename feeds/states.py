@@ -1,4 +1,4 @@
-"""The states of the stocks feed's connection, and what each change means for whoever decides. Pure."""
+"""The states of the stocks feed's connection, and which changes the engine must be told. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from events import FeedCause
 
 
 class FeedState(Enum):
-    """Whether the connection is up; if not, what was told about it, and whether entries are held for the key."""
+    """Whether the connection is up; if not, what the engine was told, and whether a refused key holds entries."""
 
     NEW = "not up yet, and nothing told"
     UP = "up"
@@ -20,7 +20,7 @@ class FeedState(Enum):
 
 
 class FeedTurn(Enum):
-    """What can happen to it."""
+    """What can happen to the connection."""
 
     WENT_UP = "went up"
     LOST = "lost"
@@ -52,7 +52,7 @@ TRANSITIONS: dict[FeedState, dict[FeedTurn, FeedState]] = {
     },
     FeedState.EVICTED: {
         FeedTurn.WENT_UP: FeedState.UP,
-        # An attempt that fails says less than what was told: the graver cause stays.
+        # A failed attempt says less than what was told already: the graver cause stays.
         FeedTurn.LOST: FeedState.EVICTED,
         FeedTurn.EVICTED: FeedState.EVICTED,
         FeedTurn.REFUSED: FeedState.REFUSED,
@@ -65,7 +65,7 @@ TRANSITIONS: dict[FeedState, dict[FeedTurn, FeedState]] = {
         FeedTurn.REFUSED: FeedState.REFUSED,
         FeedTurn.KEY_REFUSED: FeedState.KEY_REFUSED,
     },
-    # Entries stay held for a refused key until the connection is up again.
+    # A refused key holds entries until the connection is up again.
     FeedState.KEY_REFUSED: {
         FeedTurn.WENT_UP: FeedState.UP,
         FeedTurn.LOST: FeedState.KEY_REFUSED,
@@ -81,7 +81,7 @@ TRANSITIONS: dict[FeedState, dict[FeedTurn, FeedState]] = {
         FeedTurn.KEY_REFUSED: FeedState.KEY_REFUSED,
     },
 }
-"""Every transition there is. A pair that is not here is a programming error, and a crash."""
+"""Every transition there is. A pair that is not in the table is a programming error, and raises KeyError."""
 
 HELD = frozenset({FeedState.KEY_REFUSED, FeedState.KEY_REFUSED_EVICTED})
 """States in which entries are held because the vendor refuses the key."""
@@ -93,11 +93,11 @@ _TOLD = {
     FeedState.KEY_REFUSED: FeedTurn.REFUSED,
     FeedState.KEY_REFUSED_EVICTED: FeedTurn.EVICTED,
 }
-"""What whoever decides was last told of the loss. Why a refusal came is no news to it."""
+"""What the engine was last told about the loss, by state. It does not matter to the engine whom a refusal concerns."""
 
 
 def turn_of(cause: FeedCause, *, is_key: bool) -> FeedTurn:
-    """The turn that a loss for ``cause`` is; ``is_key`` says whether a refusal is the key's."""
+    """Returns what a loss for ``cause`` does to the connection. ``is_key`` is whether a refusal concerns the key."""
     match cause:
         case FeedCause.EVICTED:
             return FeedTurn.EVICTED
@@ -108,5 +108,5 @@ def turn_of(cause: FeedCause, *, is_key: bool) -> FeedTurn:
 
 
 def is_news(before: FeedState, after: FeedState) -> bool:
-    """Whether a loss that leads from ``before`` to ``after`` must be told: the first after being up, or a graver one."""
+    """Returns whether the engine must be told a loss from ``before`` to ``after``: the first since up, or a graver one."""
     return _TOLD.get(before) is not _TOLD[after]

@@ -1,4 +1,4 @@
-"""The bars of the watched symbols, and whether they come."""
+"""The stocks feed: the bars of the watched symbols, and whether they come."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from feeds.vendor import STEP_TIMEOUT_S, Early, Lost, Stream, Streams, VendorRef
 log = structlog.get_logger("polygon_client")
 
 WAITING_MAX = 5_000
-"""Frames' worth of events that may wait for a feed's reader before the feed is taken for overrun."""
+"""How many frames' events may wait for the feed's reader. With more, the reader is too slow and the feed is reopened."""
 
 
 class StocksFeed(MarketFeed):
-    """The bars of ``rules.symbols``, and whether they come. One connection; `events` is iterated once.
+    """The bars of ``rules.symbols``, and whether they come, over one connection. Iterate `events` once.
 
-    ``position_open`` says whether a position is at stake; ``backfill_from`` (µs) is where the session's bars begin
-    to be missing at the start (None: at its open). ``key_has_worked`` says whether the vendor has taken this key
-    earlier in this process: then a refusal is no reason to end. ``step_s`` is real seconds for each step of connecting.
-    ``offer`` is asked first to take facts, whole batches: those that it takes do not come out of `events`, and are
-    where they are needed a turn of the loop earlier. ``early`` is told of bars from ahead of our clock.
+    ``position_open`` returns whether a position is open. ``backfill_from`` (µs) is where the session's bars begin to be
+    missing at the start (None: at its open). ``key_has_worked`` is whether the vendor has accepted this key earlier in
+    this process: then a refusal does not end the feed. ``offer`` gets each batch first; a batch that it accepts does not
+    come out of `events`, and so is handled one turn of the event loop earlier. ``step_s`` limits each step of
+    connecting, in real seconds. ``early`` is called with bars from ahead of our clock.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class StocksFeed(MarketFeed):
         early: Early | None = None,
     ) -> None:
         self.key_has_worked = key_has_worked
-        """Whether the vendor has taken this key, in this connection or before."""
+        """Whether the vendor has accepted this key, on this connection or before."""
         arrivals = Arrivals(link, *link.rules.symbols)
         super().__init__(link, streams, arrivals, rng, step_s=step_s, early=self._record_early)
         self._tell_early = early
@@ -62,7 +62,7 @@ class StocksFeed(MarketFeed):
         self._state = FeedState.NEW
 
     def events(self) -> AsyncGenerator[list[StocksEvent], None]:
-        """The feed's facts, for ever, all that wait at once. Raises VendorRefused. Closing it closes the socket."""
+        """Yields the feed's facts, all that wait at once. Raises VendorRefused. Closing it closes the socket."""
         return iterate(self._outlet, self._run, "stocks feed")
 
     async def _run(self) -> None:
@@ -80,7 +80,7 @@ class StocksFeed(MarketFeed):
     async def _serve(self, stream: Stream) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._read(stream))
-            group.create_task(self._judge_at_deadline(stream))
+            group.create_task(self._check_at_deadline(stream))
             group.create_task(self._silence.watch_for_stall(stream))
             group.create_task(self._silence.watch_for_silence())
             group.create_task(self._silence.watch_symbols())
@@ -94,26 +94,26 @@ class StocksFeed(MarketFeed):
             bars = [event for event in await stream.receive() if isinstance(event, Bar)]
             if self._state is not FeedState.UP:
                 flowing.update(f"A.{bar.symbol}" for bar in bars)
-                self._judge_answers(stream, flowing)
+                self._check_answers(stream, flowing)
             if bars:
-                self._take(bars, stream.received_at)
+                self._record_bars(bars, stream.received_at)
 
-    def _judge_answers(self, stream: Stream, flowing: set[str]) -> None:
-        """Go up when every pair is acknowledged or delivers; a refusal is judged once every pair is answered."""
+    def _check_answers(self, stream: Stream, flowing: set[str]) -> None:
+        """Goes up once every pair is acknowledged or delivers. Checks what is missing once every pair is answered."""
         stream.acknowledged |= flowing
         stream.pending -= flowing
         if not stream.pending:
             self._go_up(stream)
         elif stream.unauthorized >= len(stream.pending):
-            self._judge_missing(stream)
+            self._check_missing(stream)
 
-    async def _judge_at_deadline(self, stream: Stream) -> None:
+    async def _check_at_deadline(self, stream: Stream) -> None:
         await asyncio.sleep(self._step_s)
         if self._state is not FeedState.UP:
-            self._judge_missing(stream)
+            self._check_missing(stream)
 
-    def _judge_missing(self, stream: Stream) -> None:
-        """Some pair was not acknowledged and does not deliver either. Raises Lost if it is the traded symbol's."""
+    def _check_missing(self, stream: Stream) -> None:
+        """Handles pairs that are not acknowledged and do not deliver. Raises Lost if the traded symbol's is one."""
         traded = f"A.{self._rules.symbol}"
         if traded not in stream.pending:
             self._go_up(stream)
@@ -152,9 +152,9 @@ class StocksFeed(MarketFeed):
             self._outlet.put(Hold(reason=HoldReason.KEY_REFUSED, on=False))
         self._fill(now)
 
-    def _take(self, bars: Sequence[Bar], now: int) -> None:
+    def _record_bars(self, bars: Sequence[Bar], now: int) -> None:
         if self._outlet.batches >= WAITING_MAX:
-            # Whoever reads us has fallen far behind. What is dropped here, the backfill brings back.
+            # The reader is too slow. The backfill will bring what is dropped here.
             self.reopen(FeedCause.OVERFLOW)
             return
         returned = False
@@ -166,9 +166,9 @@ class StocksFeed(MarketFeed):
             self._fill(now)
 
     def _progress(self, bar: Bar, now: int) -> bool:
-        """A second newer than any before of its symbol.
+        """Records a second that is newer than any before it of its symbol.
 
-        Returns whether that was silent for so long that some may be missing, which are to be filled from REST.
+        Returns whether the symbol was silent for so long that seconds may be missing, which REST must fill.
         """
         is_judged = self._state is FeedState.UP and self._link.in_session(now)
         was_silent = is_judged and self._silence.is_silent(bar.symbol, now)
@@ -181,7 +181,7 @@ class StocksFeed(MarketFeed):
         return was_silent
 
     def _record_early(self, now: int, symbol: str, start: int) -> None:
-        """A bar was left out for ending too far ahead of our clock."""
+        """Records a bar that was left out because it ends too far ahead of our clock."""
         self._arrivals.came_early(symbol, start, now)
         if self._tell_early is not None:
             self._tell_early(now, symbol, start)
@@ -214,7 +214,7 @@ class StocksFeed(MarketFeed):
             self._outlet.put(Hold(reason=HoldReason.KEY_REFUSED, on=True))
 
     def _change(self, turn: FeedTurn) -> FeedState:
-        """Go to the next state. Returns the one before."""
+        """Goes to the next state. Returns the previous one."""
         before = self._state
         self._state = TRANSITIONS[before][turn]
         return before

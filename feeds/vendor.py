@@ -1,6 +1,6 @@
-"""What any vendor of market data must offer: answers to questions, and a stream for each market.
+"""What any vendor of market data must offer: answers to requests, and a stream for each market.
 
-The feeds know a vendor by these Protocols alone. Times are µs of UTC unless a name says otherwise.
+The feeds know a vendor only through these Protocols. Times are µs of UTC unless a name says otherwise.
 """
 
 from __future__ import annotations
@@ -15,50 +15,50 @@ from events import SECOND, Bar, Chain, FeedCause, Quote
 from timekeeping import VendorOffset
 
 VENDOR_HOLD_US = 2 * SECOND
-"""How long the vendor holds a second's bar for late prints before it sends it."""
+"""How long the vendor holds a second's bar for late prints before it sends it: about 2 s were measured."""
 
 EXCHANGE_DEADLINE_S = 9.0
-"""Real seconds for one exchange, retry included: an inactivity timeout never ends a slow drip."""
+"""Real seconds for one exchange, including a retry. A timeout for inactivity alone would never end a slow drip of bytes."""
 
 LIST_DEADLINES = 3
-"""All pages of a list together take this many exchanges' deadlines at most."""
+"""How many exchanges' deadlines all pages of a list may take together."""
 
 STEP_TIMEOUT_S = 10.0
-"""Real seconds for each of: connecting, ``connected``, the answer to the key, acknowledgements."""
+"""Real seconds for each step: connecting, ``connected``, the answer to the key, acknowledgements."""
 
 PING_TIMEOUT_S = 2.0
-"""Real seconds in which a living socket answers a ping."""
+"""Real seconds within which a living socket answers a ping."""
 
 Dial = Callable[..., Awaitable[Any]]
-"""Opens a socket: with the options, and the exceptions, of the library that the vendor's folder uses."""
+"""Opens a socket, with the options and the exceptions of the library that the vendor's folder uses."""
 
 Early = Callable[[int, str, int], None]
-"""Is told of a bar that was left out for ending too far ahead of our clock: now, its symbol, its start (µs)."""
+"""Receives each bar that is left out because it ends too far ahead of our clock: now, its symbol, its start (µs)."""
 
 
 class NoAnswer(TheirError):
     """The vendor gave no usable answer."""
 
     kind: str = ""
-    """What kind of failure it is, in a few words."""
+    """The kind of failure, in a few words."""
     retry_after: float | None = None
-    """Seconds after which the vendor wants to be asked again, if it named a time."""
+    """Seconds after which the vendor allows another request; None if it named no time."""
     advice: str = "ask again"
     """What the owner can do about it."""
     is_limited = False
-    """Whether the vendor was asked too often."""
+    """Whether there were too many requests."""
     is_lasting = False
-    """Whether the same question gets no answer for a while: the vendor refuses it, or cannot be trusted."""
+    """Whether repeating the request soon is useless: the vendor refuses it, or its certificate is not trusted."""
     is_key_refused = False
     """Whether the vendor says that the key is wrong."""
 
 
 class Lost(TheirError):
-    """A connection is over, or did not come about. The feeds never raise it; a `Stream` does.
+    """A connection is over, or could not be opened. A `Stream` raises it, and a feed handles it.
 
-    ``advice`` is a sentence for the owner when the vendor refuses; ``is_key`` says whether it refuses the key, and
-    ``at_login`` whether it did so at the login. ``is_doubtful``: something refused the handshake that does not look
-    like the vendor. ``symbol`` names the one that alone did not come.
+    ``advice`` tells the owner what to do about a refusal. ``is_key`` is whether the refusal concerns the key,
+    ``at_login`` whether it came at the login. ``is_doubtful`` is whether something refused the handshake that does not
+    look like the vendor. ``symbol`` names the only symbol that is missing, if one is. ``retry_after`` is in seconds.
     """
 
     def __init__(
@@ -85,98 +85,98 @@ class Lost(TheirError):
 
 
 class VendorRefused(TheirError):
-    """The vendor does not let this key in, it never has in this process, and nothing is at stake yet.
+    """The vendor refuses the key, has never accepted it in this process, and no position is open.
 
-    The text is a sentence that says what to do; it holds no key.
+    The text is a sentence that says what to do. It contains no key.
     """
 
 
 class StreamQuote(msgspec.Struct, frozen=True, gc=False):
-    """A checked quote with what orders it among the quotes of its contract."""
+    """A checked quote, and the vendor's sequence number, which orders quotes of one contract with equal times."""
 
     quote: Quote
     sequence: float
 
 
 class Vendor(Protocol):
-    """The questions about the exchange and the time."""
+    """Requests about the exchange and the time."""
 
     @property
     def vendor_time(self) -> VendorOffset | None:
-        """The vendor's time by its last quick answer to any question."""
+        """Returns the vendor's time from its last quick answer to any request; None before the first."""
 
     @property
     def skews_measured(self) -> int:
-        """How often that was measured."""
+        """Returns how often the vendor's time was measured."""
 
     async def market_status(self) -> str:
-        """What the exchange says of itself, one of `feeds.exchange.STATUSES`. Raises NoAnswer, for any other word too."""
+        """Returns the exchange's status, one of `feeds.exchange.STATUSES`. Raises NoAnswer, also for any other word."""
 
 
 class MarketData(Protocol):
-    """The questions about prices. Each raises NoAnswer, and nothing else, for what the vendor or network did."""
+    """Requests about prices. Each raises NoAnswer, and nothing else, for a fault of the vendor or the network."""
 
     async def second_bars(self, symbol: str, start_us: int, end_us: int, /) -> list[Bar]:
-        """The seconds of ``symbol`` that start in [start_us, end_us), oldest first."""
+        """Returns the seconds of ``symbol`` that start in [start_us, end_us), oldest first."""
 
     async def chain(self, underlying: str, expiry: str, spot: float | None, percent: float, /) -> Chain:
-        """The calls that expire on ``expiry`` (ISO), within ``percent`` of ``spot``."""
+        """Returns the calls that expire on ``expiry`` (ISO), within ``percent`` of ``spot`` (dollars; None: every call)."""
 
     async def contract(self, underlying: str, contract: str, /) -> Quote:
-        """The newest quote of one contract."""
+        """Returns the newest quote of one contract."""
 
 
 class VendorClient(Vendor, MarketData, Protocol):
-    """Everything that is asked of a vendor, over connections that must be closed."""
+    """Every request to a vendor, over connections that must be closed."""
 
     @property
     def skew(self) -> float | None:
-        """The vendor's clock minus ours in seconds, good to about one."""
+        """Returns the vendor's clock minus ours in seconds, accurate to about one; None before the first answer."""
 
     async def aclose(self) -> None:
-        """Close the connections."""
+        """Closes the connections."""
 
 
 class Stream(Protocol):
     """One connection to one market. Every method but `alive` and `close` raises Lost, and nothing else.
 
-    A pair names what is subscribed to: ``A.IWM`` is the one-second bars of IWM, ``Q.O:…`` the quotes of a contract.
+    A pair names a subscription: ``A.IWM`` is the one-second bars of IWM, ``Q.O:…`` the quotes of a contract.
     """
 
     acknowledged: set[str]
     """Pairs whose subscription the vendor has confirmed."""
     pending: set[str]
-    """Pairs that were asked for and not answered."""
+    """Pairs that were requested and not answered yet."""
     unauthorized: int
-    """How often the vendor said that something is not in the plan, without saying what."""
+    """How often the vendor said that something is not in the plan. It does not say what."""
     received_at: int
     """When the newest data came, µs."""
 
     @property
     def unusable(self) -> Mapping[str, int]:
-        """How often something came that could not be used, by reason."""
+        """Returns how many unusable events came, by reason."""
 
     async def open(self) -> None:
-        """Connect and log in."""
+        """Connects and logs in."""
 
     async def subscribe(self, pairs: Iterable[str], /) -> None:
-        """Ask for ``pairs``; the answers come in `receive`."""
+        """Subscribes to ``pairs``. `receive` reads the answers."""
 
     async def unsubscribe(self, pairs: Iterable[str], /) -> None:
-        """Do without ``pairs`` from now on."""
+        """Unsubscribes from ``pairs``."""
 
     async def receive(self) -> list[Bar | StreamQuote]:
-        """The data that came next, all at once; empty when only answers came."""
+        """Waits for the next data and returns all of it; empty if only answers came."""
 
     async def alive(self) -> bool:
-        """Whether a ping is answered in time."""
+        """Returns whether a ping is answered in time."""
 
     async def close(self) -> None:
-        """Close it. Never raises."""
+        """Closes the connection. Never raises."""
 
 
 class Streams(Protocol):
     """Makes the connections to one market, one after the other."""
 
     def make(self, early: Early | None, /) -> Stream:
-        """A connection that is not open yet; ``early`` is told of the bars it leaves out as too early."""
+        """Returns a connection that is not open yet. It calls ``early`` with each bar that it leaves out as too early."""

@@ -1,6 +1,6 @@
-"""Bad input of the vendor: counted by reason, and sampled in the log. It ends nothing.
+"""Counts the vendor's bad input by reason and logs samples of it. Bad input never ends anything.
 
-What comes from outside is shown in one line, without the key and without addresses.
+A sample is shown on one line, without the key and without addresses.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ log = structlog.get_logger("polygon_client")
 
 
 class BadReason(StrEnum):
-    """What is wrong with something the vendor sent. The list is closed, so that the counters are bounded."""
+    """What is wrong with something that the vendor sent. The list is closed, so that the counters stay few."""
 
     FRAME = "broken frame"
     EVENT = "broken event"
@@ -37,7 +37,7 @@ class BadReason(StrEnum):
 
 
 class BadValue(TheirError):
-    """One event or row is bad. It never leaves this package."""
+    """One event or row is bad. This package handles it itself."""
 
     def __init__(self, reason: BadReason) -> None:
         super().__init__(reason)
@@ -60,9 +60,9 @@ class BadInput:
     def add(
         self, reason: BadReason, sample: bytes | msgspec.Struct, *, times: int = 1, is_used: bool = False
     ) -> None:
-        """Count ``times`` of them, and log the sample if one is due.
+        """Counts ``times`` faults, and logs ``sample`` if a line about this reason is due.
 
-        ``is_used`` says that the rest of the event is used, with a stand-in for what is bad.
+        ``is_used`` is whether the rest of the event is used, with a substitute for the bad value.
         """
         self.counts[reason] += times
         if reason is BadReason.UNKNOWN_EVENT:
@@ -91,10 +91,10 @@ class BadInput:
 
 
 SHOWN_WINDOW = 2_048
-"""Characters of a foreign text that are read, whatever its length: all of 8 MB would hold the loop for 1.4 s."""
+"""How many characters of a foreign text are processed. All of 8 MB would block the event loop for 1.4 s."""
 
 KEY_CHARACTERS = 512
-"""No key is longer. A window that was cut loses so much of its end, where a part of the key may stand."""
+"""More than any key has. A text that was cut loses this much of its end, where a part of the key may be."""
 
 
 def beginning(text: str, scrub: Callable[[str], str], characters: int) -> str:

@@ -1,4 +1,4 @@
-"""Reads the body of an answer, and unpacks it no further than its bound."""
+"""Reads the body of an answer, and unpacks it only up to its limit."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from feeds.massive.errors import RestError, RestErrorKind
 from feeds.massive.headers import HTTP_OK
 
 ERROR_BODY_BYTES = 64 * 1024
-"""How much is read of an error: what it says stands at its beginning."""
+"""How much of an error's body is read, bytes: its message is at the beginning."""
 
 CHUNKS_AT_ONCE = 256
-"""Pieces of a body that are read before the loop gets its turn: a server may send single bytes."""
+"""How many pieces of a body are read in one turn of the event loop: a server may send single bytes."""
 
 PACKING = "gzip"
-"""The only packing that is asked for. It makes a chain of 250 rows ten times smaller."""
+"""The only content coding that is requested. It makes a chain of 250 rows ten times smaller."""
 
 PACKED = frozenset({"gzip", "x-gzip", "deflate"})
 
@@ -29,8 +29,8 @@ ZLIB_OR_GZIP = 32 + zlib.MAX_WBITS
 async def bounded_body(response: httpx.Response, limit: int) -> bytes:
     """Returns the body, unpacked. Raises RestError(BAD_BODY) if it is longer than ``limit`` bytes, packed or unpacked.
 
-    httpx would unpack each piece whole, and one packing inside another: 5 kB can become 3 GB. So the raw pieces are
-    read here, and unpacked no further than the limit. Of an error's body, the beginning is enough.
+    httpx would unpack each piece as a whole, and one coding inside another: 5 kB can become 3 GB. So this reads the raw
+    pieces and unpacks them only up to the limit. Returns only the beginning of an error's body.
     """
     is_error = response.status_code != HTTP_OK
     limit = ERROR_BODY_BYTES if is_error else limit
@@ -60,7 +60,7 @@ def _raw(response: httpx.Response) -> AsyncIterable[bytes]:
 def _unpacker(response: httpx.Response, limit: int) -> Callable[[bytes | None], bytes]:
     """Returns a function that unpacks the pieces of a body; None marks its end.
 
-    Raises RestError for a packing that was not asked for.
+    Raises RestError for a content coding that was not requested.
     """
     packings = [
         packing.lower()

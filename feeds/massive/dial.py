@@ -1,6 +1,6 @@
-"""Making a connection to a market, and what a handshake that fails says.
+"""Opens a connection to a market, and explains a handshake that fails.
 
-The dial is handed in, as REST's transport is: whoever brings another network brings its own `Dial`.
+The `Dial` is passed in, like REST's transport: another network (a test's) passes its own.
 """
 
 from __future__ import annotations
@@ -24,34 +24,34 @@ from network import certificate_fault, is_loopback, trust
 from utils import Clock
 
 CLOSE_TIMEOUT_S = 2.0
-"""Real seconds for a proper close: a clean one frees the account's only slot at once."""
+"""Real seconds for the closing handshake. A clean close frees the account's only connection at once."""
 
 HAPPY_EYEBALLS_S = 0.25
-"""Real seconds after which the next address of a name is tried beside the first (RFC 8305's value)."""
+"""Real seconds after which the next address of a name is tried beside the first: RFC 8305, section 5, recommends 250 ms."""
 
 CONNECTION_FAULTS = (OSError, EOFError, WebSocketException, ValueError, ImportError)
-"""What the library, TLS, the resolver or a proxy may raise while a connection is made, used or closed.
+"""What the library, TLS, the resolver or a proxy may raise while a connection is opened, used or closed.
 
 A broken TLS record and a timeout are OSErrors; a name or a proxy's address that cannot be encoded or read is a
 ValueError; a SOCKS proxy without its library is an ImportError.
 """
 
 ANSWER_JUDGED_BYTES = 64 * 1024
-"""How much of a refused handshake's body is read."""
+"""How much of a refused handshake's body is read, bytes."""
 
 FRAME_MAX_BYTES = 1024 * 1024
-"""The vendor's own client takes frames up to 1,000,000 bytes."""
+"""The longest frame, bytes: the default of `websockets`, which the vendor's own client keeps."""
 
 FRAMES_WAITING_MAX = 64
-"""Frames the library holds before it stops reading (and no longer sees pongs)."""
+"""How many frames the library buffers before it stops reading, and so no longer sees pongs."""
 
 _quiet_logger = logging.getLogger("polygon_client.websockets")
-# At DEBUG the library writes every frame into the log, the one with the key included.
+# At DEBUG the library would log every frame, including the one with the key.
 _quiet_logger.setLevel(logging.WARNING)
 
 
 class _Connect(connect):
-    """The library's ``connect``, following no redirect: the next thing sent would be the key."""
+    """The library's ``connect`` without redirects: the next frame would send the key to another server."""
 
     def process_redirect(self, exc: Exception) -> Exception | str:
         return exc
@@ -64,16 +64,16 @@ DIAL: Dial = _Connect
 async def open_connection(
     dial: Dial, url: str, *, market: str, clock: Clock, step_s: float
 ) -> ClientConnection:
-    """Dial ``url`` within ``step_s`` real seconds. Raises Lost, and nothing else, for whatever goes wrong."""
+    """Opens a websocket to ``url`` within ``step_s`` real seconds. Raises Lost, and nothing else, for any fault."""
     try:
         connection: ClientConnection = await dial(
             url,
             ssl=trust() if urlsplit(url).scheme == "wss" else None,
-            # A proxy named by the environment is used, as a machine behind one needs; never for loopback.
+            # True: use the environment's proxy, which a machine behind one needs. Never for loopback.
             proxy=None if is_loopback(url) else True,
             open_timeout=step_s,
             close_timeout=CLOSE_TIMEOUT_S,
-            # The library would close a connection on which bars flow for want of pongs. The feeds judge silence.
+            # Without pongs the library would close a connection on which bars flow. The feeds watch for silence.
             ping_interval=None,
             happy_eyeballs_delay=HAPPY_EYEBALLS_S if _is_name(url) else None,
             max_size=FRAME_MAX_BYTES,
@@ -100,7 +100,7 @@ async def open_connection(
 
 
 def _refused_handshake(error: InvalidStatus, market: str, now: int) -> Lost:
-    """What an HTTP status instead of a websocket says about the market's connection."""
+    """Returns the loss for a handshake that was answered with an HTTP status instead of a websocket."""
     status = error.response.status_code
     text = f"handshake answered with HTTP {status}"
     if status not in (HTTP_UNAUTHORIZED, HTTP_FORBIDDEN):
@@ -125,7 +125,7 @@ def _refused_handshake(error: InvalidStatus, market: str, now: int) -> Lost:
 
 
 def is_vendors(body: bytes | bytearray | None) -> bool:
-    """Whether the body of a refusal has the vendor's form: a JSON object that says what is wrong."""
+    """Returns whether a refusal's body has the vendor's form: a JSON object that says what is wrong."""
     try:
         answer = msgspec.json.decode(bytes(body or b"")[:ANSWER_JUDGED_BYTES], type=dict[str, Any])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -134,10 +134,10 @@ def is_vendors(body: bytes | bytearray | None) -> bool:
 
 
 def _is_name(url: str) -> bool:
-    """Whether a host is a name, which may have several addresses.
+    """Returns whether a URL's host is a name, which may have several addresses.
 
-    For a single address asyncio's race is of no use, and Python 3.11 leaves the race's winner to the garbage collector
-    when the attempt is cancelled at that moment.
+    A single address needs no race between addresses, and if the attempt is cancelled at the wrong moment, Python 3.11
+    leaves the winner's socket open until it is garbage-collected.
     """
     try:
         ipaddress.ip_address(urlsplit(url).hostname or "")
@@ -148,7 +148,7 @@ def _is_name(url: str) -> bool:
 
 @contextlib.contextmanager
 def lost_by_fault(doing: str) -> Iterator[None]:
-    """Turn whatever a connection may raise into Lost."""
+    """Turns whatever a connection may raise into Lost. ``doing`` begins its text."""
     try:
         yield
     except CONNECTION_FAULTS as error:
@@ -156,5 +156,5 @@ def lost_by_fault(doing: str) -> Iterator[None]:
 
 
 def fault_text(error: BaseException) -> str:
-    """What a fault is called, without anything that it was given: an address may hold a proxy's password."""
+    """Returns a fault's name without its arguments: an address among them may contain a proxy's password."""
     return printable(getattr(error, "strerror", None) or type(error).__name__)

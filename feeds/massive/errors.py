@@ -25,7 +25,7 @@ class RestErrorKind(StrEnum):
 
 
 LASTING = frozenset({RestErrorKind.UNAUTHORIZED, RestErrorKind.FORBIDDEN, RestErrorKind.CERTIFICATE})
-"""Kinds that asking again soon does not change."""
+"""Kinds that a repeated request does not change for a while."""
 
 
 ADVICE = {
@@ -43,9 +43,9 @@ ASK_AGAIN = "ask again; if it stays, check POLYGON_REST_URL"
 
 
 class RestError(NoAnswer):
-    """A request gave no usable answer. The text holds neither key nor address.
+    """A request got no usable answer. The text contains neither key nor address.
 
-    ``retry_after`` is in seconds, and set for 429 only.
+    ``retry_after`` is in seconds, and only set for status 429.
     """
 
     def __init__(

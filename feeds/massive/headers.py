@@ -16,26 +16,26 @@ HTTP_REFUSALS = range(400, 500)
 HTTP_UNAUTHORIZED, HTTP_FORBIDDEN, HTTP_NOT_FOUND, HTTP_TOO_MANY = 401, 403, 404, 429
 
 HTTP_WAITS = frozenset({HTTP_TOO_MANY, 503})
-"""Refusals of a handshake that may say how long to wait."""
+"""Statuses of a refused handshake that may come with ``Retry-After``."""
 
 RETRY_AFTER_MAX_S = 3600.0
-"""A longer wait is taken for this one."""
+"""A longer ``Retry-After`` is cut to this."""
 
 
 def http_date_us(text: str | None) -> int | None:
-    """Returns a date header's time, µs; None if it is absent or no date."""
+    """Returns a date header's time, µs of UTC; None if it is absent or no date."""
     if text is None:
         return None
     try:
         date = email.utils.parsedate_to_datetime(text)
-        # A date that names no zone ("-0000") is UTC; Python would take it for this machine's.
+        # A date without a known zone ("-0000") is UTC; Python returns it naive, which timestamp() reads as local time.
         return int((date if date.tzinfo is not None else date.replace(tzinfo=UTC)).timestamp()) * SECOND
     except (ValueError, TypeError, OverflowError):
         return None
 
 
 def age_us(text: str | None) -> int | None:
-    """Returns how long a cache has had the answer, µs: 0 without an ``Age``, None if that is not up to five digits."""
+    """Returns how long a cache has held the answer (``Age``), µs; 0 without one; None if it is no number of 1 to 5 digits."""
     text = "0" if text is None else text.strip()
     if not (text.isascii() and text.isdigit()) or len(text) > len("86400"):
         return None
@@ -43,7 +43,7 @@ def age_us(text: str | None) -> int | None:
 
 
 def retry_after_s(text: str | None, now: int) -> float | None:
-    """Returns the seconds of a ``Retry-After`` header, which is a number or a date; None if it is neither."""
+    """Returns the seconds of a ``Retry-After`` header (RFC 9110: a number or a date); None if it is neither."""
     if text is None:
         return None
     if text.strip().isascii() and text.strip().isdigit():

@@ -1,4 +1,4 @@
-"""Asks the vendor one question over HTTP, whatever the network does."""
+"""Makes one HTTP request to the vendor, within a deadline and with bounded memory, whatever the network does."""
 
 from __future__ import annotations
 
@@ -39,23 +39,23 @@ log = structlog.get_logger("polygon_client")
 
 
 class _Refusal(msgspec.Struct, frozen=True):
-    """The body of an error: 401 and 429 say ``error``, 403 says ``message``."""
+    """The body of an error. Statuses 401 and 429 have ``error``, 403 has ``message``."""
 
     error: str | None = None
     message: str | None = None
 
 
 CONNECT_TIMEOUT_S = 3.0
-"""Real seconds for a connection."""
+"""Real seconds for opening a connection."""
 
 KEEP_ALIVE_S = 60.0
-"""Idle connections are closed before the vendor resets them: every reset seen came after 81 s idle."""
+"""Seconds after which an idle connection is closed, before the vendor resets it: every reset measured came after 81 s."""
 
 SECONDS_BODY_BYTES = 8 * 1024 * 1024
-"""A page holds at most 50,000 seconds: 5 MB, which take 14 ms to decode. No other body is longer."""
+"""The longest body, bytes. A page of 50,000 seconds has 5 MB, which take 14 ms to decode."""
 
 SKEW_ROUND_TRIP_US = 2 * SECOND
-"""A longer exchange (in real time) says too little about the vendor's clock."""
+"""The longest round trip (real µs) whose answer is used to measure the vendor's clock."""
 
 RETRIED = frozenset({RestErrorKind.TRANSPORT, RestErrorKind.TIMEOUT, RestErrorKind.SERVER})
 
@@ -70,14 +70,14 @@ Params = Mapping[str, str | int] | Sequence[tuple[str, str | int | float | bool 
 
 
 def origin_of(url: httpx.URL) -> tuple[str, str, int | None]:
-    """Returns scheme, host and port of an address."""
+    """Returns scheme, host and port of a URL, with the scheme's usual port if it names none."""
     usual = {"http": 80, "https": 443}.get(url.scheme)
     return url.scheme, url.host, usual if url.port is None else url.port
 
 
 ANSWER_FAULTS = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, zlib.error, ValueError)
-"""What httpx raises, and what it lets through from below: zlib's faults, and ValueError for an address that cannot be
-written or encoded (``idna`` and the resolver raise UnicodeError)."""
+"""What httpx raises, and what it lets pass from below: zlib's faults, and ValueError for an address that cannot be parsed
+or encoded (``idna`` and the resolver raise UnicodeError)."""
 
 
 def request_faults() -> tuple[type[Exception], ...]:
@@ -86,10 +86,10 @@ def request_faults() -> tuple[type[Exception], ...]:
 
 
 class HttpClient:
-    """Asks the vendor's server. Every method raises RestError, and nothing else, for what the vendor or network did.
+    """The HTTP client of the vendor's server. Its methods raise only RestError for a fault of the vendor or the network.
 
-    Proxies and certificate stores named by the environment are honoured, as a machine behind a proxy needs (TLS goes
-    through it unbroken), but never for loopback.
+    It uses the environment's proxies and certificate stores, as a machine behind a proxy needs, but never for loopback.
+    TLS goes through a proxy end to end.
     """
 
     def __init__(
@@ -102,25 +102,25 @@ class HttpClient:
         deadline_s: float = EXCHANGE_DEADLINE_S,
     ) -> None:
         self.base = base_url.rstrip("/")
-        """The address that every path is added to."""
+        """The URL that every path is appended to."""
         self.deadline_s = deadline_s
-        """Real seconds for one exchange."""
+        """Real seconds for one exchange, including a retry."""
         self.scrub = scrubber(api_key)
-        """Blacks out the key and addresses."""
+        """Blacks out the key and addresses in a text."""
         self.skew: float | None = None
-        """The vendor's clock minus ours in seconds, good to about one, by the last quick exchange."""
+        """The vendor's clock minus ours in seconds, accurate to about one, from the last quick exchange."""
         self.skews_measured = 0
         """How often ``skew`` was measured."""
         self.vendor_time: VendorOffset | None = None
-        """The same with its bounds, as the clock takes it."""
+        """The same difference with its bounds, for the clock."""
         self._clock = clock
         self._api_key = api_key
         self._transport = transport
 
     @functools.cached_property
     def _client(self) -> httpx.AsyncClient:
-        """Made at the first request: httpx's own transport takes 40 ms to import, and the feed must connect first."""
-        # Half the deadline for one attempt's silence, so that a retry has time, too.
+        """The httpx client, made at the first request: its import takes 40 ms, and the feed must connect first."""
+        # One attempt may be silent for half the deadline, so that a retry has time, too.
         half_s = self.deadline_s / 2
         return httpx.AsyncClient(
             headers={
@@ -132,7 +132,7 @@ class HttpClient:
             limits=httpx.Limits(max_connections=8, keepalive_expiry=KEEP_ALIVE_S),
             follow_redirects=False,
             event_hooks={"request": [bound_requests(SECONDS_BODY_BYTES)]},
-            # No cookie is kept: they would have no bound.
+            # Keep no cookies: their number would have no limit.
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
             trust_env=not is_loopback(self.base),
             verify=trust() if urlsplit(self.base).scheme == "https" else False,
@@ -140,14 +140,14 @@ class HttpClient:
         )
 
     def address(self, path: str, params: Params) -> httpx.URL:
-        """The address of ``path`` on the vendor's server."""
+        """Returns the URL of ``path`` on the vendor's server. Raises RestError if the setting makes no URL."""
         try:
             return httpx.URL(self.base + path, params=params)
         except (httpx.InvalidURL, ValueError):
             raise RestError(RestErrorKind.BAD_BODY, "POLYGON_REST_URL makes no address") from None
 
     async def aclose(self) -> None:
-        """Close the connections. Never raises for what the network does: nothing depends on a clean end."""
+        """Closes the connections. Never raises for a network fault: nothing depends on a clean end."""
         if "_client" not in self.__dict__:
             return
         try:
@@ -157,7 +157,7 @@ class HttpClient:
             log.debug("rest_close_failed", text=f"A connection did not close well: {fault}", fault=fault)
 
     async def get(self, url: httpx.URL | str, limit: int) -> bytes:
-        """Returns the body of a JSON answer, ``limit`` bytes at most. Retries once, at once, within the one deadline."""
+        """Returns the body of a JSON answer, at most ``limit`` bytes. Retries once, immediately, within the same deadline."""
         if isinstance(url, str):
             url = self.address(url, None)
         try:
@@ -165,7 +165,7 @@ class HttpClient:
                 try:
                     return await self._attempt(url, limit)
                 except RestError as error:
-                    # A connection that broke because the deadline ended it is no reason to try again.
+                    # Do not retry if the connection broke because the deadline cancelled it.
                     if error.kind not in RETRIED or deadline.expired():
                         raise
                 return await self._attempt(url, limit)
@@ -204,7 +204,7 @@ class HttpClient:
             raise RestError(RestErrorKind.TRANSPORT, text) from None
 
     def _connection_error(self, error: Exception) -> RestError:
-        # Only the exception's type and the certificate's fault are told: other texts may hold addresses.
+        # Show only the exception's type or the certificate's fault: other texts may contain addresses.
         fault = certificate_fault(error)
         if fault is not None:
             return RestError(RestErrorKind.CERTIFICATE, fault)
@@ -227,7 +227,7 @@ class HttpClient:
         return RestError(kind, self._refusal_text(body), status=status, retry_after=retry_after)
 
     def _refusal_text(self, body: bytes) -> str:
-        """Returns the vendor's own words about an error, without key and addresses; empty if it sent no JSON."""
+        """Returns the vendor's text about an error, without key and addresses; empty if it sent no JSON."""
         try:
             refusal = msgspec.json.decode(body, type=_Refusal)
         except UNDECODABLE:
@@ -235,12 +235,12 @@ class HttpClient:
         return beginning(refusal.error or refusal.message or "", self.scrub, 160)
 
     def _measure_skew(self, headers: httpx.Headers, asked_at: int) -> None:
-        """Measure the vendor's time by an answer's ``Date`` plus a cache's ``Age``, both of which are whole seconds."""
+        """Measures the vendor's time from an answer's ``Date`` plus a cache's ``Age``, which are both whole seconds."""
         now = self._clock.now()
         date, age = http_date_us(headers.get("date")), age_us(headers.get("age"))
         if date is None or age is None or now - asked_at > SKEW_ROUND_TRIP_US * self._clock.speed:
             return
-        # Both headers are cut to the second, and the vendor dated the answer between our question and now.
+        # Both headers are rounded down, and the vendor dated the answer between our request and now.
         cut = SECOND if age == 0 else 2 * SECOND
         low, high = date + age - now, date + age + cut - asked_at
         self.vendor_time = VendorOffset(low, high, now)

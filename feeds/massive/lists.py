@@ -1,4 +1,4 @@
-"""Asks for the lists that REST answers page by page."""
+"""Requests the lists that REST answers page by page."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from threads import Threads
 T = TypeVar("T")
 
 PAGES_MAX = 20
-"""Pages of one list; a chain has one or two, a day of seconds the same."""
+"""The most pages of one list. A chain has one or two, and so has a day of seconds."""
 
 LIST_ROWS_MAX = 100_000
-"""Rows of one list: a day has 86,400 seconds."""
+"""The most rows of one list: a day has 86,400 seconds."""
 
 FINE_STATUSES = frozenset({"OK", "DELAYED"})
-"""What the vendor says of an answer that is one."""
+"""The vendor's statuses of a usable answer."""
 
 
 class Lists:
-    """Asks for every page of a list. ``bad`` counts the rows that no decoder takes."""
+    """Requests every page of a list. ``bad`` counts the rows that cannot be decoded."""
 
     def __init__(self, http: HttpClient, bad: BadInput, threads: Threads) -> None:
         self._http = http
@@ -41,8 +41,8 @@ class Lists:
     ) -> tuple[list[T], bool, int]:
         """Returns the rows of every page, whether they are delayed, and how many more were broken.
 
-        ``limit`` is bytes of a page; ``ticker`` is whose rows they must be, if the vendor says. Raises RestError if any
-        page fails, because a list with a hole is no list, and if every row is broken.
+        ``limit`` is the most bytes of a page. ``ticker`` is the symbol that the answer must be of, if it names one. Raises
+        RestError if any page fails, because a list with a hole is useless, and if every row is broken.
         """
         try:
             async with asyncio.timeout(LIST_DEADLINES * self._http.deadline_s):
@@ -82,7 +82,7 @@ class Lists:
             self._bad.add(BadReason.EVENT, broken[0], times=len(broken))
 
     def _results(self, page: Page[T], *, is_empty: bool) -> list[T]:
-        """Returns the rows of a page. An empty page counts only if the vendor says so: by ``[]``, or by a count of 0."""
+        """Returns the rows of a page. Raises RestError for an empty page unless it says so: with ``[]``, or a count of 0."""
         check_status(page.status, self._http.scrub)
         results = page.results
         if results is msgspec.UNSET and page.results_count == 0:
@@ -94,7 +94,7 @@ class Lists:
         return results
 
     def _next(self, address: str) -> httpx.URL:
-        """Returns the next page's address, verbatim. Refuses another server's, which would be sent the key."""
+        """Returns the next page's URL unchanged. Raises RestError for another server's: it would get the key."""
         try:
             url, base = httpx.URL(address), httpx.URL(self._http.base)
             is_ours = origin_of(url) == origin_of(base) and not url.userinfo
@@ -106,16 +106,16 @@ class Lists:
 
 
 def check_status(status: str | None, scrub: Callable[[str], str]) -> None:
-    """Raise RestError unless the vendor says, or leaves out, that the answer is one."""
+    """Raises RestError unless ``status`` is one of `FINE_STATUSES` or absent."""
     if status is not None and status.upper() not in FINE_STATUSES:
         raise RestError(RestErrorKind.BAD_BODY, f"status {shown(status, scrub)}")
 
 
 def is_delayed(status: str | None) -> bool:
-    """Whether the vendor says that the answer is 15 minutes old."""
+    """Returns whether the vendor says that the answer is 15 minutes old."""
     return status is not None and status.upper() == "DELAYED"
 
 
 def shown(text: str, scrub: Callable[[str], str]) -> str:
-    """A word of the vendor's that is not known, for the log."""
+    """Returns an unknown word of the vendor's for the log: its first 40 characters, or ``(none)``."""
     return beginning(text, scrub, 40) or "(none)"

@@ -1,4 +1,4 @@
-"""Checks single numbers and times of the wire. Pure."""
+"""Checks single numbers and times from the wire. Pure."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ AHEAD_US = round(Rules.model_fields["clock_doubt_seconds"].default * SECOND)
 
 
 def ahead_us(rules: Rules) -> int:
-    """Returns the same by ``rules``, µs. A lead as large as this makes the worker doubt its clock as well."""
+    """Returns how far ahead of now data may be by ``rules``, µs. Such a lead also makes the worker doubt its clock."""
     return round(rules.clock_doubt_seconds * SECOND)
 
 
@@ -42,20 +42,20 @@ DIGITS_AND_POINT = "0123456789."
 """The characters of a decimal volume. Python's own ``float`` would also take ``nan`` and ``1_0``."""
 
 EXPONENT_FORM = re.compile(r"[0-9]*\.?[0-9]+[eE][+-]?[0-9]{1,3}")
-"""How a large or small number may be written instead: ``1.234567e+06``."""
+"""The other form of a large or small number: ``1.234567e+06``."""
 
 LONGEST_NUMBER = 40
-"""Characters; a longer number is a fault, and Python refuses integers of thousands of digits."""
+"""The most characters of a number. A longer one is a fault, and Python refuses integers of thousands of digits."""
 
 UNUSABLE = math.nan
-"""Stands for a value that should be a number and is not (a text, a list). No comparison with it holds, so no bound lets it
-through. An absent value is None."""
+"""Stands for a value that should be a number and is none (a text, a list). Every comparison with NaN is False, so no bound
+lets it pass. An absent value is None."""
 
 
 FIELDS: msgspec.json.Decoder[dict[str, Any]] = msgspec.json.Decoder(dict[str, Any])
 
 UNDECODABLE = (msgspec.MsgspecError, UnicodeError, RecursionError)
-"""What msgspec raises for bytes of another form. Deep nesting ends in RecursionError."""
+"""What msgspec raises for bytes of another form. Deep nesting raises RecursionError."""
 
 
 def is_price(value: float | None) -> bool:
@@ -96,7 +96,7 @@ def option_price(value: float | None) -> int:
 
 
 def time_us(value: float | None, numerator: int, denominator: int, latest: int) -> int:
-    """Returns a vendor's time as µs.
+    """Returns a vendor's time as µs of UTC: ``value`` × ``numerator`` / ``denominator``.
 
     Raises BadValue for a fraction of its unit, for a wrong unit, and for a time after ``latest``.
     """

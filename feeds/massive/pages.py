@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 class Page(msgspec.Struct, Generic[T], frozen=True):
-    """One page of a list. ``results`` may be left out if there are none; null is no answer."""
+    """One page of a list. ``results`` may be absent if there are none; null is not an answer."""
 
     status: str | None = None
     results: list[T] | msgspec.UnsetType | None = msgspec.UNSET
@@ -32,7 +32,7 @@ class Page(msgspec.Struct, Generic[T], frozen=True):
 class RowDecoder(Generic[T]):
     """Decodes pages of one kind of row: a whole page at once or, if that fails, row by row.
 
-    ``rows_max`` is how many rows are asked for; ``values_max`` is how many JSON values so many rows have at most.
+    ``rows_max`` is how many rows are requested, ``values_max`` the most JSON values that this many rows have.
     """
 
     def __init__(
@@ -49,9 +49,9 @@ class RowDecoder(Generic[T]):
         self._values_max = values_max
 
     async def decode(self, body: bytes, threads: Threads) -> tuple[Page[T], list[bytes]]:
-        """Returns a page with its good rows, and the bad ones as they came. Raises RestError(BAD_BODY).
+        """Returns a page with its good rows, and the bad rows' bytes. Raises RestError(BAD_BODY).
 
-        A long page that has to be mended is mended in one of ``threads``.
+        Decodes a long page with bad rows in a thread of ``threads``, because that takes long.
         """
         if body.count(b",") > self._values_max:
             raise RestError(RestErrorKind.BAD_BODY, "more values than were asked for")
@@ -87,17 +87,17 @@ class RowDecoder(Generic[T]):
 
 
 BROKEN_ON_LOOP_BYTES = 256 * 1024
-"""A longer page is mended in a thread: this much takes 20 ms on the loop."""
+"""A broken page longer than this is decoded in a thread: this much blocks the event loop for 20 ms."""
 
 ROWS_SLACK = 2
-"""A page may hold this many times the rows that were asked for."""
+"""A page may have this many times the requested rows."""
 
 
 def decode_body(body: bytes, kind: type[T]) -> T:
     """Returns a whole answer. Raises RestError(BAD_BODY).
 
-    A bare NaN, an overflowing number or an unpaired surrogate makes the whole page invalid JSON. Such a page is written
-    anew: impossible numbers become text, and what JSON cannot hold is left out. Then each fault costs only its own row.
+    A bare NaN, an overflowing number or an unpaired surrogate makes a whole page invalid JSON. This repairs such a page:
+    impossible numbers become text, and what JSON cannot express is left out. Then each fault costs only its own row.
     """
     try:
         return msgspec.json.decode(body, type=kind)
@@ -116,7 +116,7 @@ def decode_body(body: bytes, kind: type[T]) -> T:
 
 
 def _without_surrogates(mended: Any) -> bytes:
-    """Returns JSON again. Leaves out a field that JSON cannot hold; replaces such a row by its text, which is no row."""
+    """Returns JSON. Leaves out a field that JSON cannot express, and replaces such a row with its text, which is no row."""
     if isinstance(mended, dict):
         if isinstance(rows := mended.get("results"), list):
             mended["results"] = [row if _is_encodable(row) else json.dumps(row) for row in rows]

@@ -1,4 +1,4 @@
-"""The vendor's REST: the questions the worker asks, and what an answer must be to be believed."""
+"""The vendor's REST: the worker's requests, and the checks that an answer must pass."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from utils import Clock
 
 
 class _Single(msgspec.Struct, frozen=True):
-    """An answer about one thing."""
+    """An answer about one contract."""
 
     status: str | None = None
     results: msgspec.Raw = msgspec.Raw(b"null")
@@ -54,25 +54,25 @@ class _MarketStatus(msgspec.Struct, frozen=True):
 
 
 CHAIN_BODY_BYTES = 2 * 1024 * 1024
-"""A page of 250 contracts has 250 kB."""
+"""The longest page of a chain, bytes. One of 250 contracts has 250 kB."""
 
 SINGLE_BODY_BYTES = 64 * 1024
-"""One contract or the market's status has 1 kB. Mending the worst body of this size takes 50 ms."""
+"""The longest other answer, bytes. One contract or the market's status has 1 kB. Repairing the worst body of this size takes
+50 ms."""
 
 ROWS_AT_ONCE = 2_000
-"""Rows that are checked before the loop gets its turn: 4 ms' worth."""
+"""How many rows are checked in one turn of the event loop: this many take 4 ms."""
 
 UNUSABLE_ROWS, UNUSABLE_PART = 20, 0.1
-"""Up to so many, or such a part, of an answer's seconds may be unusable: each costs itself, as a bad event does. With
-more of them the whole answer fails and is asked for again: lost seconds must not pass for quiet ones."""
+"""How many of an answer's seconds may be unusable: this number, or this share if that is more. With more, the answer fails
+and is requested again: lost seconds must not look like quiet ones."""
 
 
 class Rest:
-    """The vendor's REST. Every method raises RestError, and nothing else, for what the vendor or network did.
+    """The vendor's REST. Its methods raise only RestError for a fault of the vendor or the network.
 
-    ``deadline_s`` is real seconds for one exchange; ``rules`` (None: the defaults) say how far ahead of now a bar may end,
-    or a quote be stamped. Proxies and certificate stores named by the environment are
-    honoured, as a machine behind a proxy needs (TLS goes through it unbroken), but never for loopback.
+    ``deadline_s`` is real seconds for one exchange. ``rules`` (None: the defaults) say how far ahead of now a bar may end,
+    or a quote be stamped. Proxies and certificates are those of `HttpClient`.
     """
 
     def __init__(
@@ -94,28 +94,28 @@ class Rest:
 
     @property
     def skew(self) -> float | None:
-        """The vendor's clock minus ours in seconds, good to about one, by the last quick exchange."""
+        """Returns the vendor's clock minus ours in seconds, accurate to about one, from the last quick exchange."""
         return self._http.skew
 
     @property
     def skews_measured(self) -> int:
-        """How often ``skew`` was measured."""
+        """Returns how often ``skew`` was measured."""
         return self._http.skews_measured
 
     @property
     def vendor_time(self) -> VendorOffset | None:
-        """The same with its bounds, as the clock takes it."""
+        """Returns the same difference with its bounds, for the clock."""
         return self._http.vendor_time
 
     async def aclose(self) -> None:
-        """Close the connections. Never raises for what the network does."""
+        """Closes the connections. Never raises for a network fault."""
         await self._http.aclose()
 
     async def chain(self, underlying: str, expiry: str, spot: float | None, percent: float) -> Chain:
         """Returns the calls of ``underlying`` that expire on ``expiry`` (ISO), within ``percent`` of ``spot``.
 
-        Without ``spot`` every strike is asked for, and the underlying's price in the answer stands in for it. Of rows
-        that pages repeat, the newest quote wins. Raises RestError if any page fails.
+        Without ``spot`` it requests every strike, and uses the underlying's price in the answer as ``spot``. If pages
+        repeat a row, the newest quote counts. Raises RestError if any page fails.
         """
         params: list[tuple[str, str | int | float | bool | None]] = [
             ("contract_type", "call"),
@@ -158,7 +158,7 @@ class Rest:
                 yield row
 
     async def contract(self, underlying: str, contract: str) -> Quote:
-        """Returns the quote of one contract. Raises RestError: EMPTY if it has no quote, or the plan only a delayed one."""
+        """Returns the quote of one contract. Raises RestError: EMPTY if it has no quote, or only a delayed one."""
         path = f"/v3/snapshot/options/{quote(underlying)}/{quote(contract, safe=':')}"
         answer = decode_body(await self._single(path), _Single)
         check_status(answer.status, self._http.scrub)
@@ -188,7 +188,7 @@ class Rest:
         )
 
     async def second_bars(self, symbol: str, start_us: int, end_us: int) -> list[Bar]:
-        """Returns the seconds of ``symbol`` that start in [start_us, end_us), oldest first, unadjusted."""
+        """Returns the seconds of ``symbol`` that start in [start_us, end_us), oldest first, not adjusted for splits."""
         first, last = start_us // MILLISECOND, (end_us - 1) // MILLISECOND
         path = f"/v2/aggs/ticker/{quote(symbol)}/range/1/second/{first}/{last}"
         params: dict[str, str | int] = {"adjusted": "false", "sort": "asc", "limit": SECONDS_PAGE_ROWS}
@@ -221,7 +221,7 @@ class Rest:
         return [bars[start] for start in sorted(bars)]
 
     async def market_status(self) -> str:
-        """Returns what the exchange says of itself, one of `STATUSES`."""
+        """Returns the exchange's status, one of `STATUSES`. Raises RestError for any other word."""
         answer = decode_body(await self._single("/v1/marketstatus/now"), _MarketStatus)
         exchange = (answer.exchanges or _Exchanges()).nyse
         market = answer.market if exchange is None else exchange

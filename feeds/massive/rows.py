@@ -26,7 +26,8 @@ from feeds.massive.pages import Page, RowDecoder
 from feeds.massive.seconds import SecondRow, second_numbers
 
 IMPLIED_VOLATILITY_MAX = 100.0
-"""Fraction per year. The vendor's degenerate rows show 5; a percentage taken for a fraction shows 1,000."""
+"""The greatest plausible volatility, a fraction per year. The vendor's degenerate rows show 5; percent read as a fraction
+shows 1,000."""
 
 
 class _Details(msgspec.Struct, frozen=True, gc=False):
@@ -47,7 +48,7 @@ class _LastQuote(msgspec.Struct, frozen=True, gc=False):
 
 
 class _Greeks(msgspec.Struct, frozen=True, gc=False):
-    """Only the delta is used. The others tell whether the vendor computed any of them."""
+    """Only the delta is used. The others show whether the vendor computed any of them."""
 
     delta: float | None = None
     gamma: Any = None
@@ -60,7 +61,7 @@ class _Underlying(msgspec.Struct, frozen=True, gc=False):
 
 
 class SnapshotRow(msgspec.Struct, frozen=True, gc=False):
-    """One contract of a snapshot, as it is on the wire. Anything may be missing, null or ``{}``."""
+    """One contract of a snapshot, as on the wire. Anything may be missing, null or ``{}``."""
 
     details: _Details | None = None
     greeks: _Greeks | None = None
@@ -73,7 +74,7 @@ class SnapshotRow(msgspec.Struct, frozen=True, gc=False):
 def decode_snapshot(raw: bytes | msgspec.Raw) -> SnapshotRow:
     """Returns one contract's row. Raises BadValue.
 
-    A delta or volatility that is no number costs only itself: `checked_row` counts it and leaves it out.
+    A delta or volatility that is not a number costs only itself: `checked_row` counts it and leaves it out.
     """
     try:
         return msgspec.json.decode(raw, type=SnapshotRow)
@@ -132,7 +133,7 @@ _NO_QUOTE = _LastQuote()
 EVERY_STRIKE = (0.0, math.inf)
 
 GREEK_DIGITS = 6
-"""Decimals of volatility and delta that are kept: no rule compares more, and the rest is noise."""
+"""Decimals that are kept of volatility and delta: no rule compares more, and the rest is noise."""
 
 
 def checked_row(
@@ -146,9 +147,9 @@ def checked_row(
 ) -> ChainRow | None:
     """Returns a checked row; None if its strike lies outside ``band`` (dollars). Raises BadValue.
 
-    ``root`` is the underlying and ``expiry`` the ISO date that were asked for (None: any). A quote stamped after
-    ``latest`` is bad, and so is a row that contradicts its own ticker. ``bad`` counts an impossible delta or volatility,
-    which is then left out: both can be computed from the price. Greeks that are all zero were not computed.
+    ``root`` is the requested underlying and ``expiry`` the requested ISO date (None: any). A quote stamped after
+    ``latest`` (µs) is bad, and so is a row that contradicts its own ticker. ``bad`` counts an impossible delta or
+    volatility, which is then left out: both can be computed from the price. Greeks that are all zero were not computed.
     """
     details, quoted = row.details or _NO_DETAILS, row.last_quote or _NO_QUOTE
     strike, shares = _contract_terms(details, root, expiry)
@@ -177,7 +178,7 @@ def checked_row(
 
 
 def _volatility_and_delta(row: SnapshotRow, bad: BadInput) -> tuple[float | None, float | None]:
-    """Returns a row's implied volatility and delta, rounded; None where the row has none, or an impossible one."""
+    """Returns a row's implied volatility and delta, rounded; None for one that is absent or impossible."""
     greeks, iv = row.greeks, row.implied_volatility or None
     delta = None if greeks is None else greeks.delta
     if delta == 0 and greeks is not None and not any((greeks.gamma, greeks.theta, greeks.vega)):
@@ -196,10 +197,10 @@ REAL_TIME = "REAL-TIME"
 
 @functools.lru_cache(maxsize=1_024)
 def _contract_terms(details: _Details, root: str | None, expiry: str | None) -> tuple[int, float]:
-    """Returns strike and shares of a ticker. Cached: every poll brings the same ones. Raises BadValue.
+    """Returns strike (strike units) and shares of a contract. Cached, because every poll brings the same ones.
 
-    A root other than the asked one (IWM1, 2IWM) belongs to an adjusted contract, which delivers something else. Absent
-    shares count as the standard 100 only if the ticker has a plain root.
+    Raises BadValue. Another root than the requested one (IWM1, 2IWM) belongs to an adjusted contract, which delivers
+    something else. Absent shares count as the standard 100 only if the root is plain.
     """
     ticker = OPTION_TICKER.fullmatch(details.ticker or "")
     if ticker is None or details.contract_type not in (None, "call") or ticker[3] != "C":
@@ -219,14 +220,14 @@ def _contract_terms(details: _Details, root: str | None, expiry: str | None) -> 
 
 
 def replaces(row: ChainRow, known: ChainRow) -> bool:
-    """Returns whether a repeated row is better than the known one: newer, or as new and not without its delta."""
+    """Returns whether a repeated row is better than the known one: newer, or equally new and not without its delta."""
     if row.quoted_at == known.quoted_at:
         return row.delta is not None or known.delta is None
     return row.quoted_at > known.quoted_at
 
 
 def underlying_price(rows: Iterable[SnapshotRow]) -> float | None:
-    """Returns the price that the rows name for their underlying: the median, so that no single row decides."""
+    """Returns the underlying's price in dollars: the median of the rows', so that no single row decides; None without any."""
     found = (loose(row.underlying_asset.price) for row in rows if row.underlying_asset is not None)
     prices = sorted(price for price in found if price is not None and is_price(price))
     return prices[len(prices) // 2] if prices else None

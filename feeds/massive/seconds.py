@@ -1,4 +1,4 @@
-"""Makes a bar of one second of one symbol, as frames and REST write it. Pure, but for what `BadInput` counts."""
+"""Makes a bar from one second of one symbol, from a frame or from REST. Pure, except for what `BadInput` counts."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from feeds.massive.bad_input import BadInput, BadReason, BadValue
 from feeds.massive.numbers import UNUSABLE, is_price, loose, second_us, volume_of
 
 SPAN_MOST = 2.0
-"""High over low at most. In a wider second a number has another unit, and any VWAP would lie between the two."""
+"""The greatest ratio of high to low. A greater one means that a number has another unit; any VWAP would lie in between."""
 
 VWAP_LEAST, VWAP_MOST = 1 - VWAP_SLACK, 1 + VWAP_SLACK
 
 
 class Aggregate(msgspec.Struct, frozen=True, gc=False, tag_field="ev", tag="A"):
-    """One second of one symbol, as it is on the wire. Numbers come as integers or floats, volumes also as text.
+    """One second of one symbol, as on the wire. Numbers come as integers or floats, volumes also as text.
 
-    What is done where a field is not what it should be (REST's seconds likewise; ``t`` is their ``s``):
+    This is what happens to a field that is not as it should be (the same goes for REST's seconds, whose ``s`` is ``t``):
 
     | field | absent or null | zero | no number, or out of bounds | contradicts the others |
     |---|---|---|---|---|
@@ -48,7 +48,7 @@ class Aggregate(msgspec.Struct, frozen=True, gc=False, tag_field="ev", tag="A"):
 
 
 class SecondRow(msgspec.Struct, frozen=True, gc=False):
-    """One second of a symbol's history, as it is on the wire."""
+    """One second of a symbol's history, as on the wire."""
 
     t: float | None = None
     o: float | None = None
@@ -65,7 +65,7 @@ Second = Aggregate | SecondRow
 
 
 def second_numbers(fields: dict[str, Any], start: str, *more: str) -> dict[str, Any]:
-    """Returns a second's numbers, unusable ones as `UNUSABLE`. Raises BadValue if its start or close is one of those."""
+    """Returns a second's numbers, with `UNUSABLE` for what is none. Raises BadValue if its start or close is `UNUSABLE`."""
     numbers: dict[str, Any] = {name: loose(fields.get(name)) for name in (start, *more, *"ohlc", "vw")}
     for name in (start, "c"):
         if numbers[name] is UNUSABLE:
@@ -79,9 +79,9 @@ def second_numbers(fields: dict[str, Any], start: str, *more: str) -> dict[str, 
 def make_bar(
     symbol: str, start_ms: float | None, wire: Second, latest: int, bad: BadInput, *, backfilled: bool = False
 ) -> Bar:
-    """Returns a bar from the wire's numbers. Raises BadValue if they cannot be used, or it ends after ``latest``.
+    """Returns a bar from the wire's numbers. Raises BadValue if they cannot be used, or if it ends after ``latest`` (µs).
 
-    `Aggregate` says what stands in for what. ``bad`` counts the stand-ins.
+    `Aggregate` says what replaces a bad value. ``bad`` counts the replacements.
     """
     start = second_us(start_ms, latest)
     volume = volume_of(wire.dv)
@@ -120,9 +120,9 @@ def make_bar(
 def _mended_prices(wire: Second, volume: float, bad: BadInput) -> tuple[float, float, float, float, float]:
     """Returns open, high, low, close and VWAP of a second in which one of them is missing or impossible.
 
-    The close must be usable. If it lies outside low and high, either it is wrong or they are. It is wrong if open and
-    VWAP lie between low and high: then the nearer of these two stands in for it. They are wrong if open and VWAP lie
-    beside the close: then they are left out. Raises BadValue if nothing tells which.
+    The close must be a possible price. If it lies outside low and high, either it is wrong or they are. The close is
+    wrong if open and VWAP lie between low and high: then the nearer of low and high replaces it. Low and high are wrong
+    if open and VWAP lie beside the close: then they are left out. Raises BadValue if neither is the case.
     """
     close = wire.c
     if close is None or not PRICE_MIN <= close <= PRICE_MAX:
@@ -132,9 +132,9 @@ def _mended_prices(wire: Second, volume: float, bad: BadInput) -> tuple[float, f
     if high is not None and low is not None and PRICE_MIN <= low <= high <= min(PRICE_MAX, low * SPAN_MOST):
         span = low, high
         if not low <= close <= high:
-            span = _judged_span(low, high, close, opening, wire.vw)
+            span = _trusted_span(low, high, close, opening, wire.vw)
     if span is None:
-        # Only the close is left to confirm the open, so the open counts only beside it.
+        # Only the close is left to confirm the open, so the open counts only near it.
         is_near = opening is not None and is_price(opening) and is_vwap(opening, close, close)
         low, high = sorted((opening if is_near and opening is not None else close, close))
     else:
@@ -152,10 +152,10 @@ def _mended_prices(wire: Second, volume: float, bad: BadInput) -> tuple[float, f
     return opening, high, low, close, vwap
 
 
-def _judged_span(
+def _trusted_span(
     low: float, high: float, close: float, opening: float | None, vwap: float | None
 ) -> tuple[float, float] | None:
-    """Returns low and high if the close outside them is wrong, None if they are. Raises BadValue if nothing tells."""
+    """Returns low and high if the close outside them is wrong, None if they are. Raises BadValue if neither is sure."""
     witnesses = [value for value in (opening, vwap) if value is not None and is_price(value)]
     if witnesses and all(is_vwap(value, low, high) for value in witnesses):
         return low, high

@@ -1,4 +1,4 @@
-"""One connection to one market of the vendor: what is said on it, and what ends it."""
+"""One connection to one market of the vendor: the protocol on it, and what ends it."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ from utils import Clock
 log = structlog.get_logger("polygon_client")
 
 HEAVY_FRAME_BYTES = 64 * 1024
-"""After a longer frame the loop gets its turn: decoding it took a millisecond or more."""
+"""After a frame longer than this the event loop gets a turn: decoding it takes a millisecond or more."""
 
 UNKNOWN_STATUSES_MAX = 20
-"""So many different unknown statuses are logged."""
+"""How many different unknown statuses are logged."""
 
 ACKNOWLEDGEMENT = re.compile(r"(un)?subscribed to:\s*(.+)", re.IGNORECASE)
 
@@ -43,10 +43,10 @@ ACKNOWLEDGEMENT = re.compile(r"(un)?subscribed to:\s*(.+)", re.IGNORECASE)
 class Socket:
     """One connection to one market: connect, log in, subscribe, receive, ping, close.
 
-    What it waits for may come in any frame, beside anything else: it reads events, whatever their frame. Every method
-    but `alive` and `close` raises Lost, and nothing else, for what the vendor or the network did.
+    An answer may come in any frame, beside any other event, so it reads single events, not frames. Every method but
+    `alive` and `close` raises only Lost for a fault of the vendor or the network.
 
-    ``decoder`` may be shared by the connections that follow one another; ``dial`` opens the websocket.
+    Consecutive connections may share ``decoder``. ``dial`` opens the websocket.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Socket:
         self.acknowledged: set[str] = set()
         """Pairs such as ``A.IWM`` whose subscription the vendor has confirmed."""
         self.pending: set[str] = set()
-        """Pairs that were asked for and not answered."""
+        """Pairs that were requested and not answered yet."""
         self.unauthorized = 0
         """How often the vendor said ``not authorized``. It never says for what."""
         self.received_at = 0
@@ -85,11 +85,11 @@ class Socket:
 
     @property
     def unusable(self) -> Mapping[str, int]:
-        """How often something came that could not be used, by reason."""
+        """Returns how many unusable events came, by reason."""
         return {str(reason): count for reason, count in self._decoder.bad.counts.items()}
 
     async def open(self) -> None:
-        """Connect and log in."""
+        """Connects and logs in."""
         self._connection = await open_connection(
             self._dial, self._url, market=self._market, clock=self._clock, step_s=self._step_s
         )
@@ -98,28 +98,28 @@ class Socket:
         await self._until("auth_success")
 
     async def subscribe(self, pairs: Iterable[str]) -> None:
-        """Ask for ``pairs``; the answers come in `receive`."""
+        """Subscribes to ``pairs``. `receive` reads the answers."""
         wanted = sorted(pairs)
         self.pending.update(wanted)
         self._decoder.asked.update(pair.partition(".")[2] for pair in wanted)
         await self._send("subscribe", ",".join(wanted))
 
     async def unsubscribe(self, pairs: Iterable[str]) -> None:
-        """Do without ``pairs`` from now on."""
+        """Unsubscribes from ``pairs``."""
         unwanted = sorted(pairs)
         self.pending.difference_update(unwanted)
         self.acknowledged.difference_update(unwanted)
         await self._send("unsubscribe", ",".join(unwanted))
 
     async def receive(self) -> list[Bar | StreamQuote]:
-        """Returns the data of the next frame; empty if it held only statuses."""
+        """Waits for the next frame and returns its data; empty if it has only statuses."""
         if self._early:
             early, self._early = self._early, []
             return early
         return await self._receive_frame()
 
     async def alive(self) -> bool:
-        """Returns whether a ping is answered in time. A closed connection counts as alive: `receive` tells of its end."""
+        """Returns whether a ping is answered in time. A closed connection counts as alive: `receive` raises Lost for it."""
         assert self._connection is not None, "open it first"
         try:
             async with asyncio.timeout(PING_TIMEOUT_S):
@@ -130,14 +130,14 @@ class Socket:
         return True
 
     async def close(self) -> None:
-        """Close with a close frame; abort if the peer does not answer."""
+        """Closes with a close frame; aborts if the peer does not answer."""
         if self._connection is None:
             return
         try:
             async with asyncio.timeout(CLOSE_TIMEOUT_S + 0.5):
                 await self._connection.close()
         except CONNECTION_FAULTS as error:
-            # It is over either way: the account's slot is free once the peer sees the connection end.
+            # Abort: the account's only connection is free again once the peer sees this one end.
             log.debug(
                 "close_failed", text=f"{self._market.capitalize()}: not closed properly: {fault_text(error)}"
             )
@@ -147,7 +147,7 @@ class Socket:
         if self._end is not None:
             raise self._end
         if self._is_heavy:
-            # The library hands out frames that wait already without a turn of the loop. Give one while no frame is in hand.
+            # The library returns buffered frames without a turn of the event loop, so give one here, between two frames.
             await asyncio.sleep(0)
         assert self._connection is not None, "open it first"
         with lost_by_fault("connection lost"):
@@ -162,7 +162,7 @@ class Socket:
         if len(data) < len(events):
             for event in events:
                 if isinstance(event, Status):
-                    self._take_status(event)
+                    self._apply_status(event)
         if self._end is not None and not data:
             raise self._end
         return data
@@ -173,7 +173,7 @@ class Socket:
         with lost_by_fault(f"{action} could not be sent"):
             try:
                 async with asyncio.timeout(self._step_s):
-                    # `receive` tells that the connection is closed, and what the vendor said before.
+                    # `receive` raises Lost for a closed connection, with the vendor's last words.
                     with contextlib.suppress(ConnectionClosed):
                         await self._connection.send(message)
             except TimeoutError:
@@ -189,13 +189,13 @@ class Socket:
         except TimeoutError:
             raise Lost(FeedCause.DROPPED, f"no {status} within {self._step_s:g} s") from None
 
-    def _take_status(self, event: Status) -> None:
+    def _apply_status(self, event: Status) -> None:
         status, message = event.status or "", beginning(event.message or "", self._scrub, 200)
         match status:
             case "connected" | "auth_success":
                 self._seen.add(status)
             case "success":
-                self._take_acknowledgement(message)
+                self._apply_acknowledgement(message)
             case "error" if "not authorized" in message.lower():
                 self.unauthorized += 1
             case "auth_failed":
@@ -207,7 +207,7 @@ class Socket:
             case _:
                 self._warn_unknown(beginning(status, self._scrub, 40), message)
 
-    def _take_acknowledgement(self, message: str) -> None:
+    def _apply_acknowledgement(self, message: str) -> None:
         match = ACKNOWLEDGEMENT.search(message)
         if match is None:
             return
@@ -238,9 +238,9 @@ class Socket:
 
 
 class Sockets:
-    """Makes the sockets of one market, one after the other. They share a decoder, and what it has counted.
+    """Makes the sockets of one market, one after the other. They share a decoder and its counters.
 
-    ``rules`` say how far ahead of now a bar may end, or a quote be stamped; ``dial`` (None: the real network) opens.
+    ``rules`` say how far ahead of now a bar may end, or a quote be stamped. ``dial`` opens them (None: the real network).
     """
 
     def __init__(
@@ -268,13 +268,13 @@ class Sockets:
         )
 
     def make(self, early: Early | None) -> Socket:
-        """A socket that is not open yet; ``early`` is told of the bars that it leaves out for ending too late."""
+        """Returns a socket that is not open yet. It calls ``early`` with each bar that it leaves out as too early."""
         self._decoder.early = early
         return self._make()
 
 
 def _auth_failed(market: str, message: str) -> Lost:
-    """Returns the loss for a key, or a plan, that was refused at the login; ``message`` is what the vendor says."""
+    """Returns the loss for a key or a plan that was refused at the login. ``message`` is the vendor's."""
     if "plan" in message.lower():
         advice = (
             f"Your plan has no websocket access for {market} (the vendor says: {message}). Real-time data "

@@ -26,14 +26,14 @@ from feeds.vendor import Early, StreamQuote
 
 
 class Status(msgspec.Struct, frozen=True, gc=False, tag_field="ev", tag="status"):
-    """What the vendor says about the connection."""
+    """A message of the vendor about the connection."""
 
     status: str | None = None
     message: str | None = None
 
 
 class OptionQuote(msgspec.Struct, frozen=True, gc=False, tag_field="ev", tag="Q", rename={"ask_size": "as"}):
-    """The best bid and ask of one option, as it is on the wire."""
+    """The best bid and ask of one option, as on the wire: times in ms, prices in dollars."""
 
     sym: str | None = None
     bp: float | None = None
@@ -61,13 +61,13 @@ _PIECE = re.compile(
     """,
     re.DOTALL | re.VERBOSE,
 )
-"""Finds the structure of a broken frame. The possessive groups never backtrack, so it takes linear time."""
+"""Finds the structure of a broken frame. Its possessive groups never backtrack, so it takes linear time."""
 
 PIECES_MAX = 50_000
-"""Pieces of a broken frame that are read: five full frames' worth of events, 15 ms."""
+"""How many pieces of a broken frame are read: as many as the events of five full frames; they take 15 ms."""
 
 OTHERS_MAX = 4_000
-"""Bad events, and as many statuses, of one frame that are handled one by one. The rest of the frame counts once.
+"""How many bad events, and how many statuses, of one frame are handled. The rest of the frame counts as one fault.
 
 A full frame (1 MiB) holds some 5,000 real events and takes 10 ms; a bad event costs up to eight times a good one.
 """
@@ -78,21 +78,21 @@ OPTION_PREFIX = "O:"
 
 
 class FrameDecoder:
-    """Decodes frames into checked events. Lets through what stands in ``asked``; ``bad`` counts the rest.
+    """Decodes frames into checked events. Passes only symbols and contracts in ``asked``; ``bad`` counts the others.
 
-    ``ahead_us`` is how far ahead of now a bar may end, or a quote be stamped (`Rules.clock_doubt_seconds`). ``early`` is
-    told of each bar that is left out for ending later: if all bars do, our own clock is wrong.
+    ``ahead_us`` is how far ahead of now a bar may end, or a quote be stamped (`Rules.clock_doubt_seconds`). It calls
+    ``early`` with each bar that is left out because it ends later: if all bars do, our own clock is wrong.
     """
 
     def __init__(self, bad: BadInput, ahead_us: int = AHEAD_US, early: Early | None = None) -> None:
         self.bad = bad
         self.early = early
         self.asked: set[str] = set()
-        """Symbols and contracts that were ever subscribed to. Bounded by what the caller asks for."""
+        """Symbols and contracts that were ever subscribed to."""
         self._ahead_us = ahead_us
 
     def decode(self, frame: bytes, now: int) -> list[StreamEvent]:
-        """Returns the good events of a frame in their order. Never raises for what the vendor sent."""
+        """Returns the good events of a frame, received at ``now`` (µs), in their order. Never raises for bad input."""
         latest = now + self._ahead_us
         try:
             wire = _FRAME.decode(frame)
@@ -130,7 +130,7 @@ class FrameDecoder:
         try:
             pieces = _RAW_FRAME.decode(frame)
         except UNDECODABLE:
-            # The frame is no JSON, for a bare NaN or a cut end, but its whole objects are still good.
+            # A bare NaN or a cut end makes the frame invalid JSON, but its complete objects are still good.
             self.bad.add(BadReason.FRAME, frame)
             pieces = _whole_objects(frame)
         events: list[StreamEvent] = []
@@ -188,10 +188,10 @@ class FrameDecoder:
 
 
 def _whole_objects(frame: bytes) -> Iterable[bytes]:
-    """Yields each whole object that stands directly in the list of a broken frame.
+    """Yields each complete object that is directly in the list of a broken frame.
 
-    An object inside another one is a part of that and no event. After the beginning of a text that never ends, nothing
-    is known to be outside of it.
+    An object inside another one is a part of that one and not an event. Stops at the beginning of a text that never ends:
+    everything after it may belong to that text.
     """
     braces = brackets = begin = 0
     for piece in itertools.islice(_PIECE.finditer(frame), PIECES_MAX):
@@ -220,7 +220,7 @@ OPENING_BRACE = ord("{")
 
 
 def _decode_event(piece: bytes | msgspec.Raw) -> WireEvent:
-    """Returns one event. Raises BadValue with the most exact reason there is."""
+    """Returns one event. Raises BadValue with the most precise reason."""
     try:
         return _ONE_EVENT.decode(piece)
     except UNDECODABLE:

@@ -267,10 +267,10 @@ def test_lags_are_of_first_prints_of_all_symbols_and_told_once_there_are_enough(
         lags.record(start + SECOND + round(late * SECOND), made)
     lags.record(OPEN + 900 * SECOND, bar(1, symbol="IWM"))  # a correction
     lags.record(OPEN + 900 * SECOND, bar(5, symbol="IWM", backfilled=True))
-    assert lags.take() is None
+    assert lags.pop_median() is None
     lags.record(OPEN + 4 * SECOND - SECOND // 2, bar(3, symbol="IWM"))  # before its second is over
-    assert lags.take() == (2_500_000, OPEN + 4 * SECOND)
-    assert lags.take() is None
+    assert lags.pop_median() == (2_500_000, OPEN + 4 * SECOND)
+    assert lags.pop_median() is None
 
 
 def test_bars_that_are_left_out_for_coming_early_tell_of_the_clock_too() -> None:
@@ -280,10 +280,10 @@ def test_bars_that_are_left_out_for_coming_early_tell_of_the_clock_too() -> None
     for _ in range(5):
         lags.record_early(now, "IWM", OPEN + 14 * SECOND)  # the same again, as from a stuck socket
     lags.record_early(now, "IWM", OPEN * 1000)  # in another unit
-    assert lags.take() is None
+    assert lags.pop_median() is None
     lags.record_early(now, "SPY", OPEN + 14 * SECOND)
     lags.record(now + SECOND, bar(12))  # just near enough
-    assert lags.take() == (-5 * SECOND, now)
+    assert lags.pop_median() == (-5 * SECOND, now)
 
 
 async def test_bars_alone_name_a_clock_that_is_behind() -> None:

@@ -26,7 +26,7 @@ async def test_facts_stay_in_their_order_whoever_takes_them(steps: list[tuple[st
 
     async def reader() -> None:
         while True:
-            for item in await outlet.take():
+            for item in await outlet.drain():
                 await asyncio.sleep(0)  # as for room
                 arrived.append(item)
 
@@ -50,4 +50,4 @@ async def test_facts_stay_in_their_order_whoever_takes_them(steps: list[tuple[st
     is_open = True
     outlet.put(count)
     assert arrived == list(range(count)), "nobody reads any more: it waits"
-    assert await outlet.take() == [count]
+    assert await outlet.drain() == [count]

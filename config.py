@@ -25,11 +25,11 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-import settings_file
 from errors import OurError
 from rules import Rules, rule
-from settings_faults import nearest_name, shown_value, takes, unknown_name
-from settings_types import HttpUrl, Place, PolygonKey, PushoverKey, SecretUrl, SocketUrl, Sound, lower, upper
+from settings.faults import nearest_name, shown_value, takes, unknown_name
+from settings.file import read_file
+from settings.types import HttpUrl, Place, PolygonKey, PushoverKey, SecretUrl, SocketUrl, Sound, lower, upper
 
 VERSION = "1.1.0"
 """Version of the program, printed at the start and written into every record."""
@@ -312,7 +312,7 @@ def _read(environment: Mapping[str, str] | None, env_file: Path | None) -> _Foun
                     found.lines[variable] = lines[name]
 
     if env_file is not None:
-        file = settings_file.read(env_file, names)
+        file = read_file(env_file, names)
         found.faults += file.faults
         found.doubts += file.doubts
         for name in file.values.keys() - names:

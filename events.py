@@ -540,6 +540,11 @@ class Evaluation(msgspec.Struct, frozen=True, gc=False):
         return False not in self.passes
 
     @property
+    def by_condition(self) -> dict[Condition, bool | None]:
+        """Returns ``passes`` by the condition's name."""
+        return dict(zip(Condition, self.passes, strict=True))
+
+    @property
     def sole_failure(self) -> Condition | None:
         """Returns the one enabled condition that failed; None if none or several did."""
         failing = [

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from settings_types import LOOPBACK_HOSTS
+from settings.types import LOOPBACK_HOSTS
 
 if TYPE_CHECKING:
     import httpx

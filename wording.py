@@ -240,7 +240,7 @@ def conditions_line(evaluation: Evaluation, benchmark: str = "SPY") -> str:
 
     Skips conditions that the rules leave out.
     """
-    passes = dict(zip(Condition, evaluation.passes, strict=True))
+    passes = evaluation.by_condition
     parts: list[str] = []
     for condition, words in CONDITIONS.items():
         name, value = label(condition, evaluation, benchmark), words.logged(evaluation, benchmark)

@@ -15,7 +15,7 @@ import entry
 from checks.check import Check, Severity
 
 MODULES = (
-    *("errors", "events", "rules", "settings_types", "settings_file", "settings_faults", "config"),
+    *("errors", "events", "rules", "settings", "config"),
     *(
         "exchange_calendar",
         "timekeeping",

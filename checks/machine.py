@@ -22,7 +22,7 @@ from pydantic import SecretStr
 
 from config import Settings
 from network import trust
-from settings_types import LOOPBACK_HOSTS, host_fault
+from settings.types import LOOPBACK_HOSTS, host_fault
 
 if TYPE_CHECKING:
     import ssl

@@ -124,7 +124,7 @@ def conditions(rules: Rules, evaluation: Evaluation) -> list[tuple[Condition, st
             CONDITIONS[condition].needed(evaluation, rules),
             passed,
         )
-        for condition, passed in zip(Condition, evaluation.passes, strict=True)
+        for condition, passed in evaluation.by_condition.items()
     ]
 
 

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 import config
 from rules import Rules
-from settings_faults import SECRET_NAMES, limits
+from settings.faults import SECRET_NAMES, limits
 
 KEYS = {
     "POLYGON_API_KEY": "CanaryPolygonKey0123456789abcdef",

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 import config
 import main
-from settings_faults import SHARED_LENGTH
-from settings_file import ENV_LINES_NAMED
-from settings_types import ADDRESS_LENGTH, host_fault
+from settings.faults import SHARED_LENGTH
+from settings.file import ENV_LINES_NAMED
+from settings.types import ADDRESS_LENGTH, host_fault
 from tests.test_config import KEYS, faults, load, write
 from worker.ending import EXIT_CONFIG
 

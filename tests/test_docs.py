@@ -16,7 +16,7 @@ import config
 import wording
 from events import Condition, ContractRule, DeclineReason, ExitReason, HoldReason
 from rules import Rules
-from settings_faults import SECRET_NAMES, kind, limits
+from settings.faults import SECRET_NAMES, kind, limits
 from tests import diagrams
 from tests.builders import missing
 from tests.documents import (

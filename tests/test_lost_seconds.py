@@ -35,7 +35,7 @@ def test_fifteen_lost_minutes_of_an_even_tape_leave_it_even(after: int) -> None:
     bars, gap = [*even(0, LOST), *even(BACK, BACK + after)], (at(LOST), at(BACK))
     lost = seen(BACK + after, *bars, gaps=(gap,))
     assert lost.relative_volume == pytest.approx(1.0)
-    assert lost.passes[list(Condition).index(Condition.RELATIVE_VOLUME)] is False
+    assert lost.by_condition[Condition.RELATIVE_VOLUME] is False
     quiet = seen(BACK + after, *bars)
     if 60 <= after <= 266:
         assert quiet.relative_volume is not None and quiet.relative_volume > 1.5

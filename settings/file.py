@@ -33,7 +33,7 @@ class SettingsFile:
     """What is probably not meant, and yet no fault."""
 
 
-def read(path: Path, known: Set[str]) -> SettingsFile:
+def read_file(path: Path, known: Set[str]) -> SettingsFile:
     """Reads the variables of a file. Never raises: what cannot be read is in its ``faults``.
 
     A line that is not ``NAME=value`` is a fault; its text is not shown. A name of ``known`` that stands twice is a doubt.

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from events import PRICE_MAX, PRICE_MIN, Bar
+from events import PRICE_MAX, PRICE_MIN, VOLUME_LIMIT, Bar
 from rules import Rules
 from windows import PERCENT, ROUNDING, Closes
 
@@ -43,7 +43,8 @@ class Band:
     """The range in which a close is plainly near the last ones.
 
     It avoids computing a median for nearly every bar: a close between ``floor`` and ``ceiling`` is within the limit of
-    each of the last closes, and so of their median. While a bar waits, no close lies between them.
+    each of the last closes, and so of their median. While a bar waits, no close lies between them. A close between
+    ``low`` and ``high``, which lie inside that range, leaves it as it is: it needs no call of `admit`.
     """
 
     def __init__(self, limit: float) -> None:
@@ -54,12 +55,25 @@ class Band:
         """Makes the range empty: every bar is then weighed."""
         self.floor, self.ceiling = math.inf, -math.inf
         self.low, self.high = math.inf, -math.inf
+        self._least, self._most = math.inf, -math.inf
+
+    def admit(self, bar: Bar) -> bool:
+        """Returns whether a bar is plainly near the last ones, and if so, extends the range by its close."""
+        if not (
+            self.floor <= bar.close <= self.ceiling
+            and self.floor <= bar.vwap <= self.ceiling
+            and 0 <= bar.volume < VOLUME_LIMIT
+        ):
+            return False
+        self.widen(bar.close)
+        return True
 
     def widen(self, close: float) -> None:
         """Extends the range by a close that was stored."""
-        self.low, self.high = min(self.low, close), max(self.high, close)
-        self.floor = max(self.high * (1 - self._limit), PRICE_MIN)
-        self.ceiling = min(self.low * (1 + self._limit), PRICE_MAX)
+        self._least, self._most = min(self._least, close), max(self._most, close)
+        self.floor = max(self._most * (1 - self._limit), PRICE_MIN)
+        self.ceiling = min(self._least * (1 + self._limit), PRICE_MAX)
+        self.low, self.high = max(self._least, self.floor), min(self._most, self.ceiling)
 
 
 class Vicinity:

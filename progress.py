@@ -15,24 +15,32 @@ from rules import Rules
 
 
 class SymbolProgress:
+    """Progress of one symbol; 0 where there was none. Times are µs. `Sight.record_bar` writes its fields."""
+
+    def __init__(self, rules: Rules) -> None:
+        self.at = 0
+        """When it last progressed."""
+        self.start = 0
+        """Start of its newest live second."""
+        self.seen_end = 0
+        """End of its last progress in time."""
+        self.lags = Lags(rules)
+        """The lags of its bars."""
+
+
+class FeedProgress:
     """Progress of the watched symbols over one link. Times are µs. `Sight.record_bar` writes its fields."""
 
     def __init__(self, rules: Rules, session: Session, link: StocksLink) -> None:
         self._open, self._close = session.open, session.close
         self._unseen = rules.symbol_unseen_seconds * SECOND
         self._link = link
+        self.of = {symbol: SymbolProgress(rules) for symbol in rules.symbols}
+        """The progress of each symbol."""
         self.any_at = 0
         """When any symbol last progressed."""
-        self.at = dict.fromkeys(rules.symbols, 0)
-        """When each symbol last progressed."""
-        self.starts = dict.fromkeys(rules.symbols, 0)
-        """Start of each symbol's newest live second."""
-        self.seen_ends = dict.fromkeys(rules.symbols, 0)
-        """End of each symbol's last progress in time."""
         self.lags = Lags(rules)
         """The lags of all bars."""
-        self.lags_of = {symbol: Lags(rules) for symbol in rules.symbols}
-        """The lags of each symbol's bars."""
         self.flows_since = 0
         """Since when one symbol's silence means something beside the other's bars: when the program last went on after
         a pause, or when the last long silence of all symbols (a halt) ended."""
@@ -44,11 +52,12 @@ class SymbolProgress:
 
     def newest(self, symbol: str) -> int | None:
         """Returns the start of a symbol's newest live bar; None without one."""
-        return self.starts.get(symbol) or None
+        own = self.of.get(symbol)
+        return None if own is None else own.start or None
 
     def is_newer(self, bar: Bar) -> bool:
         """Returns whether a live bar is progress: its second is newer than its symbol's live bars so far."""
-        return bar.start > self.starts.get(bar.symbol, bar.start)
+        return bar.symbol in self.of and bar.start > self.of[bar.symbol].start
 
     def silence(self, now: int) -> int:
         """Returns the time since the latest of: last progress, the open, subscriptions acknowledged."""
@@ -58,7 +67,7 @@ class SymbolProgress:
         """Returns whether a symbol has not progressed for ``span`` of the session on a link that is up."""
         if not self._link.gaps_tell or not self._link.is_up or not self._open <= now < self._close:
             return False
-        return now - max(self.at[symbol], self._open, self._link.restored_at) >= span
+        return now - max(self.of[symbol].at, self._open, self._link.restored_at) >= span
 
     def is_overdue(self, now: int, symbol: str) -> bool:
         """Returns whether a symbol counts as unseen: silent for too long while the other could be seen."""
@@ -69,12 +78,12 @@ class SymbolProgress:
         if not self._link.gaps_tell:
             return self._close
         begun = max(self._open, self._link.restored_at, self.flows_since)
-        return min([self._close, *(max(self.at[symbol], begun) + self._unseen for symbol in symbols)])
+        return min([self._close, *(max(self.of[symbol].at, begun) + self._unseen for symbol in symbols)])
 
     def last_end(self, now: int, symbol: str) -> int:
         """Returns the end of a symbol's last bar in time; if there was none, the time from which one was due."""
-        return self.seen_ends[symbol] or min(now, max(self._open, self._link.restored_at))
+        return self.of[symbol].seen_end or min(now, max(self._open, self._link.restored_at))
 
     def seen_until(self, symbol: str) -> int:
         """Returns the end of the last bar in time, of one symbol or of any (empty ``symbol``); 0 if there was none."""
-        return self.seen_ends[symbol] if symbol else max(self.seen_ends.values())
+        return self.of[symbol].seen_end if symbol else max(own.seen_end for own in self.of.values())

@@ -29,7 +29,7 @@ from events import (
 )
 from gaps import Gaps
 from link import StocksLink
-from progress import SymbolProgress
+from progress import FeedProgress
 from rules import Rules
 from telling import Absence, Told
 
@@ -56,9 +56,10 @@ class Sight:
         self._long_silence = rules.silence_alarm_seconds * SECOND
         self._socket_alarm = rules.socket_alarm_seconds * SECOND
         self._missed = rules.symbol_silence_seconds * SECOND
+        self._shortest_silence = min(self._missed, self._long_silence)
         self._lag_limit = rules.max_lag_seconds * SECOND
         self._link = StocksLink()
-        self.progress = SymbolProgress(rules, session, self._link)
+        self.progress = FeedProgress(rules, session, self._link)
         self.gaps = Gaps(rules, session)
         self._told = Told(rules)
         self._is_stalled = False
@@ -92,7 +93,7 @@ class Sight:
     @property
     def unknown_from(self) -> int:
         """Returns the start of the first second that may be missing: in a gap, or after some symbol's last live bar."""
-        ends = [start + SECOND if start else 0 for start in self.progress.starts.values()]
+        ends = [own.start + SECOND if own.start else 0 for own in self.progress.of.values()]
         return max(self._open, min(self.gaps.starts + ends))
 
     # --- Facts about the feed ---
@@ -119,8 +120,8 @@ class Sight:
                 self._lose(now, event)
             case FeedRestored():
                 self._link.restore(now, event)
-                for symbol, start in self.progress.starts.items():
-                    self.gaps.open(symbol, start + SECOND, now)
+                for symbol, own in self.progress.of.items():
+                    self.gaps.open(symbol, own.start + SECOND, now)
             case _:
                 assert_never(event)
 
@@ -141,37 +142,44 @@ class Sight:
         Inlined, because every bar passes through here.
         """
         symbol, start, progress = bar.symbol, bar.start, self.progress
+        own = progress.of[symbol]
         lag = now - start - SECOND
         lag = lag if lag > 0 else 0  # it may end a little ahead of our clock
-        lags, own = progress.lags, progress.lags_of[symbol]
+        lags, own_lags = progress.lags, own.lags
         # A bar that lay unread while the program did not run is not late by the feed's fault.
         counted = lag if lag <= now - self._woke_at else now - self._woke_at
-        if counted > self._lag_limit or lags.late or own.late:
+        if counted > self._lag_limit or lags.late or own_lags.late:
             lags.add(counted)
-            own.add(counted)
-            if lags.may_be_late or own.may_be_late:
+            own_lags.add(counted)
+            if lags.may_be_late or own_lags.may_be_late:
                 self.well_until = 0
         else:
             lags.values.append(counted)
-            own.values.append(counted)
-        if start > progress.starts[symbol]:
-            progress_at = progress.at
-            if now - progress_at[symbol] >= self._missed and progress.was_silent(now, symbol, self._missed):
-                # What it did meanwhile was not sent, or it did not trade: REST must say which.
-                self.gaps.open(symbol, max(progress.starts[symbol] + SECOND, self._link.restored_at), start)
-            if now - progress.any_at >= self._long_silence <= progress.silence(now):
-                progress.flows_since = now
-            progress.any_at = progress_at[symbol] = now
-            progress.starts[symbol] = start
-            if self._is_stalled and symbol == self._symbol:
-                self._is_stalled = False
-            if lag <= self._lag_limit:
-                if self.cause is not None or self.absence is not None:
-                    self._see(now, symbol, start)
-                progress.seen_ends[symbol] = start + SECOND
+            own_lags.values.append(counted)
+        if start <= own.start:
+            return
+        if now - own.at >= self._shortest_silence:
+            self._end_silence(now, symbol, start)
+        progress.any_at = own.at = now
+        own.start = start
+        if self._is_stalled and symbol == self._symbol:
+            self._is_stalled = False
+        if lag <= self._lag_limit:
+            if self.cause is not None or self.absence is not None:
+                self._see(now, symbol, start)
+            own.seen_end = start + SECOND
         if now < self.well_until:
-            silent_at = progress.any_at + self._stall
+            silent_at = now + self._stall
             self.well_until = silent_at if silent_at < self._overdue_at else self._overdue_at
+
+    def _end_silence(self, now: int, symbol: str, start: int) -> None:
+        """Handles progress of a symbol that was silent for a while: its second at ``start`` has come."""
+        progress, own = self.progress, self.progress.of[symbol]
+        if now - own.at >= self._missed and progress.was_silent(now, symbol, self._missed):
+            # What it did meanwhile was not sent, or it did not trade: REST must say which.
+            self.gaps.open(symbol, max(own.start + SECOND, self._link.restored_at), start)
+        if now - progress.any_at >= self._long_silence <= progress.silence(now):
+            progress.flows_since = now
 
     def _see(self, now: int, symbol: str, start: int) -> None:
         """Handles progress in time while blind or without the benchmark."""
@@ -183,9 +191,9 @@ class Sight:
     def _see_again(self, now: int, symbol: str, start: int) -> None:
         """Handles progress in time while blind: the spell ends if no cause is left."""
         progress = self.progress
-        own = progress.lags_of[symbol]
+        own = progress.of[symbol].lags
         # A punctual bar ends the lateness of its own symbol only.
-        if own.leans_late or not any(lags.leans_late for lags in progress.lags_of.values()):
+        if own.leans_late or not any(each.lags.leans_late for each in progress.of.values()):
             own.clear()
             progress.lags.clear()
         cause = self.cause
@@ -236,8 +244,8 @@ class Sight:
             return FeedCause.STALL, self._symbol
         if progress.is_overdue(now, self._symbol):
             return FeedCause.UNSEEN, self._symbol
-        if progress.lags.is_late or progress.lags_of[self._symbol].is_late:
-            late = [symbol for symbol, lags in progress.lags_of.items() if lags.leans_late]
+        if progress.lags.is_late or progress.of[self._symbol].lags.is_late:
+            late = [symbol for symbol, own in progress.of.items() if own.lags.leans_late]
             return FeedCause.LAG, self._symbol if late == [self._symbol] and self._benchmark else ""
         return None
 

@@ -99,13 +99,13 @@ class Signals:
             return False, False
         # Nearly every bar takes this short path: a few comparisons instead of a median.
         band = level.band
-        floor, ceiling = band.floor, band.ceiling
-        if not (
-            floor <= close <= ceiling and floor <= bar.vwap <= ceiling and 0 <= bar.volume < VOLUME_LIMIT
-        ):
+        is_amid = (
+            band.low <= close <= band.high
+            and band.floor <= bar.vwap <= band.ceiling
+            and 0 <= bar.volume < VOLUME_LIMIT
+        )
+        if not is_amid and not band.admit(bar):
             return self._weigh(level, index, bar)
-        if not band.low <= close <= band.high:
-            band.widen(close)
         if index in level.refuted:
             return False, level.put(index, bar)[1]  # its second was seen before
         return level.put(index, bar)

@@ -107,10 +107,13 @@ class Tape(Closes):
         is_new = is_newest = index > self.newest
         if is_newest:  # nearly all bars come in order: nothing has counted this second yet
             all_shares, all_notional = self.shares_before, self._notional_before
-            after = index + self.after
-            for place in range(self.newest + self.after + 1, after):  # seconds without a bar add nothing
+            place, after = self.newest + self.after + 1, index + self.after
+            while (
+                place < after
+            ):  # seconds without a bar add nothing; mostly there are none, and a range costs more
                 all_shares[place] = all_shares[place - 1]
                 all_notional[place] = all_notional[place - 1]
+                place += 1
             all_shares[after] = all_shares[after - 1] + shares
             all_notional[after] = all_notional[after - 1] + notional
             self.newest = index

@@ -28,6 +28,9 @@ from events import (
 from quote_history import ContractQuotes, Sighting, is_current
 from utils import plural_s, signed_percent
 
+DELAYS_S = (0, 5, 15, 30, 60)
+"""Seconds from a push to the order of a trader who follows it; 0 is the moment of the decision, at its own prices."""
+
 SHARES = 100
 """Shares per contract (the Options Clearing Corporation's standard; other contracts are no candidates)."""
 
@@ -234,7 +237,7 @@ class FollowedTrades:
     """
 
     def __init__(self, delays_s: Sequence[int], fee: float) -> None:
-        self._delays_s = tuple(delays_s)
+        self.delays_s = tuple(delays_s)
         self._fee = fee
         self._by_id: dict[str, _Position] = {}
         self._now = 0
@@ -261,7 +264,7 @@ class FollowedTrades:
     def _record_waiting(self, now: int, event: Event) -> None:
         waiting = [position for position in self._by_id.values() if position.is_waiting]
         for position in waiting:
-            position.settle(now, self._delays_s)
+            position.settle(now, self.delays_s)
         match event:
             case Quote():
                 for position in waiting:

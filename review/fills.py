@@ -8,12 +8,9 @@ import msgspec
 
 from config import Following
 from events import OPTION_PRICE_UNIT, Closed, Decision, Event, Opened, Withdrawn
-from followed import SHARES, Fate, FollowedTrades, Result, Results
+from followed import DELAYS_S, SHARES, Fate, FollowedTrades, Result, Results
 from quote_history import OLDEST_S, QuoteHistory, Sighting
 from utils import option_price, signed_percent
-
-DELAYS_S = (0, 5, 15, 30, 60)
-"""Seconds from a push to the order of a trader who follows it; 0 is the moment of the decision, at its own prices."""
 
 CELL = 19
 MISSING = "—"

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from functools import reduce
 
 import alerts
-from config import Following
+from book import DayRow, Order, TradeRow
+from config import VERSION, Following
 from events import (
     SECOND,
     Closed,
@@ -22,7 +23,7 @@ from events import (
     Tick,
     Withdrawn,
 )
-from followed import FollowedTrades, Result, dollars_text, fate_text, headline
+from followed import DELAYS_S, FollowedTrades, Result, dollars_text, fate_text, headline
 from rules import Rules
 from signals import BUY_FOLLOWS_S, EPISODE_GAP_S, near_miss
 from utils import clock_text, plural_s, span_text, strike_text
@@ -44,9 +45,8 @@ class DaySummary:
     def __init__(self, session: Session, following: Following | None = None) -> None:
         self._session = session
         self._following = Following() if following is None else following
-        self._trades = FollowedTrades(
-            (0, self._following.follow_delay_seconds), self._following.fee_per_contract
-        )
+        delays = sorted({*DELAYS_S, self._following.follow_delay_seconds})
+        self._trades = FollowedTrades(delays, self._following.fee_per_contract)
         self.signals = 0
         self.entries = 0
         self.withdrawn = 0
@@ -176,6 +176,48 @@ class DaySummary:
         if at_once.dollars is not None and result.delay_s:
             told.append(f"{dollars_text(at_once.dollars)} at 0 s")
         return ", ".join([*told, *([reason] if reason else [])])
+
+    def row(self, rules: Rules, evaluations: int) -> DayRow:
+        """Returns the session as the book keeps it."""
+        nearest = reduce(_nearer, self._recent, self._nearest)
+        return DayRow(
+            date=self._session.date,
+            symbol=rules.symbol,
+            version=VERSION,
+            rules=rules.digest(),
+            open=self._session.open,
+            close=self._session.close,
+            seen_s=self.seen_s,
+            blind_s=self.blind_s,
+            away_s=self.away_us // SECOND,
+            evaluations=evaluations,
+            signals=self.signals,
+            entries=self.entries,
+            withdrawn=self.withdrawn,
+            miss_at=None if nearest is None else nearest.start,
+            miss="" if nearest is None else miss_text(nearest.missed, rules.benchmark),
+            miss_condition="" if nearest is None else nearest.missed.condition,
+            miss_since=self.resumed_at,
+            trades=tuple(self._trade_row(result) for result in self._trades.results(0).every),
+        )
+
+    def _trade_row(self, result: Result) -> TradeRow:
+        opened, closed = result.opened, result.closed
+        orders = ((delay, self._trades.result(opened.id, delay)) for delay in self._trades.delays_s)
+        return TradeRow(
+            id=opened.id,
+            contract=opened.contract,
+            strike=opened.strike,
+            opened_at=result.opened_at,
+            closed_at=result.closed_at,
+            reason="" if closed is None else closed.reason,
+            entry=opened.entry,
+            mark=None if closed is None else closed.mark,
+            peak=None if closed is None else closed.peak,
+            followed={
+                delay: Order(made.fate, made.paid, made.got) for delay, made in orders if made is not None
+            },
+        )
 
     def _nearest_line(self, rules: Rules) -> str:
         if self.resumed_at is not None and self.resumed_at >= self._session.close:

@@ -10,7 +10,8 @@ from typing import Any
 
 import utils
 from events import SECOND
-from review import fills, funnel, what_if
+from followed import DELAYS_S
+from review import funnel, what_if
 from review.answer import answer
 from review.funnel import RowKind
 from review.study import Study
@@ -235,7 +236,7 @@ def as_json(study: Study, extra: Mapping[str, Any]) -> str:
 
 def followed_data(study: Study) -> list[dict[str, Any]]:
     """Returns what following the pushes by hand comes to, for machines: a row for each delay."""
-    delays = sorted({*fills.DELAYS_S, study.trades.following.follow_delay_seconds})
+    delays = sorted({*DELAYS_S, study.trades.following.follow_delay_seconds})
     return [
         {
             "delay_s": delay,

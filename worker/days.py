@@ -6,6 +6,7 @@ import structlog
 
 from events import SECOND, Session
 from utils import day_text, minute_text, session_at, span_text
+from worker import bookkeeper
 from worker.context import Context
 from worker.records import CONNECT_EARLY_S, NAP_S, RECORD_OPEN_S, Records
 from worker.start import Step
@@ -83,6 +84,8 @@ class Days:
         await self._records.sleep_until(session.close + EVENING_S * SECOND)
         if not context.stopping.is_set():
             live.sum_up(context.clock.now())
+            await bookkeeper.enter(context, live.row())
         # Outcomes of the day's last alerts belong into its record: it stays open until nobody tries any more.
         await self._records.sleep_until(session.close + RECORD_OPEN_S * SECOND)
+        await bookkeeper.enter(context, live.row())
         await self._records.let_go()

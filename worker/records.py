@@ -22,6 +22,7 @@ from record.upgrade import rules_of
 from rules import Rules
 from threads import in_thread
 from utils import minute_text, session_at
+from worker import bookkeeper
 from worker.context import Context
 from worker.session import LiveSession
 from worker.start import Step
@@ -169,6 +170,7 @@ class Records:
         live.resume(now, past)
         live.take(context.clock.now(), Tick())
         live.sum_up(context.clock.now())
+        await bookkeeper.enter(context, live.row())
         end = min(now + RECORD_OPEN_S * SECOND, session_at(now).open - CONNECT_EARLY_S * SECOND)
         while context.sender.pending and context.clock.now() < end and not context.stopping.is_set():
             await self.sleep_until(min(end, context.clock.now() + SECOND))

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 import structlog
 
 import alerts
+from book.rows import DayRow
 from config import Settings
 from delivery.receipts import Remembered
 from delivery.sender import Sender
@@ -261,6 +262,10 @@ class LiveSession:
         if self._settings.daily_summary and not self._notices.is_summed_up:
             date = self.engine.session.date
             self._sender.submit(notices.evening(now, self._rules, date=date, summary=lines))
+
+    def row(self) -> DayRow:
+        """Returns the session as the book keeps it."""
+        return self.tally.row(self.rules, self.engine.evaluations)
 
     # --- The record ---
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import reduce
 
 import alerts
-from book import DayRow, Order, TradeRow
+from book.rows import DayRow, Order, TradeRow
 from config import VERSION, Following
 from events import (
     SECOND,

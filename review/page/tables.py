@@ -10,7 +10,7 @@ from html import escape
 
 import alerts
 from events import Condition
-from followed import Fate, Result, dollars_text
+from followed import DELAYS_S, Fate, Result, dollars_text
 from quote_history import OLDEST_S
 from review import fills, funnel
 from review.page.data import evaluated_second, seconds_after_open
@@ -165,7 +165,7 @@ def _fills_table(study: Study) -> str:
     told = study.trades.told
     if not told:
         return ""
-    columns = [study.trades.followed(delay) for delay in fills.DELAYS_S]
+    columns = [study.trades.followed(delay) for delay in DELAYS_S]
     numbers = range(1, len(columns) + 1)
     rows = [
         row((f"#{escape(made[0].opened.id)}", *map(_fill, made)), numbers)
@@ -181,7 +181,7 @@ def _fills_table(study: Study) -> str:
         notes.append(f"{fills.MISSING} no quote was recorded in the {OLDEST_S} s before, or still open")
     return table(
         "Followed by hand, in at the ask and out at the bid, so many seconds after each push",
-        ("Trade", *(f"{delay} s" for delay in fills.DELAYS_S)),
+        ("Trade", *(f"{delay} s" for delay in DELAYS_S)),
         rows,
         numbers,
         is_wide=True,

@@ -19,8 +19,8 @@ import pytest
 from plotly.offline import get_plotlyjs  # type: ignore[import-untyped]
 
 from events import SECOND, AlertKind, AlertOutcome, DeclineReason, Outcome, Tick
-from followed import Fate
-from review import fills, funnel
+from followed import DELAYS_S, Fate
+from review import funnel
 from review.answer import answer
 from review.keeper import read
 from review.page import page
@@ -166,7 +166,7 @@ def test_the_sentence_and_the_tables_say_what_the_study_says(made: Study, tmp_pa
         assert [name, f"{steps[item.condition.value].left:,}"] in [row[:2] for row in rows]
 
     trade = made.trades.told[0]
-    late = [made.trades.followed(delay).every[0] for delay in fills.DELAYS_S]
+    late = [made.trades.followed(delay).every[0] for delay in DELAYS_S]
     cells = next(row for row in rows if row[0] == f"#{trade.opened.id}")[1:]
     assert len(cells) == len(late) == 5
     for cell, fill in zip(cells, late, strict=True):

@@ -9,6 +9,7 @@ from events import SECOND, AlertKind, AlertOutcome, Decision, Event, Outcome, Ti
 from followed import headline
 from record.folder import record_path
 from record.reader import Reader
+from review.day_rows import day_row
 from review.keeper import read
 from rules import Rules
 from tests import made_day
@@ -43,8 +44,9 @@ async def test_live_after_a_restart_and_in_review_the_result_is_the_same(tmp_pat
     live = desk(tmp_path, held)
     live.begin(SESSION.open + made_day.BEGIN_S * SECOND, None)
     played(live, delivery=2)
-    told = summary(live)
+    told, row = summary(live), live.row()
     await live.end()
+    assert day_row(path, Following()) == row  # the book gets the same, made again from the record
 
     restarted = desk(tmp_path, held)
     restarted.begin(at(made_day.END_S + 60), Reader(path))

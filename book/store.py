@@ -1,8 +1,4 @@
-"""The book: one row a session and one row a trade, in ``DATA_DIR/book.sqlite``, kept when the records are gone.
-
-It is an extract. The records prove what happened; the book only counts it, and ``diagnose.py days --rebuild`` makes it
-again from the records that are left. Nothing that decides reads it.
-"""
+"""The book on the disk: SQLite, written by the worker after each close and by ``diagnose.py days``."""
 
 from __future__ import annotations
 
@@ -14,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+
+from book.rows import DayRow, TradeRow
 
 NAME = "book.sqlite"
 
@@ -46,66 +44,17 @@ class BookError(Exception):
     """The book cannot be used; the text says why and what to do."""
 
 
-class Order(msgspec.Struct, frozen=True):
-    """A trade that is followed so many seconds late: what became of it, and the prices of its two orders."""
-
-    fate: str
-    paid: int | None
-    got: int | None
-
-
-class TradeRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One position that was announced. Times are µs of UTC, prices are option prices.
-
-    ``followed`` has what following its pushes comes to, by the delay in seconds.
-    """
-
-    id: str
-    contract: str
-    strike: int
-    opened_at: int
-    closed_at: int | None
-    reason: str
-    entry: int
-    mark: int | None
-    peak: int | None
-    followed: dict[int, Order]
-
-
-class DayRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One session. Times are µs of UTC; ``rules`` is the hash of the rules, ``version`` the program's."""
-
-    date: str
-    symbol: str
-    version: str
-    rules: str
-    open: int
-    close: int
-    seen_s: int
-    blind_s: int
-    away_s: int
-    """Seconds of the session in which the program was not running."""
-    evaluations: int
-    signals: int
-    entries: int
-    withdrawn: int
-    miss_at: int | None = None
-    miss: str = ""
-    """The nearest miss in words; empty without one."""
-    miss_condition: str = ""
-    miss_since: int | None = None
-    """From when on near misses are known: a restart forgets them. None: the whole session."""
-    trades: tuple[TradeRow, ...] = ()
-
-
 def path_in(data_dir: Path) -> Path:
     """Returns where the book is."""
     return data_dir / NAME
 
 
-def enter(path: Path, days: Sequence[DayRow]) -> None:
-    """Enters sessions, or replaces what is entered of them. Makes the book if there is none. Raises BookError."""
-    with _opened(path, is_writer=True) as book:
+def enter(path: Path, days: Sequence[DayRow], *, wait_s: float = WAIT_S) -> None:
+    """Enters sessions, or replaces what is entered of them. Makes the book if there is none.
+
+    Waits ``wait_s`` seconds at most for another writer. Raises BookError; the book is then as it was.
+    """
+    with _opened(path, is_writer=True, wait_s=wait_s) as book:
         for day in days:
             _put(book, day)
 
@@ -174,7 +123,7 @@ def _damaged(path: Path, reason: str) -> BookError:
 
 
 @contextlib.contextmanager
-def _opened(path: Path, *, is_writer: bool) -> Iterator[sqlite3.Connection]:
+def _opened(path: Path, *, is_writer: bool, wait_s: float = WAIT_S) -> Iterator[sqlite3.Connection]:
     """Yields the book; what a writer did is kept if nothing is raised. Raises BookError for whatever is wrong with it."""
     try:
         if is_writer and not os.path.lexists(path):
@@ -183,7 +132,7 @@ def _opened(path: Path, *, is_writer: bool) -> Iterator[sqlite3.Connection]:
         if path.is_symlink() or not path.is_file():
             raise BookError(f"{path}: not an ordinary file; move it away")
         mode = "rw" if is_writer else "ro"
-        book = sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=WAIT_S)
+        book = sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=wait_s)
         with contextlib.closing(book), book:
             _check(path, book, is_writer=is_writer)
             yield book

@@ -1,0 +1,47 @@
+"""Enters a session in the book once it is over. What fails there costs the row, and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from pathlib import Path
+
+import structlog
+
+from book.rows import DayRow
+from threads import in_thread
+from worker.context import Context
+
+log = structlog.get_logger("main")
+
+BOOK_REAL_S = 10.0
+"""Real seconds that the worker waits for the book's disk; after that it goes on beside it."""
+
+
+async def enter(context: Context, row: DayRow) -> None:
+    """Enters a session, or replaces what is entered of it. Never raises for what is wrong with the book."""
+    action = partial(_enter, context.settings.data_dir, row)
+    entering = asyncio.create_task(in_thread(context.threads, "book", action))
+    done, _ = await asyncio.wait({entering}, timeout=BOOK_REAL_S)
+    fault = entering.result() if done else f"the disk has not answered within {BOOK_REAL_S:g} s"
+    if fault:
+        log.warning(
+            "book_failed",
+            text=f"📒 Session {row.date} is not in the book: {fault}",
+            date=row.date,
+            reason=fault,
+        )
+
+
+def _enter(data_dir: Path, row: DayRow) -> str:
+    """Returns why the row could not be entered; empty when it was."""
+    try:
+        # SQLite is loaded here, after a close: the worker's start has no use for it.
+        from book import store  # noqa: PLC0415
+
+        store.enter(store.path_in(data_dir), [row])
+    except ImportError as error:
+        return f"this Python has no SQLite ({error})"
+    except store.BookError as error:
+        return str(error)
+    return ""

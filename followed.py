@@ -38,6 +38,11 @@ SIDES = 2
 """A followed trade pays the fee of a contract twice: to open and to close it."""
 
 
+def trade_dollars(paid: int, got: int, fee: float) -> float:
+    """Returns what one contract brings in dollars, bought and sold at option prices, at ``fee`` dollars a side."""
+    return (got - paid) * SHARES / OPTION_PRICE_UNIT - SIDES * fee
+
+
 class Fate(StrEnum):
     """What becomes of a trade that is followed by hand."""
 
@@ -73,7 +78,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         """The result of one contract in dollars, fees included; None unless it was taken."""
         if self.fate is not Fate.TAKEN or self.paid is None or self.got is None:
             return None
-        return (self.got - self.paid) * SHARES / OPTION_PRICE_UNIT - SIDES * self.fee
+        return trade_dollars(self.paid, self.got, self.fee)
 
     @property
     def percent(self) -> float | None:

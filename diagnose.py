@@ -20,7 +20,7 @@ if getattr(sys.flags, "safe_path", False):  # -P, or PYTHONSAFEPATH: this folder
 import entry
 
 if _STARTED := __name__ == "__main__":  # A SyntaxError here: Python 3.11 or newer is needed, see README
-    entry.begin("diagnose.py", reports=sys.argv[1:2] != ["why"])
+    entry.begin(entry.called("diagnose.py"), reports=sys.argv[1:2] != ["why"])
 
 import argparse
 import asyncio
@@ -78,7 +78,7 @@ only while no copy runs on DATA_DIR and, from 10 minutes before a session to its
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Parses the command line. Ends the process with status 2 if it is wrong."""
     parser = argparse.ArgumentParser(
-        prog="diagnose.py",
+        prog=entry.called("diagnose.py"),
         description="Check settings, packages, calendar, market data and push before the worker runs.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -1,7 +1,8 @@
 """What every entry point does first and last: names in one line what keeps it from running, and ends as a shell expects.
 
 It is loaded before anything that may be missing, so it imports the standard library only, and Python 3.8 can parse it.
-(An older Python fails in the file that imports this one, at a line that says what is needed.)
+(An older Python fails in the file that imports this one, at a line that says what is needed.) Run by itself, it says
+whether this machine and its Python will do, before packages are installed: the README's two commands ask it.
 """
 
 from __future__ import annotations
@@ -35,27 +36,41 @@ FILES_LEAST, FILES_ENOUGH = 64, 1024
 
 FOLDER = os.path.dirname(os.path.realpath(__file__))
 
+WORKER_PACKAGES, DEMO_PACKAGES = "requirements.txt", "requirements-demo.txt"
+"""The locks that a remedy names: the worker's own packages, and those with what the demo and the made market need."""
+
+LEFT_OUT = ("sim", "review")
+"""The program's own packages that a machine may do without."""
+
 
 # --- First -------------------------------------------------------------------------------------------
 
 
-def begin(command: str, *, stops: bool = False, locks: bool = False, reports: bool = False) -> None:
+def begin(
+    command: str,
+    *,
+    stops: bool = False,
+    locks: bool = False,
+    reports: bool = False,
+    packages: str = WORKER_PACKAGES,
+) -> None:
     """Prepares a process for ``command``, before the rest of the program is loaded.
 
-    Ends the process with status 2 and one line if this Python is too old or the working folder is gone; with ``locks``,
-    also if this system has no file locks or allows too few open files. A command that ``reports`` an old Python by
-    itself may run on one.
+    Ends the process with status 2 and one line if this is Windows, this Python is too old or the working folder is gone;
+    with ``locks``, also if this system has no file locks or allows too few open files. A command that ``reports`` Windows
+    and an old Python by itself may run there.
 
-    Afterwards a failing import names what is missing, and standard output and error can print any character. With
-    ``stops``, a signal that asks for a stop ends the process with 0; without, Ctrl-C ends it at once until `run` begins.
+    Afterwards a failing import names what is missing, and the lock that has this command's ``packages``; standard output
+    and error can print any character. With ``stops``, a signal that asks for a stop ends the process with 0; without,
+    Ctrl-C ends it at once until `run` begins.
     """
 
     def at_import(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        if shortage := shortage_text(error):
+        if shortage := shortage_text(error):  # A SyntaxError here: Python 3.11 or newer is needed, see README
             _refuse(command, shortage)
         if issubclass(kind, (ImportError, OSError, SyntaxError, EOFError, ValueError, KeyError)):
             # These are what an installation raises that lacks a part, or has a damaged one.
-            _refuse(command, missing_text(error))
+            _refuse(command, missing_text(error, packages))
         sys.__excepthook__(kind, error, trace)
 
     def stop(number: int, _: FrameType | None) -> None:
@@ -64,7 +79,7 @@ def begin(command: str, *, stops: bool = False, locks: bool = False, reports: bo
     for number in stop_signals() if stops else ():
         signal.signal(number, stop)
     _prepare_streams()
-    refusal = _refusal(locks, any_python=reports)
+    refusal = _refusal(locks, packages, reports=reports)
     if refusal is not None:
         _refuse(command, refusal)
     sys.excepthook = at_import
@@ -78,9 +93,11 @@ def stop_signals() -> tuple[int, ...]:
     return (signal.SIGTERM, signal.SIGINT, hang_up)
 
 
-def _refusal(locks: bool, *, any_python: bool) -> str | None:
-    if sys.version_info < PYTHON_LEAST and not any_python:
-        return python_text()
+def _refusal(locks: bool, packages: str | None, *, reports: bool) -> str | None:
+    if os.name == "nt" and not reports:
+        return platform_text()
+    if sys.version_info < PYTHON_LEAST and not reports:
+        return python_text(packages)
     try:
         os.getcwd()
     except OSError as error:
@@ -116,17 +133,20 @@ def shortage_text(error: BaseException) -> str | None:
     return None
 
 
-def python_text() -> str:
-    """Returns what to do about a Python that is too old."""
+def python_text(packages: str | None) -> str:
+    """Returns what to do about a Python that is too old; ``packages`` is the lock that is to be installed, None for any."""
     found = ".".join(map(str, sys.version_info[:3]))
     least = ".".join(map(str, PYTHON_LEAST))
-    return (
-        f"this is Python {found} ({sys.executable}), {least} or newer is needed: {_remedy(f'python{least}')}"
-    )
+    said = f"this is Python {found} ({sys.executable}), {least} or newer is needed: "
+    if packages is None:
+        return f"{said}install one, then python{least} -m venv --clear .venv, and go on as before"
+    return said + (_start_inside() or _make(f"python{least}", packages))
 
 
 def platform_text() -> str | None:
     """Returns why a system cannot run the worker; None if it can."""
+    if os.name == "nt":
+        return "this is Windows: use WSL (wsl --install), and get and start it there"
     try:
         import fcntl  # noqa: F401, PLC0415 - Windows has none
     except ImportError:
@@ -134,30 +154,78 @@ def platform_text() -> str | None:
     return None
 
 
-def missing_text(error: BaseException) -> str | None:
-    """Returns what to do about a package that is missing or damaged."""
-    if getattr(error, "name", None) == "fcntl":
+def missing_text(error: BaseException, packages: str = WORKER_PACKAGES) -> str | None:
+    """Returns what to do about a package that is missing or damaged; ``packages`` is the lock that has it."""
+    name = str(getattr(error, "name", None))
+    if name == "fcntl":
         return platform_text()
     what = f"it cannot be loaded, {type(error).__name__}: {error}"
     if isinstance(error, ModuleNotFoundError):
-        what = f"the package {error.name} is missing"
+        if name.partition(".")[0] in LEFT_OUT:
+            return f"{name} is missing in {FOLDER}: this needs the whole repository"
+        what = f"the package {name} is missing"
     elif type(error).__name__ == "ZoneInfoNotFoundError":
         what = "the package tzdata is missing"
-    return f"{what} ({sys.executable}): {_remedy('python3')}"
+    return f"{what} ({sys.executable}): {_remedy(packages)}"
 
 
-def _remedy(python: str) -> str:
-    """Returns the command that starts the program with its packages: in the existing environment, or in a new one."""
+def _remedy(packages: str) -> str:
+    """Returns the command that brings the packages of a lock to where this Python looks for them."""
+    if not os.path.exists(os.path.join(FOLDER, packages)):  # not a clone: pip has installed it
+        extra = "[demo]" if packages == DEMO_PACKAGES else ""
+        return f"install it anew, in the repository's folder: pipx install --force '.{extra}'"
+    inside = _start_inside()
+    if inside is not None:
+        return inside
+    if sys.prefix == sys.base_prefix:
+        return _make("python3", packages)
+    if not os.path.exists(os.path.join(sys.prefix, "bin", "pip")):  # an environment of uv's has none
+        return f"uv pip install --python {sys.executable} -r {packages}"
+    return f"{sys.executable} -m pip install -r {packages}"
+
+
+def _start_inside() -> str | None:
+    """Returns what to start it with when the clone has an environment, and this is not it; else None."""
     made = os.path.join(FOLDER, ".venv")
     inside = os.path.join(made, "bin", "python")
-    if os.path.exists(inside) and sys.prefix != made:
-        return f"start it with {inside}"
-    return f"{python} -m venv .venv && .venv/bin/pip install -r requirements.txt, then start it with .venv/bin/python"
+    return f"start it with {inside}" if os.path.exists(inside) and sys.prefix != made else None
+
+
+def _make(python: str, packages: str) -> str:
+    """Returns the command that makes the environment. One of an older Python would keep it, so that one is cleared."""
+    made = f"{python} -m venv --clear .venv && .venv/bin/pip install -r {packages}"
+    return f"{made}, then start it with .venv/bin/python"
 
 
 def _refuse(command: str, text: str | None) -> NoReturn:
     print(f"{command}: {text}", file=sys.stderr)
     raise SystemExit(EXIT_CONFIGURATION)
+
+
+# --- Console commands --------------------------------------------------------------------------------
+
+
+def worker() -> None:
+    """The console command ``iwm-5-vwap`` of an installed copy: what ``python main.py`` is in a clone."""
+    _run_as_program("main")
+
+
+def checks() -> None:
+    """The console command ``iwm-5-vwap-diagnose`` of an installed copy: what ``python diagnose.py`` is in a clone."""
+    _run_as_program("diagnose")
+
+
+def _run_as_program(module: str) -> None:
+    """Runs a file as ``python FILE`` does, so that an installed copy begins and ends as a clone."""
+    import runpy  # noqa: PLC0415 - a clone does without it
+
+    runpy.run_module(module, run_name="__main__")
+
+
+def called(in_a_clone: str) -> str:
+    """Returns the name that this command was called by: its console command, or what one types ``in_a_clone``."""
+    name = os.path.basename(sys.argv[0])
+    return name if name in ("iwm-5-vwap", "iwm-5-vwap-diagnose") else in_a_clone
 
 
 # --- Standard output and error -----------------------------------------------------------------------
@@ -320,3 +388,8 @@ def _silence(stream: Any) -> None:
     number = os.open(os.devnull, os.O_WRONLY)
     os.dup2(number, stream.fileno())
     os.close(number)
+
+
+if __name__ == "__main__":
+    if refused := _refusal(locks=True, packages=None, reports=False):
+        _refuse("entry.py", refused)

@@ -26,7 +26,12 @@ import entry
 
 if _STARTED := __name__ == "__main__":  # A SyntaxError here: Python 3.11 or newer is needed, see README
     # Before the rest is loaded, to say what is missing. Python 3.8 can parse this whole file, for the same reason.
-    entry.begin("main.py", stops="--demo" not in sys.argv, locks=True)
+    entry.begin(
+        entry.called("main.py"),
+        stops="--demo" not in sys.argv,
+        locks=True,
+        packages=entry.DEMO_PACKAGES if "--demo" in sys.argv else entry.WORKER_PACKAGES,
+    )
 
 import argparse
 import asyncio
@@ -122,8 +127,8 @@ async def demonstrate(speed: float) -> int:
     try:
         from sim import demo  # noqa: PLC0415 - the worker runs without sim/
     except ImportError as error:
-        print(f"The demo needs sim/ and all of requirements.txt ({error}).", file=sys.stderr)
-        return EXIT_CRASHED
+        print(f"The demo cannot begin: {entry.missing_text(error, entry.DEMO_PACKAGES)}", file=sys.stderr)
+        return EXIT_CONFIG
 
     def make(settings: Settings, clock: KeptClock, random_source: random.Random) -> Worker:
         return Worker(settings, clock=clock, random_source=random_source)
@@ -148,7 +153,7 @@ def speed_of(text: str) -> float:
 def parser() -> argparse.ArgumentParser:
     """Returns the parser of the command line."""
     described = argparse.ArgumentParser(
-        prog="python main.py",
+        prog=entry.called("python main.py"),
         description="Watches IWM second by second and pushes a BUY, then the SELL, for one 0DTE call. Alerts only: it never trades.",
         epilog="Settings come from the environment or .env (see .env.example and README.md). "
         "Exit status: 0 stopped by SIGTERM or Ctrl-C, 1 crashed, 2 bad configuration, 3 refused by a vendor, "

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -45,14 +46,10 @@ MODULES = (
     "checks",
 )
 
-DEMO_ONLY = frozenset(
-    {
-        *("numpy", "plotly", "aiohttp"),
-        # aiohttp's own dependencies.
-        *("aiohappyeyeballs", "aiosignal", "attrs", "frozenlist", "multidict", "propcache", "yarl"),
-    }
-)
-"""Packages that only the demo and reports need."""
+DISTRIBUTION = "iwm-5-vwap"
+"""What pip calls an installed copy of the program."""
+
+REMEDY = "pip install -r requirements.txt"
 
 
 def check_python(version: tuple[int, ...] = tuple(sys.version_info[:3])) -> Check:
@@ -80,28 +77,39 @@ def check_packages(
         try:
             found = installed(name)
         except importlib.metadata.PackageNotFoundError:
-            demo = name in DEMO_ONLY
-            severity, text = (
-                (Severity.WARNING, "only the demo and reports need it")
-                if demo
-                else (Severity.FAIL, "missing")
-            )
-            checks.append(Check("Packages", severity, f"{name}: {text}", "pip install -r requirements.txt"))
+            checks.append(Check("Packages", Severity.FAIL, f"{name}: missing", REMEDY))
             continue
         if found == pinned:
             checks.append(Check("Packages", Severity.OK, f"{name} {found}"))
         else:
-            do = f"tested with {pinned}: pip install -r requirements.txt"
+            do = f"tested with {pinned}: {REMEDY}"
             checks.append(Check("Packages", Severity.WARNING, f"{name} {found}", do))
     return checks
 
 
-def _shortened(checks: list[Check], verbose: bool) -> list[Check]:
-    """Replaces the packages that are well by one line, unless ``verbose``."""
+def check_installed(
+    required: Sequence[str], installed: Callable[[str], str] = importlib.metadata.version
+) -> list[Check]:
+    """Checks that each package that an installed copy asks for is there. pip has seen to its version.
+
+    ``required`` is what pip was told, such as ``httpx<0.29,>=0.28.1``. Skips what only some machines or extras need.
+    """
+    checks = []
+    for name in (re.split(r"[^\w.-]", text, maxsplit=1)[0] for text in required if ";" not in text):
+        try:
+            checks.append(Check("Packages", Severity.OK, f"{name} {installed(name)}"))
+        except importlib.metadata.PackageNotFoundError:
+            do = "install it anew, in the repository's folder: pipx install --force ."
+            checks.append(Check("Packages", Severity.FAIL, f"{name}: missing", do))
+    return checks
+
+
+def _shortened(checks: list[Check], every: bool, praise: str) -> list[Check]:
+    """Replaces the packages that are well by one line, unless ``every`` one is asked for."""
     good = sum(check.severity is Severity.OK for check in checks)
-    if verbose or not good:
+    if every or not good:
         return checks
-    line = Check("Packages", Severity.OK, f"{good} as tested (--verbose shows them)")
+    line = Check("Packages", Severity.OK, f"{good} {praise} (--verbose shows them)")
     return [line, *(check for check in checks if check.severity is not Severity.OK)]
 
 
@@ -122,11 +130,20 @@ def check_modules(names: Sequence[str] = MODULES) -> list[Check]:
 
 
 def check_requirements(every: bool) -> list[Check]:
-    """Checks the packages of requirements.txt; with ``every``, each has a line of its own."""
+    """Checks the packages of requirements.txt, or those of an installed copy; with ``every``, each has a line of its own."""
     path = Path(entry.FOLDER) / "requirements.txt"
     try:
-        requirements = path.read_text(encoding="utf-8")
+        return _shortened(check_packages(path.read_text(encoding="utf-8")), every, "as tested")
     except (OSError, UnicodeDecodeError) as error:
+        if isinstance(error, FileNotFoundError) and (required := _required()):
+            return _shortened(check_installed(required), every, "there")
         text = f"{path}: cannot be read ({getattr(error, 'strerror', None) or type(error).__name__})"
         return [Check("Packages", Severity.FAIL, text, "the installation is incomplete: get it anew")]
-    return _shortened(check_packages(requirements), every)
+
+
+def _required() -> list[str]:
+    """Returns what pip was told that the program needs; empty where pip has not installed it."""
+    try:
+        return importlib.metadata.requires(DISTRIBUTION) or []
+    except importlib.metadata.PackageNotFoundError:
+        return []

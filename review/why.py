@@ -16,6 +16,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import entry
 import utils
 from config import ConfigError, load_following
 from record.folder import SUFFIX
@@ -53,7 +54,7 @@ or configuration.
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     made = argparse.ArgumentParser(
-        prog="python diagnose.py why",
+        prog=f"{entry.called('python diagnose.py')} why",
         description=DESCRIPTION,
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -12,7 +12,9 @@ if __name__ == "__main__" and _signal.getsignal(_signal.SIGINT) is _signal.defau
 import entry
 
 if _STARTED := __name__ == "__main__":  # A SyntaxError here: Python 3.11 or newer is needed, see README
-    entry.begin("python -m sim")
+    entry.begin(
+        "python -m sim", packages=entry.DEMO_PACKAGES if "serve" in sys.argv else entry.WORKER_PACKAGES
+    )
 
 import argparse
 import asyncio
@@ -144,6 +146,9 @@ def run(arguments: argparse.Namespace) -> int:
         return asyncio.run(serve(arguments))
     except BrokenPipeError:
         raise  # whoever read it (`| head`) has seen enough
+    except ImportError as error:
+        print(f"python -m sim serve: {entry.missing_text(error, entry.DEMO_PACKAGES)}", file=sys.stderr)
+        return EXIT_USAGE
     except OSError as error:
         print(f"python -m sim serve: {error.strerror or error}", file=sys.stderr)
         return EXIT_FAILED

@@ -1,4 +1,4 @@
-"""What runs is what was tested: every package is locked, by version and hash, and the locks are what was asked for."""
+"""What runs is what was tested: every package is locked, by version and hash, and the locks are what pyproject.toml asks for."""
 
 from __future__ import annotations
 
@@ -6,30 +6,69 @@ import importlib.metadata
 import re
 import stat
 import subprocess
-from collections.abc import Iterable
+import tomllib
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from checks.installation import DEMO_ONLY
+import config
+import entry
+from checks.installation import DISTRIBUTION
 
 ROOT = Path(__file__).parent.parent
-LOCKS = ("requirements", "requirements-dev", "requirements-audit")
+PYPROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+EXTRAS: dict[str, tuple[str, ...]] = {
+    "requirements": (),
+    "requirements-demo": ("demo",),
+    "requirements-review": ("review",),
+    "requirements-dev": ("dev",),
+}
+"""Each lock of the program, and the extras that it is made with beside the worker's own packages."""
+
+AUDIT = "requirements-audit"
+LOCKS = (*EXTRAS, AUDIT)
 
 
 def read(name: str) -> str:
     return (ROOT / name).read_text(encoding="utf-8")
 
 
-def asked_for(name: str) -> dict[str, str]:
-    """The packages that an .in file pins itself: name to version."""
-    lines = [line for line in read(f"{name}.in").splitlines() if line and not line.startswith(("#", "-"))]
-    for line in lines:
-        assert re.fullmatch(r"[A-Za-z0-9_.-]+==[0-9][0-9a-z.]*", line), line
-    return {canonicalize_name(line.partition("==")[0]): line.partition("==")[2] for line in lines}
+def of_extra(extra: str) -> list[Requirement]:
+    """What an extra asks for, with what the extras of the program that it names ask for."""
+    found: list[Requirement] = []
+    for item in map(Requirement, PYPROJECT["project"]["optional-dependencies"][extra]):
+        if canonicalize_name(item.name) == DISTRIBUTION:
+            found += [part for other in sorted(item.extras) for part in of_extra(other)]
+        else:
+            found.append(item)
+    return found
+
+
+def asked_for(name: str) -> list[Requirement]:
+    """What pyproject.toml asks for in one of the locks."""
+    if name == AUDIT:
+        return list(map(Requirement, PYPROJECT["dependency-groups"]["audit"]))
+    worker = list(map(Requirement, PYPROJECT["project"]["dependencies"]))
+    return worker + [item for extra in EXTRAS[name] for item in of_extra(extra)]
+
+
+NOT_INSTALLED = ("tests", "benchmarks")
+
+
+def packages() -> Iterator[Path]:
+    """The folders of the program that hold modules, the tests' and the benchmarks' left out."""
+    for path in sorted(ROOT.glob("*/__init__.py")):
+        if path.parent.name not in NOT_INSTALLED:
+            yield from (inner.parent for inner in sorted(path.parent.rglob("__init__.py")))
+
+
+def names(items: Iterable[Requirement]) -> set[str]:
+    return {canonicalize_name(item.name) for item in items}
 
 
 class Locked(NamedTuple):
@@ -55,30 +94,76 @@ def locked(name: str) -> dict[str, Locked]:
     return found
 
 
+# --- What is asked for -------------------------------------------------------------------------------
+
+
+def test_the_project_is_the_program() -> None:
+    project = PYPROJECT["project"]
+    assert project["name"] == DISTRIBUTION
+    assert project["version"] == config.VERSION
+    assert project["requires-python"] == ">=" + ".".join(map(str, entry.PYTHON_LEAST))
+
+
+def test_what_is_installed_is_the_tree() -> None:
+    listed = PYPROJECT["tool"]["setuptools"]
+    assert listed["py-modules"] == sorted(path.stem for path in ROOT.glob("*.py"))
+    assert listed["packages"] == sorted(
+        folder.relative_to(ROOT).as_posix().replace("/", ".") for folder in packages()
+    )
+
+
+def test_every_package_that_is_asked_for_has_a_lower_bound() -> None:
+    for name in LOCKS:
+        for item in asked_for(name):
+            assert {specifier.operator for specifier in item.specifier} & {">=", "=="}, str(item)
+
+
+def test_the_worker_does_without_what_the_demo_and_the_page_need() -> None:
+    worker = needed(names(asked_for("requirements")))
+    assert not worker & {"numpy", "aiohttp", "plotly", "pandas"}
+    assert {"numpy", "aiohttp"} <= needed(names(of_extra("demo")))
+
+
+def test_uv_runs_the_demo_with_the_packages_of_the_demo() -> None:
+    assert PYPROJECT["tool"]["uv"]["default-groups"] == ["demo"]
+    assert PYPROJECT["dependency-groups"]["demo"] == [f"{DISTRIBUTION}[demo]"]
+
+
+# --- What is locked ----------------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize("name", LOCKS)
 def test_a_lock_has_what_was_asked_for_and_a_hash_of_everything(name: str) -> None:
     packages, asked = locked(name), asked_for(name)
     assert asked
-    assert {package: packages[package].version for package in asked} == asked
+    for item in asked:
+        version = packages[canonicalize_name(item.name)].version
+        assert item.specifier.contains(version), f"{name}.txt has {version}, {item} is asked for: .ci/lock"
     assert min(package.hashes for package in packages.values()) >= 1
 
 
-@pytest.mark.parametrize("name", LOCKS)
-def test_no_file_of_requirements_names_where_packages_come_from(name: str) -> None:
-    text = read(f"{name}.in") + read(f"{name}.txt")
+def test_every_lock_is_known() -> None:
+    assert {path.stem for path in ROOT.glob("requirements*")} == set(LOCKS)
+
+
+@pytest.mark.parametrize("name", [*(f"{lock}.txt" for lock in LOCKS), "pyproject.toml"])
+def test_no_list_of_packages_names_where_they_come_from(name: str) -> None:
+    text = read(name)
     assert "://" not in text
     assert not re.search(r"(?m)^--?(i|f|extra-index-url|index-url|find-links|trusted-host)\b", text)
+    assert not re.search(r"(?m)^\[+tool\.uv\.(index|pip|sources)", text)
 
 
-def test_the_tests_run_on_the_worker_s_own_packages() -> None:
-    assert "-r requirements.in\n-c requirements.txt\n" in read("requirements-dev.in")
-    assert locked("requirements").items() <= locked("requirements-dev").items()
+def test_the_demo_and_the_tests_run_on_the_worker_s_own_packages() -> None:
+    worker, everything = locked("requirements"), locked("requirements-dev")
+    for name in ("requirements-demo", "requirements-review"):
+        assert worker.items() <= locked(name).items() <= everything.items()
 
 
-def needed(names: Iterable[str]) -> set[str]:
+def needed(wanted: Iterable[str]) -> set[str]:
     """These packages with all that they need in turn on this machine."""
     found: set[str] = set()
-    todo = list(names)
+    todo = list(wanted)
     while todo:
         name = canonicalize_name(todo.pop())
         if name not in found:
@@ -90,22 +175,16 @@ def needed(names: Iterable[str]) -> set[str]:
     return found
 
 
-def test_a_lock_holds_all_that_its_packages_need() -> None:
+@pytest.mark.parametrize("name", EXTRAS)
+def test_a_lock_holds_all_that_its_packages_need_and_nothing_else(name: str) -> None:
     """Not one of them floats: pip refuses what has no hash, and what is there is what the lock says."""
-    for name in ("requirements", "requirements-dev"):
-        packages = locked(name)
-        everything = needed(asked_for(name)) | needed(asked_for("requirements"))
-        assert everything <= set(packages), name
-        assert {item for item, package in packages.items() if package.is_for_all} <= everything, (
-            f"{name}: {set(packages) - everything} is needed by nobody"
-        )
-        for item in everything:
-            assert importlib.metadata.version(item) == packages[item].version, item
-
-
-def test_what_only_the_demo_needs_is_what_the_worker_does_without() -> None:
-    direct = set(asked_for("requirements"))
-    assert DEMO_ONLY - {"plotly"} == needed(direct) - needed(direct - DEMO_ONLY)
+    packages, everything = locked(name), needed(names(asked_for(name)))
+    assert everything <= set(packages)
+    assert {item for item, package in packages.items() if package.is_for_all} <= everything, (
+        f"{set(packages) - everything} is needed by nobody"
+    )
+    for item in everything:
+        assert importlib.metadata.version(item) == packages[item].version, item
 
 
 def test_the_command_that_locks_is_the_one_that_the_locks_name() -> None:
@@ -116,5 +195,5 @@ def test_the_command_that_locks_is_the_one_that_the_locks_name() -> None:
     for option in ("--universal", "--python-version 3.11", "--generate-hashes", "--no-emit-index-url"):
         assert option in text
     for name in LOCKS:
-        assert re.search(rf"\b{name}\b", text)
+        assert re.search(rf"(?m)^lock {name} ", text)
         assert "#    .ci/lock\n" in read(f"{name}.txt")

@@ -11,7 +11,7 @@ import re
 
 from review.places import Unusable
 
-REQUIREMENTS = "requirements-dev.txt"
+REQUIREMENTS = "requirements-review.txt"
 KIND = "heatmap"
 NAME = r"[\w$]+"
 

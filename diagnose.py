@@ -59,8 +59,13 @@ EXIT_OK, EXIT_FAILS, EXIT_CONFIGURATION = 0, 1, 2
 
 SOCKETS_WARNING = "Opening both sockets: a copy that runs elsewhere on this account is blind for a minute."
 
+REVIEWS = {"why": "review.why", "days": "review.days"}
+"""The commands that read what was recorded, and where they are."""
+
 EPILOG = """\
-python diagnose.py why [DATE] tells afterwards why there was no alert (python diagnose.py why --help).
+other commands, each with its own --help:
+  python diagnose.py why [DATE]    why there was no alert, second by second
+  python diagnose.py days          the sessions so far, a row each, and what they come to
 
 exit status:
   0  all well (warnings allowed)
@@ -103,13 +108,13 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def main(arguments: Sequence[str] | None = None, clock: Clock | None = None) -> int:
-    """Runs the checks, prints the report, returns the exit status. ``why`` as the first word is another command.
+    """Runs the checks, prints the report, returns the exit status. ``why`` or ``days`` as the first word is another command.
 
     ``clock`` gives the time (None: the machine's).
     """
     words = sys.argv[1:] if arguments is None else list(arguments)
-    if words[:1] == ["why"]:
-        return _why(words[1:])
+    if words and words[0] in REVIEWS:
+        return _review(words[0], words[1:])
     options = parse(words)
     checks = _check_installation(options)
     if import_error is not None:
@@ -124,14 +129,14 @@ def main(arguments: Sequence[str] | None = None, clock: Clock | None = None) -> 
     return EXIT_FAILS if fails(checks) else EXIT_OK
 
 
-def _why(arguments: Sequence[str]) -> int:
-    """Runs ``why``, which explains from a session's record why there was no alert."""
+def _review(command: str, arguments: Sequence[str]) -> int:
+    """Runs a command that reads what was recorded, such as ``why``."""
     try:
-        why = importlib.import_module("review.why")  # only here: the worker runs without review/
+        review = importlib.import_module(REVIEWS[command])  # only here: the worker runs without review/
     except ImportError as error:
-        print(f"diagnose.py why needs review/ and all of requirements.txt ({error}).", file=sys.stderr)
+        print(f"diagnose.py {command} needs review/ and all of requirements.txt ({error}).", file=sys.stderr)
         return EXIT_FAILS
-    status: int = why.main(arguments)
+    status: int = review.main(arguments)
     return status
 
 

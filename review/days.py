@@ -104,8 +104,10 @@ def parser() -> argparse.ArgumentParser:
 
 def _range(text: str) -> Range:
     found = RANGE.fullmatch(text)
-    if not text or found is None:
-        raise argparse.ArgumentTypeError(f"takes FROM..TO as 2025-10-01..2025-10-31, not {text!r}")
+    if not text or found is None or (found[1] and found[3] and not found[2]):
+        raise argparse.ArgumentTypeError(
+            f"takes one date or FROM..TO, such as 2025-10-01..2025-10-31, not {text!r}"
+        )
     first, dots, last = found.groups()
     try:
         for day in filter(None, (first, last)):

@@ -9,7 +9,7 @@ import os
 import re
 import stat
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
@@ -89,6 +89,22 @@ def named(word: str, now: int) -> Choice:
     if word.endswith((SUFFIX, PACKED_SUFFIX)) and not os.path.lexists(word) and os.path.isfile(other):
         return Choice(Path(other))
     return Choice(Path(word))
+
+
+SPOKEN = ("yesterday", "last")
+"""What people say instead of a date."""
+
+
+def spoken(word: str, now: int) -> date:
+    """Returns the session that is meant at ``now`` (µs): of ``yesterday`` the one before today's date, of ``last`` the last that is over."""
+    day = utils.new_york(now).date()
+    while True:
+        session = utils.session_on(day)
+        if session is not None and (
+            now >= session.close if word == "last" else day < utils.new_york(now).date()
+        ):
+            return day
+        day -= timedelta(days=1)
 
 
 def find(place: Path | None, day: date | None, now: int) -> Choice:

@@ -26,7 +26,7 @@ from review.answer import answer
 from review.derive import parse_sets, survey
 from review.keeper import read
 from review.page import page
-from review.places import NoSession, Unusable, find
+from review.places import SPOKEN, NoSession, Unusable, find, spoken
 from review.report import WIDTH, as_json, entry_data, printable, report, wrapped
 from review.study import Study
 from rules import seconds_of_day
@@ -42,6 +42,7 @@ what stood in the way. Without DATE: today's session if it has a record, else th
 EXAMPLES = """\
 examples:
   python diagnose.py why
+  python diagnose.py why yesterday
   python diagnose.py why 2025-10-02 --at 10:41:22
   python diagnose.py why 2025-10-02 --what-if VOLUME_PERCENTILE=90 --what-if RELATIVE_VOLUME_MIN=1.2
   python diagnose.py why 2025-10-02 --html why.html
@@ -60,7 +61,13 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    made.add_argument("date", nargs="?", type=_day, metavar="DATE", help="a session's date, YYYY-MM-DD")
+    made.add_argument(
+        "date",
+        nargs="?",
+        type=_day,
+        metavar="DATE",
+        help="a session's date, YYYY-MM-DD; yesterday: the session before today's; last: the last one that is over",
+    )
     made.add_argument(
         "--at",
         type=_second,
@@ -86,12 +93,16 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
-def _day(text: str) -> date:
+def _day(text: str) -> date | str:
+    if text in SPOKEN:
+        return text
     try:
         return date.fromisoformat(text)
     except ValueError:
         hint = " (a record is named by --data-dir)" if SUFFIX in text else ""
-        raise argparse.ArgumentTypeError(f"takes a date as YYYY-MM-DD, not {text!r}{hint}") from None
+        raise argparse.ArgumentTypeError(
+            f"takes a date as YYYY-MM-DD, or yesterday, or last, not {text!r}{hint}"
+        ) from None
 
 
 def _second(text: str) -> int:
@@ -107,7 +118,8 @@ def _second(text: str) -> int:
 def _run(options: argparse.Namespace, now: int) -> None:
     """Answer. Raises Unusable, Damage, NoSession, ConfigError or OSError."""
     sets = _sets(options.sets)
-    found = find(options.data_dir, options.date, now)
+    day = spoken(options.date, now) if isinstance(options.date, str) else options.date
+    found = find(options.data_dir, day, now)
     record = survey(found.path)
     if sets:
         what_if.check(record, sets)

@@ -24,7 +24,7 @@ from events import SECOND, Tick
 from record.folder import pack, record_path
 from review import why
 from review.__main__ import main
-from review.places import NoSession, Unusable, check_own, claim, find, named
+from review.places import NoSession, Unusable, check_own, claim, find, named, spoken
 from review.trace import COLUMNS, TRACE_BEGINS
 from rules import Rules
 from tests.builders import SESSION, at
@@ -363,3 +363,19 @@ def test_a_folder_of_records_that_cannot_be_looked_through_is_not_an_empty_one(t
     (tmp_path / "sessions").write_bytes(b"mine")
     with pytest.raises(Unusable, match=r"sessions: cannot be looked through \(Not a directory\)"):
         find(tmp_path, date(2025, 10, 2), at(0))
+
+
+@pytest.mark.parametrize(
+    ("word", "second", "day"),
+    [
+        ("yesterday", 0, "2025-10-01"),
+        ("yesterday", 40_000, "2025-10-01"),
+        ("last", 0, "2025-10-01"),
+        ("last", 23_399, "2025-10-01"),
+        ("last", 23_400, "2025-10-02"),
+        ("yesterday", 4 * 86_400, "2025-10-03"),  # on a Monday, the Friday
+        ("last", 3 * 86_400, "2025-10-03"),
+    ],
+)
+def test_yesterday_and_last_are_sessions(word: str, second: int, day: str) -> None:
+    assert spoken(word, at(second)) == date.fromisoformat(day)

@@ -99,7 +99,7 @@ class Heartbeat:
         url = signal_url(self._caller.url, word)
         name = f"HEARTBEAT_URL{f'/{word}' if word else ''}"
         try:
-            reply = await self._caller.ask(method, url, content=why, limit_s=limit_s)
+            reply = await self._caller.request(method, url, content=why, limit_s=limit_s)
         except Failed as failed:
             fault = f"not reached: {failed}"
         else:
@@ -114,7 +114,7 @@ async def say_failed(url: SecretStr, why: str) -> None:
         return
     caller = Caller(url.get_secret_value(), limit_s=FAIL_REAL_S - 1, body_max=BODY_MAX)
     try:
-        await caller.ask("POST", signal_url(caller.url, "fail"), content=one_line(why))
+        await caller.request("POST", signal_url(caller.url, "fail"), content=one_line(why))
     except Failed:
         return
     finally:

@@ -155,7 +155,7 @@ class LiveSession:
                     self._undelivered.learn(line, rules)
                     self._notices.learn(line.event)
                     if isinstance(line.event, AlertOutcome):
-                        self._receipts.learn(line.now, line.event, alerts.sell_title(rules))
+                        self._receipts.record(line.now, line.event, alerts.sell_title(rules))
             else:
                 self.tally.away(seen, line.now)
                 is_own = is_of(line, self._rules.symbol)
@@ -186,7 +186,7 @@ class LiveSession:
             return
         self._settle(now)
         for receipt in self._receipts.outstanding(now):
-            self._sender.ask_for(receipt)
+            self._sender.poll(receipt)
 
     def _settle(self, now: int) -> None:
         """Tell what was decided and not told. Whether an attempt had arrived is not known, so it is marked."""

@@ -105,7 +105,7 @@ class Account:
         self.request_once_more()
 
     def request_once_more(self) -> None:
-        """At a stop, schedules one more request in 5 s whether pushes are accepted: a refused SELL cannot wait 60 s."""
+        """Schedules, at a stop, one more request in 5 s whether pushes are accepted: a refused SELL cannot wait 60 s."""
         is_owed = any(e.life.waits and e.alert.persistent for e in self._shared.outbox.entries)
         if not self._is_stopping or self._last_ask_at is not None or not is_owed:
             return

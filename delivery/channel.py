@@ -20,7 +20,7 @@ class Channel(Protocol):
     """A push service. No method raises for a failed exchange: the `Answer` says what failed."""
 
     async def push(self, alert: Alert, text: str, now: int, cleared: Cleared) -> Answer:
-        """Pushes ``alert`` with the message ``text``. Prepares it as of ``now`` (µs), and sends it once ``cleared`` returns."""
+        """Pushes ``alert`` with the message ``text``, prepared as of ``now`` (µs) and sent once ``cleared`` returns."""
 
     async def validate(self) -> Answer:
         """Requests whether pushes are accepted."""
@@ -51,7 +51,7 @@ class SideChannel(Protocol):
         """Returns whether the owner has set an address."""
 
     async def post(self, text: str, limit_s: float | None = None, /) -> str:
-        """Posts ``text`` within ``limit_s`` real seconds (None: its own limit). Returns why that failed; empty if it did not."""
+        """Posts ``text`` within ``limit_s`` real seconds (None: its own limit). Returns why that failed, or an empty text."""
 
     async def status(self, limit_s: float, /) -> int | str:
         """Returns its server's HTTP status without posting anything; or, in words, why there is none."""

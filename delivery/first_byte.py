@@ -40,7 +40,7 @@ class FirstByte:
             self._limit.reschedule(asyncio.get_running_loop().time() + self._exchange_s)
 
     async def trace(self, name: str, details: Mapping[str, Any]) -> None:
-        """Opens before the request's first byte. httpcore awaits this at each step. Skips a proxy's CONNECT, which is first."""
+        """Awaits `open` before the request's first byte. httpcore calls this at each step. Skips a proxy's CONNECT."""
         if name.endswith(BEFORE_FIRST_BYTE) and details["request"].method != b"CONNECT":
             self.was_asked = True
             await self.open()

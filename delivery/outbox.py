@@ -194,7 +194,7 @@ def ended(attempts: Attempts) -> Outcome:
 
 
 def due_once_taken(attempts: Attempts, now: int) -> int:
-    """Returns when a refused alert is tried again after pushes are accepted at ``now`` (µs): 5 s after its last attempt at least."""
+    """Returns when a refused alert is tried again if pushes are accepted at ``now`` (µs): 5 s after its last attempt or later."""
     return max(now, attempts.last_at + RETRY_LEAST_S * SECOND)
 
 

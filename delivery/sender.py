@@ -92,7 +92,7 @@ class Sender:
 
     @property
     def gave_up(self) -> Callable[[str], None]:
-        """The function that is called with a line when a SELL or safety push is given up for good."""
+        """The function that gets a line when a SELL or safety push is given up for good."""
         return self._shared.gave_up
 
     @gave_up.setter
@@ -106,7 +106,7 @@ class Sender:
 
     @property
     def holds(self) -> frozenset[HoldReason]:
-        """Returns what holds entries at present. Each was reported once, so an engine that starts later must read them here."""
+        """Returns what holds entries at present. Each was reported only once, so a later engine must read them here."""
         return self._holds.reasons
 
     def trouble(self, now: int) -> str:

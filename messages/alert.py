@@ -173,7 +173,7 @@ def named(alert: Alert) -> str:
 
 
 def full_title(alert: Alert, now: int) -> str:
-    """Returns the title with its detail; for a BUY that is sent at ``now`` (µs), also how many seconds its price is good for."""
+    """Returns the title with its detail; for a BUY sent at ``now`` (µs), also how many seconds its price is good for."""
     parts = [alert.title, alert.detail] if alert.detail else [alert.title]
     if alert.kind is AlertKind.BUY and alert.detail:
         parts.append(f"({max(0, -((now - alert.pay_until) // SECOND))} s)")

@@ -142,7 +142,10 @@ def armed(
     well: Sequence[str],
     lacking: Sequence[str],
 ) -> Alert:
-    """Returns the push that the program watches ``session``. ``well`` and ``lacking``: what an entry needs and has, or lacks."""
+    """Returns the push that the program watches ``session``.
+
+    ``well`` is what an entry needs and has, ``lacking`` what it needs and lacks.
+    """
     early = ", early close" if session.early else ""
     cutoff = session.close - rules.before_close(rules.no_entry_after) * SECOND
     lines = [
@@ -169,7 +172,7 @@ def armed(
 
 
 def evening(now: int, rules: Rules, *, date: str, summary: Iterable[str]) -> Alert:
-    """Returns the push with the day's ``summary``, an item a line. Lines that do not fit are only counted; the log has them."""
+    """Returns the push with the day's ``summary``. Lines that do not fit are only counted; the log has them."""
     title = f"🌙 {rules.symbol}: {date}"
     return system_alert(
         AlertKind.EVENING, now, date, title=title, lines=summary, position=None, priority=Priority.QUIET

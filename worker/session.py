@@ -240,7 +240,7 @@ class LiveSession:
             self._look(now)
 
     def _tell(self, now: int, event: Event, decisions: Sequence[Decision]) -> None:
-        """Submits the alerts. Syncs the record if a position opens or ends, or an alert has an outcome: alerts wait for that."""
+        """Submits the alerts. First begins to sync the record if a position changes or an alert has an outcome."""
         is_weighty = isinstance(event, AlertOutcome) or any(
             isinstance(decision, Opened | Closed | Withdrawn) for decision in decisions
         )

@@ -151,7 +151,10 @@ def level_below(price: int, percent: float) -> int:
 
 
 def pay_limit(entry: int, rules: Rules) -> int:
-    """Returns the most to pay: ``entry`` plus `PAY_LIMIT_PERCENT` of it, at least `PAY_LIMIT_MIN` more; rounded down to a cent."""
+    """Returns the most to pay: ``entry`` plus `PAY_LIMIT_PERCENT` of it, or plus `PAY_LIMIT_MIN` if that is more.
+
+    Rounds down to a cent. Prices are in option price units.
+    """
     least = Decimal(str(rules.pay_limit_min)) * OPTION_PRICE_UNIT
     share = entry * Decimal(str(rules.pay_limit_percent)) / 100
     return math.floor((entry + max(least, share)) / CENT) * CENT

@@ -18,7 +18,7 @@ Every exception class of the program derives from one of the two, and also from 
     └── TheirError          the other side is wrong, or did not answer: the vendor, the push service
         ├── NoAnswer            feeds/vendor        a question got no usable answer
         │   └── RestError           feeds/massive/errors
-        ├── Lost                feeds/vendor        a connection is over, or did not come about
+        ├── Lost                feeds/vendor        a connection is over, or could not be opened
         ├── VendorRefused       feeds/vendor        the key is not let in
         ├── BadValue            feeds/massive/bad_input     an event or a row is bad
         └── Failed              delivery/exchange   an exchange with a push service gave no answer

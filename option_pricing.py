@@ -19,7 +19,7 @@ YEAR = 365 * 86_400 * SECOND
 """A year of 365 days, µs: time to expiry is counted over calendar time."""
 
 VOLATILITY_RANGE = (0.001, 10.0)
-"""The usable volatilities, per year (1.0 is 100 %). A quote that would need another implies none: no 0DTE call trades there."""
+"""The usable volatilities, per year (1.0 is 100 %). A quote that needs another implies none: no 0DTE call trades there."""
 
 STEPS = 100
 """The most steps of a search. Halving alone needs about 66 to narrow `VOLATILITY_RANGE` down to a float's last bit."""

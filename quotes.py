@@ -130,7 +130,7 @@ class Quotes:
                 self._weigh(now, row.contract, row.quoted_at, row, True)
 
     def _quote_clock(self, now: int) -> int:
-        """Returns the time (µs) that quotes' ages are measured from: ``now``, or the newest quote's while our clock is doubted."""
+        """Returns the time (µs) that quotes' ages are measured at: ``now``; while our clock is doubted, the newest quote's."""
         if HoldReason.CLOCK_DOUBT not in self._holds or not self.newest:
             return now
         return min(now, max(known.at for known in self.newest.values()))

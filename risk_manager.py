@@ -158,13 +158,13 @@ class Marks:
         return now - self.usable_at >= self._lost_after
 
     def wake(self, now: int) -> None:
-        """Starts the waiting times anew after the program did not run: nobody knows what the quote did meanwhile."""
+        """Restarts the waiting times at ``now`` (µs), after the program did not run: the quotes in between are unknown."""
         self._woke_at = now
         if self._wide_since is not None:
             self._wide_since = now
 
     def is_missed(self, now: int) -> bool:
-        """Returns whether the mark is lost, and the program has run for long enough to have seen one: then the owner is told."""
+        """Returns whether the mark is lost although the program has run for `MARK_LOST_SECONDS`: then the owner is told."""
         return self.is_lost(now) and now - self._woke_at >= self._lost_after
 
 
@@ -178,7 +178,7 @@ class Persistence:
         self._below: deque[int] = deque()
 
     def record(self, start: int, *, is_below: bool, was_blind: bool) -> None:
-        """Counts the evaluation of the second at ``start``. A blind spell since the last one starts the count anew."""
+        """Counts the evaluation of the second at ``start``. A blind spell since the last one restarts the count."""
         if was_blind:
             self._last_above = None
             self._below.clear()

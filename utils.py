@@ -321,7 +321,7 @@ def share_price(value: float | None) -> str:
 
 
 def option_price(value: int | None) -> str:
-    """Returns an option price in whole cents, or to the half-cent when it has one: ``$1.45``, ``$1.455``; ``n/a`` without one."""
+    """Returns an option price in whole cents, or to the half-cent if it has one: ``$1.45``, ``$1.455``; ``n/a`` for None."""
     if value is None:
         return "n/a"
     dollars, rest = divmod(value, OPTION_PRICE_UNIT)

@@ -72,7 +72,7 @@ async def live_through(worker: Any, record: Path) -> None:
         if not isinstance(line, Entry) or isinstance(line.event, AlertOutcome):
             continue
         position = worker.engine.position
-        worker.live.take(line.now, line.event)
+        worker.live.handle(line.now, line.event)
         if worker.engine.position is not position:
             await asyncio.sleep(PUSH_S)  # a BUY that has not been sent when its SELL comes is withdrawn
         elif line.number % TURN == 0:

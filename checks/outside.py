@@ -50,7 +50,7 @@ class Outside:
             return None
         caller = Caller(url, self._inquiry.transport, limit_s=self._inquiry.patience_s, body_max=BODY_MAX)
         try:
-            reply = await caller.ask("GET")
+            reply = await caller.request("GET")
         except Failed as failed:
             do = "check this machine's network, and HEARTBEAT_URL"
             return Check(OUTSIDE, Severity.FAIL, f"HEARTBEAT_URL: {failed}", do)

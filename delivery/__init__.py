@@ -1,9 +1,9 @@
 """How an alert reaches a phone.
 
-`sender` takes alerts over. `lane` picks the next one, `attempt` makes one attempt for it over the `channel` (`pushover`),
-`follow_up` carries out what `outbox` says of the answer, and `settling` ends it. `beside` tells the side channels
-(`second_channel`). `questions` asks what is due besides: `account` and `standing` know whether pushes are taken,
-`acknowledgements` and `receipts` who has acknowledged, `holds` what holds entries.
+`sender` accepts alerts. `lane` picks the next one, `attempt` makes one attempt to send it over the `channel` (`pushover`),
+`follow_up` carries out what `outbox` makes of the answer, and `settling` ends it. `beside` posts to the side channels
+(`second_channel`). `questions` makes the other requests: `account` and `standing` track whether the service accepts
+pushes, `acknowledgements` and `receipts` who has acknowledged. `holds` tracks what holds entries.
 
-Pure, with no input or output: `answers`, `obstacles`, `outbox`, `receipts`, `standing`.
+These are pure, without input or output: `answers`, `obstacles`, `outbox`, `receipts`, `standing`.
 """

@@ -1,4 +1,4 @@
-"""Keeps how we stand with the push service, and does what follows. `delivery.standing` decides, and is pure."""
+"""Tracks whether the push service accepts our pushes, and acts on it. `delivery.standing` decides, and is pure."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ log = structlog.get_logger("alerts")
 
 
 class Account:
-    """Our standing, and what follows from it: alerts that waited are tried, and entries are held or released."""
+    """Our standing with the push service. When it changes, retries alerts that waited, and holds or releases entries."""
 
     def __init__(self, shared: Shared, holds: Holds) -> None:
         self._shared = shared
         self._holds = holds
         self.standing = Standing()
         self.is_healthy = False
-        """Whether the last push or question was answered well; False until the first one was."""
+        """Whether the last push or request succeeded; False before the first."""
         self.remaining: int | None = None
-        """Pushes left this month, None until that is told."""
+        """Pushes left this month; None until the service tells."""
         self._is_stopping = False
         self._last_ask_at: int | None = None
-        """When a stop asks, once, whether a refused SELL may be tried again, µs."""
+        """When a stopping program requests, once, whether pushes are accepted again, µs; None: it does not."""
 
     @property
     def is_push_refused(self) -> bool:
-        """Whether nothing but what is urgent is sent: no push can arrive, or a SELL is untold."""
+        """Returns whether only urgent alerts are sent: no push can arrive, or a SELL is not delivered."""
         return self._holds.is_push_refused
 
     def record(self, answer: Answer) -> None:
-        """Keep what every answer tells: whether the service is well, and how many pushes are left."""
+        """Records what every answer tells: whether the service works, and how many pushes are left."""
         self.is_healthy = answer.result is Result.OK
         if answer.remaining is None:
             return
@@ -58,15 +58,15 @@ class Account:
             )
 
     def refuse(self, answer: Answer) -> None:
-        """Record that the service has refused a push."""
+        """Records that the service refused a push with ``answer``."""
         self.stand(standing.refused(self.standing, answer, self._shared.clock.now()), answer.reason)
 
     def doubt(self, now: int) -> None:
-        """Have the service asked at ``now`` (µs) whether it takes pushes, unless that is planned already."""
+        """Schedules a request, at ``now`` (µs), whether pushes are accepted, unless one is scheduled already."""
         self.standing = standing.doubted(self.standing, now)
 
     def stand(self, new: Standing, reason: str = "") -> None:
-        """Replace our standing, for ``reason``. Schedules the alerts that waited for it, and holds or releases entries."""
+        """Replaces our standing, for ``reason``. Schedules the alerts that waited for it, and holds or releases entries."""
         was, self.standing = self.standing.mood, new
         if new.mood is Mood.SPENT and was is not Mood.SPENT:
             log.error(
@@ -80,10 +80,13 @@ class Account:
                 if entry.life.waits and not entry.is_in_flight:
                     entry.due = outbox.due_once_taken(entry.life, now)
             self._shared.wake(urgent=True)
-        self.judge_hold(reason)
+        self.update_hold(reason)
 
-    def judge_hold(self, reason: str = "") -> None:
-        """Hold entries while no push can arrive, or a SELL is untold; ``reason`` is what the service has just said."""
+    def update_hold(self, reason: str = "") -> None:
+        """Holds entries while no push can arrive or a SELL is not delivered, else releases them.
+
+        ``reason`` is what the service has just said.
+        """
         untold = next((e.alert for e in self._shared.outbox.entries if e.keeps_entries_held), None)
         match self.standing.mood:
             case Mood.SPENT:
@@ -97,12 +100,12 @@ class Account:
         self._holds.put(HoldReason.PUSH_REFUSED, self.standing.takes_nothing or untold is not None, text)
 
     def stop(self) -> None:
-        """Shorten the wait after a refusal, because the program stops."""
+        """Shortens the wait after a refusal, because the program stops."""
         self._is_stopping = True
-        self.ask_once_more()
+        self.request_once_more()
 
-    def ask_once_more(self) -> None:
-        """At a stop, ask once more, in 5 s, whether pushes are taken: a refused SELL has no 60 s left to wait."""
+    def request_once_more(self) -> None:
+        """Schedules, at a stop, one more request in 5 s whether pushes are accepted: a refused SELL cannot wait 60 s."""
         is_owed = any(e.life.waits and e.alert.persistent for e in self._shared.outbox.entries)
         if not self._is_stopping or self._last_ask_at is not None or not is_owed:
             return
@@ -113,7 +116,7 @@ class Account:
             self.standing = msgspec.structs.replace(stand, ask_at=self._last_ask_at)
 
     def asks_before(self, end: int) -> bool:
-        """Whether the question of a stop is still to be asked, and before ``end`` (µs)."""
+        """Returns whether a stop's last request is still to be made, and before ``end`` (µs)."""
         last = self._last_ask_at
         return last is not None and last == self.standing.ask_at and last < end
 

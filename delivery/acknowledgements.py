@@ -1,4 +1,4 @@
-"""Asks whether emergency pushes were acknowledged: `delivery.receipts` decides, and is pure."""
+"""Requests whether emergency pushes were acknowledged. `delivery.receipts` decides, and is pure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ log = structlog.get_logger("alerts")
 
 
 class Acknowledgements:
-    """The emergency pushes that nobody has acknowledged yet, each asked for until it is, or its repeats have ended."""
+    """The emergency pushes that nobody has acknowledged yet. Polls each until it is, or until its repeats have ended."""
 
     def __init__(self, shared: Shared, channel: Channel, beside: Beside) -> None:
         self._shared = shared
@@ -28,15 +28,15 @@ class Acknowledgements:
 
     @property
     def are_awaited(self) -> bool:
-        """Whether an emergency push may still be acknowledged."""
+        """Returns whether an emergency push may still be acknowledged."""
         return bool(self._receipts.open)
 
     def add(self, receipt: Receipt) -> None:
-        """Ask for ``receipt`` from now on."""
+        """Polls ``receipt`` from now on."""
         self._receipts.add(receipt)
 
     def await_for(self, alert: Alert, receipt: str, now: int, attempts: int) -> None:
-        """Ask whether ``alert`` is acknowledged, which was accepted at ``now`` (µs) with ``receipt``."""
+        """Polls ``receipt`` of ``alert``, which was accepted at ``now`` (µs) after ``attempts``."""
         self._receipts.add(
             Receipt(
                 receipt=receipt,
@@ -50,12 +50,12 @@ class Acknowledgements:
         )
 
     def due(self, now: int) -> Receipt | None:
-        """The receipt that is asked for at ``now`` (µs), if any."""
+        """Returns the receipt that is due to be polled at ``now`` (µs), or None."""
         return self._receipts.due(now)
 
-    async def ask(self, receipt: Receipt, now: int) -> None:
-        """Ask for a receipt at ``now`` (µs), and do what follows."""
-        self._receipts.asked(receipt, now)
+    async def request(self, receipt: Receipt, now: int) -> None:
+        """Requests the state of a receipt at ``now`` (µs), and acts on the answer."""
+        self._receipts.record_request(receipt, now)
         answer = await self._channel.receipt(receipt.receipt)
         now = self._shared.clock.now()
         verdict = receipts.classify(receipt, answer, now)
@@ -102,7 +102,7 @@ class Acknowledgements:
         )
 
     def _warn_of(self, receipt: Receipt, seconds: int) -> None:
-        """Say in the log and on the side channels that nobody has acknowledged."""
+        """Reports in the log and on the side channels that nobody has acknowledged."""
         log.warning(
             "sell_unacknowledged",
             text=f"⚠️ Not acknowledged for {seconds} s: {receipt.title}",

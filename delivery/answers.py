@@ -1,7 +1,7 @@
-"""What an answer says, whoever gave it: Pushover, a proxy in between, or the page of a hotel's network. Pure.
+"""Classifies an answer, whoever gave it: Pushover, a proxy in between, or a hotel network's login page. Pure.
 
-Only a 2xx with Pushover's own ``"status":1`` is a success, and only a 4xx in Pushover's own words is a refusal.
-Everything else may pass.
+Only a 2xx with Pushover's own ``"status":1`` is a success, and only a 4xx in Pushover's own format is a refusal.
+Everything else may be temporary.
 """
 
 from __future__ import annotations
@@ -13,25 +13,26 @@ from typing import Any
 import msgspec
 
 ERROR_TEXT_MAX = 200
-"""Characters of a vendor's error that are kept."""
+"""How many characters of one of the service's errors are kept."""
 
 LATEST_TIME = 4_102_444_800
-"""The year 2100 in Unix seconds: a time beyond it is none."""
+"""The year 2100 in Unix seconds. A greater number is not a time."""
 
 LATEST_DIGITS = len(str(LATEST_TIME))
 
 RECEIPT_LENGTH = 30
-"""Letters and digits of a receipt. It becomes a part of an address, so anything else is not used."""
+"""Letters and digits of a receipt (https://pushover.net/api/receipts). It becomes part of a URL, so any other text is
+refused."""
 
 OK_STATUSES = range(200, 300)
 REFUSED_STATUSES = range(400, 500)
 TOO_MANY = 429
 GATEWAY_STATUSES = frozenset({502, 504, 520, 524})
-"""What a gateway says once it has passed a request on: the service may have taken it. With 503, 521, 522 and 523 it
-did not get that far."""
+"""Statuses of a gateway that has already forwarded the request, so the service may have accepted it. With 503, 521, 522 and
+523 the gateway did not get that far. 52x are Cloudflare's."""
 
 ERRORS_MAX = 8
-"""Errors of the vendor that are kept: each has its own cause, and more than two were never seen."""
+"""How many of the service's errors are kept. More than two were never seen."""
 
 
 class Result(StrEnum):
@@ -39,21 +40,22 @@ class Result(StrEnum):
 
     OK = "ok"
     REFUSED = "refused"
-    """The service itself answered 4xx, or that its quota is used up."""
+    """The service itself answered 4xx, or said that its quota is used up."""
     FAILED = "failed"
-    """It definitely was not accepted, and may be the next time: no connection, 5xx, a proxy's 403, a passing 429."""
+    """It was certainly not accepted, but may be the next time: no connection, 5xx, a proxy's 403, a temporary 429."""
     UNCLEAR = "unclear"
-    """A gateway's word that the service gave it no good answer: it may have been accepted, and is tried again."""
+    """A gateway got no good answer from the service. The push may have been accepted, and is tried again."""
     LOST = "lost"
     """It may have been accepted: the answer did not come, or could not be read."""
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of one exchange.
+    """The result of one exchange.
 
-    ``status`` is the HTTP status (0: no answer). ``reason`` says in words what went wrong and ``errors`` is the vendor's
-    list, both without any key. ``remaining`` (pushes left) and ``reset`` (Unix seconds) are None when not told.
-    ``is_spent`` says that the quota is used up. ``acknowledged_on`` is a device's name, ``acknowledged_at`` Unix seconds.
+    ``status`` is the HTTP status (0: no answer). ``reason`` says in words what went wrong, and ``errors`` is the service's
+    list; neither contains a key. ``remaining`` (pushes left) and ``reset`` (Unix seconds) are None if the answer does
+    not tell. ``is_spent`` is whether the quota is used up. ``acknowledged_on`` is a device's name, ``acknowledged_at``
+    Unix seconds.
     """
 
     result: Result
@@ -75,7 +77,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 def read_answer(
     status: int, headers: Mapping[str, str], content: bytes, scrubbed: Callable[[object], str]
 ) -> Answer:
-    """Returns what an answer says. ``content`` is empty if it was too long; ``scrubbed`` takes our keys out of a text."""
+    """Returns what an answer says. ``content`` is empty if it was too long. ``scrubbed`` removes our keys from a text."""
     body = _json_object(content)
     raw_errors = body.get("errors")
     errors = (
@@ -84,7 +86,7 @@ def read_answer(
     remaining = whole(body.get("remaining"), headers.get("X-Limit-App-Remaining"))
     limit = whole(body.get("limit"), headers.get("X-Limit-App-Limit"))
     reset = whole(body.get("reset"), headers.get("X-Limit-App-Reset"))
-    # Without a word about the quota, 429 is a limit of this moment.
+    # A 429 without any number about the quota is a temporary limit.
     is_spent = status == TOO_MANY and not remaining and (remaining, limit, reset) != (None, None, None)
     result, reason = _classify(status, body, "; ".join(errors), is_spent=is_spent)
     devices = body.get("devices")
@@ -108,7 +110,7 @@ def read_answer(
 
 
 def _classify(status: int, body: dict[str, Any], errors: str, *, is_spent: bool) -> tuple[Result, str]:
-    """How the exchange ended, and what went wrong in words."""
+    """Returns how the exchange ended, and what went wrong in words."""
     said = f"{status}: {errors or 'no reason given'}"
     if status in OK_STATUSES:
         if _is_one(body.get("status")):
@@ -130,7 +132,7 @@ def _classify(status: int, body: dict[str, Any], errors: str, *, is_spent: bool)
 
 
 def _is_pushovers(body: dict[str, Any]) -> bool:
-    """Whether a refusal is in the vendor's words: ``{"errors": […], "status": 0, …}``."""
+    """Returns whether a refusal has Pushover's format: ``{"errors": […], "status": 0, …}``."""
     return _is_zero(body.get("status")) or "errors" in body
 
 
@@ -143,7 +145,7 @@ def _is_zero(value: object) -> bool:
 
 
 def _json_object(content: bytes) -> dict[str, Any]:
-    """The body as a JSON object; an empty one when it is anything else."""
+    """Returns the body as a JSON object; an empty one if it is anything else."""
     try:
         body = msgspec.json.decode(content)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -152,7 +154,7 @@ def _json_object(content: bytes) -> dict[str, Any]:
 
 
 def whole(*values: object) -> int | None:
-    """The first of ``values`` that is a whole number from 0 to the year 2100's seconds."""
+    """Returns the first of ``values`` that is a whole number from 0 to `LATEST_TIME`, or the text of one; None without."""
     for value in values:
         if type(value) is int and 0 <= value <= LATEST_TIME:
             return value
@@ -164,7 +166,7 @@ def whole(*values: object) -> int | None:
 
 
 def scrubbed(text: object, keys: Iterable[str]) -> str:
-    """A vendor's text without our ``keys``, on one line of printable characters, of bounded length."""
+    """Returns the service's text without our ``keys``, on one line of at most `ERROR_TEXT_MAX` printable characters."""
     line = " ".join("".join(each if each.isprintable() else " " for each in str(text)).split())
     for key in keys:
         line = line.replace(key, "***")
@@ -172,5 +174,5 @@ def scrubbed(text: object, keys: Iterable[str]) -> str:
 
 
 def is_receipt(text: str) -> bool:
-    """Whether ``text`` can be a receipt: 30 letters and digits."""
+    """Returns whether ``text`` can be a receipt: 30 letters and digits."""
     return len(text) == RECEIPT_LENGTH and text.isascii() and text.isalnum()

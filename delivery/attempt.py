@@ -1,4 +1,4 @@
-"""Makes an attempt: ready while the disk works, checked once more before its first byte, sent, followed up."""
+"""Makes an attempt: prepares it while the disk works, checks it once more before its first byte, sends and follows it up."""
 
 from __future__ import annotations
 
@@ -21,14 +21,15 @@ from messages.alert import text_at
 log = structlog.get_logger("alerts")
 
 WRITTEN_REAL_S = 1.0
-"""Real seconds that an alert waits for its decision to be on the disk: a slow disk must not cost the alert."""
+"""Real seconds that an alert waits at most for its decision to be on the disk: a slow disk must not cost the alert."""
 
 HELD_REAL_S = 0.1
-"""Real seconds of that on a connection: in more, the service may close it, and the alert would be lost with it."""
+"""Real seconds of that during which a connection is held open. Longer, the service may close it, and the alert would be
+lost with it."""
 
 
 class Withheld(OurError):
-    """An attempt is not sent after all. ``obstacle`` says why; empty when there is nothing to say."""
+    """An attempt is not sent after all. ``obstacle`` says why; it is empty if the alert is only waiting."""
 
     def __init__(self, obstacle: str = "") -> None:
         super().__init__(obstacle)
@@ -36,7 +37,7 @@ class Withheld(OurError):
 
 
 class Attempter:
-    """Makes one attempt for an alert. The two lanes share it."""
+    """Makes single attempts to send alerts. The two lanes share it."""
 
     def __init__(
         self,
@@ -56,7 +57,7 @@ class Attempter:
         self._questions = questions
 
     async def attempt(self, entry: Pending) -> None:
-        """Make one attempt. The last look at what stands in its way is before its first byte."""
+        """Makes one attempt. The last check for obstacles is just before its first byte."""
         if entry.phase is Phase.HELD_UP:
             await self._await_disk(entry)
             if entry.is_settled:
@@ -76,30 +77,30 @@ class Attempter:
                 self._settling.withdraw(entry, withheld.obstacle)
 
     async def _send(self, entry: Pending, now: int) -> None:
-        """Make an attempt ready as of ``now`` (µs), send it, and follow it up. Raises Withheld when it may not go."""
+        """Prepares an attempt as of ``now`` (µs), sends it, and follows it up. Raises Withheld if it must not go."""
         self._questions.make_room()
         entry.turn(Turn.BEGIN)
         text = text_at(entry.alert, now, entry.may_have_arrived)
         answer = await self._channel.push(entry.alert, text, now, lambda: self._clear(entry))
         self._account.record(answer)
         if entry.is_settled:
-            return  # while it could not be connected
+            return  # it was settled while no connection could be made
         now = self._shared.clock.now()
         if not entry.is_in_flight:
-            self._begin(entry, now)  # it was an attempt although it never got as far as the first byte
+            self._begin(entry, now)  # failing before the first byte counts as an attempt, too
         self._follow_up.follow(entry, answer, outbox.step(entry.life, answer.result, now))
 
     async def _clear(self, entry: Pending) -> None:
-        """Return when an attempt may go out; raise Withheld when it may not.
+        """Returns once an attempt may go out. Raises Withheld if it must not.
 
-        From the obstacles to `_begin` nothing is awaited, so that nothing changes in between.
+        Between the check for obstacles and `_begin` nothing is awaited, so nothing changes in between.
         """
         is_known = await entry.written_within(HELD_REAL_S)
         if entry.is_settled:
-            raise Withheld  # while it waited
+            raise Withheld  # it was settled while it waited
         if not is_known:
             entry.turn(Turn.DISK_SLOW)
-            raise Withheld  # it waits on without a connection
+            raise Withheld  # it goes on waiting, without a connection
         now = self._shared.clock.now()
         if reason := self._obstacle(entry, now):
             raise Withheld(reason)
@@ -110,7 +111,7 @@ class Attempter:
         entry.begun_at = self._shared.steady()
 
     async def _await_disk(self, entry: Pending) -> None:
-        """Wait on until it is known whether the decision is on the disk, but not for long."""
+        """Waits for the rest of `WRITTEN_REAL_S` until it is known whether the decision is on the disk."""
         is_known = await entry.written_within(WRITTEN_REAL_S - HELD_REAL_S)
         if not is_known:
             entry.written = None
@@ -121,7 +122,7 @@ class Attempter:
             entry.turn(Turn.DISK_AWAITED)
 
     def _obstacle(self, entry: Pending, now: int) -> str:
-        """Why an alert is not to be sent (any more); empty when it is."""
+        """Returns why an alert must not be sent (any more); empty if it may be."""
         alert, is_buy = entry.alert, entry.alert.kind is AlertKind.BUY
         given = Circumstances(
             is_unrecorded=entry.is_unrecorded,

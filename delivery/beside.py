@@ -1,4 +1,4 @@
-"""Posts to the side channels what the push service does not take. Nothing waits for that."""
+"""Posts to the side channels what the push service does not accept. Nothing waits for that."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ UNANSWERED_S = 60
 """Seconds without an acceptance after which a SELL or safety push goes to the side channels, too."""
 
 POST_DELAYS_S = (0, 5, 10)
-"""Pauses before each attempt."""
+"""Pauses before each attempt, seconds."""
 
 OVERDUE_PAUSE_S = 1.0
-"""Pause between two looks at what the push service has not accepted in time."""
+"""Seconds between two checks for alerts that the push service has not accepted in time."""
 
 
 class Beside:
-    """Tells SELLs and safety pushes to every side channel that has an address, each alert once."""
+    """Posts SELLs and safety pushes to every side channel that has an address, each alert once."""
 
     def __init__(self, shared: Shared, channels: Sequence[SideChannel]) -> None:
         self._shared = shared
@@ -37,11 +37,11 @@ class Beside:
 
     @property
     def is_busy(self) -> bool:
-        """Whether a post is still at work."""
+        """Returns whether a post is still under way."""
         return bool(self._tasks)
 
     async def run(self) -> None:
-        """Tell elsewhere what the push service has not accepted for 60 s, however slow its answers are."""
+        """Posts what the push service has not accepted for 60 s, even while an answer is outstanding. Never ends by itself."""
         while True:
             now = self._shared.clock.now()
             for entry in self._shared.outbox.entries:
@@ -50,7 +50,7 @@ class Beside:
             await self._shared.clock.sleep(OVERDUE_PAUSE_S)
 
     def tell(self, entry: Pending) -> bool:
-        """Post a SELL or safety push that the push service does not take, once. Returns whether it is posted."""
+        """Posts a SELL or safety push, once, and the all-clears that wait for it. Returns whether it is posted."""
         alert = entry.alert
         if not (alert.urgent or entry.follows is not None) or entry.is_told_elsewhere:
             return False
@@ -63,13 +63,13 @@ class Beside:
         return is_posted
 
     def tell_rest(self) -> bool:
-        """Post every SELL and safety push that is still untold. Returns whether there was one."""
+        """Posts every SELL and safety push that is still undelivered. Returns whether there was one."""
         if self._shared.has_ended:
             return False
         return any([self.tell(entry) for entry in self._shared.outbox.entries])
 
     def post(self, outcome: AlertOutcome, title: str, text: str) -> bool:
-        """Post a text to each side channel; ``outcome`` is reported with what came of it. Returns whether there is one."""
+        """Posts a text to each side channel. Reports ``outcome`` with each result. Returns whether there is a channel."""
         for channel in self._channels:
             task = asyncio.create_task(
                 self._post(channel, outcome, title, f"{title}\n\n{text}"), name="alerts-second-channel"
@@ -79,11 +79,11 @@ class Beside:
         return bool(self._channels)
 
     async def close(self) -> None:
-        """Close the connections."""
+        """Closes the connections."""
         await asyncio.gather(*(channel.close() for channel in self._all))
 
     async def cancel(self) -> None:
-        """End the posts that are still at work."""
+        """Cancels the posts that are still under way."""
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -93,7 +93,7 @@ class Beside:
         self._shared.changed.set()
 
     async def _post(self, channel: SideChannel, outcome: AlertOutcome, title: str, text: str) -> None:
-        """Make three attempts; what came of them is a fact of its own."""
+        """Makes up to three attempts, and reports the result as a fact of its own."""
         failure, attempts = "", 0
         for attempts, delay in enumerate(POST_DELAYS_S, 1):  # noqa: B007 - counted for the report below
             await self._shared.clock.sleep(delay)

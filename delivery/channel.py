@@ -1,7 +1,7 @@
-"""What a way to the phone has to offer.
+"""What a way to the phone must offer.
 
-A `Channel` takes alerts, and answers questions about them. A `SideChannel` takes as text what the channel does not
-take. Another one is one file in this folder, and one line in `delivery.sender`, where channels are made.
+A `Channel` accepts alerts, and answers requests about them. A `SideChannel` gets, as text, what the channel does not
+accept. Another one needs one file in this folder, and one line in `delivery.sender`, where channels are made.
 """
 
 from __future__ import annotations
@@ -13,48 +13,48 @@ from delivery.answers import Answer
 from messages.alert import Alert
 
 Cleared = Callable[[], Awaitable[None]]
-"""Awaited before the first byte of a push goes out. What it raises ends the push, and nothing was sent."""
+"""Awaited before the first byte of a push goes out. If it raises, the push ends and nothing was sent."""
 
 
 class Channel(Protocol):
-    """A push service. No method raises for a failed exchange: what came of it is the `Answer`."""
+    """A push service. No method raises for a failed exchange: the `Answer` says what failed."""
 
     async def push(self, alert: Alert, text: str, now: int, cleared: Cleared) -> Answer:
-        """Push ``alert`` with ``text`` as its message, made ready as of ``now`` (µs) and sent once ``cleared`` returns."""
+        """Pushes ``alert`` with the message ``text``, prepared as of ``now`` (µs) and sent once ``cleared`` returns."""
 
     async def validate(self) -> Answer:
-        """Ask whether pushes are taken."""
+        """Requests whether pushes are accepted."""
 
     async def limits(self) -> Answer:
-        """Ask how many pushes are left. Each question keeps the connection warm."""
+        """Requests how many pushes are left. Each request keeps the connection open."""
 
     async def receipt(self, receipt: str) -> Answer:
-        """Ask whether the emergency push of ``receipt`` was acknowledged."""
+        """Requests whether the emergency push of ``receipt`` was acknowledged."""
 
     async def close(self) -> None:
-        """Close the connections."""
+        """Closes the connections."""
 
 
 class SideChannel(Protocol):
-    """An address beside the push service. No method raises for what the other side does."""
+    """Another address beside the push service. No method raises for a fault of the other side."""
 
     @property
     def name(self) -> str:
-        """What its outcomes are called in the record and in the log."""
+        """Returns the channel's name in the record and in the log."""
 
     @property
     def setting(self) -> str:
-        """The setting that names its address."""
+        """Returns the name of the setting with its address."""
 
     @property
     def is_set(self) -> bool:
-        """Whether the owner has named an address."""
+        """Returns whether the owner has set an address."""
 
     async def post(self, text: str, limit_s: float | None = None, /) -> str:
-        """Post ``text``, within ``limit_s`` real seconds (None: its own limit). Returns why it was not taken; empty when it was."""
+        """Posts ``text`` within ``limit_s`` real seconds (None: its own limit). Returns why that failed, or an empty text."""
 
     async def status(self, limit_s: float, /) -> int | str:
-        """Returns the HTTP status of its server without posting anything, or in words why there is none."""
+        """Returns its server's HTTP status without posting anything; or, in words, why there is none."""
 
     async def close(self) -> None:
-        """Close the connections."""
+        """Closes the connections."""

@@ -1,7 +1,7 @@
-"""One HTTP exchange with a server that may answer anything: bounded in bytes and time, with one kind of failure.
+"""One HTTP exchange with a server that may answer anything: limited in bytes and time, with one kind of failure.
 
-The push service, the second channel and the heartbeat share it. Bodies are never decompressed: a reply that is
-encoded although `Accept-Encoding: identity` was sent is not read, so 5 kB cannot become 3 GB.
+The push service, the second channel and the heartbeat share it. It never decompresses a body: it does not read a reply
+that is encoded although `Accept-Encoding: identity` was sent, so 5 kB cannot become 3 GB.
 """
 
 from __future__ import annotations
@@ -18,31 +18,31 @@ from errors import TheirError
 from network import bound_requests, connection_faults, is_loopback, out_of_groups, trust
 
 CONNECT_S = 3.0
-"""Real seconds for a connection: a request that failed within them has definitely not arrived."""
+"""Real seconds for opening a connection. A request whose connection failed has certainly not arrived."""
 
 EXCHANGE_S = 10.0
-"""Real seconds for a whole exchange. A timeout of inactivity would never end an answer that drips."""
+"""Real seconds for a whole exchange. A timeout for inactivity alone would never end an answer that drips."""
 
 CLOSE_S = 2.0
-"""Real seconds for closing connections: a peer that does not answer must not hold a stop up."""
+"""Real seconds for closing connections: a peer that does not answer must not delay a stop."""
 
 KEEP_ALIVE_S = 120.0
-"""Real seconds that an idle connection is kept: longer than the pause between two questions for the quota."""
+"""Real seconds that an idle connection is kept: longer than the pause between two requests for the quota."""
 
 BODY_MAX = 65_536
-"""Bytes of a body that are read. Pushover's longest known answer has 1 kB."""
+"""How much of a body is read, bytes. Pushover's longest known answer has 1 kB."""
 
 PARTS_MAX = 2_000
-"""Pieces in which a body may come: one of single bytes would cost 100 µs of the loop for each."""
+"""The most pieces of a body: each piece costs the event loop 100 µs, even if it is a single byte."""
 
 BREATH = 50
-"""Pieces read before other tasks get a turn."""
+"""How many pieces are read before other tasks get a turn."""
 
 SUCCESS = range(200, 300)
-"""Statuses that say "done": a redirect does not."""
+"""Statuses of success. A redirect is none."""
 
 PLAIN = {"Accept-Encoding": "identity"}
-"""Asks for a body that need not be decompressed."""
+"""Requests a body that need not be decompressed."""
 
 FAILURE_WORDS: Mapping[type[Exception], str] = {
     httpx.ConnectError: "no connection",
@@ -60,17 +60,17 @@ FAILURE_WORDS: Mapping[type[Exception], str] = {
 
 
 def failures() -> tuple[type[Exception], ...]:
-    """Every exception of an exchange that is no fault of ours. Only asked for once something was raised."""
+    """Returns every exception that an exchange raises for a fault of the network or the server."""
     return connection_faults()
 
 
 def failure_words(error: Exception) -> str:
-    """What went wrong with an exchange, in words. Never the error's own text, which may hold an address."""
+    """Returns what went wrong with an exchange, in words. Never the error's own text, which may contain an address."""
     return f"{FAILURE_WORDS.get(type(error), 'the exchange failed')} ({type(error).__name__})"
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """What a server answered. ``body`` is its beginning only unless ``is_whole``; an encoded one is not read at all."""
+    """A server's answer. ``body`` is only its beginning unless ``is_whole``, and empty if it was encoded."""
 
     status: int
     headers: Mapping[str, str]
@@ -79,18 +79,18 @@ class Reply(msgspec.Struct, frozen=True):
 
     @property
     def is_success(self) -> bool:
-        """Whether the status is a 2xx: a redirect is not one."""
+        """Returns whether the status is a 2xx."""
         return self.status in SUCCESS
 
 
 class Failed(TheirError):
-    """An exchange gave no answer. Its text says why, without any address."""
+    """An exchange got no answer. The text says why, without any address."""
 
 
 def make_client(url: str, connections: int, transport: httpx.AsyncBaseTransport | None) -> httpx.AsyncClient:
-    """A client for one service. The machine's proxy settings apply, but not for its own loopback.
+    """Returns a client for one service. It uses the machine's proxy settings, except for loopback.
 
-    Raises one of `failures` when the machine's proxy or certificate settings cannot be used.
+    Raises one of `failures` if the machine's proxy or certificate settings cannot be used.
     """
     return httpx.AsyncClient(
         base_url=url,
@@ -104,22 +104,22 @@ def make_client(url: str, connections: int, transport: httpx.AsyncBaseTransport 
         ),
         follow_redirects=False,
         event_hooks={"request": [bound_requests(BODY_MAX)], "response": [_forget_location]},
-        # Over plain HTTP, which only this machine's own addresses may be, nothing is verified: no certificates are read.
+        # Plain HTTP is for loopback only: nothing to verify, so do not spend the time to read certificates.
         verify=trust() if urlsplit(url).scheme == "https" else False,
         trust_env=not is_loopback(url),
     )
 
 
 async def _forget_location(response: httpx.Response) -> None:
-    """Take the address out of a redirect: httpx makes the next request of it even if it does not follow, and raises.
+    """Removes a redirect's ``Location``. httpx builds the next request from it even if it does not follow, and may raise.
 
-    The redirect would count as a lost answer then, although it says that nothing was taken.
+    The redirect would then count as a lost answer, although it says that nothing was accepted.
     """
     response.headers.pop("Location", None)
 
 
 async def exchange(client: httpx.AsyncClient, request: httpx.Request, body_max: int = BODY_MAX) -> Reply:
-    """Send a request and read its answer, at most ``body_max`` bytes. Raises one of `failures`; sets no time limit."""
+    """Sends a request and returns its answer, with at most ``body_max`` bytes. Raises one of `failures`. Has no time limit."""
     with out_of_groups(failures):
         response = await client.send(request, stream=True, follow_redirects=False)
         try:
@@ -130,10 +130,10 @@ async def exchange(client: httpx.AsyncClient, request: httpx.Request, body_max: 
 
 
 async def _body(response: httpx.Response, most: int) -> tuple[bytes, bool]:
-    """The first ``most`` bytes of the body as it came, and whether that is all of it."""
+    """Returns the first ``most`` bytes of the body as they came, and whether that is all of it."""
     if response.headers.get("Content-Encoding", "identity").strip().lower() not in ("", "identity"):
         return b"", False
-    if response.is_stream_consumed:  # a transport of a test's own brings its body along
+    if response.is_stream_consumed:  # a test's own transport returns the body with the response
         return response.content[:most], len(response.content) <= most
     body, parts = bytearray(), 0
     async for part in response.aiter_raw():
@@ -147,7 +147,7 @@ async def _body(response: httpx.Response, most: int) -> tuple[bytes, bool]:
 
 
 async def close_client(client: httpx.AsyncClient) -> None:
-    """Close a client's connections, for at most `CLOSE_S` real seconds. What that raises changes nothing any more."""
+    """Closes a client's connections, within `CLOSE_S` real seconds. Ignores failures: they change nothing any more."""
     try:
         async with asyncio.timeout(CLOSE_S):
             with out_of_groups(failures):
@@ -157,7 +157,7 @@ async def close_client(client: httpx.AsyncClient) -> None:
 
 
 class Caller:
-    """Asks one service, such as the outside watch, over one connection that is made when first needed."""
+    """Makes requests to one service, such as the heartbeat's, over one connection that is opened when first needed."""
 
     def __init__(
         self,
@@ -176,7 +176,7 @@ class Caller:
     def _client(self) -> httpx.AsyncClient:
         return make_client(self.url, 1, self._transport)
 
-    async def ask(
+    async def request(
         self,
         method: str,
         url: str | None = None,
@@ -184,7 +184,10 @@ class Caller:
         content: str = "",
         limit_s: float | None = None,
     ) -> Reply:
-        """Send a request with ``content`` as plain text to ``url`` (None: its own). Raises `Failed`."""
+        """Sends a request to ``url`` (None: its own) with ``content`` as plain text. Returns the answer. Raises Failed.
+
+        ``limit_s`` is real seconds (None: its own limit).
+        """
         headers = {"Content-Type": "text/plain; charset=utf-8"} if content else None
         try:
             async with asyncio.timeout(self._limit_s if limit_s is None else limit_s):
@@ -196,6 +199,6 @@ class Caller:
             raise Failed(failure_words(error)) from None
 
     async def close(self) -> None:
-        """Close its connection, if one was made."""
+        """Closes its connection, if one was opened."""
         if "_client" in self.__dict__:
             await close_client(self._client)

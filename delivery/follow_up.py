@@ -1,4 +1,4 @@
-"""Carries out what follows from an attempt's answer. `outbox.step` decides, and is pure."""
+"""Carries out what an attempt's answer leads to. `outbox.step` decides that, and is pure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ log = structlog.get_logger("alerts")
 
 
 class FollowUp:
-    """Logs what came of an attempt, and settles the alert or has it tried again."""
+    """Logs the result of an attempt, and settles the alert or schedules the next attempt."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class FollowUp:
         self._acknowledgements = acknowledgements
 
     def follow(self, entry: Pending, answer: Answer, what: Step) -> None:
-        """Do what follows from an attempt's answer."""
+        """Carries out ``what`` follows from ``answer``."""
         entry.life = what.attempts
         match what.move:
             case Move.ACCEPTED:
@@ -86,9 +86,9 @@ class FollowUp:
         self._account.refuse(answer)
         if what.outcome is None:
             self._outbox.postpone(entry, what.due)
-            self._account.judge_hold()
+            self._account.update_hold()
             self._beside.tell(entry)
-            self._account.ask_once_more()
+            self._account.request_once_more()
         elif what.move is Move.WAIT:
             self._settling.give_up(entry, answer.reason)
         else:
@@ -118,7 +118,7 @@ class FollowUp:
             )
 
     def _lost(self, entry: Pending, answer: Answer) -> None:
-        """End an alert whose answer was lost without a repeat: it may have been accepted."""
+        """Ends an alert whose answer was lost, without repeating it: it may have been accepted."""
         alert = entry.alert
         log.warning(
             "alert_answer_lost",
@@ -131,7 +131,7 @@ class FollowUp:
         self._settling.finish(entry, Outcome.LOST, answer.reason)
 
     def _failed(self, entry: Pending, answer: Answer, what: Step) -> None:
-        """Try again later, or not."""
+        """Schedules the next attempt after a failed one, or gives the alert up."""
         alert = entry.alert
         word = "lost its answer" if answer.result is Result.LOST else "failed"
         log.warning(
@@ -147,4 +147,4 @@ class FollowUp:
             self._settling.give_up(entry, answer.reason)
         else:
             self._outbox.postpone(entry, what.due)
-            self._account.judge_hold()
+            self._account.update_hold()

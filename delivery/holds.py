@@ -1,4 +1,4 @@
-"""Entries are held while pushes are refused, a SELL is untold, or too many pushes have gone out."""
+"""Holds entries while pushes are refused, a SELL is not delivered, or too many pushes have gone out."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ log = structlog.get_logger("alerts")
 
 
 class Holds:
-    """The reasons for which entries are held at present. Each is logged and reported when it comes and when it goes.
+    """Delivery's present reasons to hold entries. Logs and reports each when it begins and when it ends.
 
-    With ``cap_count`` pushes accepted within ``cap_seconds`` entries are held; a count of 0 is no cap.
+    Holds entries while ``cap_count`` pushes were accepted within ``cap_seconds``; a count of 0 means no cap.
     """
 
     def __init__(self, shared: Shared, cap_count: int, cap_seconds: int) -> None:
@@ -27,16 +27,16 @@ class Holds:
 
     @property
     def reasons(self) -> frozenset[HoldReason]:
-        """Why entries are held."""
+        """Returns why entries are held."""
         return frozenset(self._reasons)
 
     @property
     def is_push_refused(self) -> bool:
-        """Whether no push can arrive, or a SELL is untold."""
+        """Returns whether no push can arrive, or a SELL is not delivered."""
         return HoldReason.PUSH_REFUSED in self._reasons
 
     def put(self, reason: HoldReason, on: bool, text: str) -> None:
-        """Hold entries for ``reason``, or release them; ``text`` says why. Does nothing when that is so already."""
+        """Holds entries for ``reason``, or releases them; ``text`` says why. Does nothing if that is so already."""
         if on == (reason in self._reasons):
             return
         if on:
@@ -48,12 +48,12 @@ class Holds:
         self._shared.report(Hold(reason=reason, on=on))
 
     def count(self, now: int) -> None:
-        """Count a push that was accepted at ``now`` (µs)."""
+        """Counts a push that was accepted at ``now`` (µs)."""
         self._accepted_at.append(now)
         self.check_cap(now)
 
     def check_cap(self, now: int) -> None:
-        """Hold entries if too many pushes were accepted shortly before ``now`` (µs)."""
+        """Holds entries if too many pushes were accepted within the span before ``now`` (µs), else releases them."""
         count, span = self._cap_count, self._cap_seconds
         while self._accepted_at and now - self._accepted_at[0] >= span * SECOND:
             self._accepted_at.popleft()

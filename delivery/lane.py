@@ -1,4 +1,4 @@
-"""A lane delivers one alert after the other. SELLs and safety pushes have a lane of their own."""
+"""A lane delivers alerts, one after the other. SELLs and safety pushes have a lane of their own."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from events import SECOND
 
 
 class Lane:
-    """Hands the most important alert that is due to ``attempt``. What waits for its next attempt is in nobody's way."""
+    """Passes the most important alert that is due to ``attempt``. An alert that waits for its next attempt blocks no other."""
 
     def __init__(self, shared: Shared, urgent: bool, attempt: Callable[[Pending], Awaitable[None]]) -> None:
         self._shared = shared
@@ -20,7 +20,7 @@ class Lane:
         self._attempt = attempt
 
     async def run(self) -> None:
-        """Deliver until cancelled."""
+        """Delivers until cancelled."""
         clock, entries, wake = self._shared.clock, self._shared.outbox, self._shared.wake_of(self._urgent)
         while True:
             wake.clear()
@@ -36,13 +36,13 @@ class Lane:
             await self._rest(wake, min((e.due for e in waiting), default=None))
 
     def _pause_left(self, entry: Pending) -> int:
-        """What is left of the vendor's least pause since the last attempt, µs. A step of the clock does not shorten it."""
+        """Returns how much is left (µs) of the service's least pause since the last attempt. No clock step shortens it."""
         if entry.begun_at is None:
             return 0
         return entry.begun_at + outbox.RETRY_LEAST_S * SECOND - self._shared.steady()
 
     async def _rest(self, wake: asyncio.Event, until: int | None) -> None:
-        """Wait for ``wake``, or for the time ``until`` (µs) if there is one."""
+        """Waits for ``wake``, or until the time ``until`` (µs) if there is one."""
         if until is None:
             await wake.wait()
             return

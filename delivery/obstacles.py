@@ -1,4 +1,4 @@
-"""Why an alert is not sent, or no longer. Pure: asked before an attempt is made ready, and before its first byte."""
+"""Says why an alert must not be sent (any more). Pure. Checked before an attempt is prepared, and before its first byte."""
 
 from __future__ import annotations
 
@@ -9,26 +9,29 @@ from messages.alert import Alert, Priority
 from utils import option_price
 
 QUOTA_LOW = 200
-"""Pushes left in the month below which only what matters is sent."""
+"""With fewer pushes left this month, quiet and normal pushes are not sent."""
 
 
 class Circumstances(msgspec.Struct, frozen=True, kw_only=True):
-    """What an alert depends on. ``ask`` is its contract's newest ask, ``remaining`` the pushes left; None: not known."""
+    """What decides whether an alert may be sent.
+
+    ``ask`` is its contract's newest ask (option price units), ``remaining`` the pushes left; None: unknown.
+    """
 
     is_unrecorded: bool = False
     """Whether its decision is known not to be on the disk."""
     is_sold: bool = False
     """Whether its position's SELL has been submitted."""
     is_buy_untold: bool = False
-    """Whether nobody was told of the BUY that it ends."""
+    """Whether the BUY that it ends was not delivered."""
     is_push_refused: bool = False
-    """Whether no push can arrive, or a SELL is untold."""
+    """Whether no push can arrive, or a SELL is not delivered."""
     ask: int | None = None
     remaining: int | None = None
 
 
 def obstacle(alert: Alert, now: int, given: Circumstances) -> str:
-    """Why an alert is not to be sent at ``now`` (µs), in words; empty when it is."""
+    """Returns why an alert must not be sent at ``now`` (µs), in words; empty if it may be."""
     if alert.kind is AlertKind.BUY:
         return _buy_obstacle(alert, now, given)
     if alert.kind is AlertKind.SELL:

@@ -1,7 +1,7 @@
-"""An alert's life from its submission to its end, as two tables. Pure: what came of an attempt in, what next out.
+"""An alert's life from its submission to its end, as two tables. Pure: takes an attempt's result, returns what follows.
 
-`PHASES` says where an alert can be, and what takes it from there to where. `MOVES` says what follows from each answer,
-by how much is done for the alert (`Care`), and `step` says when.
+`PHASES` lists an alert's phases and what leads from one to the next. `MOVES` lists what follows from each result,
+depending on how much is done for the alert (`Care`). `step` computes when.
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ from events import SECOND, Outcome
 from messages.alert import Alert
 
 RETRY_DELAYS_S = (5, 10)
-"""Pauses before the second and third attempt. The vendor asks for at least 5 s."""
+"""Seconds before the second and the third attempt. Pushover requires at least 5 s (https://pushover.net/api#friendly)."""
 
 PERSISTENT_RETRY_S = 30
-"""Pause between the attempts for a SELL after the first three."""
+"""Seconds between the attempts for a SELL after the first three."""
 
 RETRY_LEAST_S = RETRY_DELAYS_S[0]
-"""The least pause between two attempts for one alert, whatever has happened."""
+"""The least seconds between two attempts for one alert, whatever happened."""
 
 ATTEMPTS = len(RETRY_DELAYS_S) + 1
-"""Attempts for an alert that is not persistent."""
+"""How many attempts are made for an alert that is not persistent."""
 
 
 class Care(StrEnum):
     """How much is done for an alert."""
 
     ONCE = "once"
-    """BUY, system and quiet pushes: after a refusal or a lost answer, nothing more."""
+    """BUY, system and quiet pushes: a refusal or a lost answer ends them."""
     SAFETY = "safety"
-    """Without it a position may go unwatched: a refusal is not its end."""
+    """Safety pushes, without which a position may go unwatched: a refusal does not end them."""
     PERSISTENT = "persistent"
     """A SELL, "unwatched", or a safety push that was refused: tried until its time is over."""
 
@@ -47,7 +47,7 @@ def care_for(alert: Alert) -> Care:
 
 
 class Phase(StrEnum):
-    """Where an alert is between its submission and its end."""
+    """Where an alert stands between its submission and its end."""
 
     WAITING = "waiting for its next attempt"
     READYING = "connecting, or connected and waiting for the disk"
@@ -69,7 +69,7 @@ class Turn(StrEnum):
 
 PHASES: Mapping[tuple[Phase, Turn], Phase] = {
     (Phase.WAITING, Turn.BEGIN): Phase.READYING,
-    # A BUY is withdrawn by its SELL, a SELL by the end of its BUY, and the least important by too many.
+    # A SELL withdraws its BUY, a failed BUY withdraws its SELL, and too many alerts drop the least important.
     (Phase.WAITING, Turn.SETTLE): Phase.SETTLED,
     (Phase.READYING, Turn.DISK_SLOW): Phase.HELD_UP,
     (Phase.READYING, Turn.SEND): Phase.IN_FLIGHT,
@@ -79,11 +79,11 @@ PHASES: Mapping[tuple[Phase, Turn], Phase] = {
     (Phase.IN_FLIGHT, Turn.POSTPONE): Phase.WAITING,
     (Phase.IN_FLIGHT, Turn.SETTLE): Phase.SETTLED,
 }
-"""A pair that is not here is an error of ours, and raises."""
+"""Every change of phase. A pair that is not in the table is a programming error, and raises KeyError."""
 
 
 class Move(StrEnum):
-    """What follows from an answer."""
+    """What follows from an attempt's result."""
 
     ACCEPTED = "accepted"
     REFUSED = "refused for good"
@@ -103,11 +103,11 @@ MOVES: Mapping[tuple[Result, Care], Move] = {
     (Result.FAILED, Care.ONCE): Move.RETRY,
     (Result.FAILED, Care.SAFETY): Move.RETRY,
     (Result.FAILED, Care.PERSISTENT): Move.RETRY_ON,
-    # Tried again as after any 5xx, but marked: the one before may have arrived.
+    # Tried again as after any 5xx, but marked as a repeat: this attempt may have arrived.
     (Result.UNCLEAR, Care.ONCE): Move.RETRY,
     (Result.UNCLEAR, Care.SAFETY): Move.RETRY,
     (Result.UNCLEAR, Care.PERSISTENT): Move.RETRY_ON,
-    # A lost answer may have been an acceptance: a BUY is then not repeated, a SELL is, and says so.
+    # A push whose answer was lost may have arrived. A BUY is not repeated then; a SELL is, marked as a repeat.
     (Result.LOST, Care.ONCE): Move.LOST,
     (Result.LOST, Care.SAFETY): Move.LOST,
     (Result.LOST, Care.PERSISTENT): Move.RETRY_ON,
@@ -115,9 +115,9 @@ MOVES: Mapping[tuple[Result, Care], Move] = {
 
 
 class Attempts(msgspec.Struct, frozen=True, kw_only=True):
-    """How far an alert has come. ``give_up_at`` (µs) is when the time of a persistent one is over.
+    """The attempts for an alert so far. A persistent one is tried until ``give_up_at`` (µs).
 
-    ``made`` counts attempts that went out or failed to; the last one was at ``last_at`` (µs).
+    ``made`` counts attempts, also those that failed before the first byte. The last one was at ``last_at`` (µs).
     """
 
     care: Care
@@ -127,16 +127,16 @@ class Attempts(msgspec.Struct, frozen=True, kw_only=True):
     may_have_arrived: bool = False
     was_refused: bool = False
     waits: bool = False
-    """Whether the service refused it, and it waits until pushes are taken again."""
+    """Whether the service refused it, and it waits until pushes are accepted again."""
 
     @property
     def is_untold(self) -> bool:
-        """Whether a persistent alert was refused or has failed three times: no entry may be told before it is."""
+        """Returns whether a persistent alert was refused or has failed three times. It holds entries until delivered."""
         return self.care is Care.PERSISTENT and (self.was_refused or self.made >= ATTEMPTS)
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
-    """What follows from an attempt: either an ``outcome``, and it is over, or the next one is at ``due`` (µs)."""
+    """What follows from an attempt: the alert ends with ``outcome``, or, if that is None, its next attempt is ``due`` (µs)."""
 
     attempts: Attempts
     move: Move
@@ -145,12 +145,12 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def begin(attempts: Attempts, now: int) -> Attempts:
-    """Counts an attempt that is made at ``now`` (µs)."""
+    """Returns ``attempts`` with one more, made at ``now`` (µs)."""
     return msgspec.structs.replace(attempts, made=attempts.made + 1, last_at=now, waits=False)
 
 
 def step(attempts: Attempts, result: Result, now: int) -> Step:
-    """Returns what follows from the answer to the attempt that `begin` has counted, at ``now`` (µs)."""
+    """Returns what follows at ``now`` (µs) from the result of the attempt that `begin` counted last."""
     move = MOVES[result, attempts.care]
     after = msgspec.structs.replace(
         attempts,
@@ -179,7 +179,7 @@ def step(attempts: Attempts, result: Result, now: int) -> Step:
 
 
 def _next_due(attempts: Attempts, move: Move, now: int) -> int | None:
-    """When the next attempt is due (µs); None when there is none."""
+    """Returns when the next attempt is due (µs); None if there is none."""
     if attempts.made <= len(RETRY_DELAYS_S):
         return now + RETRY_DELAYS_S[attempts.made - 1] * SECOND
     due = now + PERSISTENT_RETRY_S * SECOND
@@ -187,17 +187,17 @@ def _next_due(attempts: Attempts, move: Move, now: int) -> int | None:
 
 
 def ended(attempts: Attempts) -> Outcome:
-    """What is recorded of an alert for which nothing more is done although it was not accepted."""
+    """Returns the recorded outcome of an alert that ends without having been accepted."""
     if attempts.may_have_arrived:
         return Outcome.LOST
     return Outcome.REFUSED if attempts.was_refused else Outcome.UNSENT
 
 
 def due_once_taken(attempts: Attempts, now: int) -> int:
-    """When a refused alert is tried again once pushes are taken at ``now`` (µs): at least 5 s after its last attempt."""
+    """Returns when a refused alert is tried again if pushes are accepted at ``now`` (µs): 5 s after its last attempt or later."""
     return max(now, attempts.last_at + RETRY_LEAST_S * SECOND)
 
 
 def is_over(attempts: Attempts, now: int) -> bool:
-    """Whether the time of one that waits is over."""
+    """Returns whether an alert waits for pushes to be accepted, and its time is over at ``now`` (µs)."""
     return attempts.waits and now >= attempts.give_up_at

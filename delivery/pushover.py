@@ -1,4 +1,4 @@
-"""Pushover over HTTP: one method for each question, and its names for what an alert says."""
+"""Pushover over HTTP: one method for each request, and the fields of its forms. The API: https://pushover.net/api."""
 
 from __future__ import annotations
 
@@ -21,13 +21,14 @@ from events import SECOND, AlertKind
 from messages.alert import Alert, Priority, full_title
 
 CONNECTIONS_MAX = 2
-"""The vendor's limit of connections at a time."""
+"""Connections at a time: Pushover allows two (https://pushover.net/api#friendly)."""
 
 EMERGENCY_RETRY_S = 30
-"""Seconds between the repeats of an emergency push: the vendor's least."""
+"""Seconds between the repeats of an emergency push: the least that Pushover allows
+(https://pushover.net/api#priority)."""
 
 NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
-"""Failures before the first byte: the request has definitely not arrived."""
+"""Failures before the first byte: the request has certainly not arrived."""
 
 PRIORITIES: Mapping[Priority, str] = {
     Priority.QUIET: "-1",
@@ -35,11 +36,11 @@ PRIORITIES: Mapping[Priority, str] = {
     Priority.HIGH: "1",
     Priority.EMERGENCY: "2",
 }
-"""The vendor's numbers."""
+"""Pushover's numbers."""
 
 
 class Look(NamedTuple):
-    """How alerts appear on the phone. A sound is one of the service's names; empty leaves it to the phone."""
+    """How alerts appear on the phone. A sound is one of Pushover's names; empty means the phone's own sound."""
 
     title_detail: bool = True
     buy_sound: str = ""
@@ -61,7 +62,7 @@ def fields_of(alert: Alert, text: str, now: int, look: Look) -> dict[str, str]:
     if sound := sounds.get(alert.kind, ""):
         fields["sound"] = sound
     if alert.kind is AlertKind.BUY:
-        # A stale BUY vanishes from the phone at the time stop.
+        # Pushover deletes a BUY from the phone at the time stop.
         fields["ttl"] = str(max(1, (alert.time_stop - now) // SECOND))
     if alert.priority is Priority.EMERGENCY:
         fields |= {"retry": str(EMERGENCY_RETRY_S), "expire": str(EMERGENCY_EXPIRE_S)}
@@ -69,9 +70,9 @@ def fields_of(alert: Alert, text: str, now: int, look: Look) -> dict[str, str]:
 
 
 class Pushover:
-    """The push service over HTTP: one method for each question. No method raises for a failed exchange.
+    """The push service over HTTP: one method for each request. No method raises for a failed exchange.
 
-    ``exchange_s`` are real seconds for a whole exchange.
+    ``exchange_s`` is real seconds for a whole exchange.
     """
 
     def __init__(
@@ -103,23 +104,23 @@ class Pushover:
 
     @functools.cached_property
     def _client(self) -> httpx.AsyncClient:
-        """Made at the first request: httpx's own transport takes 40 ms to import, and the feed comes first."""
+        """The httpx client, made at the first request: its import takes 40 ms, and the feed comes first."""
         return make_client(self._url, CONNECTIONS_MAX, self._transport)
 
     @functools.cached_property
     def _blank(self) -> httpx.Request:
-        """A message's request without its content: address and headers are made out once, not at each alert."""
+        """A message's request without its content, so that URL and headers are built once and not for each alert."""
         blank = self._client.build_request("POST", "/1/messages.json", data={"title": ""})
         del blank.headers["Content-Length"]
         return blank
 
     async def close(self) -> None:
-        """Close its connections, if any was made."""
+        """Closes its connections, if any was opened."""
         if "_client" in self.__dict__:
             await close_client(self._client)
 
     def message(self, fields: Mapping[str, str]) -> httpx.Request:
-        """The request that posts one message; token and user are added here. Raises one of `failures`."""
+        """Returns the request that posts one message. Adds token and user. Raises one of `failures`."""
         blank = self._blank
         return httpx.Request(
             blank.method,
@@ -130,11 +131,11 @@ class Pushover:
         )
 
     async def push(self, alert: Alert, text: str, now: int, cleared: Cleared) -> Answer:
-        """Push one alert as `post` posts its form."""
+        """Pushes one alert, like `post`, with ``text`` as of ``now`` (µs)."""
         return await self.post(fields_of(alert, text, now, self._look), cleared)
 
     async def post(self, fields: Mapping[str, str], cleared: Cleared | None = None) -> Answer:
-        """Post one message as `send` sends a request. What cannot even be made ready was not sent."""
+        """Posts one message, like `send`. Returns FAILED if the request cannot even be built."""
         try:
             request = self.message(fields)
         except failures() as error:
@@ -142,22 +143,22 @@ class Pushover:
         return await self.send(request, cleared)
 
     async def validate(self) -> Answer:
-        """Ask whether token and user are good; `Answer.devices` names the user's."""
+        """Requests whether token and user are good. `Answer.devices` names the user's devices."""
         return await self._exchange("POST", "/1/users/validate.json", self._keys())
 
     async def limits(self) -> Answer:
-        """Ask for the quota."""
+        """Requests the quota."""
         return await self._exchange("GET", "/1/apps/limits.json")
 
     async def receipt(self, receipt: str) -> Answer:
-        """Ask whether an emergency push was acknowledged, given what `is_receipt` takes. Not more often than every 5 s."""
+        """Requests whether an emergency push was acknowledged. ``receipt`` has passed `is_receipt`. At most every 5 s."""
         return await self._exchange("GET", f"/1/receipts/{receipt}.json")
 
     def _keys(self) -> dict[str, str]:
         return {"token": self._token.get_secret_value(), "user": self._user.get_secret_value()}
 
     async def _exchange(self, method: str, path: str, form: dict[str, str] | None = None) -> Answer:
-        # The vendor takes the token of a GET in the address only: no address and no text of an httpx error is ever logged.
+        # The token of a GET must be in the URL, so no URL and no text of an httpx error is ever logged.
         parameters = None if form else {"token": self._token.get_secret_value()}
         try:
             request = self._client.build_request(method, path, data=form, params=parameters)
@@ -166,10 +167,10 @@ class Pushover:
         return await self.send(request)
 
     async def send(self, request: httpx.Request, cleared: Cleared | None = None) -> Answer:
-        """Send a request, such as one that `message` has made, and read what comes of it.
+        """Sends a request, such as one from `message`, and returns the answer.
 
-        All but its first byte is done before ``cleared`` returns; the time of the exchange begins then. What
-        ``cleared`` raises is raised, and nothing was sent.
+        Does everything but write the first byte before ``cleared`` returns. The exchange's time starts then. Raises what
+        ``cleared`` raises, in which case nothing was sent.
         """
         try:
             async with asyncio.timeout(self._exchange_s) as limit:
@@ -180,7 +181,7 @@ class Pushover:
                 reply = await exchange(self._client, request)
                 self._is_gated = gate.was_asked
         except failures() as error:
-            # httpcore tells of the first byte before it is out; a transport of one's own need not.
+            # httpcore traces the event before the first byte. Another transport need not, so assume that it was sent.
             began = gate.is_open and (gate.was_asked or self._transport is not None)
             result = Result.LOST if began and not isinstance(error, NEVER_SENT) else Result.FAILED
             return Answer(result=result, reason=failure_words(error))

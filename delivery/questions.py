@@ -1,4 +1,4 @@
-"""What is asked of the push service besides alerts: whether it takes pushes, how many are left, who has acknowledged."""
+"""The requests to the push service besides alerts: whether it accepts pushes, how many are left, who has acknowledged."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from events import SECOND
 log = structlog.get_logger("alerts")
 
 KEEP_WARM_S = 45
-"""Pause between two questions for the quota in a session: they keep the connection open."""
+"""Seconds between two requests for the quota during a session: they keep the connection open."""
 
 HOUSEKEEPING_S = 1.0
-"""Pause between two looks at what is due besides alerts."""
+"""Seconds between two checks for requests that are due."""
 
 
 class Questions:
-    """Asks what is due, one question at a time, and only while no alert is on its way."""
+    """Makes the requests that are due, one at a time, and only while no alert is being sent."""
 
     def __init__(
         self,
@@ -44,32 +44,32 @@ class Questions:
         self._holds = holds
         self._acknowledgements = acknowledgements
         self.in_session = False
-        """Whether the connection is kept warm."""
+        """Whether the connection is kept open with requests for the quota."""
         self._limits_due = 0
         self._question: asyncio.Task[None] | None = None
         self._is_quota_untold = False
-        """Whether the last question for the quota was not answered well: that is said once."""
+        """Whether the last request for the quota failed. The log says so only once."""
 
     async def run(self) -> None:
-        """Ask until cancelled."""
+        """Makes the requests that are due until cancelled."""
         while True:
             now = self._shared.clock.now()
             self._holds.check_cap(now)
             question = None if self._shared.outbox.is_under_way else self._due_question(now)
             if question is not None:
-                await self._ask(question)
+                await self._run_question(question)
             await self._shared.clock.sleep(HOUSEKEEPING_S)
 
     def make_room(self) -> None:
-        """Drop the question that is being asked if another alert is under way: the service allows two connections."""
+        """Cancels the present request if another alert is under way: the service allows only two connections."""
         if self._question is not None and self._shared.outbox.is_under_way:
             self._question.cancel()
 
     def warm_again(self) -> None:
-        """Ask soon for the quota: a connection is gone, and the next alert shall find a warm one."""
+        """Makes a request for the quota due: a connection is gone, and the next alert should find an open one."""
         self._limits_due = 0
 
-    async def _ask(self, question: Coroutine[Any, Any, None]) -> None:
+    async def _run_question(self, question: Coroutine[Any, Any, None]) -> None:
         task = self._question = asyncio.create_task(question, name="alerts-question")
         try:
             await asyncio.wait({task})
@@ -82,17 +82,17 @@ class Questions:
     def _due_question(self, now: int) -> Coroutine[Any, Any, None] | None:
         stand = self._account.standing
         if stand.ask_at is not None and now >= stand.ask_at:
-            return self._ask_standing(stand.question, now)
+            return self._request_standing(stand.question, now)
         receipt = self._acknowledgements.due(now)
         if receipt is not None:
-            return self._acknowledgements.ask(receipt, now)
+            return self._acknowledgements.request(receipt, now)
         wanted = self.in_session or not self._account.is_healthy or not self._limits_due
         if wanted and now >= self._limits_due:
-            return self._ask_quota(now)
+            return self._request_quota(now)
         return None
 
-    async def _ask_standing(self, question: Question, now: int) -> None:
-        """Ask whether pushes are taken: at the start, and while they are refused or the quota is used up."""
+    async def _request_standing(self, question: Question, now: int) -> None:
+        """Requests whether pushes are accepted: at the start, and while they are refused or the quota is used up."""
         answer = await (self._channel.validate() if question is Question.USER else self._channel.limits())
         self._account.record(answer)
         was = self._account.standing
@@ -108,14 +108,14 @@ class Questions:
         self._account.stand(new, answer.reason)
         self._shared.changed.set()
 
-    async def _ask_quota(self, now: int) -> None:
-        """Ask for the quota, which keeps the connection warm."""
+    async def _request_quota(self, now: int) -> None:
+        """Requests the quota, which also keeps the connection open."""
         self._limits_due = now + KEEP_WARM_S * SECOND
         was_healthy = self._account.is_healthy
         answer = await self._channel.limits()
         self._account.record(answer)
         if answer.result is not Result.OK:
-            # The quota is only a number. Whether pushes are taken is asked in its stead: an alert may be next.
+            # The quota itself matters little, but pushes may fail, too: find out before the next alert.
             self._account.doubt(now)
         if answer.result is not Result.OK and was_healthy and not self._is_quota_untold:
             _log_silence(answer)

@@ -1,6 +1,6 @@
-"""Emergency pushes that wait to be acknowledged: what is asked when, and what an answer means. Pure.
+"""Emergency pushes that wait to be acknowledged: when each is polled, and what an answer means. Pure.
 
-A receipt is a fact of the session's record, so a restart goes on asking for it.
+The session's record holds each receipt, so a restart goes on polling it.
 """
 
 from __future__ import annotations
@@ -13,19 +13,20 @@ from delivery.answers import Answer, Result, is_receipt
 from events import SECOND, AlertKind, AlertOutcome, Outcome
 
 EMERGENCY_EXPIRE_S = 1500
-"""Seconds after which an emergency push is no longer repeated: 50 repeats are the vendor's most."""
+"""Seconds for which an emergency push is repeated. Pushover repeats at most 50 times, here every 30 s
+(https://pushover.net/api#priority)."""
 
 RECEIPT_POLL_S = 30
-"""Pause between two questions for one receipt."""
+"""Seconds between two polls of one receipt."""
 
 RECEIPT_SPACING_S = 5
-"""Pause between two questions for any receipts: the vendor allows one in 5 s."""
+"""Seconds between two polls of any receipts: Pushover allows one in 5 s (https://pushover.net/api/receipts)."""
 
 UNACKNOWLEDGED_S = 300
-"""Seconds after which an emergency push that nobody acknowledged is told elsewhere."""
+"""Seconds after which an emergency push that nobody acknowledged goes to the side channels."""
 
 RECEIPT_GRACE_S = 60
-"""How long after its last repeat a receipt is still asked for."""
+"""Seconds for which a receipt is still polled after the last repeat."""
 
 
 class Receipt(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,7 +43,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def ends_at(self) -> int:
-        """When it is no longer asked for."""
+        """Returns when it is no longer polled, µs."""
         return self.accepted_at + (EMERGENCY_EXPIRE_S + RECEIPT_GRACE_S) * SECOND
 
 
@@ -56,7 +57,7 @@ class Verdict(StrEnum):
 
 
 def classify(receipt: Receipt, answer: Answer, now: int) -> Verdict:
-    """Returns what an answer at ``now`` (µs) means. A question that was refused or failed proves nothing."""
+    """Returns what an answer at ``now`` (µs) means. A refused or failed request proves nothing."""
     if answer.result is Result.OK and answer.acknowledged:
         return Verdict.ACKNOWLEDGED
     if answer.result is Result.OK and (answer.expired or now >= receipt.ends_at):
@@ -65,43 +66,43 @@ def classify(receipt: Receipt, answer: Answer, now: int) -> Verdict:
 
 
 def acknowledged_at(receipt: Receipt, answer: Answer, now: int) -> int:
-    """When it was acknowledged, µs: what the service says if that can be, else ``now``."""
+    """Returns when it was acknowledged, µs: the service's time if that is possible, else ``now``."""
     told = (answer.acknowledged_at or 0) * SECOND
     return told if receipt.accepted_at - SECOND <= told <= now + SECOND else now
 
 
 class Receipts:
-    """The receipts that are asked for. ``open`` holds them, the oldest first."""
+    """The receipts that are polled: ``open``, the oldest first."""
 
     def __init__(self) -> None:
         self.open: list[Receipt] = []
         self._asked_at: int | None = None
 
     def add(self, receipt: Receipt) -> None:
-        """Ask for this one from now on, unless it is asked for already."""
+        """Adds a receipt, unless it is polled already."""
         if all(each.receipt != receipt.receipt for each in self.open):
             self.open.append(receipt)
 
     def due(self, now: int) -> Receipt | None:
-        """The receipt that is asked for at ``now`` (µs), if any: two questions are 5 s apart."""
+        """Returns the receipt to poll at ``now`` (µs), or None. Two polls are `RECEIPT_SPACING_S` apart."""
         if self._asked_at is not None and now < self._asked_at + RECEIPT_SPACING_S * SECOND:
             return None
         return next((each for each in self.open if now >= each.due), None)
 
-    def asked(self, receipt: Receipt, now: int) -> None:
-        """Record that it was asked for at ``now`` (µs)."""
+    def record_request(self, receipt: Receipt, now: int) -> None:
+        """Records that a receipt is polled at ``now`` (µs), and schedules its next poll."""
         self._asked_at = now
         self._replace(receipt, due=now + RECEIPT_POLL_S * SECOND)
 
     def is_to_be_warned_of(self, receipt: Receipt, now: int) -> bool:
-        """Whether to warn that nobody has acknowledged it for 5 minutes at ``now`` (µs). True once for each receipt."""
+        """Returns whether nobody has acknowledged it for 5 minutes at ``now`` (µs). True only once for each receipt."""
         is_late = not receipt.warned and now - receipt.accepted_at >= UNACKNOWLEDGED_S * SECOND
         if is_late:
             self._replace(receipt, warned=True)
         return is_late
 
     def end(self, receipt: Receipt) -> None:
-        """Stop asking for it."""
+        """Stops polling a receipt."""
         self.open = [each for each in self.open if each.receipt != receipt.receipt]
 
     def _replace(self, receipt: Receipt, **changes: object) -> None:
@@ -112,13 +113,13 @@ class Receipts:
 
 
 class Remembered:
-    """The receipts that a record holds and nobody is known to have acknowledged."""
+    """The receipts in a record that nobody is known to have acknowledged."""
 
     def __init__(self) -> None:
         self._open: dict[str, Receipt] = {}
 
-    def learn(self, now: int, outcome: AlertOutcome, title: str) -> None:
-        """Apply an outcome that the record holds, written at ``now`` (µs)."""
+    def record(self, now: int, outcome: AlertOutcome, title: str) -> None:
+        """Applies an outcome from the record, handled at ``now`` (µs). ``title`` is the push's."""
         receipt = outcome.receipt
         if not is_receipt(receipt):
             return
@@ -139,5 +140,5 @@ class Remembered:
             self._open.pop(receipt, None)
 
     def outstanding(self, now: int) -> list[Receipt]:
-        """Those that may still be acknowledged at ``now`` (µs), the oldest first."""
+        """Returns the receipts that may still be acknowledged at ``now`` (µs), the oldest first."""
         return [each for each in self._open.values() if now < each.ends_at]

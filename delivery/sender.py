@@ -1,8 +1,8 @@
-"""The sender: takes alerts over and never waits, while its tasks deliver them.
+"""The sender: accepts alerts without waiting, and delivers them in tasks of its own.
 
-Deciding is not delivering: `Sender.submit` comes back at once. Two lanes (`lane`) make attempts (`attempt`), each is
-followed up (`follow_up`) until the alert is settled (`settling`); what the service does not take goes to the side
-channels (`beside`), and what is due besides is asked (`questions`). All of them work on one `Shared`.
+Deciding is not delivering: `Sender.submit` returns at once. Two lanes (`lane`) make attempts (`attempt`); each attempt is
+followed up (`follow_up`) until the alert is settled (`settling`). What the service does not accept goes to the side
+channels (`beside`). `questions` makes all other requests. All of them share one `Shared`.
 """
 
 from __future__ import annotations
@@ -41,22 +41,22 @@ log = structlog.get_logger("alerts")
 def push_channel(
     settings: Settings, transport: httpx.AsyncBaseTransport | None, *, exchange_s: float = EXCHANGE_S
 ) -> Channel:
-    """The push service that alerts go to. ``exchange_s`` is real seconds for one exchange with it."""
+    """Returns the push service that alerts go to. ``exchange_s`` is real seconds for one exchange with it."""
     token, user = settings.pushover_token, settings.pushover_user_key
     look = Look(settings.title_detail, settings.buy_sound, settings.sell_sound)
     return Pushover(settings.pushover_url, token, user, transport, exchange_s=exchange_s, look=look)
 
 
 def side_channels(settings: Settings, transport: httpx.AsyncBaseTransport | None) -> tuple[SideChannel, ...]:
-    """Where SELLs and safety pushes go that the push service does not take."""
+    """Returns the channels that get the SELLs and safety pushes that the push service does not accept."""
     return (SecondChannel(settings.second_channel_url, transport),)
 
 
 class Sender:
-    """Delivers alerts: `submit` takes one, `run` is its task, `drain` waits for what is pending.
+    """Delivers alerts: `submit` accepts one, `run` delivers them, `drain` waits for those that are pending.
 
-    ``report`` is given an `AlertOutcome` for every alert, and `Hold` when pushes are refused or too many. ``ask_of``
-    answers a contract's newest ask in units of an option price, None when there is none.
+    It calls ``report`` with an `AlertOutcome` for every alert, and with a `Hold` when it holds or releases entries.
+    ``ask_of`` returns a contract's newest ask in option price units, or None.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class Sender:
 
     @property
     def gave_up(self) -> Callable[[str], None]:
-        """Called with a line when a SELL or safety push is given up for good."""
+        """The function that gets a line when a SELL or safety push is given up for good."""
         return self._shared.gave_up
 
     @gave_up.setter
@@ -101,16 +101,16 @@ class Sender:
 
     @property
     def healthy(self) -> bool:
-        """Whether the last push or question was answered well; False until the first one was."""
+        """Returns whether the last push or request succeeded; False before the first."""
         return self._account.is_healthy
 
     @property
     def holds(self) -> frozenset[HoldReason]:
-        """What holds entries here at present. It is reported once: an engine that begins later must be told."""
+        """Returns what holds entries at present. Each was reported only once, so a later engine must read them here."""
         return self._holds.reasons
 
     def trouble(self, now: int) -> str:
-        """What keeps alerts from being told at ``now`` (µs), in words; empty when nothing does."""
+        """Returns what keeps alerts from being delivered at ``now`` (µs), in words; empty if nothing does."""
         entries = self._shared.outbox.entries
         if any(e.alert.urgent and now - e.taken_at > UNANSWERED_S * SECOND for e in entries):
             return "a SELL or safety push is not told"
@@ -120,16 +120,16 @@ class Sender:
 
     @property
     def pending(self) -> list[Alert]:
-        """What is still to be told, the most important first."""
+        """Returns the alerts that are still to be delivered, the most important first."""
         return [entry.alert for entry in sorted(self._shared.outbox.entries, key=lambda e: e.alert.rank)]
 
     @property
     def awaits_acknowledgement(self) -> bool:
-        """Whether an emergency push may still be acknowledged."""
+        """Returns whether an emergency push may still be acknowledged."""
         return self._acknowledgements.are_awaited
 
     def in_session(self, on: bool) -> None:
-        """Keep the connection warm (``on``) or not."""
+        """Keeps the connection open from now on (``on``), or no longer."""
         self._questions.in_session = on
 
     def submit(
@@ -137,10 +137,10 @@ class Sender:
         alert: Alert,
         written: asyncio.Future[bool] | None = None,
     ) -> None:
-        """Take an alert over. Never waits; what cannot be taken is logged and reported.
+        """Accepts an alert for delivery. Never waits. Logs an alert that it drops.
 
-        ``written`` becomes true when the alert's decision is on the disk, false when it cannot be put there: a BUY
-        is then not sent. The first attempt waits for it, but not for long.
+        ``written`` becomes True once the alert's decision is on the disk, False if it cannot be written: a BUY is then not
+        sent. The first attempt waits for it, at most a second.
         """
         now = self._shared.clock.now()
         if self._recent.is_duplicate(alert, now):
@@ -156,22 +156,22 @@ class Sender:
             self._settling.settle_buy_of(entry)
         self._settling.line_up(entry)
         self._settling.shed()
-        self._account.judge_hold()
+        self._account.update_hold()
         self._shared.wake(alert.urgent)
 
     def leave(self, alert: Alert) -> None:
-        """Name a SELL whose time is over before this start could tell it: an earlier one may have."""
+        """Reports a SELL whose time was over before this start could send it. An earlier start may have sent it."""
         log.critical("alert_left", text=f"🛑 Alert never delivered: {alert.title}", id=alert.id)
         self._shared.gave_up(f"never told: {named(alert)}")
         outcome = AlertOutcome(kind=alert.kind, id=alert.id, outcome=Outcome.UNSENT, attempts=0)
         self._beside.post(outcome, alert.title, text_at(alert, self._shared.clock.now(), repeat=True))
 
-    def ask_for(self, receipt: Receipt) -> None:
-        """Go on asking for a receipt that an earlier start has left."""
+    def poll(self, receipt: Receipt) -> None:
+        """Polls a receipt that an earlier start left."""
         self._acknowledgements.add(receipt)
 
     async def run(self) -> None:
-        """Deliver until cancelled."""
+        """Delivers until cancelled."""
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._lanes[True].run(), name="alerts-urgent")
@@ -185,10 +185,10 @@ class Sender:
             await asyncio.gather(self._channel.close(), self._beside.close())
 
     async def drain(self, seconds: float) -> list[Alert]:
-        """Wait until all is told, at most ``seconds`` (real: the host's patience is), while `run` still runs.
+        """Waits until everything is delivered, at most ``seconds`` (real, like the host's patience), while `run` still runs.
 
-        Returns what is left, the most important first, as soon as no attempt for it falls into that time, or `run` has
-        ended.
+        Returns earlier if no attempt falls into that time, or if `run` has ended. Returns the alerts that are left, the
+        most important first.
         """
         await self._stop.drain(seconds)
         left = self.pending

@@ -1,4 +1,4 @@
-"""Ends alerts: told, withdrawn, given up or dropped. The end of one may release or withdraw others."""
+"""Ends alerts: delivered, withdrawn, given up or dropped. The end of one may release or withdraw others."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from messages.alert import named
 log = structlog.get_logger("alerts")
 
 FOLLOWS_MOST_S = 3600
-"""How long the end of a spell waits for its alarm: far longer than the three attempts of one that is not persistent."""
+"""Seconds that an all-clear waits for its alarm: far longer than the three attempts of an alarm that is not persistent."""
 
 
 class Settling:
-    """Ends alerts, reports their outcomes, and lets go of what waited for them."""
+    """Ends alerts, reports their outcomes, and releases the alerts that waited for them."""
 
     def __init__(self, shared: Shared, account: Account, beside: Beside) -> None:
         self._shared = shared
@@ -28,7 +28,7 @@ class Settling:
         self._beside = beside
 
     def finish(self, entry: Pending, outcome: Outcome, detail: str = "", receipt: str = "") -> None:
-        """End an alert with ``outcome``."""
+        """Ends an alert with ``outcome``."""
         self._outbox.settle(entry, outcome)
         self._shared.changed.set()
         alert = entry.alert
@@ -43,10 +43,10 @@ class Settling:
             )
         )
         self._release(entry, outcome)
-        self._account.judge_hold()
+        self._account.update_hold()
 
     def withdraw(self, entry: Pending, reason: str) -> None:
-        """End an alert that is not sent (again), for ``reason``."""
+        """Ends an alert without sending it (again), for ``reason``."""
         log.warning(
             "alert_not_sent",
             text=f"🚫 Alert not sent: {entry.alert.title} ({reason})",
@@ -57,7 +57,7 @@ class Settling:
         self.finish(entry, self._unsent(entry), reason)
 
     def give_up(self, entry: Pending, reason: str) -> None:
-        """End an alert whose attempts have all failed, the last one for ``reason``."""
+        """Ends an alert whose attempts have all failed, the last one for ``reason``."""
         alert = entry.alert
         text = f"🛑 Could not deliver after {entry.attempts} attempts: {alert.title} ({reason})"
         if alert.urgent:
@@ -69,7 +69,7 @@ class Settling:
         self.finish(entry, outbox.ended(entry.life), f"{entry.attempts} attempts failed: {reason}")
 
     def shed(self) -> None:
-        """Drop the least important while there are too many."""
+        """Drops the least important alerts while there are too many."""
         while len(self._outbox.entries) > OUTBOX_MAX:
             entry = self._outbox.least_important()
             if entry is None:
@@ -83,9 +83,9 @@ class Settling:
             self.finish(entry, self._unsent(entry), "too many alerts were waiting")
 
     def line_up(self, entry: Pending) -> None:
-        """Have the end of a spell wait while its alarm is still to be told: else the phone would hear it first.
+        """Makes an all-clear wait while its alarm is undelivered: otherwise the phone could show it first.
 
-        Where the alarm was told elsewhere, its end is, too.
+        If the alarm went to the side channels, the all-clear does, too.
         """
         alarm = self._outbox.alarm_of(entry.alert)
         if alarm is None:
@@ -96,7 +96,7 @@ class Settling:
             self._beside.tell(entry)
 
     def settle_buy_of(self, sell: Pending) -> None:
-        """Withdraw the BUY of ``sell`` if it has not gone out, and then ``sell`` too: nobody was told of the BUY."""
+        """Withdraws the BUY of ``sell`` if it has not gone out. If nobody was told of the BUY, withdraws ``sell``, too."""
         buy = self._outbox.find(AlertKind.BUY, sell.alert.position)
         if buy is not None and not buy.is_in_flight:
             self.withdraw(buy, "its position has closed")
@@ -104,12 +104,12 @@ class Settling:
             self.withdraw(sell, "nobody was told of the BUY")
 
     def is_buy_untold(self, sell: Pending) -> bool:
-        """Whether nobody was told of the BUY that ``sell`` ends, nor of ``sell`` itself."""
+        """Returns whether nobody was told of the BUY that ``sell`` ends, nor of ``sell`` itself."""
         outcome = self._outbox.outcome(AlertKind.BUY, sell.alert.position)
         return outcome in (Outcome.REFUSED, Outcome.UNSENT) and not sell.may_have_arrived
 
     def _release(self, alarm: Pending, outcome: Outcome) -> None:
-        """Send what says that ``alarm`` is over, now that it is settled; withdraw it if nobody was told of the alarm."""
+        """Releases the all-clears of an alarm that is settled. Withdraws them if nobody was told of the alarm."""
         for entry in self._outbox.followers(alarm):
             entry.follows = None
             if outcome in (Outcome.ACCEPTED, Outcome.LOST):

@@ -1,4 +1,4 @@
-"""What the parts of one sender have in common. No part knows the sender itself."""
+"""What the parts of one sender share. No part knows the sender itself."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from utils import Clock, steady_of
 
 
 class Shared:
-    """The clock, the outbox, whom to tell of outcomes, and what wakes those who wait.
+    """The clock, the outbox, where facts are reported, and the events that wake waiting tasks.
 
-    ``report`` is given every fact of a delivery. ``ask_of`` answers a contract's newest ask in units of an option price,
-    None when there is none.
+    ``report`` is called with every fact of a delivery. ``ask_of`` returns a contract's newest ask in option price units, or
+    None.
     """
 
     def __init__(
@@ -26,16 +26,16 @@ class Shared:
         self.steady = steady_of(clock)
         self.outbox = Outbox()
         self.changed = asyncio.Event()
-        """Set by all that may bring a stop nearer to its end."""
+        """Set by everything that may let a stop end its wait."""
         self.gave_up: Callable[[str], None] = lambda _: None
         self.has_ended = False
-        """Whether `Sender.run` has ended: nobody sends any more."""
+        """Whether `Sender.run` has ended, so that nothing is sent any more."""
         self._wakes = {True: asyncio.Event(), False: asyncio.Event()}
 
     def wake_of(self, urgent: bool) -> asyncio.Event:
-        """What wakes the urgent lane, or the other one."""
+        """Returns the event that wakes the urgent lane, or the other one."""
         return self._wakes[urgent]
 
     def wake(self, urgent: bool) -> None:
-        """Have a lane look at the outbox again."""
+        """Makes a lane check the outbox again."""
         self._wakes[urgent].set()

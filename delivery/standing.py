@@ -1,6 +1,6 @@
-"""How we stand with the push service: whether pushes are taken, and what is asked next to find out. Pure.
+"""Our standing with the push service: whether it accepts pushes, and the next request to find out. Pure.
 
-`MOODS` says what each piece of news makes of what is known; the functions below say which news an answer is.
+`MOODS` lists what each piece of news makes of what is known. The functions below decide which news an answer is.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from delivery.answers import Answer, Result
 from events import SECOND
 
 PROBE_S = 60
-"""Pause between two questions whether pushes are taken again."""
+"""Seconds between two requests whether pushes are accepted again."""
 
 QUOTA_PROBE_S = 600
-"""Pause between two questions whether there is quota again, before the reset that was named."""
+"""Seconds between two requests whether there is quota again, before the announced reset."""
 
 RESET_MOST_S = 32 * 86_400
-"""How far ahead a reset is believed: the quota is a month's, and the longest month with a day's doubt has 32 days."""
+"""How far ahead a reset may be. The quota is monthly, and the longest month with a day of tolerance has 32 days."""
 
 
 class Mood(StrEnum):
-    """What is known of the service."""
+    """What is known about the service."""
 
     UNKNOWN = "not asked yet"
     TAKEN = "pushes are taken"
@@ -33,7 +33,7 @@ class Mood(StrEnum):
 
 
 class News(StrEnum):
-    """What an answer tells of our standing."""
+    """What an answer tells about our standing."""
 
     REFUSAL = "a push or a question is refused"
     NO_QUOTA = "the quota is used up"
@@ -43,27 +43,27 @@ class News(StrEnum):
 
 MOODS: Mapping[tuple[Mood, News], Mood] = {
     **{(mood, News.REFUSAL): Mood.REFUSED for mood in (Mood.UNKNOWN, Mood.TAKEN, Mood.REFUSED)},
-    (Mood.SPENT, News.REFUSAL): Mood.SPENT,  # its reset still stands
+    (Mood.SPENT, News.REFUSAL): Mood.SPENT,  # the quota's reset is still ahead
     **{(mood, News.NO_QUOTA): Mood.SPENT for mood in Mood},
-    # Only while it is used up is the quota asked for, and then whether the user is good is asked next.
+    # Requested only while the quota is used up. The next request is whether the user is good.
     (Mood.SPENT, News.QUOTA_LEFT): Mood.REFUSED,
     **{(mood, News.USER_GOOD): Mood.TAKEN for mood in (Mood.UNKNOWN, Mood.TAKEN, Mood.REFUSED)},
 }
-"""A pair that is not here is an error of ours, and raises."""
+"""Every change of mood. A pair that is not in the table is a programming error, and raises KeyError."""
 
 
 class Question(StrEnum):
-    """What is asked of the service to learn whether pushes are taken."""
+    """The requests that find out whether pushes are accepted."""
 
     USER = "users/validate"
     QUOTA = "apps/limits"
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
-    """How we stand. Times are µs; ``ask_at`` is None while nothing needs to be asked.
+    """Our standing. Times are µs. ``ask_at`` is when to request ``question``; None while that is not necessary.
 
-    ``refused_at`` is the latest refusal: an answer to a question that was asked before it says nothing about it.
-    ``reset`` is when the quota is reset, in Unix seconds (None: not told, or not believed).
+    ``refused_at`` is the latest refusal: the answer to a request made before it does not lift it. ``reset`` is when the
+    quota is reset, in Unix seconds (None: unknown, or not plausible).
     """
 
     mood: Mood = Mood.UNKNOWN
@@ -74,12 +74,12 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def takes_nothing(self) -> bool:
-        """Whether no push can arrive."""
+        """Returns whether no push can arrive."""
         return self.mood in (Mood.REFUSED, Mood.SPENT)
 
 
 def refused(standing: Standing, answer: Answer, now: int) -> Standing:
-    """Returns the standing after a push or question was refused at ``now`` (µs)."""
+    """Returns the standing after a push or request was refused at ``now`` (µs)."""
     if answer.is_spent:
         reset = believed(answer.reset, now)
         return msgspec.structs.replace(
@@ -104,12 +104,12 @@ def refused(standing: Standing, answer: Answer, now: int) -> Standing:
 
 
 def doubted(standing: Standing, now: int) -> Standing:
-    """Returns the standing after another question failed at ``now`` (µs): ask at once whether pushes are taken."""
+    """Returns the standing after another request failed at ``now`` (µs): requests at once whether pushes are accepted."""
     return standing if standing.ask_at is not None else msgspec.structs.replace(standing, ask_at=now)
 
 
 def answered(standing: Standing, answer: Answer, asked_at: int, now: int) -> Standing:
-    """Returns the standing after its question, asked at ``asked_at`` (µs), was answered at ``now``."""
+    """Returns the standing after its request, made at ``asked_at`` (µs), was answered at ``now`` (µs)."""
     later = msgspec.structs.replace(standing, ask_at=now + PROBE_S * SECOND)
     if asked_at <= standing.refused_at:
         return later
@@ -123,13 +123,13 @@ def answered(standing: Standing, answer: Answer, asked_at: int, now: int) -> Sta
 
 
 def _told_quota(standing: Standing, answer: Answer, now: int) -> Standing:
-    """With quota left, what is asked next, at once, is whether the user is good."""
+    """Returns the standing after a request for the quota. With quota left, the next request is whether the user is good."""
     if answer.result is Result.REFUSED:
         left = msgspec.structs.replace(standing, mood=MOODS[standing.mood, News.QUOTA_LEFT], reset=None)
         return refused(standing if answer.is_spent else left, answer, now)
     is_past = standing.reset is None or now >= standing.reset * SECOND
     if answer.result is not Result.OK:
-        # A question that nobody answers must not hold pushes for longer than the reset says, or 10 minutes without one.
+        # A service that does not answer must not block pushes beyond the reset, or for over 10 minutes without one.
         is_known = standing.reset is not None
         later = msgspec.structs.replace(standing, ask_at=now + PROBE_S * SECOND)
         if not is_past or not (is_known or now >= standing.refused_at + QUOTA_PROBE_S * SECOND):
@@ -137,7 +137,7 @@ def _told_quota(standing: Standing, answer: Answer, now: int) -> Standing:
         return msgspec.structs.replace(
             later, mood=MOODS[standing.mood, News.QUOTA_LEFT], question=Question.USER, reset=None
         )
-    if answer.remaining or (answer.remaining is None and is_past):  # untold, only a push itself tells
+    if answer.remaining or (answer.remaining is None and is_past):  # if unknown, only a push can tell
         return msgspec.structs.replace(
             standing,
             mood=MOODS[standing.mood, News.QUOTA_LEFT],
@@ -150,12 +150,12 @@ def _told_quota(standing: Standing, answer: Answer, now: int) -> Standing:
 
 
 def believed(reset: int | None, now: int) -> int | None:
-    """A reset (Unix seconds) as far as it can be true at ``now`` (µs): None for one over 32 days ahead."""
+    """Returns a reset (Unix seconds) if it is plausible at ``now`` (µs); None for one over 32 days ahead."""
     return reset if reset is not None and reset * SECOND <= now + RESET_MOST_S * SECOND else None
 
 
 def _quota_asked_at(reset: int | None, now: int) -> int:
-    """When the quota is asked for: at its reset, but every 10 minutes before it, and never within a minute."""
+    """Returns when to request the quota next (µs): at its reset, every 10 minutes before that, never within a minute."""
     at = now + QUOTA_PROBE_S * SECOND
     if reset is not None and reset * SECOND > now:
         at = min(at, reset * SECOND)

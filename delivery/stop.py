@@ -1,4 +1,4 @@
-"""A stop waits for what is still to be told, hurries it, and names what is left."""
+"""A stop hurries the alerts that are still undelivered, waits for them, and logs those that are left."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from utils import number_text
 log = structlog.get_logger("alerts")
 
 DRAIN_SHARE = 0.3
-"""Part of a stop's patience after which what is still untold goes to the side channels, too."""
+"""The share of a stop's time after which undelivered alerts go to the side channels, too."""
 
 
 class Stop:
-    """Waits until all is told, for as long as the host's patience lasts."""
+    """Waits until everything is delivered, for as long as the host allows."""
 
     def __init__(self, shared: Shared, account: Account, beside: Beside) -> None:
         self._shared = shared
@@ -30,12 +30,12 @@ class Stop:
         self._beside = beside
 
     async def drain(self, seconds: float) -> None:
-        """Wait until all is told, at most ``seconds`` (real), or until no attempt falls into that time."""
+        """Waits until everything is delivered, at most ``seconds`` (real), or until no attempt falls into that time."""
         loop = asyncio.get_running_loop()
         end = loop.time() + seconds
         for entry in tuple(self._shared.outbox.entries):
             if entry.attempts:
-                self._beside.tell(entry)  # it has failed before: no time to wait for more of that
+                self._beside.tell(entry)  # it has failed before, and there is no time for more failures
                 self._hurry(entry, seconds)
         self._account.stop()
         soon = loop.call_later(seconds * DRAIN_SHARE, self._beside.tell_rest)
@@ -52,7 +52,7 @@ class Stop:
             soon.cancel()
 
     def _hurry(self, entry: Pending, seconds: float) -> None:
-        """Try a SELL that has failed once more within half of ``seconds`` (real): its usual pause of 30 s is too long."""
+        """Advances the next attempt of a SELL if that fits into half of ``seconds`` (real): its pause of 30 s is too long."""
         if not entry.alert.persistent or entry.life.waits or entry.is_in_flight:
             return
         clock = self._shared.clock
@@ -63,7 +63,7 @@ class Stop:
             self._shared.wake(urgent=True)
 
     def _works_within(self, seconds: float) -> bool:
-        """Whether something is being sent, or will be within so many real seconds, however the clock steps meanwhile."""
+        """Returns whether something is being sent, or will be within so many real seconds."""
         clock = self._shared.clock
         end = clock.now() + int(seconds * clock.speed * SECOND)
         coming = (e.is_in_flight or e.due < end for e in self._shared.outbox.entries)
@@ -72,7 +72,7 @@ class Stop:
 
 
 def log_left(left: list[Alert]) -> None:
-    """Log every alert in ``left``: the stop leaves it untold."""
+    """Logs every alert in ``left``, which the stop leaves undelivered."""
     for alert in left:
         text = f"🛑 Alert left unsent: {alert.title}"
         if alert.urgent:

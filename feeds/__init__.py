@@ -1,1 +1,4 @@
-"""What any vendor's stream needs. The modules here know a vendor only through `feeds.vendor`; ``massive`` is one vendor's wire."""
+"""What any vendor's stream needs. The modules here know a vendor only through `feeds.vendor`.
+
+``massive`` is one vendor's wire.
+"""

@@ -1,1 +1,1 @@
-"""What a phone is told: an alert before it is sent, and the texts that belong to no decision. Pure."""
+"""Alerts before they are sent, and the texts of pushes that belong to no decision. Pure."""

@@ -15,38 +15,38 @@ from rules import Rules
 from utils import new_york_date, session_on
 
 TITLE_MAX = 250
-"""Characters of the longest title: every channel takes as many."""
+"""The most characters of a title: Pushover's limit (https://pushover.net/api#limits)."""
 
 MESSAGE_MAX = 1024
-"""Characters of the longest message, with the lines that are added to it: every channel takes as many."""
+"""The most characters of a message, with the lines that are added when it is sent: Pushover's limit."""
 
 LINES_ADDED_MAX = 64
-"""Characters kept free for the lines that are added when an alert is sent (``Late``, ``Repeat of``)."""
+"""Characters that are kept free for the lines added when an alert is sent (``Late``, ``Repeat of``)."""
 
 LATE_S = 5
 """Seconds after its decision from which an alert says that it is late."""
 
 AFTER_CLOSE_S = 15 * 60
-"""How long after the close a SELL is still tried: the options trade until then."""
+"""Seconds after the close for which a SELL is still tried: the options trade until then."""
 
 HALF_CENT = 50
 """Half a cent in units of an option price: the step of a mid."""
 
 
 class Priority(IntEnum):
-    """How loud an alert is. A channel has its own numbers for them."""
+    """How loud an alert is. A channel maps these to its own numbers."""
 
     QUIET = -1
     """Without a sound."""
     NORMAL = 0
     HIGH = 1
-    """Past the phone's quiet hours."""
+    """Sounds even in the phone's quiet hours."""
     EMERGENCY = 2
     """Repeated until somebody acknowledges it."""
 
 
 class Rank(IntEnum):
-    """Importance of an alert, the most important first. The first three have a lane of their own."""
+    """An alert's importance, the most important first. The first three have a lane of their own."""
 
     SELL = 0
     UNWATCHED = 1
@@ -57,16 +57,16 @@ class Rank(IntEnum):
 
 
 ALWAYS_SAFETY = frozenset({AlertKind.MARK_LOST, AlertKind.EVICTED, AlertKind.REFUSED})
-"""System pushes without which a position may go unwatched, or every signal be missed."""
+"""System pushes that are always safety pushes: without them a position may go unwatched, or every signal be missed."""
 
 
 class Alert(msgspec.Struct, frozen=True, kw_only=True):
     """One push, before it is sent.
 
-    ``id`` is the position's for BUY and SELL, else the cause. ``position`` is the position it concerns, or empty.
-    Times are µs of UTC, ``pay_limit`` is an option price; each is 0 where it has no meaning. ``repeat`` marks an alert
-    of which an earlier copy may have arrived. ``spell`` names what an alarm warns of, such as the feed's blindness, and
-    ``ends`` is the spell that is over.
+    ``id`` is the position's for BUY and SELL, else the cause. ``position`` is the id of the position it concerns, or empty.
+    Times are µs of UTC, ``pay_limit`` is an option price; each is 0 if it has no meaning. ``repeat`` marks an alert of
+    which an earlier process may have sent a copy. ``spell`` names what an alarm warns of, such as the feed's blindness;
+    ``ends`` names the spell that an all-clear ends.
     """
 
     kind: AlertKind
@@ -85,11 +85,11 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     spell: str = ""
     ends: str = ""
     detail: str = ""
-    """What a lock screen must say beside the title, such as ``242c ≤ $0.47``."""
+    """What a lock screen must show beside the title, such as ``242c ≤ $0.47``."""
 
     @property
     def rank(self) -> Rank:
-        """How important it is."""
+        """Returns how important it is."""
         if self.kind is AlertKind.SELL:
             return Rank.SELL
         if self.kind is AlertKind.UNWATCHED:
@@ -102,35 +102,35 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def urgent(self) -> bool:
-        """Whether it is a SELL or a safety push, which never wait behind another."""
+        """Returns whether it is a SELL or a safety push, which never wait behind other alerts."""
         return self.rank <= Rank.SAFETY
 
     @property
     def persistent(self) -> bool:
-        """Whether it is tried until `give_up_at`, and again after a lost answer."""
+        """Returns whether it is tried until `give_up_at`, and also after a lost answer."""
         return self.rank <= Rank.UNWATCHED
 
     @property
     def fingerprint(self) -> str:
-        """Equal for two alerts that say the same: SHA-256 of kind, contract and position, or of kind and cause."""
+        """Returns a hash that is equal for alerts that say the same: of kind, contract and position, or kind and cause."""
         contract = self.contract if self.kind in (AlertKind.BUY, AlertKind.SELL) else ""
         return hashlib.sha256(f"{self.kind}|{contract}|{self.id}".encode()).hexdigest()
 
 
 def close_of(time_stop: int, rules: Rules) -> int:
-    """The close (µs) of the session whose time stop is at ``time_stop`` (µs)."""
+    """Returns the close (µs) of the session whose time stop is at ``time_stop`` (µs)."""
     return time_stop + rules.before_close(rules.hard_time_stop) * SECOND
 
 
 def last_chance(decided_at: int) -> int:
-    """Until when an alert without a time of its own is tried: as long as a SELL of its day, or as long from now."""
+    """Returns until when (µs) an alert without a `give_up_at` is tried: 15 minutes after its day's close, or after now."""
     session = session_on(date.fromisoformat(new_york_date(decided_at)))
     close = decided_at if session is None else max(session.close, decided_at)
     return close + AFTER_CLOSE_S * SECOND
 
 
 def give_up_at(now: int, time_stop: int, rules: Rules) -> int:
-    """Until when a SELL is tried. One that is decided after its day (a restart) gets as long from now."""
+    """Returns until when (µs) a SELL is tried: 15 minutes after its close; after a restart on a later day, after ``now``."""
     return max(close_of(time_stop, rules), now) + AFTER_CLOSE_S * SECOND
 
 
@@ -144,7 +144,7 @@ def system_alert(
     position: str | None,
     **more: Any,
 ) -> Alert:
-    """A push that is not BUY or SELL: loud with a position open, else normal; the position's id is its last line."""
+    """Returns a push that is not BUY or SELL. It is loud while a position is open, whose id is its last line."""
     return Alert(
         kind=kind,
         id=cause,
@@ -157,7 +157,7 @@ def system_alert(
 
 
 def _fitted(lines: list[str], end: list[str]) -> str:
-    """The lines as one message. What does not fit before ``end`` is left out from the back, and counted."""
+    """Returns the lines as one message. Drops the last ones before ``end`` if they do not fit, and says how many."""
     text = "\n".join([*lines, *end])
     kept = len(lines)
     while kept and len(text) > MESSAGE_MAX - LINES_ADDED_MAX:
@@ -167,13 +167,13 @@ def _fitted(lines: list[str], end: list[str]) -> str:
 
 
 def named(alert: Alert) -> str:
-    """The alert's title, and the position that it concerns."""
+    """Returns the alert's title with the position that it concerns."""
     is_named = not alert.position or f"#{alert.position}" in alert.title
     return alert.title if is_named else f"{alert.title} #{alert.position}"
 
 
 def full_title(alert: Alert, now: int) -> str:
-    """Returns the title with its detail and, of a BUY that is sent at ``now`` (µs), the seconds that its price is good for."""
+    """Returns the title with its detail; for a BUY sent at ``now`` (µs), also how many seconds its price is good for."""
     parts = [alert.title, alert.detail] if alert.detail else [alert.title]
     if alert.kind is AlertKind.BUY and alert.detail:
         parts.append(f"({max(0, -((now - alert.pay_until) // SECOND))} s)")
@@ -181,12 +181,12 @@ def full_title(alert: Alert, now: int) -> str:
 
 
 def repeated(alert: Alert) -> Alert:
-    """The same alert, marked: an earlier process may have sent it."""
+    """Returns the same alert, marked as one that an earlier process may have sent."""
     return msgspec.structs.replace(alert, repeat=True)
 
 
 def text_at(alert: Alert, now: int, repeat: bool) -> str:
-    """The message as it is sent at ``now``: ``Late 12 s`` and ``Repeat of #7f3a91`` stand above the id."""
+    """Returns the message as it is sent at ``now`` (µs), with ``Late 12 s`` and ``Repeat of #7f3a91`` above the id."""
     added: list[str] = []
     late = now - alert.decided_at
     if late > LATE_S * SECOND:

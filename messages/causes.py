@@ -1,4 +1,4 @@
-"""What the phone is told about each cause of a blind feed. Pure."""
+"""The texts of pushes about each cause of a blind feed. Pure."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ CAUSE_TEXTS: Mapping[FeedCause, tuple[str, str, str]] = {
 }
 
 
-# What happened when one symbol alone is concerned; the rest is the cause's.
+# What happened if it concerns only one symbol. The other two texts are the cause's.
 SYMBOL_TEXTS: Mapping[FeedCause, str] = {
     FeedCause.STALL: "{symbol} has stalled: {other} comes, but {symbol} does not, and the vendor's REST has newer "
     "seconds of it",

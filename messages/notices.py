@@ -1,4 +1,4 @@
-"""The pushes that tell a fact of the program, not a decision: record off, watching again, armed, evening. Pure."""
+"""The pushes about a state of the program, not a decision: record off, watching again, armed, evening. Pure."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from rules import Rules
 from utils import clock_text, day_text, minute_text, option_price, span_text
 
 REASON_MAX = 200
-"""Characters of a reason that somebody else has worded."""
+"""How many characters of a reason in the system's words are shown."""
 
 
-# ``position`` is the id of the open one, or None.
+# In every function, ``position`` is the id of the open position, or None, and times are µs of UTC.
 
 
 def record_off(now: int, rules: Rules, *, since: int, reason: str, position: str | None = None) -> Alert:
-    """The session's record cannot be written since ``since`` (µs), for ``reason`` (words, no path)."""
+    """Returns the push that the session's record cannot be written since ``since``, for ``reason`` (words, no path)."""
     lines = (
         f"The session's record cannot be written since {clock_text(since)} ET: {reason[:REASON_MAX]}.",
         "Now: no entries; tried again every minute. SELLs still come.",
@@ -28,7 +28,7 @@ def record_off(now: int, rules: Rules, *, since: int, reason: str, position: str
 
 
 def record_on(now: int, rules: Rules, *, since: int, position: str | None = None) -> Alert:
-    """The session's record is written again; it was not since ``since`` (µs)."""
+    """Returns the push that the session's record is written again, after it was not since ``since``."""
     lines = (
         f"The session's record is written again. It was not for {span_text(now - since)}, "
         f"since {clock_text(since)} ET.",
@@ -42,7 +42,7 @@ def record_on(now: int, rules: Rules, *, since: int, position: str | None = None
 def watching_again(
     now: int, rules: Rules, *, position: str, contract: str, since: int, time_stop: int, note: str = ""
 ) -> Alert:
-    """A restart found ``position`` open; nobody watched it since ``since`` (µs). ``note`` is a line more."""
+    """Returns the push that a restart found ``position`` open, unwatched since ``since``. ``note`` adds a line."""
     lines = (
         f"Watching again #{position}: gap {span_text(now - since)}, peak in the gap unknown",
         f"{contract} was not watched since {clock_text(since)} ET.",
@@ -64,7 +64,7 @@ def watching_again(
 
 
 def unwatched(now: int, rules: Rules, *, position: str, contract: str, stop: int, time_stop: int) -> Alert:
-    """The program stops and leaves ``position`` open. ``stop`` is its stop level, ``time_stop`` µs."""
+    """Returns the push that the program stops and leaves ``position`` open. ``stop`` is its stop level (option price)."""
     by = minute_text(time_stop)
     lines = (
         f"Unwatched from now #{position}",
@@ -87,7 +87,7 @@ def unwatched(now: int, rules: Rules, *, position: str, contract: str, stop: int
 
 
 def cap_reached(now: int, rules: Rules, *, entries: int, position: str | None = None) -> Alert:
-    """The day's ``entries`` have reached `Rules.max_entries_per_day`."""
+    """Returns the push that the day's ``entries`` have reached `Rules.max_entries_per_day`."""
     lines = (
         f"{entries} entries today: MAX_ENTRIES_PER_DAY is reached, at {clock_text(now)} ET.",
         "Now: no more entries today." + (" The open position is watched to its end." if position else ""),
@@ -98,7 +98,7 @@ def cap_reached(now: int, rules: Rules, *, entries: int, position: str | None = 
 
 
 def market_closed(now: int, rules: Rules, *, session: Session, position: str | None = None) -> Alert:
-    """The vendor says that the exchange is closed in ``session``, which the calendar has."""
+    """Returns the push that the vendor says closed during ``session``, which is in the calendar."""
     lines = (
         f"The vendor says that the exchange is closed, at {clock_text(now)} ET. The calendar has a session "
         f"from {minute_text(session.open)} to {minute_text(session.close)} ET.",
@@ -115,7 +115,10 @@ def market_closed(now: int, rules: Rules, *, session: Session, position: str | N
 def clock_doubt(
     now: int, rules: Rules, *, since: int, detail: str, session: Session, position: str | None = None
 ) -> Alert:
-    """The time is doubted since ``since`` (µs). ``detail`` says which clock differs; ``session`` is this or the next one."""
+    """Returns the push that the time is doubted since ``since``.
+
+    ``detail`` says which clock differs. ``session`` is the current or the next one.
+    """
     what_follows = ""
     if position:
         what_follows = " The open position is still watched, its time stop by this program's time."
@@ -139,7 +142,10 @@ def armed(
     well: Sequence[str],
     lacking: Sequence[str],
 ) -> Alert:
-    """The program watches ``session``. ``well`` and ``lacking`` say what an entry needs and has, or has not."""
+    """Returns the push that the program watches ``session``.
+
+    ``well`` is what an entry needs and has, ``lacking`` what it needs and lacks.
+    """
     early = ", early close" if session.early else ""
     cutoff = session.close - rules.before_close(rules.no_entry_after) * SECOND
     lines = [
@@ -166,7 +172,7 @@ def armed(
 
 
 def evening(now: int, rules: Rules, *, date: str, summary: Iterable[str]) -> Alert:
-    """The day's ``summary``, one line each; what does not fit is counted, and stands in the log."""
+    """Returns the push with the day's ``summary``. Lines that do not fit are only counted; the log has them."""
     title = f"🌙 {rules.symbol}: {date}"
     return system_alert(
         AlertKind.EVENING, now, date, title=title, lines=summary, position=None, priority=Priority.QUIET

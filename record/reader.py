@@ -151,7 +151,7 @@ class Blocks:
         return Damage(self.path, self._lines + 1, reason)
 
     def _read(self, stream: IO[bytes]) -> Iterator[bytes]:
-        """Yields pieces that end with a newline. Reads by size, not by line, so that an endless line cannot fill the memory."""
+        """Yields pieces that end with a newline. Reads by size, not by line: an endless line must not fill the memory."""
         rest = b""
         while block := stream.read(self._block_bytes):
             self.total += len(block)

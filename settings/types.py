@@ -15,13 +15,16 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import AfterValidator, SecretStr
 
 NAME_BYTES, PATH_BYTES = 255, 4000
-"""The longest file name, and the longest path less what the program appends: the limits of Linux and macOS."""
+"""The longest file name and the longest path, bytes: NAME_MAX of Linux and macOS, and Linux's PATH_MAX of 4096 less what the
+program appends. macOS has a PATH_MAX of 1024: there the system refuses a longer path when it is used."""
 
 ADDRESS_LENGTH = 2000
-"""The longest address. Browsers and servers accept about as much."""
+"""The most characters of an address: more than real ones have, and fewer than the 8,000 octets that RFC 9110, section 4.1,
+recommends everyone to support."""
 
 HOST_LENGTH = 253
-"""The longest host name that DNS can look up (RFC 1035)."""
+"""The most characters of a host name. RFC 1035, section 2.3.4, allows a name 255 octets; two of them are the length octets of
+the first label and of the root."""
 
 _LABEL = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 """One part of a host name. Public names have no underscore, but private networks use it."""
@@ -33,7 +36,7 @@ _SOUND = re.compile(r"[A-Za-z0-9_-]{1,50}")
 """The name of a sound: https://pushover.net/api#sounds lists the built-in ones; owners upload others."""
 
 PUSHOVER_KEY_LENGTH = 30
-"""The length of Pushover's tokens and user keys: https://pushover.net/api#registration."""
+"""The length of Pushover's tokens and user keys, letters and digits: https://pushover.net/api#registration."""
 
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
 """The only hosts that may be spoken to without TLS."""

@@ -33,8 +33,8 @@ async def test_interim_answers_without_end_are_a_failed_exchange() -> None:
         caller = Caller(server.url)
         async with asyncio.timeout(5):  # the exchange itself would give up after 10 s
             with pytest.raises(Failed):
-                await caller.ask("GET")
-        assert (await caller.ask("GET")).body == b"well"
+                await caller.request("GET")
+        assert (await caller.request("GET")).body == b"well"
         await caller.close()
         assert server.poured < BUFFERED
 

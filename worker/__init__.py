@@ -1,1 +1,1 @@
-"""What runs beside the sessions of the live worker."""
+"""The live worker: session after session, one session at work, and what runs beside the sessions."""

@@ -1,4 +1,4 @@
-"""What every part of the worker is handed: settings, what stands for the outside, and the stop that was asked for."""
+"""What every part of the worker shares: settings, the ways to the outside world, and the request to stop."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from threads import Threads
 from utils import KeptClock
 from worker import start
 from worker.inbox import Inbox
-from worker.start import Stage, Step
+from worker.start import Stage, StartEvent
 
 CLOSE_REAL_S = 2.0
-"""Real seconds that closing REST's connections may take: nothing depends on it but politeness."""
+"""Real seconds that closing REST's connections may take. Nothing depends on a clean close."""
 
 Result = TypeVar("Result")
 
 
 @dataclass
 class Context:
-    """One for the whole worker. Tests and the demo bring a clock, randomness, a file opener, threads, an HTTP transport and a dial of their own."""
+    """One for the whole worker. Tests and the demo pass their own clock, randomness, opener, threads, transport and dial."""
 
     settings: Settings
     rules: Rules
-    """The rules that the settings make, once: whether a session keeps other ones is asked by identity."""
+    """The settings' rules, made once: a session that keeps other rules is recognised by identity."""
 
     clock: KeptClock
     random_source: random.Random
@@ -49,23 +49,23 @@ class Context:
     """Set once the worker is asked to stop."""
 
     may_ask: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set while the start's stage lets the vendors be asked."""
+    """Set once the start's stage allows requests to the vendors besides the stocks feed."""
 
     stage: Stage = Stage.BEGUN
 
     @property
     def is_settled(self) -> bool:
-        """Returns whether what earlier starts have left is settled, and sessions follow one another."""
+        """Returns whether what earlier starts left is settled, so that only sessions follow."""
         return self.stage in start.IS_SETTLED
 
-    def advance(self, step: Step) -> None:
-        """Moves the start on. Raises KeyError for a step that cannot come."""
-        self.stage = start.after(self.stage, step)
+    def advance(self, event: StartEvent) -> None:
+        """Moves the start to its next stage. Raises KeyError for an event that cannot happen in the present one."""
+        self.stage = start.after(self.stage, event)
         if self.stage in start.MAY_ASK:
             self.may_ask.set()
 
     def rest(self, rules: Rules | None = None) -> VendorClient:
-        """Returns a client of the vendor's REST, to be closed by `close_rest`. ``rules``: see `vendor_client`."""
+        """Returns a client of the vendor's REST. Close it with `close_rest`. ``rules``: see `vendor_client`."""
         settings = self.settings
         key = settings.polygon_api_key.get_secret_value()
         return vendor_client(
@@ -73,7 +73,7 @@ class Context:
         )
 
     async def unless_stopping(self, work: Coroutine[Any, Any, Result]) -> Result | None:
-        """Returns what ``work`` comes to; None once asked to stop: a disk that does not answer must not hold a stop."""
+        """Returns the result of ``work``; None if the worker is asked to stop first: a slow disk must not delay a stop."""
         task = asyncio.ensure_future(work)
         stop = asyncio.ensure_future(self.stopping.wait())
         try:
@@ -85,7 +85,7 @@ class Context:
 
 
 async def close_rest(rest: VendorClient) -> None:
-    """Closes REST's connections. What fails in it, or takes too long, matters to nobody any more."""
+    """Closes REST's connections. Ignores failures, and gives up after `CLOSE_REAL_S`."""
     with contextlib.suppress(OSError, httpx.HTTPError):  # TimeoutError is an OSError
         async with asyncio.timeout(CLOSE_REAL_S):
             await rest.aclose()

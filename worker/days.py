@@ -1,4 +1,4 @@
-"""From session to session: asleep, watching, the evening."""
+"""Runs session after session: sleeps until one begins, watches it, and sums it up in the evening."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from utils import day_text, minute_text, session_at, span_text
 from worker import bookkeeper
 from worker.context import Context
 from worker.records import CONNECT_EARLY_S, NAP_S, RECORD_OPEN_S, Records
-from worker.start import Step
+from worker.start import StartEvent
 from worker.vendor_time import VendorTime
 from worker.watch import Watch
 
 log = structlog.get_logger("main")
 
 EVENING_S = 300
-"""Seconds after the close at which the day is summed up."""
+"""Seconds after the close when the day is summed up."""
 
 
 class Days:
@@ -29,18 +29,18 @@ class Days:
         self._vendor_time = vendor_time
 
     def are_due(self) -> bool:
-        """Returns whether it is time for the feeds to be connected."""
+        """Returns whether the feeds must be connected by now."""
         now = self._context.clock.now()
         return session_at(now).open - CONNECT_EARLY_S * SECOND <= now
 
     async def run(self) -> None:
-        """Watches session after session, until asked to stop."""
+        """Watches session after session until the worker is asked to stop."""
         context = self._context
         while not context.stopping.is_set():
             session = session_at(context.clock.now())
             begin = session.open - CONNECT_EARLY_S * SECOND
             if context.clock.now() < begin:
-                context.advance(Step.MAY_ASK)
+                context.advance(StartEvent.MAY_ASK)
                 await self._sleep_to(session, begin)
                 continue
             await self._watch.session(session)
@@ -56,9 +56,9 @@ class Days:
             await self._records.sleep_until(session.close)
 
     async def _sleep_to(self, session: Session, begin: int) -> None:
-        """Sleeps until a session begins (µs), or the time is another one than it was thought to be.
+        """Sleeps until ``begin`` (µs), or until the clock starts again at another time.
 
-        A clock that is wrong by days would sleep through sessions: the vendor is asked for the time now and then.
+        A clock that is wrong by days would sleep through sessions, so this requests the vendor's time now and then.
         """
         context = self._context
         wait = span_text(session.open - context.clock.now())
@@ -77,7 +77,7 @@ class Days:
                 return
 
     async def _sum_up(self, session: Session) -> None:
-        """Sums the day up in one quiet push, five minutes after the close."""
+        """Sums up the day in one quiet push, five minutes after the close."""
         context, live = self._context, self._records.live
         if live is None or context.stopping.is_set():
             return
@@ -85,7 +85,7 @@ class Days:
         if not context.stopping.is_set():
             live.sum_up(context.clock.now())
             await bookkeeper.enter(context, live.row())
-        # Outcomes of the day's last alerts belong into its record: it stays open until nobody tries any more.
+        # The outcomes of the day's last alerts belong in its record, so keep it open while alerts are still tried.
         await self._records.sleep_until(session.close + RECORD_OPEN_S * SECOND)
         await bookkeeper.enter(context, live.row())
         await self._records.let_go()

@@ -1,4 +1,4 @@
-"""How the worker ends: its exit statuses, and what has ended it, in words."""
+"""How the worker ends: its exit statuses, and the reasons in words."""
 
 from __future__ import annotations
 
@@ -56,13 +56,13 @@ def conclude(error: Exception, settings: Settings) -> int:
 
 
 def reason_text(error: Exception, settings: Settings) -> str:
-    """Returns why the worker ends, in a line for the outside watch: without a secret."""
+    """Returns why the worker ends, in a line for the heartbeat's service, with secrets hidden."""
     first = first_in(error)
     return redactor(settings.secrets())(f"{type(first).__name__}: {first}")
 
 
 def say_crashed(first: BaseException, error: Exception) -> None:
-    """Logs what has ended the worker: ``first`` of what is in ``error``. What the machine refuses needs no traceback."""
+    """Logs a crash: ``first`` is the first exception in ``error``. Logs no traceback if the machine lacks a resource."""
     if shortage := entry.shortage_text(first):
         log.critical("machine_short", text=f"🛑 The machine has too little for this program: {shortage}")
         return
@@ -70,19 +70,19 @@ def say_crashed(first: BaseException, error: Exception) -> None:
 
 
 def refusal_in(error: BaseException) -> VendorRefused | None:
-    """Returns a vendor's refusal among what has ended the worker."""
+    """Returns the vendor's refusal in the error that ended the worker, or None."""
     refused = error.subgroup(VendorRefused) if isinstance(error, BaseExceptionGroup) else error
     first = None if refused is None else first_in(refused)
     return first if isinstance(first, VendorRefused) else None
 
 
 def is_within(place: object, folder: Path) -> bool:
-    """Returns whether a place that an OSError names lies in a folder."""
+    """Returns whether the path that an OSError names is in ``folder``."""
     return isinstance(place, (str, Path)) and Path(place).is_relative_to(folder)
 
 
 def first_in(error: BaseException) -> BaseException:
-    """Returns the first single exception of a group of groups."""
+    """Returns the first exception in nested groups; the error itself if it is no group."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error

@@ -1,7 +1,7 @@
-"""The sign of life for an outside watch, which rings when it stops. It must never be fed by the fault it is there for.
+"""The heartbeat for an outside service that alarms when it stops. It must stop in exactly the faults that it guards against.
 
-A beat comes only from a process that has been well for a minute: in a crash loop no start lives long enough. The
-first one is preceded by ``/start``; a worker that ends by a fault, or has given a SELL up, says ``/fail`` and why.
+A beat comes only from a process that has been well for a minute, because in a crash loop no start lives that long.
+``/start`` precedes the first beat. A worker that ends by a fault, or gives up a SELL, posts the reason to ``/fail``.
 """
 
 from __future__ import annotations
@@ -22,34 +22,34 @@ from utils import Clock, session_at, steady_of
 log = structlog.get_logger("heartbeat")
 
 HEARTBEAT_S = 60
-"""Pause between two beats, and how long all must have been well before the first."""
+"""Seconds between two beats, and how long everything must have been well before the first."""
 
 LOOK_S = 1.0
-"""Pause between two looks at whether all is well."""
+"""Seconds between two checks whether everything is well."""
 
 FAIL_REAL_S = 5.0
-"""Real seconds that ``/fail`` may take: the end waits for it."""
+"""Real seconds that ``/fail`` may take, because the end of the process waits for it."""
 
 BODY_MAX = 4096
-"""Bytes of an answer that are read: its first words say whether it counts."""
+"""How much of an answer is read, bytes: its first words say whether the beat counts."""
 
 WHY_MAX = 200
-"""Characters of the line that says why."""
+"""The most characters of a reason."""
 
 OWED_MAX = 8
-"""Lines for ``/fail`` that may wait: a watch needs no more to ring."""
+"""How many reasons for ``/fail`` may wait. One is enough to raise the alarm."""
 
 SHOWN_MAX = 60
-"""Characters of an answer that are shown."""
+"""How many characters of an answer are logged."""
 
 NOT_COUNTED = b"OK ("
-"""How the body of a 200 begins that did not count: healthchecks.io says ``OK (not found)``, ``OK (rate limited)``."""
+"""First bytes of a 200 that did not count: healthchecks.io answers ``OK (not found)`` or ``OK (rate limited)``."""
 
 
 class Heartbeat:
-    """Asks `HEARTBEAT_URL` each minute while ``judge`` finds nothing.
+    """Requests `HEARTBEAT_URL` every minute while ``judge`` has no objection.
 
-    ``judge`` is given the time (µs) and says in words why there is no beat now; empty when all is well.
+    ``judge`` gets the time (µs) and returns why there must be no beat now, in words; empty if everything is well.
     """
 
     def __init__(
@@ -65,10 +65,10 @@ class Heartbeat:
         self._steady = steady_of(clock)
         self._pace = Pace(self._steady())
         self._owed: deque[str] = deque(maxlen=OWED_MAX)
-        """Lines that ``/fail`` is still to say."""
+        """Reasons that are still to be posted to ``/fail``."""
 
     async def run(self) -> None:
-        """Beat until cancelled."""
+        """Beats until cancelled."""
         while self._caller.url:
             while self._owed:
                 await self.fail(self._owed.popleft())
@@ -83,23 +83,23 @@ class Heartbeat:
             await self._clock.sleep(LOOK_S)
 
     def tell(self, why: str) -> None:
-        """Have ``/fail`` say ``why`` at the next look, though the worker goes on. It holds no secret."""
+        """Posts ``why`` to ``/fail`` at the next check, while the worker goes on. It contains no secret."""
         self._owed.append(why)
 
     async def fail(self, why: str) -> None:
-        """Say that the worker ends by a fault, within `FAIL_REAL_S`. ``why`` holds no secret."""
+        """Posts ``why`` to ``/fail``, within `FAIL_REAL_S`. It contains no secret."""
         if self._caller.url:
             await self._signal("POST", "fail", one_line(why), FAIL_REAL_S)
 
     async def close(self) -> None:
-        """Close its connection."""
+        """Closes its connection."""
         await self._caller.close()
 
     async def _signal(self, method: str, word: str, why: str = "", limit_s: float | None = None) -> None:
         url = signal_url(self._caller.url, word)
         name = f"HEARTBEAT_URL{f'/{word}' if word else ''}"
         try:
-            reply = await self._caller.ask(method, url, content=why, limit_s=limit_s)
+            reply = await self._caller.request(method, url, content=why, limit_s=limit_s)
         except Failed as failed:
             fault = f"not reached: {failed}"
         else:
@@ -109,12 +109,12 @@ class Heartbeat:
 
 
 async def say_failed(url: SecretStr, why: str) -> None:
-    """Say ``why`` at ``/fail`` for a worker that could not be made. Where that fails, the watch rings by itself."""
+    """Posts ``why`` to ``/fail`` without a worker. If that fails, the missing beats raise the alarm."""
     if not url.get_secret_value():
         return
     caller = Caller(url.get_secret_value(), limit_s=FAIL_REAL_S - 1, body_max=BODY_MAX)
     try:
-        await caller.ask("POST", signal_url(caller.url, "fail"), content=one_line(why))
+        await caller.request("POST", signal_url(caller.url, "fail"), content=one_line(why))
     except Failed:
         return
     finally:
@@ -122,10 +122,10 @@ async def say_failed(url: SecretStr, why: str) -> None:
 
 
 def no_beat_reason(now: int, engine: Engine | None, *, pushes_answered: bool) -> str:
-    """Returns why the outside watch is not told at ``now`` (µs) that all is well, in words; empty when it is.
+    """Returns why there must be no beat at ``now`` (µs), in words; empty if everything is well.
 
-    In a session the traded symbol must progress, nothing outside the rules may hold entries (a record that is
-    not written does), and pushes must be taken. Outside of one, to run is enough.
+    During a session, new bars of the traded symbol must come, nothing outside the rules may hold entries (a record that
+    cannot be written does), and the push service must answer. Outside of one, a running process is enough.
     """
     session = session_at(now)
     if now < session.open:
@@ -144,12 +144,12 @@ def no_beat_reason(now: int, engine: Engine | None, *, pushes_answered: bool) ->
 
 
 def one_line(why: str) -> str:
-    """The reason as it is sent."""
+    """Returns a reason as it is posted: on one line, cut to `WHY_MAX` characters."""
     return " ".join(why.split())[:WHY_MAX]
 
 
 class Pace:
-    """When a beat is due. All times are µs of a clock that no step moves: a step is no minute of work."""
+    """Decides when a beat is due. Times are µs of a clock that no step changes: a step is not a minute of work."""
 
     def __init__(self, now: int) -> None:
         self._looked_at = now
@@ -160,27 +160,27 @@ class Pace:
         """Whether there was a beat."""
 
     def is_due(self, now: int, *, is_well: bool) -> bool:
-        """Whether there is to be a beat at ``now``; ``is_well`` is what has just been seen."""
+        """Returns whether a beat is due at ``now``. ``is_well`` is the result of the present check."""
         passed, self._looked_at = now - self._looked_at, now
         if is_well:
             self._well_us += passed
         return is_well and now >= self._due_at and self._well_us >= HEARTBEAT_S * SECOND
 
     def is_withheld(self, now: int) -> bool:
-        """Whether a beat that was due at ``now`` does not come, and that has not been said."""
+        """Returns whether a beat is overdue at ``now`` for the first time since the last beat, so that it is logged once."""
         is_new = now >= self._due_at and not self._is_told
         self._is_told = self._is_told or is_new
         return is_new
 
     def beaten(self, now: int) -> None:
-        """There was a beat at ``now``."""
+        """Records a beat at ``now``."""
         self._due_at = now + HEARTBEAT_S * SECOND
         self._is_told = False
         self.has_begun = True
 
 
 def signal_url(url: str, word: str) -> str:
-    """The address for a signal besides the beat itself: its word is the last part of the path."""
+    """Returns the URL of a signal: ``word`` is appended to the path; empty for the beat itself."""
     if not word:
         return url
     parts = urlsplit(url)
@@ -188,7 +188,7 @@ def signal_url(url: str, word: str) -> str:
 
 
 def fault_of(reply: Reply) -> str:
-    """Why an answer does not count as a beat; empty when it does."""
+    """Returns why an answer does not count as a beat; empty if it does."""
     if not reply.is_success:
         return f"answered {reply.status}"
     if not reply.is_whole and not reply.body:

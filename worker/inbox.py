@@ -10,11 +10,11 @@ from typing import Any
 from events import Bar, Event, Quote
 
 INBOX_MAX = 10_000
-"""Facts that may wait for the engine: about ten seconds of the busiest feed. More is an overflow."""
+"""How many facts may wait for the engine: about ten seconds of the busiest feed. More is an overflow."""
 
 
 class Inbox:
-    """One bounded queue of facts with one consumer. Facts that must not be lost are taken beyond the bound."""
+    """One bounded queue of facts with one consumer. Accepts facts that must not be lost even beyond the limit."""
 
     def __init__(self) -> None:
         self._facts: collections.deque[Event] = collections.deque()
@@ -25,11 +25,11 @@ class Inbox:
 
     @property
     def is_full(self) -> bool:
-        """Whether facts that can be had again are refused."""
+        """Returns whether it refuses facts that REST can bring again."""
         return len(self._facts) >= INBOX_MAX
 
     def offer(self, events: Sequence[Event]) -> bool:
-        """Put facts in at once if there is room for all; else returns False, and they are to be put one by one."""
+        """Adds all facts if there is room for them. Else returns False: then the caller must `put` them one by one."""
         if not self._has_room.is_set() or len(self._facts) + len(events) >= INBOX_MAX:
             return False
         self._facts += events
@@ -37,7 +37,7 @@ class Inbox:
         return True
 
     async def put(self, event: Event) -> bool:
-        """Put a fact in; returns False when it overflows. Backfill waits for room: it is in no hurry."""
+        """Adds a fact. Returns False if the inbox overflows. A backfilled bar waits for room: it is in no hurry."""
         if not self._has_room.is_set():
             if isinstance(event, Bar) and event.backfilled:
                 await self._has_room.wait()
@@ -47,21 +47,21 @@ class Inbox:
         return True
 
     def put_now(self, event: Event) -> None:
-        """Put a fact in that is never dropped: outcomes, holds, the shutdown."""
+        """Adds a fact even to a full inbox: outcomes, holds and the shutdown are never dropped."""
         self._facts.append(event)
         self._arrived.set()
         if len(self._facts) >= INBOX_MAX:
             self._has_room.clear()
 
     async def get(self) -> Event:
-        """The oldest fact."""
+        """Waits for a fact and removes the oldest one."""
         while not self._facts:
             self._arrived.clear()
             await self._arrived.wait()
-        return self._take()
+        return self._pop()
 
     async def get_within(self, nap: Coroutine[Any, Any, None]) -> Event | None:
-        """The oldest fact, or None when none has come before ``nap`` is over."""
+        """Removes the oldest fact; returns None if none comes before ``nap`` is over."""
         waiting = (asyncio.ensure_future(nap), asyncio.ensure_future(self._arrived.wait()))
         try:
             await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
@@ -72,13 +72,13 @@ class Inbox:
         return self.next()
 
     def next(self) -> Event | None:
-        """The oldest fact, or None when there is none just now."""
+        """Removes the oldest fact; returns None if there is none now."""
         if not self._facts:
             self._arrived.clear()
             return None
-        return self._take()
+        return self._pop()
 
-    def _take(self) -> Event:
+    def _pop(self) -> Event:
         event = self._facts.popleft()
         if not self._has_room.is_set() and len(self._facts) <= INBOX_MAX // 2:
             self._has_room.set()

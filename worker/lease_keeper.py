@@ -1,4 +1,4 @@
-"""Holds the folder's lease while the worker runs, and takes it again when its file is removed."""
+"""Holds the folder's lease while the worker runs, and acquires it again if its file is removed."""
 
 from __future__ import annotations
 
@@ -15,14 +15,17 @@ from utils import Clock, utc_iso
 log = structlog.get_logger("main")
 
 LEASE_LOOK_S = 60
-"""Seconds between two looks at the lease."""
+"""Seconds between two checks of the lease."""
 
 UNUSABLE = frozenset({errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP})
-"""What is wrong with the name of a folder and not with its disk: nothing is, or can ever be, kept there."""
+"""Faults of the folder's name, not of its disk: nothing can ever be stored there, so nothing is."""
 
 
 class LeaseKeeper:
-    """``is_at_work`` says whether a session's record is open here: another copy cannot watch that session then."""
+    """Acquires, checks and releases the lease on the data folder.
+
+    ``is_at_work`` returns whether a session's record is open here: then no other copy can watch that session.
+    """
 
     def __init__(
         self, data_dir: Path, clock: Clock, threads: Threads, is_at_work: Callable[[], bool]
@@ -35,13 +38,13 @@ class LeaseKeeper:
         self._is_disputed = False
 
     def acquire(self) -> None:
-        """Takes the lease. Raises LeaseHeld; OSError for what its owner must set right."""
+        """Acquires the lease. Raises LeaseHeld; OSError for a fault that the owner must mend."""
         try:
             self._lease.acquire(utc_iso(self._clock.now()))
         except OSError as error:
             if isinstance(error, Misplaced) or error.errno in UNUSABLE:
                 raise
-            # A disk that takes nothing must not keep an open position from being watched.
+            # A full or broken disk must not keep the worker from watching an open position.
             text = (
                 f"⚠️ DATA_DIR {self._data_dir.absolute()} cannot be written ({error.strerror}): no entries until it can "
                 "be, and another copy would not be noticed"
@@ -53,10 +56,10 @@ class LeaseKeeper:
             log.warning("lease_unsupported", text=text)
 
     async def keep(self) -> None:
-        """Looks once a minute whether the lease is still ours, and takes one that was removed again.
+        """Checks once a minute whether the lease is still ours, and acquires it again if it was removed.
 
-        Raises LeaseHeld when another copy holds it, unless a session is at work here: this copy locks its record, so
-        the other cannot watch it.
+        Raises LeaseHeld if another copy holds it at two checks in a row, unless a session is at work here: this copy has
+        locked that session's record, so the other one cannot watch it.
         """
         while True:
             await self._clock.sleep(LEASE_LOOK_S)
@@ -66,7 +69,7 @@ class LeaseKeeper:
                 self._lease.acquire(utc_iso(self._clock.now()))
             except LeaseHeld as error:
                 if not self._is_at_work() and self._is_disputed:
-                    raise  # twice: a check by diagnose.py takes it for a moment
+                    raise  # for the second time: diagnose.py holds it only for a moment
                 is_new, self._is_disputed = not self._is_disputed, True
                 if is_new:
                     text = f"🛑 Another copy has taken the lease ({error}): stop one. A session at work here goes on here"
@@ -79,5 +82,5 @@ class LeaseKeeper:
                 log.warning("lease_taken", text=text)
 
     def release(self) -> None:
-        """Gives the lease back."""
+        """Releases the lease."""
         self._lease.release()

@@ -1,4 +1,4 @@
-"""A session's lines in the log: what happened, in the log's words. It decides nothing."""
+"""Writes a session's lines to the log. It decides nothing."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ from wording import (
 log = structlog.get_logger("desk")
 
 REPORT_S = 60
-"""Pause between two reports in the log, and between two lines about the same kind of gate."""
+"""Seconds between two reports in the log, and between two lines about gates."""
 
 FIRST_REPORT_S = 10
-"""When the first report is due: the feeds have been connected by then, or something is wrong."""
+"""Seconds until the first report: by then the feeds are connected, or something is wrong."""
 
 
 class Narrator:
-    """Puts what happens into the log, in the words of the log. Gates and declines when they change, at most once a minute."""
+    """Logs what happens in a session. Logs gates and declines only when they change, and at most once a minute."""
 
     def __init__(self, rules: Rules, engine: Engine) -> None:
         self._rules = rules
@@ -61,7 +61,7 @@ class Narrator:
         self._doubted_at: int | None = None
 
     def fact(self, now: int, event: Event) -> None:
-        """A fact has been handled."""
+        """Logs a fact that was handled at ``now`` (µs), and on a tick what is due."""
         match event:
             case Tick(away=away) if away:
                 log.warning(
@@ -94,7 +94,7 @@ class Narrator:
             )
 
     def _report(self, now: int) -> None:
-        """The two lines of every minute of the session."""
+        """Logs the two lines of every minute of the session, if they are due."""
         session, engine = self._engine.session, self._engine
         if not session.open <= now < session.close:
             return
@@ -128,7 +128,7 @@ class Narrator:
             log.info("conditions", text=line, start=engine.evaluation.start, passes=engine.evaluation.passes)
 
     def _say_doubts(self, now: int) -> None:
-        """Log a price that is kept apart, at most once a minute: nothing comes of it, so nothing else tells of it."""
+        """Logs a doubted price, at most once a minute. It has no other effect, so nothing else would show it."""
         if self._doubted_at is not None and now - self._doubted_at < REPORT_S * SECOND:
             return
         for level in (self._engine.signals.level, self._engine.signals.benchmark_level):
@@ -155,7 +155,7 @@ class Narrator:
             self._gate = None
 
     def _say_gate(self, now: int, reason: DeclineReason, hold: HoldReason | None) -> bool:
-        """Log what stands in the way, when it has changed and the last such line is a minute old."""
+        """Logs the closed gate if it has changed and the last such line is a minute old. Returns whether it did."""
         spacing = REPORT_S * SECOND
         if (reason, hold) == self._gate or (self._gate_at is not None and now - self._gate_at < spacing):
             return False
@@ -164,7 +164,7 @@ class Narrator:
         return True
 
     def decision(self, now: int, decision: Decision, evaluation: Evaluation | None = None) -> None:
-        """A decision has been made, after that evaluation (default: the engine's newest)."""
+        """Logs a decision made at ``now`` (µs) on ``evaluation`` (None: the engine's newest)."""
         evaluation = self._engine.evaluation if evaluation is None else evaluation
         match decision:
             case Opened():

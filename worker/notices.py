@@ -1,4 +1,4 @@
-"""The pushes that are owed to a fact and not to a decision: armed, clock, closed market, cap, unwatched."""
+"""The pushes that a fact causes without a decision: armed, clock doubt, market closed, cap reached, unwatched."""
 
 from __future__ import annotations
 
@@ -23,16 +23,19 @@ from messages.alert import Alert
 from utils import plural_s, span_text
 
 ARMED_WITHIN_S = 60
-"""How long after the open, or the start, the push that says "armed" waits for everything to be well."""
+"""Seconds after the open, or the start, that the push "armed" waits for everything to be well."""
 
 CLOCK_SPACING_S = 3600
-"""Pause between two pushes about the clock, so that one that flaps does not ring all day."""
+"""Seconds between two pushes about the clock, so that a flapping clock does not ring all day."""
 
 
 def readiness(
     now: int, engine: Engine, details: Mapping[HoldReason, str] | None = None
 ) -> tuple[list[str], list[str]]:
-    """What an entry needs: what of it is well, and what is not, in words. ``details`` has more on what holds entries."""
+    """Returns what an entry needs, in words: first what is well, then what is lacking.
+
+    ``now`` in µs. ``details`` has more to say about reasons that hold entries.
+    """
     rules, feed = engine.rules, engine.feed
     well: list[str] = []
     lacking: list[str] = []
@@ -67,9 +70,9 @@ def readiness(
 
 
 def _chain_fault(now: int, engine: Engine) -> str:
-    """Why no entry can be priced from the chain as it stands; empty when one can.
+    """Returns why no entry can be priced from the present chain; empty if one can.
 
-    The rows' own stamps decide, not their arrival: an answer that has just come may hold yesterday's quotes.
+    Goes by the quotes' own times, not by their arrival: an answer that has just come may contain yesterday's quotes.
     """
     if engine.quotes.chain_at is None:
         return "no option chain yet"
@@ -84,9 +87,10 @@ def _chain_fault(now: int, engine: Engine) -> str:
 
 
 class Notices:
-    """The pushes that are owed to a fact and not to a decision.
+    """Makes the pushes that a fact causes without a decision.
 
-    ``arms``: the session's beginning is told. ``time_is_known`` says whether the clock is known to agree with the vendor's.
+    ``arms`` is whether the session's beginning is pushed. ``time_is_known`` returns whether the clock is known to agree
+    with the vendor's.
     """
 
     def __init__(self, *, arms: bool, time_is_known: Callable[[], bool] = lambda: True) -> None:
@@ -96,19 +100,19 @@ class Notices:
         self._is_armed_told = False
         self._is_cap_told = False
         self._details: dict[HoldReason, str] = {}
-        """What more is known of the holds that have begun."""
+        """What else is known about the holds that began."""
         self._clock_told_at: int | None = None
         self.is_summed_up = False
-        """Whether the evening's message has been told."""
+        """Whether the evening's summary was pushed."""
 
-    def learn(self, event: Event) -> None:
-        """A fact that was handled before a restart."""
+    def record(self, event: Event) -> None:
+        """Records a fact, also one from before a restart: which pushes have been sent."""
         if isinstance(event, AlertOutcome):
             self._is_armed_told = self._is_armed_told or event.kind is AlertKind.ARMED
             self.is_summed_up = self.is_summed_up or event.kind is AlertKind.EVENING
 
     def watching_again(self, now: int, engine: Engine, *, since: int, note: str = "") -> Iterator[Alert]:
-        """The program has started again; nothing is known from ``since`` (µs) until now."""
+        """Yields the push that the program watches an open position again, after it did not from ``since`` (µs) on."""
         self._arms_by = None
         if engine.position is not None:
             opened = engine.position.opened
@@ -123,11 +127,11 @@ class Notices:
             )
 
     def owed(self, now: int, event: Event, engine: Engine) -> Iterator[Alert]:
-        """What is owed to a fact that has been handled."""
+        """Yields the pushes that a fact handled at ``now`` (µs) causes."""
         rules, session = engine.rules, engine.session
         held = None if engine.position is None else engine.position.opened
         position = None if held is None else held.id
-        self.learn(event)
+        self.record(event)
         match event:
             case Tick():
                 yield from self._armed(now, engine)
@@ -141,7 +145,7 @@ class Notices:
             case Hold(reason=HoldReason.MARKET_CLOSED, on=True):
                 yield notices.market_closed(now, rules, session=session, position=position)
             case AlertOutcome(kind=AlertKind.BUY, outcome=Outcome.ACCEPTED | Outcome.LOST):
-                # With a BUY that counts, the day's entries may be used up.
+                # A BUY that arrived counts as an entry, and may be the day's last.
                 if 0 < rules.max_entries_per_day <= engine.book.entries and not self._is_cap_told:
                     self._is_cap_told = True
                     yield notices.cap_reached(now, rules, entries=engine.book.entries, position=position)
@@ -158,7 +162,7 @@ class Notices:
                 pass
 
     def _armed(self, now: int, engine: Engine) -> Iterator[Alert]:
-        """Once a session, from the open on: as soon as all is well, or after a while with what is not."""
+        """Yields the push "armed", once a session after the open: when all is well, or after a while with what is lacking."""
         session = engine.session
         if not self._arms or self._is_armed_told or not session.open <= now < session.close:
             return

@@ -1,4 +1,4 @@
-"""The sessions' records, as the worker opens, settles, closes and packs them."""
+"""Opens, settles, closes and packs the sessions' records."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ from utils import minute_text, session_at
 from worker import bookkeeper
 from worker.context import Context
 from worker.session import LiveSession
-from worker.start import Step
+from worker.start import StartEvent
 
 log = structlog.get_logger("main")
 
 CONNECT_EARLY_S = 300
-"""Seconds before the open at which the feeds are connected."""
+"""Seconds before the open when the feeds are connected."""
 
 RECORD_OPEN_S = AFTER_CLOSE_S + 60
-"""Seconds after the close for which a record stays open: as long as undelivered SELLs are tried, and a minute."""
+"""Seconds after the close for which a record stays open: as long as undelivered SELLs are tried, and a minute more."""
 
 NAP_S = 30
-"""The longest sleep in seconds outside sessions: a machine that was suspended wakes up in time."""
+"""The longest single sleep outside sessions, seconds, so that a machine that was suspended notices the time soon."""
 
 TIDY_REAL_S = 10.0
-"""Real seconds that the worker waits for records to be packed; after that it goes on beside it."""
+"""Real seconds that the worker waits for records to be packed. Packing may go on after that."""
 
 
 class Records:
-    """At most one record is open at a time: ``live`` is its session."""
+    """Keeps at most one record open at a time. ``live`` is its session."""
 
     def __init__(self, context: Context, clock_judge: ClockJudge) -> None:
         self._context = context
@@ -52,17 +52,20 @@ class Records:
         self.live: LiveSession | None = None
         """The session whose record is open."""
         self.resumable: Left | None = None
-        """What an earlier start has recorded of the session in progress."""
+        """The record that an earlier start left of the session in progress."""
 
     @property
     def engine(self) -> Engine | None:
-        """Returns the open session's engine."""
+        """Returns the open session's engine, or None."""
         return None if self.live is None else self.live.engine
 
     # --- Opening and closing ---
 
     async def own(self, session: Session) -> Left | None:
-        """Returns what the record of a session holds; None without one, or when asked to stop meanwhile."""
+        """Returns the record of a session; None without one, or if the worker is asked to stop first.
+
+        Raises Damage; OSError.
+        """
         context = self._context
         reading = in_thread(
             context.threads, "record", partial(own_record, context.settings.data_dir, session.date)
@@ -70,9 +73,9 @@ class Records:
         return await context.unless_stopping(reading)
 
     async def open(self, session: Session, rules: Rules, past: Reader | None) -> LiveSession:
-        """Begins a session's record, or goes on behind what ``past`` reads; closes the one that is open.
+        """Begins a session's record, or goes on after the lines that ``past`` reads. Closes the one that is open.
 
-        The clock goes on from the record's end: time never goes back in a record. Raises Damage, OSError or Taken.
+        Makes the clock go on from the record's end: time never goes back in a record. Raises Damage, OSError or Taken.
         """
         await self.close()
         context = self._context
@@ -92,7 +95,7 @@ class Records:
         return live
 
     def _is_time_known(self) -> bool:
-        """Returns whether the clock has been compared with the vendor's, and is right."""
+        """Returns whether the clock was compared with the vendor's and agrees."""
         return self._context.clock.is_compared and self._clock_judge.doubt is None
 
     async def close(self) -> None:
@@ -102,15 +105,15 @@ class Records:
             self.live = None
 
     async def let_go(self) -> None:
-        """Closes a record that is over, unless a SELL in it may still be acknowledged, and packs what is finished."""
+        """Closes the record and packs finished ones, unless a SELL may still be acknowledged."""
         if not self._context.sender.awaits_acknowledgement:
             await self.close()
             await self._tidy(TIDY_REAL_S)
 
     async def _tidy(self, patience_s: float) -> None:
-        """Packs finished records and removes the oldest, in a thread; waits for that so long at most (real seconds).
+        """Packs finished records and removes the oldest, in a thread. Waits for it at most ``patience_s`` real seconds.
 
-        Not while stopping, or while one is open: an acknowledgement may be owed to it.
+        Does nothing while stopping, or while a record is open, because an acknowledgement may still come for it.
         """
         context = self._context
         if context.stopping.is_set() or self.live is not None:
@@ -122,28 +125,28 @@ class Records:
         task.add_done_callback(self._tidying.discard)
         await context.unless_stopping(_at_most(patience_s, task))
 
-    # --- What still comes in while no session is watched ---
+    # --- Facts that come while no session is watched ---
 
     async def sleep_until(self, moment: int) -> None:
-        """Handles what still comes in until a time (µs), or until asked to stop."""
+        """Handles the facts that come until a time (µs), or until the worker is asked to stop."""
         context = self._context
         while (left := (moment - context.clock.now()) / SECOND) > 0 and not context.stopping.is_set():
             fact = await context.inbox.get_within(context.clock.sleep(min(left, NAP_S)))
             if fact is not None and self.live is not None:
-                self.live.take(context.clock.now(), fact)
+                self.live.handle(context.clock.now(), fact)
 
-    def take_rest(self) -> None:
-        """Records what became of the last alerts, so that the next start does not send them again."""
+    def record_rest(self) -> None:
+        """Records the outcomes of the last alerts, so that the next start does not send them again."""
         while self.live is not None and (event := self._context.inbox.next()) is not None:
             if isinstance(event, AlertOutcome):
-                self.live.take(self._context.clock.now(), event)
+                self.live.handle(self._context.clock.now(), event)
 
-    # --- What earlier starts have left ---
+    # --- What earlier starts left ---
 
     async def settle_newest(self) -> None:
-        """Closes a position whose time stop passed while nobody watched: at every start, at once.
+        """Brings what earlier starts left to its end: positions whose time stop passed unwatched, undelivered SELLs.
 
-        Raises Damage or OSError when a record that may hold a position cannot be read.
+        Raises Damage or OSError if a record that may contain an open position cannot be read.
         """
         context = self._context
         today = session_at(context.clock.now()).date
@@ -154,36 +157,36 @@ class Records:
             return
         self.resumable = left.own
         if left.own is not None or left.unsettled:
-            context.advance(Step.MAY_ASK)  # there may be a position in it, and a SELL to send
+            context.advance(StartEvent.MAY_ASK)  # it may contain a position, and a SELL to send
         for record in left.unsettled:
             if record.header is not None and not context.stopping.is_set():
                 await self._settle(record.path, record.header)
-        # A SELL that is still owed to a record keeps it unpacked: no start would look for it in a packed one.
+        # A record with an undelivered SELL stays unpacked: no start would look for it in a packed one.
         if not context.sender.pending:
             await self._tidy(0.0 if left.own is not None else TIDY_REAL_S)
 
     async def _settle(self, path: Path, header: Header) -> None:
-        """Brings the record of a session that is over to its end, under its own rules. Raises Damage or OSError."""
+        """Brings the record of an earlier session to its end, under its own rules. Raises Damage or OSError."""
         context, past = self._context, Reader(path)
         live = await self.open(header.session, rules_of(path, header), past)
         now = context.clock.now()
         live.resume(now, past)
-        live.take(context.clock.now(), Tick())
+        live.handle(context.clock.now(), Tick())
         live.sum_up(context.clock.now())
         await bookkeeper.enter(context, live.row())
         end = min(now + RECORD_OPEN_S * SECOND, session_at(now).open - CONNECT_EARLY_S * SECOND)
         while context.sender.pending and context.clock.now() < end and not context.stopping.is_set():
             await self.sleep_until(min(end, context.clock.now() + SECOND))
-        self.take_rest()
+        self.record_rest()
         if not (context.sender.pending or context.sender.awaits_acknowledgement):
-            await self.close()  # else it stays open for what is still to come, until a session begins
+            await self.close()  # else it stays open for the outcomes to come, until a session begins
 
-    # --- Under which rules ---
+    # --- Which rules apply ---
 
     def rules_for(self, left: Left | None) -> Rules:
-        """Returns the rules of a start: while a position is open, those under which it was opened.
+        """Returns the rules of a start: the settings' or, while a position is open, those under which it was opened.
 
-        Raises ConfigError when that was under another SYMBOL: its bars would not be watched; Damage for unusable rules.
+        Raises ConfigError if it was opened under another SYMBOL, whose bars would not be watched; Damage for unusable rules.
         """
         rules = self._context.rules
         if left is None or left.header is None or left.open is None:
@@ -200,7 +203,7 @@ class Records:
         return rules if kept == rules else kept
 
     def say_kept(self, left: Left | None, rules: Rules) -> str:
-        """Logs that a position goes on under the rules of its entry. Returns the line for the phone, empty without one."""
+        """Logs that a position keeps the rules of its entry. Returns the line for the phone; empty if it does not."""
         ours = self._context.rules
         if left is None or left.open is None or rules is ours:
             return ""
@@ -216,5 +219,5 @@ class Records:
 
 
 async def _at_most(seconds: float, task: asyncio.Task[None]) -> None:
-    """Waits for a task at most so long; it goes on."""
+    """Waits for a task at most ``seconds`` (real). The task goes on."""
     await asyncio.wait({task}, timeout=seconds)

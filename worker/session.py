@@ -1,7 +1,7 @@
-"""One session at work: its engine, its record, its lines in the log, and the alerts that are owed. It decides nothing.
+"""One session at work: its engine, its record, its lines in the log, and its alerts. It decides nothing.
 
-Every fact goes through `LiveSession.take`: the engine first, then the record, then whoever must be told. What an earlier
-start of the same session has recorded is folded by `LiveSession.resume`, on the same path that a first start takes.
+Every fact goes through `LiveSession.handle`: first the engine, then the record, then alerts and log. `LiveSession.begin`
+restores what an earlier start of the same session recorded, and `LiveSession.resume` delivers what that start did not.
 """
 
 from __future__ import annotations
@@ -54,23 +54,27 @@ from worker.undelivered import Undelivered
 log = structlog.get_logger("desk")
 
 COUNTED = frozenset({Tick, AlertOutcome})
-"""Facts that count in the day's summary, or settle an alert, whatever was decided."""
+"""Facts that count in the day's summary, or settle an alert, even without a decision."""
 
 PRICES = frozenset({Bar, Quote, Chain, Covered})
-"""Facts of which nothing is noted but what was decided on them."""
+"""Frequent facts: logged and counted only if they caused a decision."""
 
 QUOTES = frozenset({Quote, Chain})
-"""Facts that price a trade which is followed by hand."""
+"""Facts that price the trades as followed by hand."""
 
 RECORD_LOOK_S = 60
-"""Pause between two looks at the record: whether its name leads to it, and whether it can be written again."""
+"""Seconds between two checks of the record: whether its name still leads to it, and whether it can be written again."""
 
 RECORD_END_REAL_S = 5.0
 """Real seconds that the end of a session waits for the disk; with 12 s for alerts a stop stays under 25 s."""
 
 
 class LiveSession:
-    """One session's engine with its record and its alerts. ``hold`` puts a fact of our own into the inbox."""
+    """One session's engine with its record and its alerts.
+
+    ``hold`` puts a fact of our own into the inbox. ``time_is_known`` returns whether the clock is known to be right.
+    ``rules`` are those to decide by (None: the settings').
+    """
 
     def __init__(
         self,
@@ -84,9 +88,9 @@ class LiveSession:
         rules: Rules | None = None,
     ) -> None:
         self.rules = self._rules = settings.rules if rules is None else rules
-        """What decides: the settings' rules, or those under which the open position began."""
+        """The rules that decide: the settings', or those under which the open position was opened."""
         self.engine = Engine(self._rules, session)
-        self.tally = DaySummary(session, settings.following)
+        self.summary = DaySummary(session, settings.following)
         self._settings = settings
         self._journal = journal
         self._narrator = Narrator(self._rules, self.engine)
@@ -103,32 +107,32 @@ class LiveSession:
 
     @property
     def is_record_off(self) -> bool:
-        """Whether what was decided is not (yet) in the record."""
+        """Returns whether some decision is not (yet) in the record."""
         return self._journal.is_off
 
     # --- Start ---
 
     def begin(self, now: int, past: Reader | None) -> None:
-        """Begin the record; of one that an earlier start has left, fold what it holds and go on behind it.
+        """Begins the record, or restores what ``past`` reads of an earlier start and goes on after it.
 
-        Raises Damage or OSError when that cannot be read, Taken when another process writes it. `latest` is then the
-        record's last time: the clock must go on from there.
+        Afterwards `latest` is the record's last time: the clock must go on from there. Raises Damage or OSError if the
+        record cannot be read, Taken if another process writes it.
         """
-        seen = self.engine.session.open if past is None else self._fold(past)
+        seen = self.engine.session.open if past is None else self._restore(past)
         if past is not None and past.torn:
             log.warning(
                 "record_torn",
                 text=f"✂️ The record's last {past.torn} bytes were torn off by a crash: cut ({past.path.name})",
                 bytes=past.torn,
             )
-        self.tally.away(seen, now)
+        self.summary.away(seen, now)
         self.latest = 0 if past is None else past.now
         now = max(now, self.latest)
         self._journal.begin(self._rules, self.engine.session, now, past)
-        self._judge_record(now)
+        self._update_record_hold(now)
 
-    def _fold(self, past: Reader) -> int:
-        """Learn what an earlier start has recorded, all but facts of another symbol. Returns when that ends, µs.
+    def _restore(self, past: Reader) -> int:
+        """Restores the state from an earlier start's record. Skips facts of another symbol. Returns when it ends, µs.
 
         Raises Damage or OSError.
         """
@@ -142,32 +146,33 @@ class LiveSession:
                         raise Damage(
                             past.path, number, f"it does not follow from what is before ({error})"
                         ) from error
-                if self.tally.is_pricing and type(line.event) in QUOTES and is_own and not line.decisions:
-                    self.tally.price(line.now, line.event)
+                if self.summary.is_pricing and type(line.event) in QUOTES and is_own and not line.decisions:
+                    self.summary.price(line.now, line.event)
                 if line.decisions or type(line.event) in COUNTED:
                     if is_own:
-                        self.tally.record(
+                        self.summary.record(
                             line.now,
                             line.event,
                             line.decisions,
                             self._rules,
                             is_blind=self.engine.feed.is_blind,
                         )
-                    self._undelivered.learn(line, rules)
-                    self._notices.learn(line.event)
+                    self._undelivered.record(line, rules)
+                    self._notices.record(line.event)
                     if isinstance(line.event, AlertOutcome):
-                        self._receipts.learn(line.now, line.event, alerts.sell_title(rules))
+                        self._receipts.record(line.now, line.event, alerts.sell_title(rules))
             else:
-                self.tally.away(seen, line.now)
+                self.summary.away(seen, line.now)
                 is_own = is_of(line, self._rules.symbol)
                 rules = self._rules if is_own else rules_of(past.path, line)
             seen = line.now
         return seen
 
     def resume(self, now: int, past: Reader, *, note: str = "", is_same_process: bool = False) -> None:
-        """Go on from what was folded: the connection is another, and what was still owed is told now.
+        """Goes on from the restored state: with a new connection, and with alerts that were not delivered yet.
 
-        ``note`` is said with the position. In the same process the sender still has what is owed.
+        ``note`` is added to the push about an open position. If ``is_same_process``, the sender still has the undelivered
+        alerts.
         """
         if not past.number:
             return
@@ -176,57 +181,55 @@ class LiveSession:
             text=f"📼 Record resumed: {past.number:,} facts, gap {span_text(now - past.now)}",
             facts=past.number,
         )
-        self.tally.resumed_at = now
-        # What held entries, and the connection, were the earlier process's.
+        self.summary.resumed_at = now
+        # The holds and the connection were the earlier process's.
         for reason in sorted(self.engine.holds):
-            self.take(now, Hold(reason=reason, on=False))
-        self.take(now, FeedLost(cause=FeedCause.NOT_CONNECTED))
+            self.handle(now, Hold(reason=reason, on=False))
+        self.handle(now, FeedLost(cause=FeedCause.NOT_CONNECTED))
         for alert in self._notices.watching_again(now, self.engine, since=past.now, note=note):
             self._sender.submit(alert)
         if is_same_process:
             return
         self._settle(now)
         for receipt in self._receipts.outstanding(now):
-            self._sender.ask_for(receipt)
+            self._sender.poll(receipt)
 
     def _settle(self, now: int) -> None:
-        """Tell what was decided and not told. Whether an attempt had arrived is not known, so it is marked."""
+        """Submits alerts that have no outcome, marked as repeats: an earlier attempt may have arrived."""
         for alert in self._undelivered.outstanding(self._settings.sell_priority):
             is_buy = alert.kind is AlertKind.BUY
             if now < (alert.pay_until if is_buy else alert.give_up_at):
                 self._sender.submit(repeated(alert))
             elif is_buy:
-                # Too old to act on, and it may have arrived: it counts as told, and the position stays.
-                self.take(now, _lost(alert, "older than its limit at the start"))
+                # Too old to act on, but it may have arrived: it counts as delivered, and the position stays.
+                self.handle(now, _lost(alert, "older than its limit at the start"))
             else:
                 self._sender.leave(alert)
-                self.take(now, _lost(alert, "its time was over at the start"))
+                self.handle(now, _lost(alert, "its time was over at the start"))
 
-    # --- The one way in ---
+    # --- Every fact comes in here ---
 
-    def take(self, now: int, event: Event) -> None:
-        """Take a fact: the engine first, then the record, then whoever must be told. Never waits.
+    def handle(self, now: int, event: Event) -> None:
+        """Handles a fact: first the engine, then the record, then alerts and log. Never waits.
 
-        The clock goes on from the record's end, so ``now`` lies behind it. One that was read before that is the record's.
+        The clock goes on from the record's end. If ``now`` (µs) was read before that, the record's last time is used.
         """
         now = self.latest = max(now, self.latest)
         before = self.engine.evaluation
         decisions = self.engine.handle(now, event)
         self._journal.append(now, event, decisions)
-        self._judge_record(now)
+        self._update_record_hold(now)
         if decisions or isinstance(event, AlertOutcome):
-            self._tell(
-                now, event, decisions
-            )  # first what somebody waits for: the disk works while the rest is logged
+            self._tell(now, event, decisions)  # first the alerts: the disk works while the rest is logged
         evaluation = self.engine.evaluation
         if evaluation is not None and evaluation is not before:
-            self.tally.evaluation(self._rules, evaluation)
+            self.summary.evaluation(self._rules, evaluation)
         is_price = type(event) in PRICES
         if is_price and not decisions:
-            if self.tally.is_pricing and type(event) in QUOTES:
-                self.tally.price(now, event)
+            if self.summary.is_pricing and type(event) in QUOTES:
+                self.summary.price(now, event)
             return
-        self.tally.record(now, event, decisions, self._rules, is_blind=self.engine.feed.is_blind)
+        self.summary.record(now, event, decisions, self._rules, is_blind=self.engine.feed.is_blind)
         self._narrator.fact(now, event)
         for decision in decisions:
             self._narrator.decision(now, decision, evaluation)
@@ -238,7 +241,7 @@ class LiveSession:
             self._look(now)
 
     def _tell(self, now: int, event: Event, decisions: Sequence[Decision]) -> None:
-        """Puts what weighs on the disk, and hands the alerts over: they go out as soon as it is there."""
+        """Submits the alerts. First begins to sync the record if a position changes or an alert has an outcome."""
         is_weighty = isinstance(event, AlertOutcome) or any(
             isinstance(decision, Opened | Closed | Withdrawn) for decision in decisions
         )
@@ -249,15 +252,18 @@ class LiveSession:
                 self._sender.submit(alert, written)
 
     def sync(self) -> asyncio.Future[bool]:
-        """Have the record put on the disk, beside everything else. The name of a new file takes longest: not at an alert."""
+        """Begins to sync the record. The future's result is whether it is on the disk.
+
+        Called once at the start, because the name of a new file takes longest, and no alert should wait for that.
+        """
         syncing = self._journal.sync()
         self._syncing.add(syncing)
         syncing.add_done_callback(self._syncing.discard)
         return syncing
 
     def sum_up(self, now: int) -> None:
-        """The day in short, to the log and, when it is wanted and was not yet told, to the phone."""
-        lines = self.tally.lines(self._rules, self.engine.evaluations)
+        """Sums up the day in the log and, if that is set and was not done yet, on the phone."""
+        lines = self.summary.lines(self._rules, self.engine.evaluations)
         log.info("evening", text=f"🌙 {'. '.join(lines)}.")
         if self._settings.daily_summary and not self._notices.is_summed_up:
             date = self.engine.session.date
@@ -269,8 +275,8 @@ class LiveSession:
 
     # --- The record ---
 
-    def _judge_record(self, now: int) -> None:
-        """Hold entries when the record cannot be written, and let them go when it can; say both."""
+    def _update_record_hold(self, now: int) -> None:
+        """Holds entries while the record cannot be written, and releases them after that. Logs and pushes both."""
         is_off = self._journal.is_off
         if is_off is (self._off_since is not None):
             return
@@ -290,18 +296,18 @@ class LiveSession:
         self._sender.submit(alert)
 
     def _look(self, now: int) -> None:
-        """Once a minute: whether the record's name still leads to it; one that cannot be written is tried again."""
+        """Checks the record once a minute: whether its name still leads to it, and whether it can be written again."""
         if self._looked_at is None:
             self._looked_at = now
         if now - self._looked_at >= RECORD_LOOK_S * SECOND:
             self._looked_at = now
             self._journal.look()
-        self._judge_record(now)
+        self._update_record_hold(now)
 
     async def end(self) -> None:
-        """Put the record on the disk and close it. A disk that does not answer is not waited for without end."""
+        """Syncs the record and closes it. Waits for the disk at most twice `RECORD_END_REAL_S`."""
         if self._journal.is_off:
-            self._journal.retry()  # the last chance of what was held back
+            self._journal.retry()  # the last chance for the lines held back
         _, late = await asyncio.wait({*self._syncing, self.sync()}, timeout=RECORD_END_REAL_S)
         if late:
             log.error(

@@ -1,7 +1,7 @@
-"""How far the worker's start has come: a table of stages. Pure; the worker makes its tasks wait on it.
+"""The stages of the worker's start, as a table. Pure; the worker's tasks wait for its stages.
 
-Two things move on their own: what an earlier start has left is settled, and the stocks feed is connected. Until it is, at a
-start in mid-session, no other question is put to the vendors: it would keep the event loop from the feed.
+Two things happen independently: what an earlier start left is settled, and the stocks feed is connected. If the start is
+during a session, nothing else is requested from the vendors before the feed is connected: that would delay the feed.
 """
 
 from __future__ import annotations
@@ -11,48 +11,49 @@ from enum import StrEnum
 
 
 class Stage(StrEnum):
-    """Where the start is."""
+    """How far the start has come."""
 
     BEGUN = "begun"
-    """Nothing is settled, and nothing but the feed may be asked for."""
+    """Nothing is settled, and only the stocks feed may contact the vendor."""
 
     ASKING = "asking"
-    """Not settled yet, but the vendors may be asked: an alert may be owed, or no session is on."""
+    """Not settled yet, but other requests are allowed: an alert may be undelivered, or no session is on."""
 
     FEED_FIRST = "feed first"
-    """Settled; the vendors' other questions wait for the stocks feed."""
+    """Settled. Other requests to the vendors wait for the stocks feed."""
 
     UNDER_WAY = "under way"
     """The start is over."""
 
 
-class Step(StrEnum):
-    """What moves a start on."""
+class StartEvent(StrEnum):
+    """What moves a start to its next stage."""
 
     MAY_ASK = "may ask"
-    """Nothing has to wait for the feed any more: it is connected or late, no session is on, an alert is owed, or a stop."""
+    """Nothing waits for the feed any more: it is connected or late, no session is on, an alert is undelivered, or a stop."""
 
     SETTLED = "settled"
-    """What earlier starts have left is settled: sessions follow one another from here."""
+    """What earlier starts left is settled. From here on, sessions follow one another."""
 
 
-TRANSITIONS: Mapping[tuple[Stage, Step], Stage] = {
-    (Stage.BEGUN, Step.MAY_ASK): Stage.ASKING,
-    (Stage.BEGUN, Step.SETTLED): Stage.FEED_FIRST,
-    (Stage.ASKING, Step.MAY_ASK): Stage.ASKING,
-    (Stage.ASKING, Step.SETTLED): Stage.UNDER_WAY,
-    (Stage.FEED_FIRST, Step.MAY_ASK): Stage.UNDER_WAY,
-    (Stage.UNDER_WAY, Step.MAY_ASK): Stage.UNDER_WAY,
+TRANSITIONS: Mapping[tuple[Stage, StartEvent], Stage] = {
+    (Stage.BEGUN, StartEvent.MAY_ASK): Stage.ASKING,
+    (Stage.BEGUN, StartEvent.SETTLED): Stage.FEED_FIRST,
+    (Stage.ASKING, StartEvent.MAY_ASK): Stage.ASKING,
+    (Stage.ASKING, StartEvent.SETTLED): Stage.UNDER_WAY,
+    (Stage.FEED_FIRST, StartEvent.MAY_ASK): Stage.UNDER_WAY,
+    (Stage.UNDER_WAY, StartEvent.MAY_ASK): Stage.UNDER_WAY,
 }
-"""Everything that may happen. What is not here is a fault of the program: nothing is settled twice."""
+"""Every transition there is. A pair that is not in the table is a programming error, and raises KeyError: nothing is
+settled twice."""
 
 MAY_ASK = frozenset({Stage.ASKING, Stage.UNDER_WAY})
-"""Stages in which every vendor may be asked."""
+"""Stages that allow any request to the vendors."""
 
 IS_SETTLED = frozenset({Stage.FEED_FIRST, Stage.UNDER_WAY})
 """Stages in which nothing of an earlier start is left to settle."""
 
 
-def after(stage: Stage, step: Step) -> Stage:
-    """Returns the stage that follows. Raises KeyError for a step that cannot come."""
-    return TRANSITIONS[stage, step]
+def after(stage: Stage, event: StartEvent) -> Stage:
+    """Returns the stage that follows. Raises KeyError for an event that cannot happen in ``stage``."""
+    return TRANSITIONS[stage, event]

@@ -1,4 +1,4 @@
-"""The day in short, for the evening's push and the log."""
+"""Sums up the day for the evening's push and the log."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from wording import miss_text
 
 @dataclass
 class _Miss:
-    """Adjacent seconds at which the same condition alone failed: the last one, and the nearest with its distance."""
+    """Adjacent seconds (µs) at which only the same condition failed: the last one, and the nearest miss among them."""
 
     until: int
     start: int
@@ -40,7 +40,7 @@ class _Miss:
 
 
 class DaySummary:
-    """What the evening's message says of a session."""
+    """Counts what the evening's message says about a session."""
 
     def __init__(self, session: Session, following: Following | None = None) -> None:
         self._session = session
@@ -53,11 +53,11 @@ class DaySummary:
         self.seen_s = 0
         self.blind_s = 0
         self.away_us = 0
-        """How long the program was not running in the session, µs."""
+        """How long the program did not run during the session, µs."""
         self._reasons: dict[str, str] = {}
         """Why each position was closed, in words, by its id."""
         self.resumed_at: int | None = None
-        """When the program last started again, µs: near misses of before are not known."""
+        """When the program last started again, µs; None: it did not. Earlier near misses are not known."""
         self._nearest: _Miss | None = None
         self._recent: deque[_Miss] = deque()
         """Near misses that a BUY may still follow, the oldest first."""
@@ -65,20 +65,20 @@ class DaySummary:
         """Whether the last evaluation belongs to the last of them."""
         self._signal_at: int | None = None
         self._followed = 0
-        """Near misses that a BUY followed: those are none."""
+        """How many near misses a BUY followed. Those were not missed."""
 
     def away(self, start: int, end: int) -> None:
-        """The program was not running from ``start`` to ``end`` (µs)."""
+        """Records that the program did not run from ``start`` to ``end`` (µs)."""
         self.away_us += max(0, min(end, self._session.close) - max(start, self._session.open))
 
     def tick(self, now: int, is_blind: bool) -> None:
-        """A second has passed."""
+        """Counts a second as seen or blind, if it is in the session."""
         if self._session.open <= now < self._session.close:
             self.blind_s += is_blind
             self.seen_s += not is_blind
 
     def evaluation(self, rules: Rules, evaluation: Evaluation) -> None:
-        """A second has been evaluated."""
+        """Records the evaluation of a second."""
         start = evaluation.start
         self._settle(start - BUY_FOLLOWS_S * SECOND)
         if evaluation.holds and evaluation.gate is None:
@@ -100,21 +100,21 @@ class DaySummary:
             last.start, last.missed = start, missed
 
     def _settle(self, until: int) -> None:
-        """No BUY has followed the near misses that ended before ``until`` (µs)."""
+        """Keeps the nearest of the near misses that ended before ``until`` (µs): no BUY can follow them any more."""
         while self._recent and self._recent[0].until < until:
             self._nearest = _nearer(self._nearest, self._recent.popleft())
 
     def _bought(self) -> None:
-        """A BUY follows the near misses of the minute before its signal."""
+        """Drops the near misses of the minute before a BUY's signal: it follows them."""
         if self._signal_at is None:
-            return  # decided before a restart, as the near misses were
+            return  # the BUY was before a restart, like its near misses
         self._settle(self._signal_at - BUY_FOLLOWS_S * SECOND)
         self._followed += len(self._recent)
         self._recent.clear()
 
     @property
     def is_pricing(self) -> bool:
-        """Whether quotes matter at present: a position that was announced still lacks the price of an order."""
+        """Returns whether quotes matter now: an announced position still lacks the price that an order by hand would get."""
         return self._trades.is_waiting
 
     def price(self, now: int, event: Event) -> None:
@@ -124,7 +124,7 @@ class DaySummary:
     def record(
         self, now: int, event: Event, decisions: Sequence[Decision], rules: Rules, *, is_blind: bool
     ) -> None:
-        """Counts a fact and what was decided on it."""
+        """Counts a fact handled at ``now`` (µs) and the decisions it caused."""
         self._trades.record(now, event, decisions)
         if isinstance(event, Tick) and event.away:
             self.away(now - event.away, now)
@@ -135,7 +135,7 @@ class DaySummary:
             self.decision(decision, reason)
 
     def decision(self, decision: Decision, reason: str) -> None:
-        """A decision has been made; ``reason`` is the exit's in words."""
+        """Counts a decision. ``reason`` is an exit's, in words."""
         match decision:
             case Opened():
                 self.signals += 1
@@ -221,7 +221,7 @@ class DaySummary:
 
     def _nearest_line(self, rules: Rules) -> str:
         if self.resumed_at is not None and self.resumed_at >= self._session.close:
-            # Whatever was near was before: none is left to be seen after the close.
+            # Started again after the close: every near miss was before, and is not known.
             return f"Nearest miss: see python diagnose.py why {self._session.date}"
         since = "" if self.resumed_at is None else f" since the restart at {clock_text(self.resumed_at)}"
         found = reduce(_nearer, self._recent, self._nearest)
@@ -233,5 +233,5 @@ class DaySummary:
 
 
 def _nearer(one: _Miss | None, other: _Miss) -> _Miss:
-    """The nearer of two misses, the earlier of two equal ones."""
+    """Returns the nearer of two misses, the earlier of two equal ones."""
     return other if one is None or other.missed.ratio < one.missed.ratio else one

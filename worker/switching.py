@@ -1,6 +1,6 @@
-"""Saves 1 ms of an alert's way to the disk (p50) while the loop is busy: `python -m benchmarks --only alert` measures it.
+"""Saves 1 ms (p50) of an alert's way to the disk while the loop is busy. Measure with `python -m benchmarks --only alert`.
 
-The disk's thread waits for the interpreter for Python's switch interval, 5 ms, before it may say that the record is kept.
+After a sync, the disk's thread waits up to Python's switch interval, 5 ms, for the interpreter before it can report it.
 """
 
 from __future__ import annotations
@@ -12,5 +12,5 @@ SWITCH_REAL_S = 0.0001
 
 
 def switch_quickly() -> None:
-    """Lets the disk's thread have the interpreter almost at once. It applies to the whole process."""
+    """Makes other threads get the interpreter almost at once, in the whole process."""
     sys.setswitchinterval(SWITCH_REAL_S)

@@ -1,4 +1,4 @@
-"""The alerts that a record holds without an outcome: a restart tells them."""
+"""The alerts that have no outcome in a record. A restart delivers them."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from rules import Rules
 
 
 class Undelivered:
-    """The alerts for a position that a record holds without an outcome."""
+    """The BUYs and SELLs that have no outcome in a record."""
 
     def __init__(self) -> None:
         self._open: dict[tuple[AlertKind, str], tuple[int, Opened | Closed, Rules]] = {}
 
-    def learn(self, entry: Entry, rules: Rules) -> None:
-        """Take the next line of the record in, and the rules under which it was decided."""
+    def record(self, entry: Entry, rules: Rules) -> None:
+        """Records the next fact of the record, with the rules under which it was decided."""
         if isinstance(entry.event, AlertOutcome) and not entry.event.channel:
             self._open.pop((entry.event.kind, entry.event.id), None)
         for decision in entry.decisions:
@@ -31,7 +31,7 @@ class Undelivered:
                     pass
 
     def outstanding(self, sell_priority: int) -> list[Alert]:
-        """The alerts, the oldest first."""
+        """Returns the alerts without an outcome, the oldest first. ``sell_priority`` is a SELL's."""
         made = (
             alerts.alert_for(now, decision, rules, sell_priority)
             for now, decision, rules in self._open.values()

@@ -1,4 +1,4 @@
-"""What the vendor is asked while no session is on: whether the key is good, and what time it is."""
+"""The requests to the vendor while no session is on: whether the key is good, and what time it is."""
 
 from __future__ import annotations
 
@@ -18,11 +18,14 @@ from worker.notices import CLOCK_SPACING_S
 log = structlog.get_logger("main")
 
 TIME_ASK_S, TIME_DOUBTED_ASK_S, TIME_UNTOLD_ASK_S = 3600, 300, 60
-"""Seconds between two questions for the time outside sessions; while the clock is doubted; after one without an answer."""
+"""Seconds between two requests for the time outside sessions: usually, while the clock is doubted, and after a failure."""
 
 
 class VendorTime:
-    """``position`` returns the id of the open position, None without one."""
+    """Checks the key at the start, and compares the clock with the vendor's time while no session is on.
+
+    ``position`` returns the id of the open position, or None.
+    """
 
     def __init__(self, context: Context, judge: ClockJudge, position: Callable[[], str | None]) -> None:
         self._context = context
@@ -32,21 +35,20 @@ class VendorTime:
         """When a doubt about the clock was last pushed while no session was on, µs."""
         self._asked_at = 0
         self._is_told = False
-        """Whether the last question was answered with the vendor's time."""
+        """Whether the answer to the last request told the vendor's time."""
 
     # --- The key ---
 
     async def try_key(self, has_worked: Callable[[], bool]) -> None:
-        """Asks the vendor once at the start: a wrong key should be known now, not five minutes before the open.
+        """Tries the key once at the start: a wrong key should be known now, not five minutes before the open.
 
-        Where the feed's login has told that it is good (``has_worked``), nothing is asked, and no refusal counts. Raises
-        VendorRefused.
+        If the feed's login has accepted it (``has_worked``), makes no request and ignores a refusal. Raises VendorRefused.
         """
         if self._is_key_settled(has_worked):
             return
         rest = self._context.rest()
         try:
-            await self._ask(rest)
+            await self._request_time(rest)
         except NoAnswer as error:
             if self._is_key_settled(has_worked):
                 return
@@ -59,24 +61,24 @@ class VendorTime:
             await close_rest(rest)
 
     def _is_key_settled(self, has_worked: Callable[[], bool]) -> bool:
-        """Returns whether the key need not be tried: it has worked, or the worker stops. A position is watched in any case."""
+        """Returns whether the key need not be tried: it works, the worker stops, or a position must be watched anyway."""
         return has_worked() or self._position() is not None or self._context.stopping.is_set()
 
     # --- The time ---
 
     def fall_asleep(self) -> None:
-        """Counts the time to the next question from now."""
+        """Counts the time to the next request from now."""
         self._asked_at = self._context.clock.now()
 
     async def look(self) -> bool:
-        """Compares the clock while no session is on, and asks the vendor for the time when that is due.
+        """Compares the clock while no session is on, and requests the vendor's time when that is due.
 
-        Returns whether the clock began anew, so that it may be another day.
+        Returns whether the clock started again at the wall clock's time, so that it may be another day.
         """
         clock = self._context.clock
         begins, doubt = self._compare(), self._judge.doubt
         if doubt is not None and doubt.cause is DoubtCause.SLOWED and not self._context.sender.pending:
-            # No session, no record and no alert depends on the time: days need not be given back at a tenth a day.
+            # Nothing depends on the time now, so the clock may jump back: slowed, it would take 10 days for each day.
             clock.begin_anew()
             self._judge.look()
             self._told_at = None
@@ -86,22 +88,22 @@ class VendorTime:
             pause = TIME_UNTOLD_ASK_S
         if begins or clock.now() - self._asked_at >= pause * SECOND:
             self._asked_at = clock.now()
-            await self._ask_asleep()
+            await self._request_time_asleep()
         return False
 
-    async def _ask_asleep(self) -> None:
+    async def _request_time_asleep(self) -> None:
         rest = self._context.rest()
         try:
-            await self._ask(rest)
+            await self._request_time(rest)
         except NoAnswer as error:
             log.debug("time_not_told", text=f"The vendor's time is not known: {error}", reason=str(error))
         finally:
             await rest.aclose()
 
-    async def _ask(self, rest: VendorClient) -> None:
-        """Asks the vendor, and compares the clock with its answers' time. Raises NoAnswer.
+    async def _request_time(self, rest: VendorClient) -> None:
+        """Makes a request, and compares the clock with the time of the answer. Raises NoAnswer.
 
-        It is asked again where that would change what is thought of the clock: one measurement alone does not.
+        Repeats it if that may begin or end doubt about the clock, which one measurement alone cannot.
         """
         context = self._context
         failure: NoAnswer | None = None
@@ -110,7 +112,7 @@ class VendorTime:
             try:
                 await rest.market_status()
             except NoAnswer as error:
-                failure = error  # its answer may have told the time all the same
+                failure = error  # even so, its answer may have told the time
             self._is_told = rest.skews_measured != measured
             if rest.vendor_time is None or rest.skew is None or not self._is_told:
                 break
@@ -123,7 +125,7 @@ class VendorTime:
             raise failure
 
     def _compare(self) -> bool:
-        """Compares the clock, and tells the phone that doubt begins. Returns whether it does."""
+        """Compares the clock, and pushes that doubt begins. Returns whether it begins."""
         if not self._judge.look():
             return False
         context, doubt = self._context, self._judge.doubt

@@ -1,4 +1,4 @@
-"""One session, watched: its sources pump facts into the inbox, and one consumer hands each to the session's engine."""
+"""Watches one session: its sources put facts into the inbox, and one consumer gives each to the session."""
 
 from __future__ import annotations
 
@@ -21,31 +21,32 @@ from utils import minute_text
 from worker.context import Context, close_rest
 from worker.records import Records
 from worker.session import LiveSession
-from worker.start import Step
+from worker.start import StartEvent
 
 log = structlog.get_logger("main")
 
 LEAVE_LATE_S = 30
-"""Seconds after the close at which the feeds are left: the last bars come 2 s late."""
+"""Seconds after the close when the feeds are left: the last bars come 2 s late."""
 
 FEED_FIRST_REAL_S = 2.0
-"""Real seconds that, at a start in mid-session, the vendors' other questions wait for the stocks feed to be connected."""
+"""Real seconds that other requests to the vendors wait for the stocks feed, if the start is during a session."""
 
 AFTER_THE_FEED = ("options", "chain", "exchange")
-"""Sources that wait as well: no contract is asked for before there are bars."""
+"""Sources that wait for that, too: without bars no contract is needed."""
 
 AWAY_S = 5
-"""No fact for so many seconds, though a tick comes each: the process was stopped, the machine slept, the clock stepped."""
+"""A tick comes every second. Without a fact for this many seconds, the process was stopped, the machine slept, or the clock
+stepped."""
 
 BREATH = 100
-"""Facts handled before other tasks get a turn."""
+"""How many facts are handled before other tasks get a turn."""
 
 Source = tuple[str, AsyncGenerator[Sequence[Event], None]]
-"""Where facts come from: a name for the task, and the facts, all that wait at once."""
+"""A source of facts: its task's name, and the facts, all that wait at once."""
 
 
 class Watch:
-    """Watches session after session with one inbox, one record at a time and one judge of the clock."""
+    """Watches session after session with one inbox, one record at a time and one `ClockJudge`."""
 
     def __init__(self, context: Context, records: Records, judge: ClockJudge) -> None:
         self._context = context
@@ -54,11 +55,11 @@ class Watch:
         self._lags = BarLags(context.rules.lag_bars)
         self._stocks: StocksFeed | None = None
         self._is_going_on = False
-        """The session is begun once more in the same process: the rules have changed."""
+        """Whether the same session begins again in the same process, because the rules have changed."""
 
     @property
     def position(self) -> Position | None:
-        """Returns the open position."""
+        """Returns the open position, or None."""
         engine = self._records.engine
         return None if engine is None else engine.position
 
@@ -67,20 +68,20 @@ class Watch:
         return self._stocks is not None and self._stocks.key_has_worked
 
     def goes_on(self, session: Session) -> bool:
-        """Returns whether a session that was left is to be begun once more, under the settings' rules."""
+        """Returns whether a session that was left begins again, under the settings' rules."""
         context, live = self._context, self._records.live
         is_over = context.stopping.is_set() or context.clock.now() >= session.close
         self._is_going_on = not is_over and live is not None and self._is_outlived(live)
         return self._is_going_on
 
     def _is_outlived(self, live: LiveSession) -> bool:
-        """Returns whether a session that kept other rules for its position has none any more, and that is recorded."""
+        """Returns whether the position is closed, and recorded as closed, for which a session kept other rules."""
         return (
             live.rules is not self._context.rules and live.engine.position is None and not live.is_record_off
         )
 
     async def session(self, session: Session) -> None:
-        """Watches one session to its end, or until asked to stop."""
+        """Watches one session to its end, or until the worker is asked to stop."""
         context, clock, records = self._context, self._context.clock, self._records
         context.sender.in_session(True)
         log.info(
@@ -102,7 +103,7 @@ class Watch:
                 await self._price_position(rest, live)
                 live.resume(clock.now(), past, note=note, is_same_process=self._is_going_on)
             for reason in sorted(context.sender.holds):
-                live.take(clock.now(), Hold(reason=reason, on=True))  # what began while no session was on
+                live.handle(clock.now(), Hold(reason=reason, on=True))  # it began while no session was on
             await self._watch(live, rest, rules)
         finally:
             context.sender.in_session(False)
@@ -115,7 +116,9 @@ class Watch:
                 tasks.create_task(self._start(name, source), name=name)
                 for name, source in self._sources(live.engine.session, rest, rules)
             ]
-            asyncio.get_running_loop().call_later(FEED_FIRST_REAL_S, self._context.advance, Step.MAY_ASK)
+            asyncio.get_running_loop().call_later(
+                FEED_FIRST_REAL_S, self._context.advance, StartEvent.MAY_ASK
+            )
             await self._consume(live)
             for task in sources:
                 task.cancel()
@@ -132,12 +135,12 @@ class Watch:
                 "position_not_priced", text=f"⚠️ {position.opened.contract} could not be priced: {error}"
             )
             return
-        live.take(self._context.clock.now(), quote)
+        live.handle(self._context.clock.now(), quote)
 
     # --- Sources ---
 
     def _sources(self, session: Session, rest: VendorClient, rules: Rules) -> Iterator[Source]:
-        """Yields everything that facts come from, by name."""
+        """Yields every source of facts, with its name."""
         context, clock, engine = self._context, self._context.clock, self._records.engine
         client = SessionClient(
             rest=rest,
@@ -184,7 +187,7 @@ class Watch:
         return Wanted(contracts=frozenset(nearest), held=held)
 
     async def _start(self, name: str, source: AsyncGenerator[Sequence[Event], None]) -> None:
-        """Pumps a source: the stocks feed and the ticks at once, what has to do with options after it."""
+        """Pumps a source into the inbox: ticks, clock and stocks at once, the others after the stocks feed is connected."""
         if name in AFTER_THE_FEED:
             await self._context.may_ask.wait()
         await self._pump(source)
@@ -199,10 +202,12 @@ class Watch:
                 for event in events:
                     if not await inbox.put(event) and self._stocks is not None:
                         self._stocks.reopen(FeedCause.OVERFLOW)
-        raise RuntimeError("a source of facts has ended")  # they go on for ever: never a half-alive worker
+        raise RuntimeError(
+            "a source of facts has ended"
+        )  # sources never end: better no worker than a half-blind one
 
     async def _ticks(self) -> AsyncGenerator[Sequence[Event], None]:
-        """Yields a tick each second, on the second; the loop's own lag holds entries."""
+        """Yields a tick every second, on the second. Yields a hold while the event loop lags."""
         clock, loop, is_lagging = self._context.clock, asyncio.get_running_loop(), False
         lag_limit = self._context.rules.loop_lag_seconds
         while True:
@@ -210,7 +215,7 @@ class Watch:
             wait = ((now // SECOND + 1) * SECOND - now) / SECOND
             began = loop.time()
             await clock.sleep(wait)
-            # The loop's lag is the process's own: real time, whatever the clock's speed, and however it steps.
+            # The loop's lag is measured in real time, whatever the clock's speed, and even if it steps.
             lag = loop.time() - began - wait / clock.speed
             if (lag > lag_limit) is not is_lagging:
                 is_lagging = not is_lagging
@@ -220,7 +225,7 @@ class Watch:
     # --- The one consumer ---
 
     async def _consume(self, live: LiveSession) -> None:
-        """Hands each fact to the session, until it is over or the worker is asked to stop."""
+        """Gives each fact to the session, until that is over or the worker is asked to stop."""
         clock = self._context.clock
         end = live.engine.session.close + LEAVE_LATE_S * SECOND
         handled, taken_at = 0, clock.now()
@@ -228,14 +233,14 @@ class Watch:
             event = await self._context.inbox.get()
             now = clock.now()
             if now - taken_at >= AWAY_S * SECOND:
-                # There is a tick each second. Said first: silence is not the feed's fault, nor is what now comes late.
-                live.take(now, Tick(away=now - taken_at))
+                # Handled first, so that neither the silence nor the late facts count as the feed's fault.
+                live.handle(now, Tick(away=now - taken_at))
             taken_at = now
-            live.take(now, event)
+            live.handle(now, event)
             if type(event) is Bar:
                 self._lags.record(now, event)
             if type(event) is FeedRestored:
-                self._context.advance(Step.MAY_ASK)
+                self._context.advance(StartEvent.MAY_ASK)
             if isinstance(event, Shutdown) or now >= end or self._is_outlived(live):
                 return
             handled += 1

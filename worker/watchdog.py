@@ -1,4 +1,4 @@
-"""Two threads that end a process that no longer turns or does not stop. In real time."""
+"""Two threads that end the process in real time: if its event loop hangs, or if its stop takes too long."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ from worker.ending import EXIT_CRASHED, EXIT_OK
 log = structlog.get_logger("main")
 
 WATCHDOG_REAL_S = 30.0
-"""A loop that has not turned for this long will not turn again."""
+"""Real seconds after which an event loop that has not turned counts as hung."""
 
 LAST_WORDS_REAL_S = 1.0
-"""How long the log may take for what is said before the process is ended."""
+"""Real seconds that the last log line may take before the process is ended."""
 
 STOPPED_SHARE = 1 / 3
-"""The watchdog's own wait took longer than asked by this share of its limit: the process was stopped, not its loop."""
+"""If the watchdog's own wait took longer than it should by this share of its limit, the whole process was stopped."""
 
 
 def say_last(words: Callable[[], object]) -> None:
-    """Say what a process says before it is ended, and wait for that a moment only: its log may be on the stuck disk."""
+    """Logs a process's last line, and waits for it only `LAST_WORDS_REAL_S`: the log may be on the stuck disk."""
     telling = threading.Thread(target=words, name="last words", daemon=True)
     telling.start()
     telling.join(LAST_WORDS_REAL_S)
 
 
 class Watchdog:
-    """A thread that ends the process when the event loop has not turned for too long. In real time.
+    """A thread that ends the process if the event loop has not turned for ``limit_s`` real seconds.
 
-    When its own wait took much longer than asked while the process used no processor time, the process was stopped
-    (SIGSTOP, a suspended machine): the loop could not turn either, and is given its time anew.
+    If the thread's own wait took much longer than it should while the process used no processor time, the process was
+    stopped (SIGSTOP, a suspended machine). The loop could not turn either, so its time starts again.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Watchdog:
         asked_s = self._limit_s / 10
         began, used = time.monotonic(), time.process_time()
         while not self._stopped.wait(asked_s):
-            # Read once: a stop between two readings would look like a loop that hangs.
+            # Read the clocks only once: a stop between two readings would look like a hung loop.
             woke, uses = time.monotonic(), time.process_time()
             waited = woke - began
             if waited - asked_s > STOPPED_SHARE * self._limit_s and uses - used < waited / 2:
@@ -108,9 +108,9 @@ class Watchdog:
 
 
 class Deadline:
-    """A thread that ends the process when its stop takes too long, whatever holds it up. In real time.
+    """A thread that ends the process if its stop takes too long in real time, whatever blocks it.
 
-    ``unfinished`` is asked what could not be written or sent by then.
+    ``unfinished`` returns what could not be written or sent by then.
     """
 
     def __init__(self, end: Callable[[int], object] = os._exit) -> None:
@@ -123,7 +123,7 @@ class Deadline:
         self._thread = threading.Thread(target=self._watch, name="deadline", daemon=True)
 
     def start(self, seconds: float, status: int) -> None:
-        """End the process with ``status`` after so many seconds, unless that is to happen earlier already."""
+        """Ends the process with ``status`` after so many real seconds, or at the time of an earlier call if that is sooner."""
         with self._changed:
             self._status = status
             if self._at == math.inf:

@@ -1,4 +1,4 @@
-"""The live worker: from session to session, until it is asked to stop. It decides nothing itself."""
+"""The live worker: runs session after session until it is asked to stop. It decides nothing itself."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from worker.inbox import Inbox
 from worker.lease_keeper import LeaseKeeper
 from worker.records import Records
 from worker.session import LiveSession
-from worker.start import Step
+from worker.start import StartEvent
 from worker.switching import switch_quickly
 from worker.vendor_time import VendorTime
 from worker.watch import Watch
@@ -42,14 +42,18 @@ DRAIN_REAL_S = 12.0
 """Real seconds that a stop waits for pending alerts. With closing the sockets it stays under 25 s."""
 
 CRASH_DRAIN_REAL_S = 5.0
-"""Real seconds that a crash waits for them."""
+"""Real seconds that a crash waits for pending alerts."""
 
 STOP_REAL_S = 23.0
-"""A stop that has not ended after so many real seconds is cut off. With saying so it stays under 25 s."""
+"""Real seconds after which a stop is cut off. With the last log line it stays under 25 s."""
 
 
 class Worker:
-    """The live worker. Clock, randomness, file opener, threads, HTTP transport and the dial of the sockets are arguments: tests and the demo bring theirs."""
+    """The live worker.
+
+    Clock, randomness, file opener, threads, HTTP transport and the dial of the sockets are arguments, so that tests and the
+    demo can pass their own. ``deadline`` cuts off a stop that takes too long (None: nothing does).
+    """
 
     def __init__(
         self,
@@ -90,16 +94,16 @@ class Worker:
         self._heart = Heartbeat(settings.heartbeat_url, clock, self._why_no_beat, transport)
         self._sender.gave_up = self._heart.tell
         self._left_untold: list[str] = []
-        """The SELLs and safety pushes that a stop has left unsent."""
+        """The SELLs and safety pushes that a stop left undelivered."""
 
     @property
     def live(self) -> LiveSession | None:
-        """The session whose record is open, None without one."""
+        """Returns the session whose record is open, or None."""
         return self._records.live
 
     @property
     def engine(self) -> Engine | None:
-        """The session's engine, once there has been a session."""
+        """Returns the engine of the session whose record is open, or None."""
         return self._records.engine
 
     def _position_id(self) -> str | None:
@@ -112,7 +116,7 @@ class Worker:
     # --- Stopping ---
 
     def stop(self) -> None:
-        """Ask the worker to stop: the position is closed or kept, alerts are delivered, sockets closed."""
+        """Makes the worker stop: it closes or keeps the position, delivers alerts and closes its sockets."""
         context = self._context
         if not context.stopping.is_set():
             if self._deadline is not None:
@@ -122,7 +126,7 @@ class Worker:
             context.inbox.put_now(Shutdown(close_position=self.settings.on_shutdown == "close"))
 
     def unfinished(self) -> list[str]:
-        """What a stop that is cut off leaves undone, in words."""
+        """Returns what a stop that is cut off now would leave undone, in words."""
         left = [f"not sent: {alert.title}" for alert in self._sender.pending]
         if (position := self._watch.position) is not None:
             opened = position.opened
@@ -134,7 +138,7 @@ class Worker:
     # --- The whole run ---
 
     async def run(self) -> int:
-        """Watch session after session until asked to stop. Returns the exit status."""
+        """Watches session after session until asked to stop. Returns the exit status."""
         rules = self._context.rules
         switch_quickly()
         log.info(
@@ -146,12 +150,12 @@ class Worker:
         try:
             self._lease.acquire()
         except LeaseHeld as error:
-            return conclude(error, self.settings)  # the outside watch is the other copy's
+            return conclude(error, self.settings)  # no `/fail`: the other copy sends the heartbeat
         except OSError as error:
             return await self._fail(error)
         try:
             await self._run()
-        except Exception as error:  # noqa: BLE001 - the border: whatever crashed ends the process, with its reason
+        except Exception as error:  # noqa: BLE001 - the worker's border: any crash ends it, with its reason
             return await self._fail(error)
         else:
             if self._left_untold:
@@ -165,16 +169,16 @@ class Worker:
         return EXIT_OK
 
     async def _fail(self, error: Exception) -> int:
-        """Ends by a fault: says so in the log and to the outside watch. Returns the exit status."""
+        """Reports a fault in the log and to the heartbeat's service. Returns the exit status."""
         status = conclude(error, self.settings)
-        if status != EXIT_LEASE:  # else another copy works, and tells the watch that it does
+        if status != EXIT_LEASE:  # else another copy is at work and sends the heartbeat
             untold = "".join(f"; untold: {each}" for each in self._left_untold)
             await self._heart.fail(f"exit {status}: {reason_text(error, self.settings)}{untold}")
         await self._heart.close()
         return status
 
     async def _run(self) -> None:
-        """Runs the sessions, and beside them what outlives each: the sender, the heartbeat and the lease."""
+        """Runs the sessions and, beside them, what outlives each: the sender, the heartbeat and the lease."""
         async with asyncio.TaskGroup() as tasks:
             helpers = [
                 tasks.create_task(self._after_the_feed(self._sender.run), name="sender"),
@@ -184,11 +188,13 @@ class Worker:
             try:
                 await self._records.settle_newest()
                 if not self._days.are_due():
-                    self._context.advance(Step.MAY_ASK)
+                    self._context.advance(StartEvent.MAY_ASK)
                     await self._try_key()
-                elif self._records.resumable is None:  # else there may be a position, and no time to lose
+                elif (
+                    self._records.resumable is None
+                ):  # else a position may be open: watch it whatever the key
                     helpers.append(tasks.create_task(self._after_the_feed(self._try_key), name="key"))
-                self._context.advance(Step.SETTLED)
+                self._context.advance(StartEvent.SETTLED)
                 await self._days.run()
             finally:
                 try:
@@ -196,25 +202,25 @@ class Worker:
                 finally:
                     await self._records.close()
                     for helper in helpers:
-                        # Cancelled once more, one that the group has cancelled already would not close its connection.
+                        # A task that the group has cancelled already is closing its connection: do not interrupt that.
                         if not helper.cancelling():
                             helper.cancel()
 
     async def _drain(self, error: BaseException | None) -> None:
-        """Delivers what is pending, for so long as a stop or, with an ``error``, a crash may take."""
+        """Delivers what is pending, within the time of a stop or, with an ``error``, of a crash."""
         patience = DRAIN_REAL_S
         if error is None:
-            self._context.advance(Step.MAY_ASK)
-        else:  # a sender that has not begun by then has nothing that matters
+            self._context.advance(StartEvent.MAY_ASK)
+        else:  # if the sender has not begun, nothing that matters is pending
             patience = CRASH_DRAIN_REAL_S if self._context.may_ask.is_set() else 0.0
             if self._deadline is not None:
                 self._deadline.start(STOP_REAL_S, EXIT_CRASHED if refusal_in(error) is None else EXIT_REFUSED)
         left = await self._sender.drain(patience)
-        self._records.take_rest()
+        self._records.record_rest()
         self._left_untold = [named(alert) for alert in left if alert.urgent]
 
     async def _after_the_feed(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Does what may have to wait for the feed."""
+        """Runs ``work`` once requests besides the stocks feed are allowed."""
         await self._context.may_ask.wait()
         await work()
 
@@ -222,7 +228,7 @@ class Worker:
         await self._vendor_time.try_key(self._watch.key_has_worked)
 
     def _why_no_beat(self, now: int) -> str:
-        """Returns why the outside watch is not told at ``now`` (µs) that all is well, in words; empty when it is."""
+        """Returns why there must be no heartbeat at ``now`` (µs), in words; empty if everything is well."""
         if not self._context.is_settled:
             return "still starting"
         if trouble := self._sender.trouble(now):

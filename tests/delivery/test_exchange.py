@@ -39,7 +39,7 @@ BOMB = reply(
 async def test_a_body_without_end_is_cut() -> None:
     async with outside(ENDLESS) as server:
         caller = Caller(server.url)
-        got = await caller.ask("GET")
+        got = await caller.request("GET")
         assert (len(got.body), got.is_whole) == (BODY_MAX, False)
         await caller.close()
         await asyncio.sleep(0.05)
@@ -51,7 +51,7 @@ async def test_a_body_without_end_is_cut() -> None:
 async def test_the_bound_of_a_body(length: int, is_whole: bool) -> None:
     async with outside(reply("200 OK", b"x" * length)) as server:
         caller = Caller(server.url)
-        got = await caller.ask("GET")
+        got = await caller.request("GET")
         assert (len(got.body), got.is_whole) == (BODY_MAX, is_whole)
         await caller.close()
 
@@ -59,7 +59,7 @@ async def test_the_bound_of_a_body(length: int, is_whole: bool) -> None:
 async def test_a_packed_body_is_not_unpacked() -> None:
     async with outside(BOMB) as server:
         caller = Caller(server.url)
-        got = await caller.ask("GET")
+        got = await caller.request("GET")
         assert (got.status, got.body, got.is_whole) == (200, b"", False)
         assert "accept-encoding: identity" in server.heads[0]
         await caller.close()
@@ -68,7 +68,7 @@ async def test_a_packed_body_is_not_unpacked() -> None:
 async def test_no_redirect_is_followed() -> None:
     async with outside(reply("302 Found", b"", "Location: /elsewhere")) as server:
         caller = Caller(server.url)
-        got = await caller.ask("POST", content="text")
+        got = await caller.request("POST", content="text")
         assert not got.is_success
         assert server.asked == ["POST /CanaryPath"]
         await caller.close()
@@ -93,7 +93,7 @@ async def test_whatever_comes_is_an_answer_or_one_kind_of_failure(answer: bytes)
     async with outside(answer) as server:
         caller = Caller(server.url, limit_s=1.0)
         try:
-            assert not (await caller.ask("GET")).is_success
+            assert not (await caller.request("GET")).is_success
         except Failed as failed:
             assert "Canary" not in str(failed)
         await caller.close()
@@ -121,7 +121,7 @@ def test_whatever_bytes_come_they_are_an_answer_or_one_kind_of_failure(parts: li
         async with outside(b"".join(parts)) as server:
             caller = Caller(server.url, limit_s=2.0, body_max=8)
             try:
-                got = await caller.ask("GET")
+                got = await caller.request("GET")
             except Failed as failed:
                 assert "Canary" not in str(failed)
             else:
@@ -140,7 +140,7 @@ def test_whatever_bytes_come_they_are_an_answer_or_one_kind_of_failure(parts: li
 async def test_an_odd_address_is_a_failure_and_no_crash(url: str) -> None:
     caller = Caller(url, limit_s=2.0)
     with pytest.raises(Failed):
-        await caller.ask("GET")
+        await caller.request("GET")
     await caller.close()
     async with Pushover(url, SecretStr("t"), SecretStr("u"), exchange_s=2.0) as service:
         assert (await service.post({"message": "m"})).result is Result.FAILED
@@ -162,7 +162,7 @@ async def test_a_proxy_that_cannot_be_used_is_a_failure_and_no_crash(
     monkeypatch.setenv("ALL_PROXY", proxy)
     caller = Caller("http://192.0.2.1/")
     with pytest.raises(Failed) as failed:
-        await caller.ask("GET")
+        await caller.request("GET")
     assert "Canary" not in str(failed.value)
     await caller.close()
     async with Pushover("http://192.0.2.1", SecretStr("t"), SecretStr("u"), exchange_s=2.0) as service:
@@ -178,7 +178,7 @@ async def test_a_group_of_failures_is_one_and_a_fault_of_our_own_is_not_hidden(
 
     caller = Caller("https://example.com/", httpx.MockTransport(fail))
     with pytest.raises(Failed if is_outside else ExceptionGroup):
-        await caller.ask("GET")
+        await caller.request("GET")
     await caller.close()
 
 
@@ -186,7 +186,7 @@ async def test_a_body_of_single_bytes_is_cut_and_lets_others_run() -> None:
     pieces = b"1\r\nx\r\n" * 20_000
     async with outside(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + pieces) as server:
         caller = Caller(server.url)
-        got = await caller.ask("GET")
+        got = await caller.request("GET")
         assert PARTS_MAX <= len(got.body) <= PARTS_MAX + 1
         assert not got.is_whole
         await caller.close()
@@ -261,7 +261,7 @@ async def test_every_failure_of_the_libraries_is_one(error: Exception) -> None:
 
     caller = Caller("https://example.com/CanaryPath", httpx.MockTransport(fail))
     with pytest.raises(Failed) as failed:
-        await caller.ask("GET")
+        await caller.request("GET")
     assert str(failed.value) == failure_words(error)
     await caller.close()
     async with Pushover(
@@ -275,6 +275,6 @@ async def test_an_answer_that_drips_ends_in_time() -> None:
         caller = Caller(server.url, limit_s=0.3)
         begun = time.monotonic()
         with pytest.raises(Failed, match="no answer in time"):
-            await caller.ask("GET")
+            await caller.request("GET")
         assert time.monotonic() - begun < 2
         await caller.close()

@@ -69,12 +69,12 @@ def test_two_questions_for_receipts_are_five_seconds_apart() -> None:
     assert len(open_ones.open) == 2
     first = open_ones.due(NOW)
     assert first is not None
-    open_ones.asked(first, NOW)
+    open_ones.record_request(first, NOW)
     assert open_ones.due(at(4.9)) is None
     second = open_ones.due(at(5))
     assert second is not None
     assert (first.receipt, second.receipt) == (ONE, TWO)
-    open_ones.asked(second, at(5))
+    open_ones.record_request(second, at(5))
     assert open_ones.due(at(29.9)) is None
     assert open_ones.due(at(30)) is not None
     open_ones.end(first)
@@ -100,7 +100,7 @@ def outcome(result: Outcome, name: str = ONE, channel: str = "") -> AlertOutcome
 def remembered(*outcomes: AlertOutcome) -> Remembered:
     record = Remembered()
     for each in outcomes:
-        record.learn(NOW, each, "SELL")
+        record.record(NOW, each, "SELL")
     return record
 
 

@@ -178,7 +178,7 @@ async def test_a_restart_goes_on_asking_for_a_receipt(tmp_path: Path) -> None:
         pushover = s.pushover
         first = desk(tmp_path, [])
         first.begin(s.now(), None)
-        first.take(s.now(), fact)
+        first.handle(s.now(), fact)
         await first.end()
         again = Story(s.clock, pushover, settings_for(pushover))
         past = Reader(record_path(tmp_path, SESSION.date))
@@ -203,13 +203,13 @@ async def test_what_the_second_channel_took_is_still_owed_and_no_withdrawal(tmp_
     assert opened is not None
     beside = outcome(AlertKind.BUY, Outcome.UNSENT, id=opened.opened.id, channel=CHANNEL)
     now = one.engine.session.open + 3600 * SECOND
-    one.take(now, beside)
+    one.handle(now, beside)
     assert one.engine.position is not None
     await one.end()
     lines = [line for line in Reader(record_path(tmp_path, SESSION.date)) if isinstance(line, Entry)]
     assert not [d for line in lines for d in line.decisions if isinstance(d, Withdrawn)]
     owed = Undelivered()
     for line in lines:
-        owed.learn(line, RULES)
+        owed.record(line, RULES)
     assert [alert.kind for alert in owed.outstanding(2)] == [AlertKind.BUY]
     assert [d.id for line in lines for d in line.decisions if isinstance(d, Opened)] == [opened.opened.id]

@@ -90,7 +90,7 @@ def settings(folder: Path, **changes: Any) -> Settings:
 
 def summary(session: LiveSession) -> list[str]:
     """The day in short, a line each."""
-    return session.tally.lines(session.rules, session.engine.evaluations)
+    return session.summary.lines(session.rules, session.engine.evaluations)
 
 
 def desk(folder: Path, held: list[Event], sender: Sender | None = None) -> LiveSession:
@@ -105,16 +105,16 @@ async def test_a_fact_with_a_time_of_before_the_records_end_gets_the_records_tim
     path, held = record_path(tmp_path, SESSION.date), list[Event]()
     first = desk(tmp_path, held)
     first.begin(at(0), None)
-    first.take(at(10), FeedRestored())
-    first.take(at(20), Tick())
+    first.handle(at(10), FeedRestored())
+    first.handle(at(20), Tick())
     await first.end()
     second, past = desk(tmp_path, held), Reader(path)
     assert second.latest == 0
     second.begin(at(19.5), past)
     assert second.latest == at(20)
     second.resume(at(19.5), past)
-    second.take(at(19.75), Tick())
-    second.take(at(20.25), Tick())
+    second.handle(at(19.75), Tick())
+    second.handle(at(20.25), Tick())
     await second.end()
     assert [line.now for line in Reader(path)] == sorted(line.now for line in Reader(path))
     times = [line.now for line in Reader(path) if isinstance(line, Entry)]
@@ -129,9 +129,9 @@ async def until_entry(one: LiveSession) -> None:
     """The made day up to the fact at which a BUY is decided."""
     one.begin(SESSION.open + made_day.BEGIN_S * SECOND, None)
     for now, event in made_day.world(0, made_day.BEGIN_S, made_day.END_S):
-        one.take(now, event)
+        one.handle(now, event)
         for contract in one.engine.quotes.nearest(10) if isinstance(event, Tick) else ():
-            one.take(now, made_day.quote_of(contract, now))
+            one.handle(now, made_day.quote_of(contract, now))
         if one.engine.position is not None:
             return
     raise AssertionError("no BUY was decided")
@@ -333,10 +333,10 @@ def test_clock_doubt_is_named_in_armed_and_pushed_once_an_hour() -> None:
 def test_armed_is_told_once_a_session_whatever_restarts() -> None:
     outcome = AlertOutcome(kind=AlertKind.ARMED, id=SESSION.date, outcome=Outcome.ACCEPTED, attempts=1)
     duties = Notices(arms=True)
-    duties.learn(outcome)
+    duties.record(outcome)
     assert told(OPENED, duties) == []
     untold = Notices(arms=True)
-    untold.learn(Tick())
+    untold.record(Tick())
     assert len(told(OPENED, untold)) == 1
     assert told(OPENED, Notices(arms=False)) == []
 
@@ -345,40 +345,42 @@ def test_armed_is_told_once_a_session_whatever_restarts() -> None:
 
 
 def test_the_evening_names_the_nearest_miss() -> None:
-    tally, rules = DaySummary(SESSION), Rules()
-    assert tally.lines(rules, 0)[3] == "No near miss: at no second did one condition alone fail"
-    tally.evaluation(rules, missing(Condition.VOLUME_SURGE, start=at(700), volume=3000.0))
-    tally.evaluation(rules, missing(Condition.VOLUME_SURGE, start=at(4333), volume=3912.0, volume_p95=4105.0))
-    tally.evaluation(rules, missing(Condition.RELATIVE_VOLUME, start=at(5000), relative_volume=1.0))
-    tally.evaluation(
+    summary, rules = DaySummary(SESSION), Rules()
+    assert summary.lines(rules, 0)[3] == "No near miss: at no second did one condition alone fail"
+    summary.evaluation(rules, missing(Condition.VOLUME_SURGE, start=at(700), volume=3000.0))
+    summary.evaluation(
+        rules, missing(Condition.VOLUME_SURGE, start=at(4333), volume=3912.0, volume_p95=4105.0)
+    )
+    summary.evaluation(rules, missing(Condition.RELATIVE_VOLUME, start=at(5000), relative_volume=1.0))
+    summary.evaluation(
         rules,
         missing(Condition.RELATIVE_VOLUME, start=at(5001), relative_volume=1.49, gate=DeclineReason.COOLDOWN),
     )
     nearest = "10:42:13, volume 3,912, needed 4,105: 5 % short"
-    assert tally.lines(rules, 4)[3] == f"Nearest miss: {nearest}"
-    tally.resumed_at = at(600)
-    assert tally.lines(rules, 4)[3] == f"Nearest miss since the restart at 09:40:00: {nearest}"
-    tally.resumed_at = at(23_460)  # what was near was before, and is not known
-    assert tally.lines(rules, 4)[3] == "Nearest miss: see python diagnose.py why 2025-10-02"
+    assert summary.lines(rules, 4)[3] == f"Nearest miss: {nearest}"
+    summary.resumed_at = at(600)
+    assert summary.lines(rules, 4)[3] == f"Nearest miss since the restart at 09:40:00: {nearest}"
+    summary.resumed_at = at(23_460)  # what was near was before, and is not known
+    assert summary.lines(rules, 4)[3] == "Nearest miss: see python diagnose.py why 2025-10-02"
 
 
 @pytest.mark.parametrize(("after", "is_miss"), [(1, False), (60, False), (61, True)])
 def test_a_near_miss_that_a_buy_follows_within_a_minute_is_none(after: int, is_miss: bool) -> None:
-    tally, rules = DaySummary(SESSION), Rules()
+    summary, rules = DaySummary(SESSION), Rules()
     near = missing(Condition.VOLUME_SURGE, start=at(4333), volume=3912.0, volume_p95=4105.0)
-    tally.evaluation(rules, near)
+    summary.evaluation(rules, near)
     far = missing(Condition.RELATIVE_VOLUME, start=at(4333 - 100), relative_volume=1.0)
     other = DaySummary(SESSION)
     for evaluation in (far, near):
         other.evaluation(rules, evaluation)
-    for each in (tally, other):
+    for each in (summary, other):
         each.evaluation(rules, replace(near, start=at(4333 + after), passes=(True,) * len(Condition)))
         each.decision(BOUGHT, "")
     if is_miss:
-        for each in (tally, other):
+        for each in (summary, other):
             assert each.lines(rules, 2)[3] == "Nearest miss: 10:42:13, volume 3,912, needed 4,105: 5 % short"
     else:
-        assert tally.lines(rules, 2)[3] == (
+        assert summary.lines(rules, 2)[3] == (
             "No near miss: at no second did one condition alone fail (1 before a BUY is left out)"
         )
         assert other.lines(rules, 2)[3] == (
@@ -387,25 +389,25 @@ def test_a_near_miss_that_a_buy_follows_within_a_minute_is_none(after: int, is_m
 
 
 def test_seconds_of_one_near_miss_count_once() -> None:
-    tally, rules = DaySummary(SESSION), Rules()
+    summary, rules = DaySummary(SESSION), Rules()
     for second in (0, 1, 7, 14, 15):  # a pause of more than five seconds begins another
-        tally.evaluation(
+        summary.evaluation(
             rules, missing(Condition.VOLUME_SURGE, start=at(4000 + second), volume=3000.0 + second)
         )
-    tally.evaluation(rules, missing(Condition.VOLUME_SURGE, start=at(4016), gate=DeclineReason.LATE_BAR))
-    tally.evaluation(rules, missing(Condition.VOLUME_SURGE, start=at(4017), volume=3000.0))
-    tally.evaluation(rules, missing(Condition.RELATIVE_VOLUME, start=at(4018), relative_volume=1.0))
+    summary.evaluation(rules, missing(Condition.VOLUME_SURGE, start=at(4016), gate=DeclineReason.LATE_BAR))
+    summary.evaluation(rules, missing(Condition.VOLUME_SURGE, start=at(4017), volume=3000.0))
+    summary.evaluation(rules, missing(Condition.RELATIVE_VOLUME, start=at(4018), relative_volume=1.0))
     signal = missing(Condition.VOLUME_SURGE, start=at(4020))
-    tally.evaluation(rules, replace(signal, passes=(True,) * len(Condition)))
-    tally.decision(BOUGHT, "")
-    assert tally.lines(rules, 8)[3].endswith("(4 before a BUY are left out)")
+    summary.evaluation(rules, replace(signal, passes=(True,) * len(Condition)))
+    summary.decision(BOUGHT, "")
+    assert summary.lines(rules, 8)[3].endswith("(4 before a BUY are left out)")
 
 
 def test_the_evening_counts_one_and_many() -> None:
-    tally, rules = DaySummary(SESSION), Rules()
-    assert tally.lines(rules, 17_410)[2] == "17,410 evaluations, 0 signals, 0 entries"
-    tally.signals = tally.entries = 1
-    assert tally.lines(rules, 1)[2] == "1 evaluation, 1 signal, 1 entry"
+    summary, rules = DaySummary(SESSION), Rules()
+    assert summary.lines(rules, 17_410)[2] == "17,410 evaluations, 0 signals, 0 entries"
+    summary.signals = summary.entries = 1
+    assert summary.lines(rules, 1)[2] == "1 evaluation, 1 signal, 1 entry"
 
 
 async def test_the_evening_tells_how_long_the_program_was_not_running(tmp_path: Path) -> None:
@@ -424,7 +426,7 @@ async def test_the_evening_tells_how_long_the_program_was_not_running(tmp_path: 
         one.begin(at(begin), past)
         if past is not None:
             one.resume(at(begin), past)
-        one.take(at(end), Tick())
+        one.handle(at(end), Tick())
         await one.end()
         assert re.fullmatch(rf"Seen for \d+s of 6h30m, blind for \d+s{told}", summary(one)[1]), summary(one)[
             1
@@ -435,7 +437,7 @@ async def test_what_a_restart_forgets_is_said(tmp_path: Path) -> None:
     path, held = record_path(tmp_path, SESSION.date), list[Event]()
     first = desk(tmp_path, held)
     first.begin(at(0), None)
-    first.take(at(10), Tick())
+    first.handle(at(10), Tick())
     assert summary(first)[3].startswith("No near miss: ")
     await first.end()
     second, past = desk(tmp_path, held), Reader(path)
@@ -449,13 +451,13 @@ async def test_time_in_which_the_program_stood_is_neither_seen_nor_blind(tmp_pat
     one = desk(tmp_path, [])
     one.begin(SESSION.open, None)
     with capture_logs() as logs:
-        one.take(SESSION.open + SECOND, Tick())
-        one.take(SESSION.open + 37 * SECOND, Tick(away=36 * SECOND))
-        one.take(SESSION.open + 37 * SECOND, Tick())
+        one.handle(SESSION.open + SECOND, Tick())
+        one.handle(SESSION.open + 37 * SECOND, Tick(away=36 * SECOND))
+        one.handle(SESSION.open + 37 * SECOND, Tick())
         assert [line["text"] for line in logs if line["event"] == "was_away"] == [
             "⏸️ Nothing was read for 36s: this process was stopped, the machine slept or its clock stepped. "
             "The feeds are given their time anew"
         ]
-    assert one.tally.away_us == 36 * SECOND
-    assert one.tally.seen_s + one.tally.blind_s == 2
+    assert one.summary.away_us == 36 * SECOND
+    assert one.summary.seen_s + one.summary.blind_s == 2
     await one.end()

@@ -6,14 +6,14 @@ from itertools import product
 
 import pytest
 
-from worker.start import IS_SETTLED, MAY_ASK, TRANSITIONS, Stage, Step, after
+from worker.start import IS_SETTLED, MAY_ASK, TRANSITIONS, Stage, StartEvent, after
 
-IMPOSSIBLE = {(Stage.FEED_FIRST, Step.SETTLED), (Stage.UNDER_WAY, Step.SETTLED)}
+IMPOSSIBLE = {(Stage.FEED_FIRST, StartEvent.SETTLED), (Stage.UNDER_WAY, StartEvent.SETTLED)}
 """Nothing is settled twice."""
 
 
-@pytest.mark.parametrize(("stage", "step"), list(product(Stage, Step)))
-def test_every_pair_is_in_the_table_or_is_refused(stage: Stage, step: Step) -> None:
+@pytest.mark.parametrize(("stage", "step"), list(product(Stage, StartEvent)))
+def test_every_pair_is_in_the_table_or_is_refused(stage: Stage, step: StartEvent) -> None:
     if (stage, step) in IMPOSSIBLE:
         with pytest.raises(KeyError):
             after(stage, step)
@@ -22,12 +22,12 @@ def test_every_pair_is_in_the_table_or_is_refused(stage: Stage, step: Step) -> N
 
 
 @pytest.mark.parametrize(("stage", "step"), list(TRANSITIONS))
-def test_a_step_takes_nothing_back(stage: Stage, step: Step) -> None:
+def test_a_step_takes_nothing_back(stage: Stage, step: StartEvent) -> None:
     reached = after(stage, step)
-    assert (stage in MAY_ASK or step is Step.MAY_ASK) is (reached in MAY_ASK)
-    assert (stage in IS_SETTLED or step is Step.SETTLED) is (reached in IS_SETTLED)
+    assert (stage in MAY_ASK or step is StartEvent.MAY_ASK) is (reached in MAY_ASK)
+    assert (stage in IS_SETTLED or step is StartEvent.SETTLED) is (reached in IS_SETTLED)
 
 
 def test_both_steps_in_any_order_end_the_start() -> None:
-    assert after(after(Stage.BEGUN, Step.MAY_ASK), Step.SETTLED) is Stage.UNDER_WAY
-    assert after(after(Stage.BEGUN, Step.SETTLED), Step.MAY_ASK) is Stage.UNDER_WAY
+    assert after(after(Stage.BEGUN, StartEvent.MAY_ASK), StartEvent.SETTLED) is Stage.UNDER_WAY
+    assert after(after(Stage.BEGUN, StartEvent.SETTLED), StartEvent.MAY_ASK) is Stage.UNDER_WAY

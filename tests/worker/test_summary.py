@@ -25,9 +25,9 @@ def played(one: LiveSession, delivery: int) -> None:
     due: list[tuple[int, AlertKind, str]] = []
     is_open = False
     for now, event in made_day.world(0, made_day.BEGIN_S, made_day.END_S):
-        one.take(now, event)
+        one.handle(now, event)
         for contract in one.engine.quotes.nearest(10) if isinstance(event, Tick) else ():
-            one.take(now, made_day.quote_of(contract, now))
+            one.handle(now, made_day.quote_of(contract, now))
         position = one.engine.position
         if position is not None:
             name = position.opened.id
@@ -36,7 +36,7 @@ def played(one: LiveSession, delivery: int) -> None:
             due.append((now + delivery * SECOND, AlertKind.BUY if is_open else AlertKind.SELL, name))
         while due and due[0][0] <= now:
             _, kind, name = due.pop(0)
-            one.take(now, AlertOutcome(kind=kind, id=name, outcome=Outcome.ACCEPTED, attempts=1))
+            one.handle(now, AlertOutcome(kind=kind, id=name, outcome=Outcome.ACCEPTED, attempts=1))
 
 
 async def test_live_after_a_restart_and_in_review_the_result_is_the_same(tmp_path: Path) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
 from events import SECOND, Session
 from sim.contracts import Contract, OptionQuote
 from sim.pricing import Greeks
-from sim.quoter import FAR, Quoter
+from sim.quoter import FAR, KEPT, Quoter
 
 Row = dict[str, Any]
 
@@ -24,6 +25,8 @@ class ChainRows:
 
     def __init__(self, quoter: Quoter, session: Session, symbol: str) -> None:
         self._quoter, self._session, self._symbol = quoter, session, symbol
+        self._day_until = functools.lru_cache(KEPT)(self._make_day)
+        self._open_interest = functools.cache(self._make_open_interest)
 
     def row(self, contract: Contract, at: int) -> Row:
         """The vendor's snapshot row of a contract at ``at`` (µs)."""
@@ -66,8 +69,10 @@ class ChainRows:
 
     def _day_part(self, contract: Contract, at: int, far: bool) -> Row:
         """The contract's day so far. Refreshed once a minute, as the vendor does; empty for what did not trade."""
+        return dict(self._day_until(contract, at // (60 * SECOND) * 60 * SECOND, far))
+
+    def _make_day(self, contract: Contract, minute: int, far: bool) -> Row:
         begin = self._session.open
-        minute = at // (60 * SECOND) * 60 * SECOND
         if minute <= begin or (far and self._quoter.chance(8, contract.number) < UNTRADED_SHARE):
             return {}
         opening, latest = (self._quoter.greeks(contract, moment)[1].value for moment in (begin, minute))
@@ -87,7 +92,7 @@ class ChainRows:
             "vwap": round((first + last) / 2, 4),
         }
 
-    def _open_interest(self, contract: Contract) -> int:
+    def _make_open_interest(self, contract: Contract) -> int:
         distance = (contract.strike / self._quoter.spot(self._session.open) - 1) / 0.03
         near = 900 + 5200 * self._quoter.chance(10, contract.number)
         return int(near * math.exp(-distance * distance / 2) + 60 * self._quoter.chance(11, contract.number))

@@ -202,6 +202,8 @@ class Faults:
 
         ``feed`` must equal the fault's, ``path`` contain it; an empty option fits everything. Others must be equal.
         """
+        if not self._asked:
+            return None
         now = self._clock.now()
         return next((fault for fault in self._asked if fault.name == name and _fits(fault, now, where)), None)
 

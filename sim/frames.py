@@ -26,20 +26,20 @@ class Frames:
         connection.last = dumps(events)
         if fault := self._faults.take("flood", feed=connection.cluster):
             await connection.send(flood(fault["size"]))
-        for payload in self._spoil(connection.cluster, events):
+        for payload in self._spoil(connection, events):
             await connection.send(payload)
 
-    def _spoil(self, cluster: str, events: list[Event]) -> Iterator[str | bytes]:
+    def _spoil(self, connection: Connection, events: list[Event]) -> Iterator[str | bytes]:
         """The frames to send: the good events, with garbage before or among them if a fault asks for it."""
-        fault = self._faults.take("garbage", feed=cluster)
+        fault = self._faults.take("garbage", feed=connection.cluster)
         if fault is None:
-            yield dumps(events)
+            yield connection.last
             return
         kind = fault["kind"] or GARBAGE[self._garbage_turn % len(GARBAGE)]
         self._garbage_turn += 1
         if kind in BROKEN_FRAMES:
             yield BROKEN_FRAMES[kind]
-            yield dumps(events)
+            yield connection.last
         else:
             broken = BROKEN_EVENTS[kind](events[0])
             yield dumps([broken, events[0], broken, *events[1:], broken])

@@ -39,12 +39,13 @@ class Market(Options):
         rng = np.random.default_rng(seed)
         common = np.clip(rng.standard_t(4, self._day.count) / math.sqrt(2), -6, 6)
         mood = smooth(rng.standard_normal(self._day.count), 240)
-        self._paths: dict[str, Path] = {}
+        self._edges: dict[str, list[float]] = {}
         self._bars: dict[str, tuple[SimBar, ...]] = {}
         self._corrections: dict[str, tuple[Correction, ...]] = {}
         self._versions: dict[tuple[str, int], list[tuple[int, SimBar]]] = {}
         for name, fund in ((symbol, FUND), (benchmark, BENCHMARK)):
-            self._paths[name] = path = Path(self._day, fund, rng, common, mood)
+            path = Path(self._day, fund, rng, common, mood)
+            self._edges[name] = path.path.tolist()
             self._bars[name] = tuple(path.bars(name, rng))
             self._corrections[name] = tuple(corrections(self._bars[name], rng))
             for bar in self._bars[name]:
@@ -94,16 +95,21 @@ class Market(Options):
         """The bars with start in [first, last], in order, as they are known at ``at`` (all µs)."""
         starts = self._starts.get(symbol, [])
         begin, end = bisect_right(starts, first - 1), bisect_right(starts, last)
-        found = (self.known(symbol, start, at) for start in starts[begin:end])
-        return [bar for bar in found if bar is not None]
+        found: list[SimBar] = []
+        for start in starts[begin:end]:
+            for since, bar in reversed(self._versions[symbol, start]):
+                if since <= at:
+                    found.append(bar)
+                    break
+        return found
 
     def spot(self, at: int, symbol: str = "") -> float:
         """The price of ``symbol`` (default: the optioned fund) at ``at``, dollars; outside the day, its first or last."""
-        path = self._paths[symbol or self.symbol].path
+        edges = self._edges[symbol or self.symbol]
         seconds, rest = divmod(at - self._day.first, SECOND)
         if seconds < 0:
-            return float(path[0])
+            return edges[0]
         if seconds >= self._day.count:
-            return float(path[-1])
-        low, high = float(path[seconds]), float(path[seconds + 1])
+            return edges[-1]
+        low, high = edges[seconds], edges[seconds + 1]
         return low + (high - low) * rest / SECOND

@@ -6,6 +6,7 @@ follow what the real chain shows.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 
@@ -40,6 +41,9 @@ WIDE_SPREAD = 0.45
 
 MASK = (1 << 64) - 1
 
+KEPT = 50_000
+"""How many quotes, and how many paces, are kept: clients ask for the same ones again and again."""
+
 
 class Quoter:
     """Prices the session's contracts. ``spot`` gives the fund's price in dollars at a time; ``first`` is the day's begin, µs."""
@@ -47,6 +51,8 @@ class Quoter:
     def __init__(self, seed: int, session: Session, first: int, spot: Callable[[int], float]) -> None:
         self._seed, self._session, self._first = seed, session, first
         self.spot = spot
+        self._quote_made_at = functools.lru_cache(KEPT)(self._make_quote)
+        self._steps = functools.lru_cache(KEPT)(self._measure_steps)
 
     def chance(self, *keys: int) -> float:
         """Returns a number in [0, 1) that depends on the seed and ``keys`` alone."""
@@ -68,7 +74,9 @@ class Quoter:
 
     def quote(self, contract: Contract, at: int) -> OptionQuote:
         """The bid and ask that stand at ``at`` (µs)."""
-        at = self._quoted_at(contract, at)
+        return self._quote_made_at(contract, self._quoted_at(contract, at))
+
+    def _make_quote(self, contract: Contract, at: int) -> OptionQuote:
         step = at // QUOTE_STEP_US
         cents = 100 * self.greeks(contract, at)[1].value
         noise = self.chance(2, contract.number, step) - 0.5
@@ -95,10 +103,12 @@ class Quoter:
         A contract's pace changes only at the edges of the slowest pace, so that its stamps never run backwards.
         """
         settle = LONGEST_QUOTE_STEP * QUOTE_STEP_US
-        distance = abs(contract.strike / self.spot(at // settle * settle) - 1)
-        steps = LONGEST_QUOTE_STEP
+        pace = self._steps(contract, at // settle * settle) * QUOTE_STEP_US
+        return at // pace * pace
+
+    def _measure_steps(self, contract: Contract, at: int) -> int:
+        """How many quote steps lie between two quotes of a contract, settled at ``at`` (µs)."""
+        distance = abs(contract.strike / self.spot(at) - 1)
         if distance < NEAR:
-            steps = 1
-        elif distance < FAR:
-            steps = MIDDLE_QUOTE_STEP
-        return at // (steps * QUOTE_STEP_US) * (steps * QUOTE_STEP_US)
+            return 1
+        return MIDDLE_QUOTE_STEP if distance < FAR else LONGEST_QUOTE_STEP

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import socket
 import struct
+from collections.abc import Sequence
 from typing import Any
 
 from aiohttp import web
@@ -34,12 +35,15 @@ class RestAnswers:
     def __init__(self) -> None:
         self._count = 0
 
-    def json(self, body: dict[str, Any], status: int = 200, state: str = "OK") -> web.Response:
-        """An answer in JSON."""
+    def json(
+        self, body: dict[str, Any], status: int = 200, state: str = "OK", rows: Sequence[str] = ()
+    ) -> web.Response:
+        """An answer in JSON. ``rows``, each JSON already, fill the empty ``results`` of the body."""
         self._count += 1
-        return web.json_response(
-            {"status": state, "request_id": f"{self._count:032x}", **body}, status=status, dumps=dumps
-        )
+        text = dumps({"status": state, "request_id": f"{self._count:032x}", **body})
+        if rows:
+            text = text.replace('"results":[]', f'"results":[{",".join(rows)}]', 1)
+        return web.json_response(text=text, status=status)
 
     def error(self, status: int, **body: str) -> web.Response:
         """An answer that says ERROR."""

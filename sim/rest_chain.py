@@ -99,7 +99,9 @@ def _adjusted(row: dict[str, Any], symbol: str, root: str) -> dict[str, Any]:
 
 # --- Filters and sort --------------------------------------------------------------------------------
 
-COMPARE: dict[str, Callable[[Any, Any], bool]] = {
+Compare = Callable[[Any, Any], bool]
+
+COMPARE: dict[str, Compare] = {
     "": lambda have, want: have == want,
     ".gte": lambda have, want: have >= want,
     ".gt": lambda have, want: have > want,
@@ -114,7 +116,16 @@ def select(listed: Iterable[Contract], expiry: str, query: dict[str, str]) -> li
     name = query.get("sort", "ticker")
     if name not in ("ticker", "strike_price", "expiration_date"):
         raise BadRequestError("'sort' takes ticker, expiration_date or strike_price")
-    found = [contract for contract in listed if _matches(contract, expiry, query)]
+    limits = [
+        (compare, query.get(f"expiration_date{operator}"), query.get(f"strike_price{operator}"))
+        for operator, compare in COMPARE.items()
+    ]
+    found = [
+        contract
+        for contract in listed
+        if query.get("contract_type") in (None, "call" if contract.call else "put")
+        and _is_within(contract, expiry, limits)
+    ]
     by_strike = name == "strike_price"
     return sorted(
         found,
@@ -123,12 +134,9 @@ def select(listed: Iterable[Contract], expiry: str, query: dict[str, str]) -> li
     )
 
 
-def _matches(contract: Contract, expiry: str, query: dict[str, str]) -> bool:
-    side = "call" if contract.call else "put"
-    if query.get("contract_type", side) != side:
-        return False
-    for operator, compare in COMPARE.items():
-        day, strike = query.get(f"expiration_date{operator}"), query.get(f"strike_price{operator}")
+def _is_within(contract: Contract, expiry: str, limits: list[tuple[Compare, str | None, str | None]]) -> bool:
+    """Whether a contract's expiry and strike are within the limits, each a comparison with a day and a strike."""
+    for compare, day, strike in limits:
         if day is not None and not compare(expiry, day):
             return False
         if strike is not None and not compare(contract.strike, _number(strike)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from datetime import date
 from typing import Any
 
@@ -14,6 +15,7 @@ from sim.episodes import PRE_MARKET_S
 from sim.faults import bad_bars
 from sim.paging import next_url, read_cursor, read_limit, write_cursor
 from sim.rest_answers import BadRequestError, RestAnswers
+from sim.wire import dumps
 
 LAG_US = 3 * SECOND
 """REST knows a second this long after its end."""
@@ -33,6 +35,12 @@ def aggregate_row(bar: SimBar) -> dict[str, Any]:
         "t": bar.start // MILLI,
         "n": bar.trades,
     }
+
+
+@functools.lru_cache(maxsize=LIMIT_MAX)
+def aggregate_text(bar: SimBar) -> str:
+    """The JSON of that row. Kept, because every client that starts asks for the same seconds."""
+    return dumps(aggregate_row(bar))
 
 
 class SecondsEndpoint:
@@ -56,13 +64,14 @@ class SecondsEndpoint:
         bars = self._bars(part["ticker"], part["begin"], part["end"])
         if is_backwards := query.get("sort") == "desc":
             bars.reverse()
-        body = self._body(request, query, bars[:limit])
+        rows = self._rows(request, bars[:limit])
+        body = self._body(request, query, min(len(bars), limit))
         if len(bars) > limit:
             edge = bars[limit].start // MILLI
             span = (part["begin"], edge) if is_backwards else (edge, part["end"])
             path = f"/v2/aggs/ticker/{part['ticker']}/range/1/second/{span[0]}/{span[1]}"
             body["next_url"] = next_url(self._account, request, f"{path}?cursor={write_cursor(query)}")
-        return self._answers.json(body)
+        return self._answers.json(body, rows=rows)
 
     def _bars(self, symbol: str, begin: str, end: str) -> list[SimBar]:
         """The bars from ``begin`` to ``end`` that are known by now."""
@@ -76,20 +85,24 @@ class SecondsEndpoint:
             last = min(last, fault.asked_at - HOLD_US - SECOND - 1)  # only what had been sent before
         return self._market.known_between(symbol, first, last, known_at)
 
-    def _body(self, request: web.Request, query: dict[str, str], bars: list[SimBar]) -> dict[str, Any]:
-        """The answer's body without a next page, with broken rows in it if a fault asks for them."""
-        page: list[Any] = [aggregate_row(bar) for bar in bars]
+    def _rows(self, request: web.Request, bars: list[SimBar]) -> list[str]:
+        """The rows of the bars as JSON, with broken ones among them if a fault asks for it."""
+        rows = [aggregate_text(bar) for bar in bars]
+        if rows and (fault := self._faults.take("bad_page", path=request.path)):
+            broken = [dumps(row) for row in bad_bars(aggregate_row(bars[0]), nan=fault["nan"])]
+            rows = [*broken, rows[0], *broken, *rows[1:]]
+        return rows
+
+    def _body(self, request: web.Request, query: dict[str, str], count: int) -> dict[str, Any]:
+        """The answer's body without a next page, for so many good rows; its ``results`` are still empty."""
         body: dict[str, Any] = {
             "ticker": request.match_info["ticker"],
             "adjusted": query.get("adjusted", "true") == "true",
-            "queryCount": len(page),
-            "resultsCount": len(page),
+            "queryCount": count,
+            "resultsCount": count,
         }
-        if page:
-            body["results"] = page
-            if fault := self._faults.take("bad_page", path=request.path):
-                broken = bad_bars(page[0], nan=fault["nan"])
-                body["results"] = [*broken, page[0], *broken, *page[1:]]
+        if count:
+            body["results"] = []
         return body
 
 

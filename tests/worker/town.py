@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import functools
 import random
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
@@ -156,10 +157,13 @@ async def to_the_end(place: Town) -> None:
     """Let the story come to its SELL, or to its end when there was no entry; stop, and check it."""
     end = begin(STORY_ENDS_S)
 
+    @functools.cache
+    def has_entry() -> bool:
+        """Whether there was an entry: asked once, after the rally, when no more can come."""
+        return bool(decisions_of(place.record(), Opened))
+
     def is_over() -> bool:
-        return bool(place.pushes("SELL")) or (
-            place.clock.now() > end and not decisions_of(place.record(), Opened)
-        )
+        return bool(place.pushes("SELL")) or (place.clock.now() > end and not has_entry())
 
     await place.until(is_over, 600, "SELL")
     await place.clock.sleep(6)

@@ -14,7 +14,7 @@ import pytest
 import entry
 from tests.environment import DIAGNOSE, LOOPBACK, MAIN, ROOT, run
 from tests.measured import measured
-from tests.test_config_input import KEYS
+from tests.test_config import KEYS
 
 WITHIN = (
     "import os, runpy, sys\n{}\nsys.argv = sys.argv[1:]\nrunpy.run_path(sys.argv[0], run_name='__main__')\n"

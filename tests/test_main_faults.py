@@ -12,7 +12,7 @@ import entry
 from tests.environment import LOOPBACK, MAIN, ROOT, bare, run
 from tests.measured import measured
 from tests.outside import outside
-from tests.test_config_input import KEYS
+from tests.test_config import KEYS
 
 __all__ = ["bare"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import stat
@@ -263,7 +264,7 @@ def check_lease(folder: Path) -> tuple[Check, bool]:
     except OSError as error:
         text = f"lease: cannot be taken ({error.strerror})"
         do = f"move away what stands at {folder.absolute()}/lease: the program makes its own"
-        if isinstance(error, PermissionError):
+        if error.errno in (errno.EACCES, errno.EPERM):  # `Misplaced` is no PermissionError
             do = f"give this user the right to write {folder.absolute()}/lease"
         return Check("Places", Severity.FAIL, text, do), False
     lease.release()

@@ -70,6 +70,7 @@ NOT_FAST = frozenset(
         "test_the_fingerprint_is_the_same_in_every_process",
         "test_the_worker_warns_of_them_as_it_starts",
         "test_an_uncaught_exception_ends_in_the_log_without_secrets",
+        "test_what_nobody_catches_stands_in_the_log_without_secrets",
         "test_the_command_that_locks_is_the_one_that_the_locks_name",
         "test_a_crash_gives_the_lease_back",
         "test_a_full_disk_does_not_give_the_lease_away",

@@ -1,4 +1,4 @@
-"""Coverage with branches: ``python -m tests.cover [--pure] [--edges]``. Exit status 1 when a goal is missed.
+"""Coverage with branches: ``python -m tests.cover [--pure] [--edges [ROOM …]]``. Exit status 1 when a goal is missed.
 
 Pure modules must be covered whole by the tests of their own: what another module's test happens to touch proves nothing about
 them. Everything else must be covered to `EDGES_PERCENT`, by all tests together. What is left out stands in `EXCEPTIONS`, each with its reason.
@@ -14,7 +14,10 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from fnmatch import fnmatch
 from pathlib import Path
+
+from tests.edges import LEFT_OUT, ROOMS, by_room, measure, spans, unreached_handlers
 
 ROOT = Path(__file__).parent.parent
 EDGES_PERCENT = 95.0
@@ -130,9 +133,19 @@ def pure(folder: Path) -> list[str]:
     return missed(found, 100.0)
 
 
-def edges(folder: Path) -> list[str]:
-    """Returns what all tests together leave uncovered, a line each."""
-    return missed(covered([], "*.py", folder), EDGES_PERCENT)
+def edges(folder: Path, rooms: Sequence[str]) -> list[str]:
+    """Returns what all tests together leave uncovered, a line each. With only some ``rooms``, what their tests leave."""
+    found = measure(folder, rooms)
+    lines = missed({name: file.percent for name, file in found.items()}, EDGES_PERCENT)
+    for name, file in sorted(found.items()):
+        gaps = ", ".join([*spans(file.missing), *(f"{first}->{last}" for first, last in file.partial)])
+        if gaps:
+            print(f"{name}: {gaps}")
+        if not any(fnmatch(name, pattern) for pattern in LEFT_OUT):
+            lines += unreached_handlers(name, file.missing)
+    for room, percent in by_room(found):
+        print(f"{percent:6.1f} %  {room}", flush=True)
+    return lines
 
 
 def missed(found: Mapping[str, float], goal: float) -> list[str]:
@@ -150,15 +163,21 @@ def main() -> int:
     """Measures; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m tests.cover", description=__doc__)
     parser.add_argument("--pure", action="store_true", help="only the pure modules")
-    parser.add_argument("--edges", action="store_true", help="only all tests together")
+    parser.add_argument(
+        "--edges",
+        nargs="*",
+        choices=[*ROOMS],
+        metavar="ROOM",
+        help=f"only all tests together, or those of some rooms: {', '.join(ROOMS)}",
+    )
     asked = parser.parse_args()
-    both = asked.pure is asked.edges
+    both = asked.pure is (asked.edges is not None)
     lines: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
         if asked.pure or both:
             lines += pure(Path(folder))
-        if asked.edges or both:
-            lines += edges(Path(folder))
+        if asked.edges is not None or both:
+            lines += edges(Path(folder), asked.edges or [*ROOMS])
     print(*lines, sep="\n", file=sys.stderr)
     return 1 if lines else 0
 

@@ -17,6 +17,7 @@ import main
 from settings.faults import SHARED_LENGTH
 from settings.file import ENV_LINES_NAMED
 from settings.types import ADDRESS_LENGTH, host_fault
+from tests.measured import measured
 from tests.test_config import KEYS, faults, load, write
 from worker.ending import EXIT_CONFIG
 
@@ -271,7 +272,7 @@ def test_the_worker_warns_of_them_as_it_starts(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, str(Path(main.__file__))],
         cwd=tmp_path,
-        env={"PATH": os.environ["PATH"], **KEYS, "MAX_SPREAD_PERCNT": "4"},
+        env={"PATH": os.environ["PATH"], **measured(), **KEYS, "MAX_SPREAD_PERCNT": "4"},
         capture_output=True,
         text=True,
         timeout=60,

@@ -19,6 +19,7 @@ from checks.check import Check, Severity
 from checks.installation import check_packages
 from checks.report import TerminalDisplay, report_text
 from tests.checks.given import ROOT, SECRETS
+from tests.measured import measured
 
 LOADED_FIRST = (
     *("diagnose.py", "entry.py", "checks/__init__.py"),
@@ -37,7 +38,7 @@ async def run(folder: Path, *arguments: str, **environment: str) -> tuple[int, s
         str(ROOT / "diagnose.py"),
         *arguments,
         cwd=folder,
-        env={"PATH": os.environ["PATH"], **environment},
+        env={"PATH": os.environ["PATH"], **measured(), **environment},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
@@ -109,6 +110,7 @@ async def test_ctrl_c_ends_without_a_traceback(tmp_path: Path) -> None:
             cwd=tmp_path,
             env={
                 "PATH": os.environ["PATH"],
+                **measured(),
                 **SECRETS,
                 "POLYGON_REST_URL": nobody,
                 "PUSHOVER_URL": nobody,
@@ -199,7 +201,7 @@ async def test_on_a_terminal_it_says_what_it_waits_for(tmp_path: Path) -> None:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, str(ROOT / "diagnose.py"), "--json"),
             cwd=tmp_path,
-            env={"PATH": os.environ["PATH"], **addresses("127.0.0.1:9")},
+            env={"PATH": os.environ["PATH"], **measured(), **addresses("127.0.0.1:9")},
             stdout=asyncio.subprocess.PIPE,
             stderr=side,
         )

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 import config
 import entry
 from tests.environment import DIAGNOSE, GARBAGE, LOOPBACK, MAIN, ROOT, bare, run
+from tests.measured import measured
 from tests.review.records import record_in
 from tests.test_config import KEYS
 
@@ -85,7 +86,7 @@ def test_a_console_that_has_gone_leaves_the_worker_its_status(tmp_path: Path) ->
     with subprocess.Popen(
         [sys.executable, MAIN],
         cwd=tmp_path,
-        env={"PATH": os.environ["PATH"], **KEYS, **LOOPBACK},
+        env={"PATH": os.environ["PATH"], **measured(), **KEYS, **LOOPBACK},
         stdout=writer,
         stderr=subprocess.PIPE,
         encoding="utf-8",
@@ -112,7 +113,7 @@ def test_a_pipe_that_does_not_wait_is_waited_for(tmp_path: Path) -> None:
     with subprocess.Popen(
         [sys.executable, DIAGNOSE, "--offline", "--json"],
         cwd=tmp_path,
-        env={"PATH": os.environ["PATH"], **KEYS, **LOOPBACK},
+        env={"PATH": os.environ["PATH"], **measured(), **KEYS, **LOOPBACK},
         stdout=writer,
         stderr=subprocess.PIPE,
         encoding="utf-8",
@@ -143,7 +144,7 @@ def test_an_interrupt_while_packages_are_loaded_ends_without_a_traceback(
     with subprocess.Popen(
         [sys.executable, *command],
         cwd=tmp_path,
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": f"{tmp_path}:{ROOT}"},
+        env={"PATH": os.environ["PATH"], **measured(), "PYTHONPATH": f"{tmp_path}:{ROOT}"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         encoding="utf-8",
@@ -278,7 +279,7 @@ def test_a_python_that_trusts_no_folder_finds_the_program(tmp_path: Path) -> Non
         done = subprocess.run(
             [sys.executable, *command],
             cwd=tmp_path,
-            env={"PATH": os.environ["PATH"], "PYTHONSAFEPATH": "1"},
+            env={"PATH": os.environ["PATH"], **measured(), "PYTHONSAFEPATH": "1"},
             capture_output=True,
             text=True,
             timeout=60,

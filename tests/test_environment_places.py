@@ -24,6 +24,7 @@ from review.places import Unusable, find
 from sim import demo
 from tests.environment import DIAGNOSE, LOOPBACK, MAIN, bare, run
 from tests.made_record import written
+from tests.measured import measured
 from tests.test_config import KEYS
 
 __all__ = ["bare"]  # a fixture that every test here uses, too
@@ -163,7 +164,7 @@ def test_what_speaks_to_its_own_loopback_alone_goes_on_without_the_machines_tls(
     with subprocess.Popen(
         [sys.executable, MAIN, "--demo"],
         cwd=tmp_path,
-        env={"PATH": os.environ["PATH"], name: value},
+        env={"PATH": os.environ["PATH"], **measured(), name: value},
         stdout=subprocess.PIPE,
         text=True,
     ) as process:

@@ -13,6 +13,7 @@ import pytest
 
 import main
 from tests.environment import environment
+from tests.measured import measured
 from tests.stage import KEY, TOKEN, USER
 from worker.ending import EXIT_CONFIG, EXIT_OK
 
@@ -44,7 +45,7 @@ def run(tmp_path: Path, *arguments: str, **more: str) -> subprocess.CompletedPro
     return subprocess.run(
         [sys.executable, str(ROOT / "main.py"), *arguments],
         cwd=tmp_path,
-        env={"PATH": os.environ["PATH"], **more},
+        env={"PATH": os.environ["PATH"], **measured(), **more},
         capture_output=True,
         text=True,
         timeout=60,

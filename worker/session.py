@@ -271,7 +271,7 @@ class LiveSession:
 
     def row(self) -> DayRow:
         """Returns the session as the book keeps it."""
-        return self.tally.row(self.rules, self.engine.evaluations)
+        return self.summary.row(self.rules, self.engine.evaluations)
 
     # --- The record ---
 

@@ -21,7 +21,7 @@ from structlog.testing import capture_logs
 
 import network
 from delivery.answers import Result
-from delivery.exchange import BODY_MAX, PARTS_MAX, Caller, Failed, failure_words, failures
+from delivery.exchange import BODY_MAX, CLOSE_S, PARTS_MAX, Caller, Failed, failure_words, failures
 from delivery.pushover import Pushover
 from delivery.second_channel import SecondChannel
 from tests.feeds.scene import SELF_SIGNED
@@ -277,4 +277,30 @@ async def test_an_answer_that_drips_ends_in_time() -> None:
         with pytest.raises(Failed, match="no answer in time"):
             await caller.request("GET")
         assert time.monotonic() - begun < 2
+        await caller.close()
+
+
+class Unclosable(httpx.AsyncBaseTransport):
+    """A connection that answers, and cannot be closed."""
+
+    def __init__(self, error: Exception | None) -> None:
+        self._error = error
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200)
+
+    async def aclose(self) -> None:
+        if self._error is None:
+            await asyncio.Event().wait()
+        else:
+            raise self._error
+
+
+@pytest.mark.parametrize(
+    "error", [ssl.SSLError(1, "[SSL] shutdown while in init"), ConnectionResetError(), None]
+)
+async def test_a_connection_that_cannot_be_closed_ends_nothing(error: Exception | None) -> None:
+    caller = Caller("https://hc.example.com", Unclosable(error))
+    assert (await caller.request("GET")).is_success
+    async with asyncio.timeout(CLOSE_S + 5):
         await caller.close()

@@ -22,6 +22,7 @@ from record.journal import Journal
 from record.reader import Blocks, Reader, read
 from tests.builders import SESSION, at
 from tests.made_record import RULES, written
+from tests.measured import measured
 
 ROOT = Path(main.__file__).parent
 
@@ -138,7 +139,7 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path, path: Path, wha
             f'{mount} && {copy} && exec "{sys.executable}" -c "$SCRIPT" {tmp_path} {what}',
         ],
         cwd=ROOT,
-        env={**os.environ, "SCRIPT": FULL},
+        env={**os.environ, **measured(), "SCRIPT": FULL},
         capture_output=True,
         text=True,
         check=False,

@@ -28,6 +28,7 @@ from record.reader import Reader, read
 from tests.builders import SESSION, at
 from tests.disk import Disk
 from tests.made_record import DECISIONS, FACTS, RULES, written
+from tests.measured import measured
 
 ROOT = Path(main.__file__).parent
 
@@ -260,7 +261,7 @@ def test_a_really_full_disk_loses_nothing(tmp_path: Path) -> None:
     result = subprocess.run(
         [unshare, "-rm", "sh", "-c", script],
         cwd=ROOT,
-        env={**os.environ, "SCRIPT": FULL_DISK},
+        env={**os.environ, **measured(), "SCRIPT": FULL_DISK},
         capture_output=True,
         text=True,
         check=False,

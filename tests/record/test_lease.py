@@ -15,6 +15,7 @@ import main
 from record.folder import record_path
 from record.lease import Lease, LeaseHeld, Misplaced
 from tests.made_record import written
+from tests.measured import measured
 from tests.test_config import KEYS
 from worker.ending import EXIT_CRASHED, EXIT_OK
 
@@ -89,7 +90,7 @@ def test_a_full_disk_does_not_give_the_lease_away(tmp_path: Path) -> None:
     done = subprocess.run(
         [unshare, "-rm", "sh", "-c", f'{mount} && exec "{sys.executable}" -c "$SCRIPT" {tmp_path}'],
         cwd=ROOT,
-        env={**os.environ, "SCRIPT": NO_ROOM},
+        env={**os.environ, **measured(), "SCRIPT": NO_ROOM},
         capture_output=True,
         text=True,
         check=False,
@@ -155,7 +156,13 @@ def test_without_locks_the_program_can_still_be_loaded() -> None:
         "lease = Lease(Path(tempfile.mkdtemp())); lease.acquire('now'); print(lease.is_locked, lease.is_lost())"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        env={**os.environ, **measured()},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
     )
     assert done.stdout == "False False\n", done.stderr
 
@@ -176,7 +183,7 @@ def test_without_locks_the_checks_say_so_and_what_needs_none_goes_on(tmp_path: P
         done = subprocess.run(
             [sys.executable, "-c", program, *command],
             cwd=ROOT,
-            env={**os.environ, **KEYS},
+            env={**os.environ, **measured(), **KEYS},
             capture_output=True,
             text=True,
             check=False,

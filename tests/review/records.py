@@ -18,6 +18,7 @@ from rules import Rules
 from tests.builders import SESSION, at
 from tests.made_day import BEGIN_S, END_S, Made
 from tests.made_record import Edit, resealed
+from tests.measured import measured
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -77,7 +78,7 @@ def run(*arguments: str, env: dict[str, str] | None = None) -> subprocess.Comple
         capture_output=True,
         timeout=60,
         check=False,
-        env={**os.environ, **(env or {})},
+        env={**os.environ, **measured(), **(env or {})},
     )
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from sim.__main__ import main
+from tests.measured import measured
 
 
 async def interrupted(*arguments: str) -> tuple[int, str, str]:
@@ -19,7 +20,7 @@ async def interrupted(*arguments: str) -> tuple[int, str, str]:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "sim", *arguments),
         cwd=Path(__file__).parent.parent.parent,
-        env={**os.environ, "PYTHONWARNINGS": "error"},
+        env={**os.environ, **measured(), "PYTHONWARNINGS": "error"},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )

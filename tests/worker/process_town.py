@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import sys
 import time
@@ -15,6 +16,7 @@ from typing import Any
 import main
 from events import SECOND
 from sim.demo import SEED
+from tests.measured import measured
 from tests.stage import BEGIN_S, KEY, SPEED, TOKEN, USER
 from tests.worker.process import READY
 from tests.worker.town import Town, begin, opened_town
@@ -33,6 +35,7 @@ async def spawn(output: Path) -> asyncio.subprocess.Process:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "tests.worker.process"),
             cwd=ROOT,
+            env={**os.environ, **measured()},
             stdin=asyncio.subprocess.PIPE,
             stdout=file,
             stderr=file,

@@ -32,6 +32,7 @@ from record.folder import record_path
 from sim.demo import SEED
 from sim.pushover import LoopbackPushover
 from sim.server import LoopbackMarket
+from tests.measured import measured
 from tests.outside import DRIP, ENDLESS, outside
 from tests.stage import KEY, clocks, session, settings, stage, threads
 from tests.virtual import VirtualClock
@@ -332,7 +333,7 @@ async def test_a_bad_setting_is_told_to_the_outside_watch(
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, str(ROOT / "main.py")),
             cwd=tmp_path,
-            env={**kept, "HEARTBEAT_URL": address, name: "lots"},
+            env={**kept, **measured(), "HEARTBEAT_URL": address, name: "lots"},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )

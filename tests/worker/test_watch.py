@@ -17,6 +17,7 @@ from events import SECOND, AlertKind, AlertOutcome, Closed, ExitReason, Outcome
 from record.folder import record_path, records
 from record.reader import read
 from sim.demo import SEED
+from tests.measured import measured
 from tests.outside import DRIP, outside, reply
 from tests.stage import KEY, TOKEN, USER, clocks, session, stage, threads
 from tests.worker.test_heartbeat import FAIL, run_once
@@ -95,6 +96,7 @@ async def test_a_machine_that_lets_nobody_connect_fails_without_a_word_of_its_pr
             cwd=tmp_path,
             env={
                 **{name: value for name, value in os.environ.items() if "proxy" not in name.lower()},
+                **measured(),
                 "POLYGON_API_KEY": KEY,
                 "PUSHOVER_TOKEN": TOKEN,
                 "PUSHOVER_USER_KEY": USER,
@@ -186,7 +188,9 @@ async def test_the_watchdog_tells_the_outside_watch_before_it_ends_the_process(
 ) -> None:
     async with outside(answer) as server:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-c", HANGS, str(tmp_path), server.url), cwd=HERE
+            *(sys.executable, "-c", HANGS, str(tmp_path), server.url),
+            cwd=HERE,
+            env={**os.environ, **measured()},
         )
         begun = time.monotonic()
         assert await asyncio.wait_for(process.wait(), 60) == 1

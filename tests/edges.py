@@ -1,0 +1,154 @@
+"""Coverage of everything that is not pure, by all tests together: ``python -m tests.cover --edges [ROOM …]``.
+
+The tests run room by room, so that few real-time tests run at once, and one that the machine's mood has failed can be run again
+without the rest. Processes that tests start are measured, too, where a test hands them `measured`.
+
+Besides its percentage every handler counts: a line of an ``except`` or ``finally`` that no test has reached is a failure that
+nobody has seen handled.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.measured import CHILDREN
+
+ROOT = Path(__file__).parent.parent
+
+ROOMS: Mapping[str, tuple[str, ...]] = {
+    "feeds": ("tests/feeds",),
+    "delivery": ("tests/delivery",),
+    "record": ("tests/record",),
+    "worker": ("tests/worker",),
+    "checks": ("tests/checks", "tests/test_diagnose.py"),
+    "review": ("tests/review",),
+    "sim": ("tests/sim",),
+    "top": tuple(sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "tests").glob("test_*.py"))),
+}
+"""The tests, in the order in which they are run. What measures speed (`tests/benchmarks`) proves nothing here."""
+
+LEFT_OUT = ("review/*", "sim/*")
+"""Whose handlers are no promise of the worker: it imports neither."""
+
+CONFIGURATION = """\
+[run]
+branch = true
+parallel = true
+patch = _exit
+source = {root}
+omit =
+    {root}/tests/*
+    {root}/benchmarks/*
+    {root}/quick_imports.py
+data_file = {folder}/children
+disable_warnings = no-data-collected, module-not-measured
+"""
+"""How processes that tests start are measured. ``_exit`` is what the watchdog ends a process with."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What is known of one file."""
+
+    percent: float
+    done: int
+    """Lines and branches that were run."""
+    wanted: int
+    missing: frozenset[int]
+    """Lines that were not run."""
+    partial: tuple[tuple[int, int], ...]
+    """Branches that were not taken: from which line to which; a negative one is the end of what begins there."""
+
+
+def measure(folder: Path, rooms: Sequence[str]) -> dict[str, Measured]:
+    """Returns what the tests of ``rooms`` cover, by file. Raises CalledProcessError when a test fails twice."""
+    configuration = folder / "children.ini"
+    configuration.write_text(CONFIGURATION.format(root=ROOT, folder=folder), encoding="utf-8")
+    for room in rooms:
+        environment = {
+            **os.environ,
+            "COVERAGE_FILE": str(folder / f"room-{room}"),
+            "DRAW_THE_SAME": "1",
+            CHILDREN: str(configuration),
+        }
+        print(f"-- {room}", flush=True)
+        tests = ("-m", "pytest", "-q", "--cov", "--cov-branch", "--cov-report=", *ROOMS[room])
+        cache = ("-o", f"cache_dir={folder / room}")
+        if _run(environment, *tests, *cache, is_last=False):
+            # A machine that is busy fails a real-time test now and then. What is broken fails again.
+            _run(environment, *tests, *cache, "--cov-append", "--last-failed", "-n", "0")
+    return _read(folder)
+
+
+def _run(environment: Mapping[str, str], *arguments: str, is_last: bool = True) -> int:
+    done = subprocess.run(
+        [sys.executable, *arguments], cwd=ROOT, env=environment, check=False, capture_output=True, text=True
+    )
+    if done.returncode:
+        print(done.stdout[-4000:], done.stderr[-2000:], sep="\n", file=sys.stderr)
+        if is_last:
+            done.check_returncode()
+    return done.returncode
+
+
+def _read(folder: Path) -> dict[str, Measured]:
+    parts = [str(path) for path in folder.iterdir() if path.name.startswith(("room-", "children."))]
+    parts.remove(str(folder / "children.ini"))
+    environment = {**os.environ, "COVERAGE_FILE": str(folder / "all")}
+    _run(environment, "-m", "coverage", "combine", "-q", "--keep", *parts)
+    report = folder / "all.json"
+    _run(environment, "-m", "coverage", "json", "-q", "-o", str(report))
+    return {
+        name: Measured(
+            entry["summary"]["percent_covered"],
+            entry["summary"]["covered_lines"] + entry["summary"]["covered_branches"],
+            entry["summary"]["num_statements"] + entry["summary"]["num_branches"],
+            frozenset(entry["missing_lines"]),
+            tuple((first, last) for first, last in entry["missing_branches"]),
+        )
+        for name, entry in json.loads(report.read_text(encoding="utf-8"))["files"].items()
+    }
+
+
+def by_room(found: Mapping[str, Measured]) -> Iterator[tuple[str, float]]:
+    """Yields each package and its percentage; the files at the top are one room."""
+    rooms: dict[str, list[Measured]] = defaultdict(list)
+    for name, file in found.items():
+        rooms[name.rpartition("/")[0] or "top"].append(file)
+    for room, files in sorted(rooms.items()):
+        yield room, 100.0 * sum(file.done for file in files) / max(1, sum(file.wanted for file in files))
+
+
+def unreached_handlers(name: str, missing: frozenset[int]) -> list[str]:
+    """Returns the lines of ``except`` and ``finally`` bodies that no test has reached."""
+    lines: set[int] = set()
+    for node in ast.walk(ast.parse((ROOT / name).read_text(encoding="utf-8"))):
+        bodies = (
+            [handler.body for handler in node.handlers] + [node.finalbody]
+            if isinstance(node, ast.Try | ast.TryStar)
+            else []
+        )
+        for statement in (each for body in bodies for each in body):
+            lines.update(
+                missing.intersection(range(statement.lineno, (statement.end_lineno or statement.lineno) + 1))
+            )
+    return [f"{name}:{line}: no test reaches this handler" for line in sorted(lines)]
+
+
+def spans(lines: frozenset[int]) -> list[str]:
+    """Returns line numbers as they are read: ``3-5``, ``9``."""
+    found: list[list[int]] = []
+    for line in sorted(lines):
+        if found and line == found[-1][1] + 1:
+            found[-1][1] = line
+        else:
+            found.append([line, line])
+    return [str(first) if first == last else f"{first}-{last}" for first, last in found]

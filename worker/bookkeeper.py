@@ -1,4 +1,4 @@
-"""Enters a session in the book once it is over. What fails there costs the row, and nothing else."""
+"""Enters a session in the book once it is over. A failure costs only that row."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from worker.context import Context
 log = structlog.get_logger("main")
 
 BOOK_REAL_S = 10.0
-"""Real seconds that the worker waits for the book's disk; after that it goes on beside it."""
+"""Real seconds that the worker waits for the disk of the book. Writing may go on after that."""
 
 
 async def enter(context: Context, row: DayRow) -> None:
-    """Enters a session, or replaces what is entered of it. Never raises for what is wrong with the book."""
+    """Enters a session in the book, or replaces its row. Logs a fault of the book, and never raises for one."""
     action = partial(_enter, context.settings.data_dir, row)
     entering = asyncio.create_task(in_thread(context.threads, "book", action))
     done, _ = await asyncio.wait({entering}, timeout=BOOK_REAL_S)
@@ -34,7 +34,7 @@ async def enter(context: Context, row: DayRow) -> None:
 
 
 def _enter(data_dir: Path, row: DayRow) -> str:
-    """Returns why the row could not be entered; empty when it was."""
+    """Enters a row. Returns why that failed; empty if it did not."""
     try:
         # SQLite is loaded here, after a close: the worker's start has no use for it.
         from book import store  # noqa: PLC0415

@@ -270,7 +270,7 @@ class LiveSession:
             self._sender.submit(notices.evening(now, self._rules, date=date, summary=lines))
 
     def row(self) -> DayRow:
-        """Returns the session as the book keeps it."""
+        """Returns the session as a row of the book."""
         return self.summary.row(self.rules, self.engine.evaluations)
 
     # --- The record ---

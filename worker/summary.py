@@ -178,7 +178,7 @@ class DaySummary:
         return ", ".join([*told, *([reason] if reason else [])])
 
     def row(self, rules: Rules, evaluations: int) -> DayRow:
-        """Returns the session as the book keeps it."""
+        """Returns the session as a row of the book."""
         nearest = reduce(_nearer, self._recent, self._nearest)
         return DayRow(
             date=self._session.date,

@@ -9,6 +9,7 @@ Every exception class of the program derives from one of the two, and also from 
     │   ├── Taken               record/disk         another process has locked a file
     │   ├── LeaseHeld           record/lease        another copy uses the folder
     │   ├── Misplaced (OSError) record/lease        something else stands where a file of ours belongs
+    │   ├── BookError           book/store          the book cannot be used
     │   ├── Withheld            delivery/attempt    an attempt is not sent after all
     │   ├── Difference          review/verify       a decision cannot be derived again
     │   ├── BadFile             review/bars         a file cannot be read as bars

@@ -117,22 +117,17 @@ class Sight:
             case Covered():
                 self.gaps.cover(event)
             case FeedLost():
-                self._lose(now, event)
+                self._link.lose(now, event)
+                if event.symbol and event.symbol == self._symbol:
+                    self._is_stalled = True
+                elif event.symbol and event.symbol == self._benchmark and self.absence is None:
+                    self.absence = Absence(event.cause, self.progress.last_end(now, self._benchmark))
             case FeedRestored():
                 self._link.restore(now, event)
                 for symbol, own in self.progress.of.items():
                     self.gaps.open(symbol, own.start + SECOND, now)
             case _:
                 assert_never(event)
-
-    def _lose(self, now: int, event: FeedLost) -> None:
-        self._link.lose(now, event)
-        if not event.symbol:
-            return
-        if event.symbol == self._symbol:
-            self._is_stalled = True
-        elif event.symbol == self._benchmark and self.absence is None:
-            self.absence = Absence(event.cause, self.progress.last_end(now, self._benchmark))
 
     # --- Bars ---
 

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from book.rows import DayRow, TradeRow
+from errors import OurError
 
 NAME = "book.sqlite"
 
@@ -40,7 +41,7 @@ CREATE TABLE trade (
 """
 
 
-class BookError(Exception):
+class BookError(OurError):
     """The book cannot be used; the text says why and what to do."""
 
 

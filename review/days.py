@@ -292,7 +292,7 @@ def main(arguments: Sequence[str], now: int | None = None) -> int:
     except ConfigError as error:
         print("python diagnose.py days: bad settings:", *error.faults, sep="\n  ", file=sys.stderr)
         return EXIT_USAGE
-    except (OurError, store.BookError) as error:
+    except OurError as error:
         print(*wrapped(f"python diagnose.py days: {error}"), sep="\n", file=sys.stderr)
         return EXIT_FAILED
     except BrokenPipeError:

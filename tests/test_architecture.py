@@ -122,7 +122,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "quotes": WORDS | {"option_pricing", "option_quotes", "risk_manager", "sight", "signals"},
     "decisions": WORDS | {"contract_selector", "risk_manager"},
     "engine": WORDS | RULES,
-    "book": set(),
+    "book": {"errors"},
     "network": {"settings"},
     "threads": set(),
     **dict.fromkeys(EDGES, WORDS),

@@ -35,19 +35,24 @@ MAGIC = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 """RFC 6455, 1.3: what a server adds to the client's key."""
 
 
+async def shake_hands(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """The server's half of the WebSocket handshake."""
+    head = await reader.readuntil(b"\r\n\r\n")
+    key = next(
+        line.partition(b":")[2].strip()
+        for line in head.splitlines()
+        if line.lower().startswith(b"sec-websocket-key:")
+    )
+    accept = base64.b64encode(hashlib.sha1(key + MAGIC).digest())
+    writer.write(
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n"
+    )
+
+
 async def test_a_peer_that_takes_nothing_is_a_lost_connection() -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = await reader.readuntil(b"\r\n\r\n")
-        key = next(
-            line.partition(b":")[2].strip()
-            for line in head.splitlines()
-            if line.lower().startswith(b"sec-websocket-key:")
-        )
-        accept = base64.b64encode(hashlib.sha1(key + MAGIC).digest())
-        writer.write(
-            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n"
-        )
+        await shake_hands(reader, writer)
         for text in (frame(status("connected")), frame(status("auth_success"))):
             data = text.encode() if isinstance(text, str) else text
             writer.write(bytes([0x81, len(data)]) + data)

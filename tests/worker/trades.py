@@ -49,8 +49,11 @@ async def sold(play: Stage) -> None:
 
 def check_one_of_each(play: Stage) -> None:
     """Exactly one BUY and one SELL, of one position, word for word."""
-    assert play.titles("BUY") == ["🔥 IWM 0DTE CALL — BUY"]
-    assert play.titles("SELL") == ["🚪 IWM 0DTE CALL — SELL"]
+    (bought_title,), (sold_title,) = play.titles("BUY"), play.titles("SELL")
+    assert re.fullmatch(r"🔥 IWM 0DTE CALL — BUY \d+(\.5)?c ≤ \$\d\.\d\d \(\d\d? s\)", bought_title), (
+        bought_title
+    )
+    assert re.fullmatch(r"🚪 IWM 0DTE CALL — SELL [+-]\d+\.\d %", sold_title), sold_title
     texts = {
         message.title.rpartition("— ")[2].partition(" ")[0]: message.text
         for message in play.pushover.messages

@@ -47,6 +47,10 @@ class Wording(NamedTuple):
     """Why it has no value."""
     logged: Callable[[Evaluation, str], str | None] = lambda evaluation, benchmark: None
     """Its value in the log's line; None if the line shows none."""
+    value_briefly: Callable[[Evaluation, Rules], str] | None = None
+    """Its value where there is little room; None if that is `value`."""
+    needed_briefly: Callable[[Evaluation, Rules], str] | None = None
+    """What it needs, likewise."""
     limit: Callable[[Rules], str] = lambda rules: ""
     """The setting that its value is compared with; empty if there is none."""
     is_bare: bool = False
@@ -99,9 +103,9 @@ def _momentum_value(evaluation: Evaluation, _: Rules) -> str:
     return "n/a" if evaluation.momentum is None else f"{utils.momentum_text(evaluation.momentum)}%/s"
 
 
-def _five_minute_value(evaluation: Evaluation, _: Rules) -> str:
+def _five_minute_value(evaluation: Evaluation, _: Rules, name: str = "5m VWAP ") -> str:
     change = evaluation.vwap_5m_change
-    return f"{fine_price(evaluation.price)}, 5m VWAP {'n/a' if change is None else f'{change:+.4f}%'}"
+    return f"{fine_price(evaluation.price)}, {name}{'n/a' if change is None else f'{change:+.4f}%'}"
 
 
 def _five_minute_missed(missed: Shortfall, _: str) -> str:
@@ -158,6 +162,7 @@ CONDITIONS: Mapping[Condition, Wording] = {
         label="VWAP↑",
         value=_rising_value,
         needed=lambda evaluation, rules: f"at least {rules.vwap_rising_seconds} s, and above itself then",
+        needed_briefly=lambda evaluation, rules: f"≥ {rules.vwap_rising_seconds} s, and risen",
         limit=lambda rules: str(rules.vwap_rising_seconds),
         missed=_rising_missed,
         undefined=lambda evaluation, benchmark: "no volume in its window",
@@ -189,7 +194,9 @@ CONDITIONS: Mapping[Condition, Wording] = {
         label="5m VWAP",
         logged=lambda evaluation, benchmark: utils.signed_percent(evaluation.vwap_5m_change, 3),
         value=_five_minute_value,
+        value_briefly=lambda evaluation, rules: _five_minute_value(evaluation, rules, name=""),
         needed=lambda evaluation, rules: f"over {fine_price(evaluation.vwap_5m)}, and rising",
+        needed_briefly=lambda evaluation, rules: f"> {fine_price(evaluation.vwap_5m)}, rising",
         missed=_five_minute_missed,
         undefined=lambda evaluation, benchmark: "no volume in its window",
     ),

@@ -29,6 +29,9 @@ from record.reader import (
 )
 from review.derive import LineOrder
 
+MARK_BYTES = 64
+"""How much of what cannot be read is remembered, to notice when it changes."""
+
 
 class Replaced(OurError):
     """Another record has taken a record's place: what was read of the old one does not count any more."""
@@ -88,14 +91,31 @@ class GrowingRecord:
             return islice(Reader(self.path), count)
         return islice(self._read(_Place()), count)
 
+    def mark(self) -> bytes:
+        """Returns what stands where reading has got to: `is_same` compares it."""
+        return os.pread(self._file, SEAL_BYTES + MARK_BYTES, max(0, self._place.size - SEAL_BYTES))
+
+    def is_same(self, mark: bytes) -> bool:
+        """Returns whether the name still leads to the open file, and the file still holds what stood there."""
+        ours = os.fstat(self._file)
+        try:
+            found = os.stat(self.path, follow_symlinks=False)
+        except FileNotFoundError:
+            return False
+        return (found.st_dev, found.st_ino) == (ours.st_dev, ours.st_ino) and self.mark().startswith(mark)
+
     def _lines(self) -> Iterator[Line | None]:
         if self._packed is not None:
             yield from self._packed
         while True:
             if self._packed is None:
-                yield from self._read(self._place)
-            self._look()
-            yield None
+                try:
+                    yield from self._read(self._place)
+                except Damage:
+                    self._look()  # maybe another record was written into the file
+                    raise
+            if not self._look():
+                yield None
 
     def _read(self, place: _Place) -> Iterator[Line]:
         """Yields the whole lines from ``place`` on, and moves it behind them."""
@@ -119,30 +139,39 @@ class GrowingRecord:
 
     # --- What stands under the name ---
 
-    def _look(self) -> None:
-        """Looks whether the name still leads to the open file. Raises Replaced when it leads to another record."""
+    def _look(self) -> bool:
+        """Looks whether the name still leads to the open file; returns whether it led to another, which is open now.
+
+        Raises Replaced when that is another record.
+        """
         ours = os.fstat(self._file)
         try:
             found = os.stat(self.path, follow_symlinks=False)
         except FileNotFoundError:
             is_packed = os.path.lexists(f"{self.path}.gz") and not self.path.name.endswith(PACKED_SUFFIX)
             self.standing = Standing.PACKED if is_packed else Standing.GONE
-            return
+            return False
         self.standing = Standing.GROWS
         if (found.st_dev, found.st_ino) != (ours.st_dev, ours.st_ino):
             self._change()
-        elif self._packed is None and found.st_size < self._place.size:
-            raise Replaced(f"{self.path}: is shorter than what was read of it")
+            return True
+        if not self._holds_ours(self._file):
+            raise Replaced(f"{self.path}: does not hold any more what was read of it")
+        return False
+
+    def _holds_ours(self, file: int) -> bool:
+        """Returns whether a file holds what was read: a seal continues the one before it, so the last stands for all."""
+        place = self._place
+        if self._packed is not None or not place.size:
+            return True
+        return os.pread(file, SEAL_BYTES, place.size - SEAL_BYTES) == SEAL % place.seed
 
     def _change(self) -> None:
         """Goes on in the file that now has the name. Raises Replaced unless it begins with the lines that were read."""
         if self._packed is not None:
             raise Replaced(f"{self.path}: is another file")
         other = open_record(self.path)
-        place = self._place
-        # A seal continues the one before it, so this one stands for all that was read.
-        seal = os.pread(other, SEAL_BYTES, place.size - SEAL_BYTES) if place.size else b""
-        if seal != (SEAL % place.seed if place.size else b""):
+        if not self._holds_ours(other):
             os.close(other)
             raise Replaced(f"{self.path}: is another record")
         os.close(self._file)

@@ -147,7 +147,7 @@ def frame_of(recent: Recent, now: int, fault: str = "", *, is_plotted: bool = Tr
             (symbol, None if start is None else max(0, at - start - SECOND))
             for symbol, start in newest.items()
         ),
-        gate=_gate(engine, at),
+        gate=_gate(engine, now),
         conditions=_conditions(recent, at),
         evaluated=engine.evaluation,
         points=tuple(traded_since(signals, at - PLOT_S * SECOND)) if is_plotted else (),
@@ -203,13 +203,13 @@ def _feed(engine: Engine, at: int) -> Told:
 # --- Gate and conditions -----------------------------------------------------------------------------
 
 
-def _gate(engine: Engine, at: int) -> Told:
+def _gate(engine: Engine, now: int) -> Told:
     """The first closed gate, as at the last evaluation. The gates that need no bar stand first in their order, and are
     shown as they are now: while there are no bars there is no evaluation."""
     session, evaluation = engine.session, engine.evaluation
     holds = sorted(engine.holds, key=list(HoldReason).index)
     reason: DeclineReason | None = None
-    if not session.open <= at < session.close:
+    if not session.open <= now < session.close:
         reason = DeclineReason.SESSION_CLOSED
     elif holds:
         reason = DeclineReason.HELD

@@ -6,7 +6,6 @@ or followed by the next day's.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -16,7 +15,7 @@ from config import ConfigError
 from record.reader import Damage
 from review.derive import Handled, Pause, Start, derive
 from review.places import Choice, Unusable
-from review.watch.follow import GrowingRecord, Replaced
+from review.watch.follow import GrowingRecord, Replaced, Standing
 from review.watch.source import NoRecord, Source
 
 LINES = 2_000
@@ -31,9 +30,6 @@ class Keeps(Protocol):
 
 
 Kept = TypeVar("Kept", bound=Keeps)
-
-Identity = tuple[int, int, int]
-"""Device, inode and size of a file."""
 
 
 class Watcher(Generic[Kept]):
@@ -54,7 +50,8 @@ class Watcher(Generic[Kept]):
         self._items: Iterator[Start | Handled | Pause] | None = None
         self._choice = Choice(Path())
         """The record that is read, or was last tried."""
-        self._damaged: Identity | None = None
+        self._mark: bytes | None = None
+        """What stands where a record is damaged, which stays open meanwhile."""
 
     @property
     def progress(self) -> tuple[int, int]:
@@ -70,8 +67,9 @@ class Watcher(Generic[Kept]):
         except Replaced:
             self._begin_anew()
         except (Damage, Unusable, ConfigError) as error:
-            self._damaged = _identity(self._choice.path)
-            self._stop(str(error))
+            assert self._record is not None, "what is wrong was read in it"
+            self._items, self._mark = None, self._record.mark()
+            self.fault, self.is_waiting, self.is_behind = str(error), False, False
         except OSError as error:
             self._stop(f"{error.filename or self._choice.path}: {error.strerror or error}")
 
@@ -84,9 +82,9 @@ class Watcher(Generic[Kept]):
 
     def _turn(self, now: int, lines: int) -> None:
         if self._items is None:
-            choice = self._source.find(now)
-            if self._is_still_damaged(choice.path):
+            if self._is_still_damaged(now):
                 return
+            choice = self._source.find(now)
             self._begin_anew()
             self._choice = choice
             self._record = GrowingRecord(choice.path)
@@ -95,6 +93,8 @@ class Watcher(Generic[Kept]):
         for item in islice(self._items, lines):
             if item is Pause.NO_LINE:
                 self.is_behind = False
+                is_gone = self._record.standing is Standing.GONE
+                self.fault = f"{self._choice.path} {Standing.GONE.value}: read on" if is_gone else ""
                 if self._source.is_over(self._choice, now):
                     self._begin_anew()
                 return
@@ -112,21 +112,17 @@ class Watcher(Generic[Kept]):
     def _begin_anew(self) -> None:
         self.close()
         self.kept, self.fault, self.is_waiting, self.is_behind = None, "", False, True
-        self._damaged = None
+        self._mark = None
 
-    def _is_still_damaged(self, path: Path) -> bool:
-        """Returns whether a record that could not be read is the same file. It may have grown: its worker goes on."""
-        if self._damaged is None or path != self._choice.path:
+    def _is_still_damaged(self, now: int) -> bool:
+        """Returns whether a record that could not be read has not changed. It may have grown: its worker goes on."""
+        record, mark = self._record, self._mark
+        if record is None or mark is None or self._source.is_over(self._choice, now):
             return False
-        now, then = _identity(path), self._damaged
-        return now[:2] == then[:2] and now[2] >= then[2]
+        return record.is_same(mark)
 
     def _stop(self, fault: str, *, is_waiting: bool = False) -> None:
         """Stops reading. What was kept is still there to be shown."""
         self.close()
+        self._mark = None
         self.fault, self.is_waiting, self.is_behind = fault, is_waiting, False
-
-
-def _identity(path: Path) -> Identity:
-    found = os.stat(path, follow_symlinks=False)
-    return found.st_dev, found.st_ino, found.st_size

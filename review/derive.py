@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from itertools import islice
 from pathlib import Path
@@ -243,13 +243,7 @@ def derive(
             rules, odd = recorded_rules(line, sets or {})
             engine = Engine(rules, line.session)
             # Reads the lines again instead of keeping them: a session's facts would fill the memory.
-            is_own = True
-            for earlier in first(number - 1):
-                if isinstance(earlier, Header):
-                    # A start in between may have changed SYMBOL.
-                    is_own = is_of(earlier, line.rules.get("symbol", ""))
-                elif is_own:
-                    engine.restore(earlier.now, earlier.event, decided.get(earlier.number, ()))
+            for _ in _restore(engine, line, first(number - 1), decided):
                 yield Pause.RESTORING
             yield Start(number, line, engine, odd, last, rules.digest() if sets else line.rules_hash)
             continue
@@ -263,3 +257,17 @@ def derive(
             decided[line.number] = made
         last = line
         yield Handled(number, line, made, engine.evaluation if engine.evaluation is not before else None)
+
+
+def _restore(
+    engine: Engine, header: Header, lines: Iterable[Line], decided: Mapping[int, Sequence[Decision]]
+) -> Iterator[Line]:
+    """Has the engine of a later start remember the lines before it, one by one. ``decided``: what each fact caused."""
+    is_own = True
+    for line in lines:
+        if isinstance(line, Header):
+            # A start in between may have changed SYMBOL.
+            is_own = is_of(line, header.rules.get("symbol", ""))
+        elif is_own:
+            engine.restore(line.now, line.event, decided.get(line.number, ()))
+        yield line

@@ -25,6 +25,7 @@ from events import (
     Opened,
     Quote,
     QuoteSource,
+    Session,
     Shutdown,
     Withdrawn,
 )
@@ -110,6 +111,12 @@ def read(
     return keeper.so_far(now)
 
 
+def _down(session: Session, start: int, end: int, cause: DownCause) -> list[Down]:
+    """Returns the part of a stop that lies in the session; none if it does not."""
+    start, end = max(start, session.open), min(end, session.close)
+    return [Down(start, end, cause)] if start < end else []
+
+
 class Keeper:
     """Follows a replay and fills a `Study`. ``first`` is its first start, which is recorded like every other."""
 
@@ -145,11 +152,11 @@ class Keeper:
     def _start(self, item: Start) -> None:
         study, now = self.study, item.header.now
         if item.before is None:
-            study.down += self._down(study.session.open, now, DownCause.NOT_STARTED)
+            study.down += _down(study.session, study.session.open, now, DownCause.NOT_STARTED)
         else:
             self._end_blind(item.before.now)
             cause = DownCause.STOPPED if study.is_stopped else DownCause.KILLED
-            study.down += self._down(item.before.now, now, cause)
+            study.down += _down(study.session, item.before.now, now, cause)
         self._engine, self._levels = item.engine, (-1, 0, 0)
         study.rules = item.engine.rules
         study.starts.append(now)
@@ -158,12 +165,6 @@ class Keeper:
         study.odd += [text for text in item.odd if text not in study.odd]
         study.until = max(study.until, now)
         study.is_stopped = False
-
-    def _down(self, start: int, end: int, cause: DownCause) -> list[Down]:
-        """Returns the part of a stop that lies in the session; none if it does not."""
-        session = self.study.session
-        start, end = max(start, session.open), min(end, session.close)
-        return [Down(start, end, cause)] if start < end else []
 
     def _step(self, item: Handled) -> None:
         now, event, made = item.entry.now, item.entry.event, item.decisions
@@ -265,7 +266,9 @@ class Keeper:
         until, asked_at = study.until, study.until if now is None else now
         down: list[Down] = []
         if asked_at - until > ALIVE_S * SECOND:
-            down = self._down(until, asked_at, DownCause.STOPPED if study.is_stopped else DownCause.SILENT)
+            down = _down(
+                study.session, until, asked_at, DownCause.STOPPED if study.is_stopped else DownCause.SILENT
+            )
         held = [Held(since, until, reason) for reason, since in self._holds.items()]
         return replace(
             study,

@@ -32,6 +32,9 @@ FRAME_S = 1.0
 PLOT_EVERY_S = 5
 """How long a plot stands: a column of its dots is some 9 s."""
 
+TALL, SAID_TALL = 34, 8
+"""From this height on the parts stand apart, and what happened has so many lines."""
+
 STYLES: dict[Mood, str] = {
     Mood.PLAIN: "",
     Mood.QUIET: "bright_black",
@@ -56,9 +59,9 @@ Plot        price with the 1-minute and 5-minute VWAP, every second
             with a bar in the last 20 minutes
 Gate        what else must hold for an entry; the first that is closed
 Conditions  ✓ met, ✗ not, – left out; value, limit, and the last 60 s:
-            █ met, · not met, blank where no second was evaluated
-Position    Mark is the mid of the newest usable quote, Bid what closing
-            there would bring; both against the entry of the BUY
+            ▄ met, · not met, blank where no second was evaluated
+P&L         against the entry of the BUY: at the bid, as closing would
+            bring; at the mark, the mid of the newest usable quote
 Sells at    stop, giveback from the peak, giveback while the price is
             below its 1-minute VWAP, time stop (New York)
 
@@ -123,26 +126,26 @@ class WatchApp(App[int]):
 
     TITLE = "IWM-5-VWAP"
     ENABLE_COMMAND_PALETTE = False
-    VERTICAL_BREAKPOINTS = [(0, "-low"), (34, "-tall")]  # noqa: RUF012 - Textual declares it so
+    VERTICAL_BREAKPOINTS = [(0, "-low"), (TALL, "-tall")]  # noqa: RUF012 - Textual declares it so
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("q", "leave", "quit", priority=True),
         Binding("ctrl+c", "interrupt", "quit", priority=True, show=False),
         Binding("question_mark", "help", "help", key_display="?"),
     ]
-    CSS = """
-    Screen { layout: vertical; background: ansi_default; color: ansi_default; overflow: hidden; }
-    Panel { width: 1fr; }
-    #head { height: 2; }
-    #chart { height: 1fr; min-height: 7; }
-    #conditions { height: 8; }
-    #position { height: 3; }
-    #said { height: 3; }
-    #notice { display: none; height: 1fr; }
-    #keys { height: 1; color: ansi_bright_black; }
-    .-tall Panel { margin-bottom: 1; }
-    .-tall #said { height: 8; }
-    Help { align: center middle; background: ansi_default; }
-    Help Static { width: 78; height: auto; border: round ansi_bright_black; padding: 0 1; background: ansi_default; }
+    CSS = f"""
+    Screen {{ layout: vertical; background: ansi_default; color: ansi_default; overflow: hidden; }}
+    Panel {{ width: 1fr; }}
+    #head {{ height: {lines.HEAD}; }}
+    #chart {{ height: 1fr; min-height: {lines.PLOT_LEAST}; }}
+    #conditions {{ height: {lines.CONDITIONS}; }}
+    #position {{ height: {lines.POSITION}; }}
+    #said {{ height: {lines.SAID_LEAST}; }}
+    #notice {{ display: none; height: 1fr; }}
+    #keys {{ height: {lines.KEYS}; color: ansi_bright_black; }}
+    .-tall Panel {{ margin-bottom: 1; }}
+    .-tall #said {{ height: {SAID_TALL}; }}
+    Help {{ align: center middle; background: ansi_default; }}
+    Help Static {{ width: 78; height: auto; border: round ansi_bright_black; padding: 0 1; background: ansi_default; }}
     """
 
     def __init__(self, watcher: Watcher[Recent], now: Callable[[], int]) -> None:

@@ -10,6 +10,7 @@ import textwrap
 import unicodedata
 from collections.abc import Sequence
 
+from events import SECOND, Condition
 from review.moment import MARKS
 from review.watch.frame import STRIP_S, ConditionRow, Flat, Frame, Mood, OpenPosition
 from review.watch.plot import LEGEND, Spans, plot
@@ -27,7 +28,8 @@ from utils import (
 WIDTH_LEAST, HEIGHT_LEAST = 80, 24
 """The terminal in which everything must be visible."""
 
-HEAD, PLOT_LEAST, CONDITIONS, POSITION, SAID_LEAST, KEYS = 2, 7, 8, 3, 3, 1
+HEAD, CONDITIONS, POSITION, SAID_LEAST, KEYS = 2, 1 + len(Condition), 3, 3, 1
+PLOT_LEAST = HEIGHT_LEAST - HEAD - CONDITIONS - POSITION - SAID_LEAST - KEYS
 """Lines of each part; together `HEIGHT_LEAST`."""
 
 NAME, VALUE, NEEDED = 9, 18, 19
@@ -115,7 +117,7 @@ def head(frame: Frame, width: int) -> list[Spans]:
         price.append((f" {span_text(frame.price_age)} ago", Mood.QUIET))
     price += [(f"{SEPARATOR}{frame.date} {clock_text(frame.at)} ET", Mood.PLAIN)]
     price += [(f"{SEPARATOR}{frame.session.text}", frame.session.mood)]
-    lag = "n/a" if frame.lag is None else f"{frame.lag / 1_000_000:.1f} s"
+    lag = "n/a" if frame.lag is None else f"{frame.lag / SECOND:.1f} s"
     feed: Spans = [
         ("Feed ", Mood.QUIET),
         (frame.feed.text, frame.feed.mood),
@@ -175,7 +177,7 @@ def _condition(row: ConditionRow, width: int) -> Spans:
 
 def _strip(passes: Sequence[bool | None], seconds: int) -> str:
     """Returns the strip with so many seconds in a cell: filled where it was met, a dot where not, blank without a bar."""
-    signs = {(False, False): "·", (True, True): "█", (True, False): "▌", (False, True): "▐"}
+    signs = {(False, False): "·", (True, True): "▄", (True, False): "▖", (False, True): "▗"}
     made = ""
     for index in range(0, len(passes), seconds):
         part = passes[index : index + seconds]
@@ -204,7 +206,11 @@ def _flat(flat: Flat) -> list[Spans]:
     )
     return [
         first,
-        [(text, Mood.PLAIN), (f"{signed_percent(flat.last_percent)} (mark)", _sign(flat.last_percent))],
+        [
+            (text, Mood.PLAIN),
+            (signed_percent(flat.last_percent), _sign(flat.last_percent)),
+            (f" at mark {option_price(last.mark)}", Mood.PLAIN),
+        ],
         [
             (
                 f"Sold for: {last.reason}, bid {option_price(last.bid)}, peak {option_price(last.peak)}",
@@ -215,17 +221,17 @@ def _flat(flat: Flat) -> list[Spans]:
 
 
 def _open(held: OpenPosition, at: int) -> list[Spans]:
-    age = f" {span_text(held.mark_age)} ago"
+    age = span_text(held.mark_age)
     if held.mark is None:
-        mark: Spans = [(f"no usable mark for{age.removesuffix(' ago')}", Mood.BAD)]
+        mark: Spans = [(f"P&L n/a: no usable mark for {age}", Mood.BAD)]
     else:
         mark = [
-            (f"Mark {option_price(held.mark)} ", Mood.PLAIN),
-            (signed_percent(held.mark_percent), _sign(held.mark_percent)),
-            (age, Mood.QUIET),
-            (f"{SEPARATOR}Bid {option_price(held.bid)}×{held.bid_size:g} ", Mood.PLAIN),
+            ("P&L ", Mood.PLAIN),
             (signed_percent(held.bid_percent), _sign(held.bid_percent)),
-            (" if closed there", Mood.QUIET),
+            (f" at bid {option_price(held.bid)}×{held.bid_size:g}, ", Mood.PLAIN),
+            (signed_percent(held.mark_percent), _sign(held.mark_percent)),
+            (f" at mark {option_price(held.mark)}", Mood.PLAIN),
+            (f" ({age} ago)", Mood.QUIET),
         ]
     return [
         [

@@ -1,4 +1,4 @@
-"""The session's page on this machine's loopback address, made anew whenever somebody looks.
+"""The session's page on this machine's loopback address, drawn anew whenever somebody looks.
 
 It answers GET and HEAD for one address that holds a random token, and nothing else. Requests that come by another
 host's name are refused, so that no web page can reach it by having its own name lead here. Nothing is derived or drawn

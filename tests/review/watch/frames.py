@@ -1,4 +1,4 @@
-"""Frames for tests: made sessions, and what is kept of them."""
+"""Frames for tests: simulated sessions, and what is kept of them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.review.studies import EASY, bought
 
 
 def record_path(folder: Path) -> Path:
-    """Where the made session's record is, in a DATA_DIR."""
+    """Where the simulated session's record is, in a DATA_DIR."""
     path = folder / "sessions" / f"{SESSION.date}.jsonl"
     path.parent.mkdir(exist_ok=True)
     return path

@@ -160,5 +160,5 @@ async def test_no_colour_is_honoured(tmp_path: Path, monkeypatch: pytest.MonkeyP
     async with view(tmp_path, Hand(second)).run_test(size=(80, 24)) as pilot:
         await turned(pilot)
         assert pilot.app.no_color
-        for word in ("✓ RelVol", "█", "⣀"):
+        for word in ("✓ RelVol", "▄", "⣀"):
             assert word in text(pilot)

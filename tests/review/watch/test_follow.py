@@ -16,6 +16,7 @@ from record.reader import Damage, Reader
 from review.watch.follow import GrowingRecord, Replaced, Standing
 from tests.builders import SESSION, at
 from tests.made_record import RULES, resealed, rewritten, written
+from tests.review.records import drop
 
 
 class Pen:
@@ -225,6 +226,6 @@ def test_a_line_without_an_end_is_damage(tmp_path: Path) -> None:
 
 def test_lines_that_are_missing_are_damage(pen: Pen, tmp_path: Path) -> None:
     pen.write(5)
-    copy = resealed(pen.path, tmp_path / "copy.jsonl", lambda texts: texts.pop(3) and None)
+    copy = resealed(pen.path, tmp_path / "copy.jsonl", drop(3))
     with pytest.raises(Damage, match="arrival number"):
         now_there(GrowingRecord(copy).lines())

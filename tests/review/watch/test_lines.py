@@ -55,10 +55,7 @@ def test_80_by_24_holds_all_that_there_is_to_see(shown: Frame) -> None:
         "of 7 conditions met at 09:31:07",
         "last 60 s → now",
         f"O:IWM251002C00215000 #{held.id}  entry $1.",
-        "Mark $1.60 +",
-        "Bid $1.59×20 +",
-        "if closed there",
-        "peak $1.60",
+        "P&L +12.8% at bid $1.59×20, +13.5% at mark $1.60 (0s ago)  peak $1.60",
         "Sells at: stop $",
         ", giveback $1.12, below VWAP $1.28, 15:55 ET",
         "📨 Alert BUY",
@@ -78,13 +75,13 @@ def test_a_session_without_anything_is_shown_as_that(tmp_path: Path) -> None:
 
 def test_the_strip_has_two_seconds_in_a_cell_and_one_where_there_is_room() -> None:
     passes = (True, True, True, False, False, True, False, False, None, True, True, None, None, None)
-    assert lines._strip(passes, 2) == "█▌▐·▐▌ "
-    assert lines._strip(passes, 1) == "███··█·· ██   "
+    assert lines._strip(passes, 2) == "▄▖▗·▗▖ "
+    assert lines._strip(passes, 1) == "▄▄▄··▄·· ▄▄   "
 
 
 def test_a_wide_terminal_shows_every_second(shown: Frame) -> None:
     row = next(line for line in text(shown, lines.WIDE) if line.startswith("✓ RelVol"))
-    assert len(row) <= lines.WIDE and len(row) - row.index("█") > 30
+    assert len(row) <= lines.WIDE and len(row) - row.index("▄") > 30
 
 
 def test_what_happened_is_wrapped_and_the_newest_comes_first_to_be_kept(shown: Frame) -> None:
@@ -119,7 +116,7 @@ def test_a_lost_mark_and_a_flat_day(shown: Frame) -> None:
     held = shown.position
     assert isinstance(held, OpenPosition)
     lost = replace(held, mark=None, mark_percent=None, bid_percent=None, mark_age=25_000_000)
-    assert "no usable mark for 25s  peak $1.60" in text(replace(shown, position=lost))[18]
+    assert "P&L n/a: no usable mark for 25s  peak $1.60" in text(replace(shown, position=lost))[18]
     flat = Flat(entries=3, entries_max=5, last=None, last_percent=None)
     assert text(replace(shown, position=flat))[17] == "No open position  entries today: 3 of at most 5"
 

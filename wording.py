@@ -47,10 +47,8 @@ class Wording(NamedTuple):
     """Why it has no value."""
     logged: Callable[[Evaluation, str], str | None] = lambda evaluation, benchmark: None
     """Its value in the log's line; None if the line shows none."""
-    value_briefly: Callable[[Evaluation, Rules], str] | None = None
-    """Its value where there is little room; None if that is `value`."""
-    needed_briefly: Callable[[Evaluation, Rules], str] | None = None
-    """What it needs, likewise."""
+    briefly: Callable[[Evaluation, Rules], tuple[str, str]] | None = None
+    """Its value and what it needs, where there is little room; None if those in full are short."""
     limit: Callable[[Rules], str] = lambda rules: ""
     """The setting that its value is compared with; empty if there is none."""
     is_bare: bool = False
@@ -90,8 +88,7 @@ def _surge_value(evaluation: Evaluation, _: Rules) -> str:
 
 
 def _surge_needed(evaluation: Evaluation, _: Rules) -> str:
-    p95 = evaluation.volume_p95
-    return f"over {'n/a' if p95 is None else f'{p95:,.0f}'}"
+    return "over n/a" if evaluation.volume_p95 is None else f"over {evaluation.volume_p95:,.0f}"
 
 
 def _surge_missed(missed: Shortfall, _: str) -> str:
@@ -162,7 +159,7 @@ CONDITIONS: Mapping[Condition, Wording] = {
         label="VWAP↑",
         value=_rising_value,
         needed=lambda evaluation, rules: f"at least {rules.vwap_rising_seconds} s, and above itself then",
-        needed_briefly=lambda evaluation, rules: f"≥ {rules.vwap_rising_seconds} s, and risen",
+        briefly=lambda now, rules: (_rising_value(now, rules), f"≥ {rules.vwap_rising_seconds} s, and risen"),
         limit=lambda rules: str(rules.vwap_rising_seconds),
         missed=_rising_missed,
         undefined=lambda evaluation, benchmark: "no volume in its window",
@@ -194,9 +191,8 @@ CONDITIONS: Mapping[Condition, Wording] = {
         label="5m VWAP",
         logged=lambda evaluation, benchmark: utils.signed_percent(evaluation.vwap_5m_change, 3),
         value=_five_minute_value,
-        value_briefly=lambda evaluation, rules: _five_minute_value(evaluation, rules, name=""),
         needed=lambda evaluation, rules: f"over {fine_price(evaluation.vwap_5m)}, and rising",
-        needed_briefly=lambda evaluation, rules: f"> {fine_price(evaluation.vwap_5m)}, rising",
+        briefly=lambda now, _: (_five_minute_value(now, _, ""), f"> {fine_price(now.vwap_5m)}, rising"),
         missed=_five_minute_missed,
         undefined=lambda evaluation, benchmark: "no volume in its window",
     ),

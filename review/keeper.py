@@ -120,7 +120,7 @@ def _down(session: Session, start: int, end: int, cause: DownCause) -> list[Down
 class Keeper:
     """Follows a replay and fills a `Study`. ``first`` is its first start, which is recorded like every other."""
 
-    def __init__(self, path: Path, first: Start, following: Following | None) -> None:
+    def __init__(self, path: Path, first: Start, following: Following | None = None) -> None:
         self._trades = KeptTrades(following)
         self.study = Study(
             path=path,

@@ -214,7 +214,9 @@ class Narrator:
             self._log.info("signal", text=signal_line(evaluation), start=evaluation.start)
 
     def _opened(self, opened: Opened) -> None:
-        self._log.info("contract_selected", text=selection_line(opened), contract=opened.contract, id=opened.id)
+        self._log.info(
+            "contract_selected", text=selection_line(opened), contract=opened.contract, id=opened.id
+        )
         self._log.info(
             "entry",
             text=entry_line(opened),

@@ -246,8 +246,10 @@ def _conditions(recent: Recent, at: int) -> tuple[ConditionRow, ...]:
         is_met, value, needed = None, "", ""
         if evaluation is not None:
             is_met = evaluation.passes[index]
-            value = (words.value_briefly or words.value)(evaluation, rules)
-            needed = (words.needed_briefly or words.needed)(evaluation, rules)
+            if words.briefly is None:
+                value, needed = words.value(evaluation, rules), words.needed(evaluation, rules)
+            else:
+                value, needed = words.briefly(evaluation, rules)
             if is_met is None:
                 needed = "left out"
         rows.append(

@@ -17,6 +17,7 @@ from html import escape
 from http import HTTPStatus
 from typing import NamedTuple
 
+from config import Following, load_following
 from review.keeper import Keeper
 from review.page import page
 from review.page.library import library
@@ -81,8 +82,14 @@ class Answer(NamedTuple):
 class LivePage:
     """The page of the session in progress. It is derived on and drawn in a thread, one at a time, when it is asked for."""
 
-    def __init__(self, source: Source, now: Callable[[], int], threads: Threads = DaemonThread) -> None:
-        self._watcher = Watcher(source, Keeper)
+    def __init__(
+        self,
+        source: Source,
+        now: Callable[[], int],
+        following: Following | None = None,
+        threads: Threads = DaemonThread,
+    ) -> None:
+        self._watcher = Watcher(source, lambda path, first: Keeper(path, first, following))
         self._now = now
         self._thread = LazyThread(threads, "page")
         self._making: asyncio.Future[Answer] | None = None
@@ -210,13 +217,13 @@ def head_of(answer: Answer) -> bytes:
     return "\r\n".join([*lines, *(f"{name}: {value}" for name, value in headers.items()), "", ""]).encode()
 
 
-async def serve(source: Source, port: int, now: Callable[[], int]) -> None:
+async def serve(live: LivePage, port: int) -> None:
     """Serves the page until SIGTERM, and prints its address. Raises OSError if the port is taken (0: any free one)."""
     stop = asyncio.Event()
     with contextlib.suppress(NotImplementedError):
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     token = secrets.token_urlsafe(TOKEN_BYTES)
-    answers = PageServer(LivePage(source, now), token)
+    answers = PageServer(live, token)
     async with await asyncio.start_server(answers.handle, HOST, port, limit=HEAD_MAX) as server:
         bound = server.sockets[0].getsockname()[1]
         print(
@@ -228,7 +235,10 @@ async def serve(source: Source, port: int, now: Callable[[], int]) -> None:
 
 
 def run(source: Source, port: int, now: Callable[[], int]) -> int:
-    """Runs the server. Returns the exit status. Raises Unusable without the page's library, KeyboardInterrupt at Ctrl-C."""
+    """Runs the server. Returns the exit status.
+
+    Raises Unusable without the page's library, ConfigError for bad settings, KeyboardInterrupt at Ctrl-C.
+    """
     library()
-    asyncio.run(serve(source, port, now))
+    asyncio.run(serve(LivePage(source, now, load_following()), port))
     return 0

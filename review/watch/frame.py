@@ -141,13 +141,13 @@ def frame_of(recent: Recent, now: int, fault: str = "", *, is_plotted: bool = Tr
         record=_record(recent, now),
         price=signals.price,
         price_age=signals.price_age(at),
-        feed=_feed(engine, at),
+        feed=_feed(recent, now, at),
         lag=progress.lag,
         ages=tuple(
             (symbol, None if start is None else max(0, at - start - SECOND))
             for symbol, start in newest.items()
         ),
-        gate=_gate(engine, now),
+        gate=_gate(recent, now),
         conditions=_conditions(recent, at),
         evaluated=engine.evaluation,
         points=tuple(traded_since(signals, at - PLOT_S * SECOND)) if is_plotted else (),
@@ -170,6 +170,11 @@ def _session(recent: Recent, now: int) -> Told:
     return Told(text=f"session {hours}, {span_text(session.close - now)} left")
 
 
+def _is_silent(recent: Recent, now: int) -> bool:
+    """Whether the session goes on and nobody writes its record: what the engine knows is of the time before."""
+    return now < recent.session.close and now - recent.until > ALIVE_S * SECOND
+
+
 def _record(recent: Recent, now: int) -> Told:
     """Whether somebody writes the record: a worker that died tells nobody else."""
     age = now - recent.until
@@ -180,7 +185,7 @@ def _record(recent: Recent, now: int) -> Told:
         return Told(text=f"record ends at {clock_text(recent.until)}")
     if recent.is_stopped and age > OLD_S * SECOND:
         return Told(text=f"the program was stopped at {clock_text(recent.until)}", mood=Mood.BAD)
-    if age > ALIVE_S * SECOND:
+    if _is_silent(recent, now):
         text = f"nothing recorded for {span_text(age)}: is the program running?"
         return Told(text=text, mood=Mood.BAD)
     if age > OLD_S * SECOND:
@@ -188,8 +193,11 @@ def _record(recent: Recent, now: int) -> Told:
     return Told(text="recording", mood=Mood.GOOD)
 
 
-def _feed(engine: Engine, at: int) -> Told:
+def _feed(recent: Recent, now: int, at: int) -> Told:
+    engine = recent.engine
     feed, session = engine.feed, engine.session
+    if _is_silent(recent, now):
+        return Told(text=f"not known since {clock_text(recent.until)}", mood=Mood.WARN)
     if feed.cause is not None:
         cause = named_cause(feed.cause, feed.symbol)
         return Told(text=f"blind for {span_text(at - feed.blind_since)}: {cause}", mood=Mood.BAD)
@@ -203,10 +211,13 @@ def _feed(engine: Engine, at: int) -> Told:
 # --- Gate and conditions -----------------------------------------------------------------------------
 
 
-def _gate(engine: Engine, now: int) -> Told:
+def _gate(recent: Recent, now: int) -> Told:
     """The first closed gate, as at the last evaluation. The gates that need no bar stand first in their order, and are
     shown as they are now: while there are no bars there is no evaluation."""
+    engine = recent.engine
     session, evaluation = engine.session, engine.evaluation
+    if _is_silent(recent, now):
+        return Told(text="Gate not known while nothing is recorded", mood=Mood.WARN)
     holds = sorted(engine.holds, key=list(HoldReason).index)
     reason: DeclineReason | None = None
     if not session.open <= now < session.close:

@@ -213,7 +213,8 @@ def _flat(flat: Flat) -> list[Spans]:
         ],
         [
             (
-                f"Sold for: {last.reason}, bid {option_price(last.bid)}, peak {option_price(last.peak)}",
+                f"Sold for: {last.reason}; entry {option_price(last.entry)}, bid {option_price(last.bid)}, "
+                f"peak {option_price(last.peak)}",
                 Mood.QUIET,
             )
         ],

@@ -89,6 +89,17 @@ def test_a_record_that_is_ahead_of_this_clock_is_shown_by_its_own_time(tmp_path:
     assert told(begun(tmp_path), 100, Tick(), 90).at == at(100)
 
 
+def test_while_nothing_is_recorded_feed_and_gate_are_not_known(tmp_path: Path) -> None:
+    story = begun(tmp_path)
+    story.tell(at(-299), FeedRestored())
+    bars(story, 0, 20)
+    shown = frame(story, 52)
+    assert shown.feed.text == "bars in time" and shown.record.text == "recorded 30s ago"
+    shown = frame(story, 53)
+    assert (shown.feed.text, shown.feed.mood) == ("not known since 09:30:22", Mood.WARN)
+    assert shown.gate.text == "Gate not known while nothing is recorded"
+
+
 # --- Feed --------------------------------------------------------------------------------------------
 
 
@@ -128,7 +139,8 @@ def test_a_missing_benchmark_is_said(tmp_path: Path) -> None:
 def test_the_gate_is_that_of_the_last_evaluation(tmp_path: Path) -> None:
     story = begun(tmp_path)
     story.tell(at(-299), FeedRestored())
-    assert frame(story, -10).gate.text == "Gate closed: session closed"
+    assert frame(story, -290).gate.text == "Gate closed: session closed"
+    story.tell(at(0), Tick())
     assert frame(story, 1).gate.text == "Gate not known before the first bar"
     bars(story, 0, 20)
     assert frame(story, 23).gate.text == "Gate closed: warm-up until 09:31"

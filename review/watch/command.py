@@ -12,6 +12,7 @@ from pathlib import Path
 
 import utils
 from config import ConfigError
+from review.page.library import REQUIREMENTS
 from review.places import Unusable, data_dir
 from review.screen import Progress
 from review.watch import lines
@@ -41,11 +42,8 @@ Exit status: 0 ended with q, or one frame was printed; 1 no record of today, a d
 port is taken; 2 bad arguments or configuration; 130 ended by Ctrl-C.
 """
 
-WITHOUT_TEXTUAL = (
-    "watch draws with Textual, which the worker does without: pip install -r requirements-dev.txt. "
-    "--once prints one frame without it."
-)
-WITHOUT_TERMINAL = "watch draws on a terminal, and this is none: --once prints one frame."
+WITHOUT_TEXTUAL = f"watch draws with the package textual: python -m pip install -r {REQUIREMENTS}; --once prints one frame without it"
+WITHOUT_TERMINAL = "watch draws on a terminal, and this is none: --once prints one frame"
 
 
 def parser() -> argparse.ArgumentParser:

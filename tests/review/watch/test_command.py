@@ -242,8 +242,8 @@ def test_without_textual_a_terminal_is_told_what_to_install(tmp_path: Path) -> N
     program = f"{WITHOUT_TEXTUAL} raise SystemExit(diagnose.main(['watch', '--data-dir', {str(tmp_path)!r}]))"
     terminal = Terminal("-c", program)
     try:
-        terminal.until("--once prints one frame without it.")
-        assert "pip install -r requirements-dev.txt" in terminal.plain and terminal.ended() == 1
+        terminal.until("--once prints one frame without it")
+        assert "pip install -r requirements-review.txt" in terminal.plain and terminal.ended() == 1
     finally:
         terminal.close()
 

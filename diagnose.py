@@ -1,7 +1,8 @@
 """The command line of the checks: reports what the worker lacks, and what to do about it.
 
-``why`` as the first word is another command, which explains why there was no alert. The checks start even without
-packages or with an old Python, to report that: Python 3.8 can read everything that is loaded until then.
+``why`` as the first word is another command, which explains why there was no alert; ``watch`` shows the session in
+progress. The checks start even without packages or with an old Python, to report that: Python 3.8 can read everything
+that is loaded until then.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ if getattr(sys.flags, "safe_path", False):  # -P, or PYTHONSAFEPATH: this folder
 import entry
 
 if _STARTED := __name__ == "__main__":  # A SyntaxError here: Python 3.11 or newer is needed, see README
-    entry.begin(entry.called("diagnose.py"), reports=sys.argv[1:2] != ["why"])
+    entry.begin(entry.called("diagnose.py"), reports=sys.argv[1:2] not in (["why"], ["watch"]))
 
 import argparse
 import asyncio
@@ -59,13 +60,14 @@ EXIT_OK, EXIT_FAILS, EXIT_CONFIGURATION = 0, 1, 2
 
 SOCKETS_WARNING = "Opening both sockets: a copy that runs elsewhere on this account is blind for a minute."
 
-REVIEWS = {"why": "review.why", "days": "review.days"}
+REVIEWS = {"why": "review.why", "days": "review.days", "watch": "review.watch.command"}
 """The commands that read what was recorded, and where they are."""
 
 EPILOG = """\
 other commands, each with its own --help:
   python diagnose.py why [DATE]    why there was no alert, second by second
   python diagnose.py days          the sessions so far, a row each, and what they come to
+  python diagnose.py watch         the session in progress, in this terminal
 
 exit status:
   0  all well (warnings allowed)
@@ -108,7 +110,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def main(arguments: Sequence[str] | None = None, clock: Clock | None = None) -> int:
-    """Runs the checks, prints the report, returns the exit status. ``why`` or ``days`` as the first word is another command.
+    """Runs the checks, prints the report, returns the exit status. A first word out of `REVIEWS` is another command.
 
     ``clock`` gives the time (None: the machine's).
     """

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
-from typing import assert_never
+from typing import NamedTuple, assert_never
 
 from events import (
     ALL_OPEN,
@@ -272,6 +273,33 @@ def _change(value: float | None, base: float | None) -> float | None:
     if value is None or base is None:
         return None
     return (value / base - 1.0) * PERCENT
+
+
+class Traded(NamedTuple):
+    """A second of the traded symbol: its start (µs), its close, and both VWAPs up to it (None without volume)."""
+
+    start: int
+    price: float
+    vwap_1m: float | None
+    vwap_5m: float | None
+
+
+def traded_since(signals: Signals, start: int) -> list[Traded]:
+    """Returns the seconds with a bar from ``start`` (µs) on, evaluated or not, from the bars as now known: for a display.
+
+    A correction of a second that no window reaches any more changes its close alone.
+    """
+    tape, long = signals._tape, signals._vwap_spans[0]
+    if tape.is_stale:
+        _ = signals.vwap  # brings the sums up to date
+    first = bisect_left(tape.seconds, (start - signals.open) // SECOND)
+    found: list[Traded] = []
+    for index in tape.seconds[first:]:
+        close = tape.close[index]
+        if close is not None:
+            short_vwap, long_vwap = tape.vwap(index, signals._short_s), tape.vwap(index, long)
+            found.append(Traded(signals.open + index * SECOND, close, short_vwap, long_vwap))
+    return found
 
 
 # --- Near misses -------------------------------------------------------------------------------------

@@ -47,6 +47,8 @@ class Wording(NamedTuple):
     """Why it has no value."""
     logged: Callable[[Evaluation, str], str | None] = lambda evaluation, benchmark: None
     """Its value in the log's line; None if the line shows none."""
+    briefly: Callable[[Evaluation, Rules], tuple[str, str]] | None = None
+    """Its value and what it needs, where there is little room; None if those in full are short."""
     limit: Callable[[Rules], str] = lambda rules: ""
     """The setting that its value is compared with; empty if there is none."""
     is_bare: bool = False
@@ -86,8 +88,7 @@ def _surge_value(evaluation: Evaluation, _: Rules) -> str:
 
 
 def _surge_needed(evaluation: Evaluation, _: Rules) -> str:
-    p95 = evaluation.volume_p95
-    return f"over {'n/a' if p95 is None else f'{p95:,.0f}'}"
+    return "over n/a" if evaluation.volume_p95 is None else f"over {evaluation.volume_p95:,.0f}"
 
 
 def _surge_missed(missed: Shortfall, _: str) -> str:
@@ -99,9 +100,9 @@ def _momentum_value(evaluation: Evaluation, _: Rules) -> str:
     return "n/a" if evaluation.momentum is None else f"{utils.momentum_text(evaluation.momentum)}%/s"
 
 
-def _five_minute_value(evaluation: Evaluation, _: Rules) -> str:
+def _five_minute_value(evaluation: Evaluation, _: Rules, name: str = "5m VWAP ") -> str:
     change = evaluation.vwap_5m_change
-    return f"{fine_price(evaluation.price)}, 5m VWAP {'n/a' if change is None else f'{change:+.4f}%'}"
+    return f"{fine_price(evaluation.price)}, {name}{'n/a' if change is None else f'{change:+.4f}%'}"
 
 
 def _five_minute_missed(missed: Shortfall, _: str) -> str:
@@ -158,6 +159,7 @@ CONDITIONS: Mapping[Condition, Wording] = {
         label="VWAP↑",
         value=_rising_value,
         needed=lambda evaluation, rules: f"at least {rules.vwap_rising_seconds} s, and above itself then",
+        briefly=lambda now, rules: (_rising_value(now, rules), f"≥ {rules.vwap_rising_seconds} s, and risen"),
         limit=lambda rules: str(rules.vwap_rising_seconds),
         missed=_rising_missed,
         undefined=lambda evaluation, benchmark: "no volume in its window",
@@ -190,6 +192,7 @@ CONDITIONS: Mapping[Condition, Wording] = {
         logged=lambda evaluation, benchmark: utils.signed_percent(evaluation.vwap_5m_change, 3),
         value=_five_minute_value,
         needed=lambda evaluation, rules: f"over {fine_price(evaluation.vwap_5m)}, and rising",
+        briefly=lambda now, _: (_five_minute_value(now, _, ""), f"> {fine_price(now.vwap_5m)}, rising"),
         missed=_five_minute_missed,
         undefined=lambda evaluation, benchmark: "no volume in its window",
     ),

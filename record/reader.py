@@ -73,6 +73,25 @@ class Damage(OurError):
         self.reason = reason
 
 
+def unsealed(path: Path, line: int) -> Damage:
+    """Returns the fault of a line that does not end with its checksum."""
+    return Damage(path, line, "the line's checksum is wrong: it was changed, lines are missing, or moved")
+
+
+def undecodable(path: Path, line: int, error: Exception) -> Damage:
+    """Returns the fault of a line that has its checksum, and cannot be decoded."""
+    return Damage(path, line, f"written by another version, or not a record ({error})")
+
+
+def check_header(path: Path, number: int, header: Header, date: str) -> None:
+    """Raises Damage for a header that this version cannot read, or that is of another session than ``date``, the first's."""
+    if header.schema != SCHEMA:
+        reason = f"schema {header.schema} of version {header.version}; this version reads {SCHEMA}"
+        raise Damage(path, number, reason)
+    if header.session.date != date:
+        raise Damage(path, number, f"a header of session {header.session.date} in the record of {date}")
+
+
 class Record(msgspec.Struct, kw_only=True):
     """A whole record: its lines, and how many bytes of an unfinished line were left out at its end."""
 
@@ -219,27 +238,15 @@ class Reader:
                         continue
                     header = decode_header(text)
                 except UNDECODABLE as error:
-                    reason = f"written by another version, or not a record ({error})"
-                    raise Damage(self.path, number, reason) from error
+                    raise undecodable(self.path, number, error) from error
                 date = date or header.session.date
-                self._check(number, header, date)
+                check_header(self.path, number, header, date)
                 yield header
             self._know(good, seed, entry)
             if bad and not is_torn(bad[0], is_first=not number):
-                reason = "the line's checksum is wrong: it was changed, lines are missing, or moved"
-                raise Damage(self.path, number + 1, reason)
+                raise unsealed(self.path, number + 1)
         self.torn = blocks.total - self.size
         self.identity = blocks.identity
-
-    def _check(self, number: int, header: Header, date: str) -> None:
-        """Raises Damage for a header that this version cannot read, or that is of another session than the first."""
-        if header.schema != SCHEMA:
-            reason = f"schema {header.schema} of version {header.version}; this version reads {SCHEMA}"
-            raise Damage(self.path, number, reason)
-        if header.session.date != date:
-            raise Damage(
-                self.path, number, f"a header of session {header.session.date} in the record of {date}"
-            )
 
     def _know(self, lines: Sequence[bytes], seed: int, entry: Entry | None) -> None:
         """Records that these lines are good, and that ``entry`` is the last fact so far."""

@@ -1,6 +1,6 @@
 """Derives a session again: feeds a record's lines, at their times, to a new engine at each header.
 
-`replay`, `verify` and `keeper` use this one loop. A record's rules apply as they were, unless some are set anew.
+`replay`, `verify`, `keeper` and `watch` use this one loop. A record's rules apply as they were, unless some are set anew.
 """
 
 from __future__ import annotations
@@ -8,7 +8,8 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from enum import Enum
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +17,7 @@ from typing import Any, NamedTuple
 from config import VERSION, ConfigError, load_rules
 from engine import Engine
 from events import SECOND, Decision, Evaluation, Session
-from record.lines import Entry, Header
+from record.lines import Entry, Header, Line
 from record.reader import Damage, Reader, is_of
 from record.upgrade import known_rules
 from review.places import Unusable, check_file
@@ -46,17 +47,13 @@ def survey(path: Path) -> Survey:
     """Reads a record once. Raises Unusable if it cannot be read, Damage for any fault except a torn end."""
     check_file(path)
     reader, headers, count = Reader(path), list[tuple[int, Header]](), 0
-    progress = Progress("Reading", path.stat().st_size)
-    last: Entry | None = None
+    progress, order = Progress("Reading", path.stat().st_size), LineOrder(path)
     try:
         for count, line in enumerate(reader, start=1):
             progress.tell(reader.size)
+            order.check(line)
             if isinstance(line, Header):
-                _check_header(path, count, line, headers[0][1] if headers else line)
                 headers.append((count, line))
-            else:
-                _check_order(path, count, line, last, headers[0][1].session)
-                last = line
     except OSError as error:
         raise Unusable(f"{path}: {error.strerror}") from None
     except RecursionError:
@@ -66,6 +63,27 @@ def survey(path: Path) -> Survey:
     if not headers:
         raise Damage(path, 1, "empty, or not a record: no header")
     return Survey(headers, count, reader.torn)
+
+
+class LineOrder:
+    """Checks each line of a record against those before it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._number = 0
+        self._first: Header | None = None
+        self._last: Entry | None = None
+
+    def check(self, line: Line) -> None:
+        """Raises Damage for a line that cannot follow the last one, or does not fit the session of the first."""
+        self._number += 1
+        if isinstance(line, Header):
+            self._first = self._first or line
+            _check_header(self._path, self._number, line, self._first)
+            return
+        assert self._first is not None, "a record begins with a header"
+        _check_order(self._path, self._number, line, self._last, self._first.session)
+        self._last = line
 
 
 def _check_header(path: Path, number: int, header: Header, first: Header) -> None:
@@ -184,27 +202,49 @@ class Handled(NamedTuple):
     evaluation: Evaluation | None
 
 
+class Pause(Enum):
+    """What `derive` yields between two lines."""
+
+    NO_LINE = "the record has no more lines yet"
+    RESTORING = "a line before a restart was remembered"
+
+
 def play(path: Path, sets: Mapping[str, str] | None = None) -> Iterator[Start | Handled]:
     """Feeds every line of a surveyed record to an engine, as the live program did. Each header starts a new engine.
 
     Raises ConfigError for invalid rules, and Damage for a fact whose numbers cannot be computed with: it would have ended
     the live program.
     """
+    for item in derive(path, Reader(path), lambda count: islice(Reader(path), count), sets):
+        if not isinstance(item, Pause):
+            yield item
+
+
+def derive(
+    path: Path,
+    lines: Iterable[Line | None],
+    first: Callable[[int], Iterable[Line]],
+    sets: Mapping[str, str] | None = None,
+) -> Iterator[Start | Handled | Pause]:
+    """Does the same for ``lines`` that may come one by one: None stands for no line yet.
+
+    ``first`` reads that many lines of the record again. Raises what `play` does.
+    """
     decided: dict[int, list[Decision]] = {}
     engine: Engine | None = None
     last: Entry | None = None
-    for number, line in enumerate(Reader(path), start=1):
+    number = 0
+    for line in lines:
+        if line is None:
+            yield Pause.NO_LINE
+            continue
+        number += 1
         if isinstance(line, Header):
             rules, odd = recorded_rules(line, sets or {})
             engine = Engine(rules, line.session)
             # Reads the lines again instead of keeping them: a session's facts would fill the memory.
-            is_own = True
-            for earlier in islice(Reader(path), number - 1):
-                if isinstance(earlier, Header):
-                    # A start in between may have changed SYMBOL.
-                    is_own = is_of(earlier, line.rules.get("symbol", ""))
-                elif is_own:
-                    engine.restore(earlier.now, earlier.event, decided.get(earlier.number, ()))
+            for _ in _restore(engine, line, first(number - 1), decided):
+                yield Pause.RESTORING
             yield Start(number, line, engine, odd, last, rules.digest() if sets else line.rules_hash)
             continue
         assert engine is not None, "a record begins with a header"
@@ -217,3 +257,17 @@ def play(path: Path, sets: Mapping[str, str] | None = None) -> Iterator[Start | 
             decided[line.number] = made
         last = line
         yield Handled(number, line, made, engine.evaluation if engine.evaluation is not before else None)
+
+
+def _restore(
+    engine: Engine, header: Header, lines: Iterable[Line], decided: Mapping[int, Sequence[Decision]]
+) -> Iterator[Line]:
+    """Has the engine of a later start remember the lines before it, one by one. ``decided``: what each fact caused."""
+    is_own = True
+    for line in lines:
+        if isinstance(line, Header):
+            # A start in between may have changed SYMBOL.
+            is_own = is_of(line, header.rules.get("symbol", ""))
+        elif is_own:
+            engine.restore(line.now, line.event, decided.get(line.number, ()))
+        yield line

@@ -6,6 +6,7 @@ It keeps evaluations, blind spells, stops, declines and positions; of the quotes
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from config import Following
@@ -24,6 +25,7 @@ from events import (
     Opened,
     Quote,
     QuoteSource,
+    Session,
     Shutdown,
     Withdrawn,
 )
@@ -94,27 +96,31 @@ def read(
     """
     found = surveyed or survey(path)
     progress = Progress("Deriving again", found.lines, quiet=quiet)
-    keeper: _Keeper | None = None
+    keeper: Keeper | None = None
     try:
         for item in play(path, sets):
             progress.tell(item.number)
-            if isinstance(item, Handled):
-                assert keeper is not None, "a record begins with a header"
-                keeper.step(item)
-            else:
-                keeper = _Keeper(path, item, following) if keeper is None else keeper
-                keeper.start(item)
+            if keeper is None:
+                assert isinstance(item, Start), "a record begins with a header"
+                keeper = Keeper(path, item, following)
+            keeper.record(item)
     finally:
         progress.clear()
     assert keeper is not None, "a surveyed record has a header"
     keeper.study.torn = found.torn
-    return keeper.finish(now)
+    return keeper.so_far(now)
 
 
-class _Keeper:
-    """Follows a replay and fills a `Study`."""
+def _down(session: Session, start: int, end: int, cause: DownCause) -> list[Down]:
+    """Returns the part of a stop that lies in the session; none if it does not."""
+    start, end = max(start, session.open), min(end, session.close)
+    return [Down(start, end, cause)] if start < end else []
 
-    def __init__(self, path: Path, first: Start, following: Following | None) -> None:
+
+class Keeper:
+    """Follows a replay and fills a `Study`. ``first`` is its first start, which is recorded like every other."""
+
+    def __init__(self, path: Path, first: Start, following: Following | None = None) -> None:
         self._trades = KeptTrades(following)
         self.study = Study(
             path=path,
@@ -136,15 +142,21 @@ class _Keeper:
         self._holds: dict[HoldReason, int] = {}
         self._levels = (-1, 0, 0)
 
-    def start(self, item: Start) -> None:
-        """Records a start of the program, the first or a later one."""
+    def record(self, item: Start | Handled) -> None:
+        """Records a start of the program, or a fact that the engine has handled."""
+        if isinstance(item, Handled):
+            self._step(item)
+        else:
+            self._start(item)
+
+    def _start(self, item: Start) -> None:
         study, now = self.study, item.header.now
         if item.before is None:
-            self._add_down(study.session.open, now, DownCause.NOT_STARTED)
+            study.down += _down(study.session, study.session.open, now, DownCause.NOT_STARTED)
         else:
             self._end_blind(item.before.now)
             cause = DownCause.STOPPED if study.is_stopped else DownCause.KILLED
-            self._add_down(item.before.now, now, cause)
+            study.down += _down(study.session, item.before.now, now, cause)
         self._engine, self._levels = item.engine, (-1, 0, 0)
         study.rules = item.engine.rules
         study.starts.append(now)
@@ -154,14 +166,7 @@ class _Keeper:
         study.until = max(study.until, now)
         study.is_stopped = False
 
-    def _add_down(self, start: int, end: int, cause: DownCause) -> None:
-        session = self.study.session
-        start, end = max(start, session.open), min(end, session.close)
-        if start < end:
-            self.study.down.append(Down(start, end, cause))
-
-    def step(self, item: Handled) -> None:
-        """Records a fact that the engine handled."""
+    def _step(self, item: Handled) -> None:
         now, event, made = item.entry.now, item.entry.event, item.decisions
         study = self.study
         study.until = now
@@ -213,10 +218,15 @@ class _Keeper:
 
     def _end_blind(self, now: int) -> None:
         """Ends the blind spell, if there is one: the market is seen again, or the session or the program ends."""
-        end = min(now, self.study.session.close)
-        if self._causes and self._blind_from < end:
-            self.study.blind.append(Blind(self._blind_from, end, tuple(dict.fromkeys(self._causes))))
+        self.study.blind += self._blind(now)
         self._causes = []
+
+    def _blind(self, now: int) -> list[Blind]:
+        """Returns the blind spell that lasts, up to ``now``; none if the market is seen."""
+        end = min(now, self.study.session.close)
+        if not self._causes or self._blind_from >= end:
+            return []
+        return [Blind(self._blind_from, end, tuple(dict.fromkeys(self._causes)))]
 
     def _follow_hold(self, now: int, hold: Hold) -> None:
         if hold.on:
@@ -250,14 +260,20 @@ class _Keeper:
         if not points or points[-1][1:] != point[1:]:
             points.append(point)
 
-    def finish(self, now: int | None) -> Study:
-        """Completes the study at the record's end."""
+    def so_far(self, now: int | None) -> Study:
+        """Returns the study as it stands at the last line, asked for at ``now`` (µs; None: then). More may be recorded."""
         study = self.study
-        self._end_blind(study.until)
-        study.asked_at = study.until if now is None else now
-        if study.asked_at - study.until > ALIVE_S * SECOND:
-            cause = DownCause.STOPPED if study.is_stopped else DownCause.SILENT
-            self._add_down(study.until, study.asked_at, cause)
-        study.held += [Held(since, study.until, reason) for reason, since in self._holds.items()]
-        study.held.sort()
-        return study
+        until, asked_at = study.until, study.until if now is None else now
+        down: list[Down] = []
+        if asked_at - until > ALIVE_S * SECOND:
+            down = _down(
+                study.session, until, asked_at, DownCause.STOPPED if study.is_stopped else DownCause.SILENT
+            )
+        held = [Held(since, until, reason) for reason, since in self._holds.items()]
+        return replace(
+            study,
+            asked_at=asked_at,
+            blind=[*study.blind, *self._blind(until)],
+            down=[*study.down, *down],
+            held=sorted([*study.held, *held]),
+        )

@@ -46,6 +46,13 @@ def framed(title: str, message: str) -> str:
     return f"  ┌{EDGE}\n{lines}\n  └{EDGE}"
 
 
+def outcome_line(event: AlertOutcome) -> str:
+    """Returns the line about what became of an alert."""
+    detail = f" ({event.detail})" if event.detail else ""
+    detail += f" by the {event.channel}" if event.channel else ""
+    return f"📨 Alert {event.kind.value.upper()} {event.id}: {event.outcome.value}{detail}"
+
+
 class Progress:
     """A percentage on one line of standard error, if that is a terminal; else nothing."""
 
@@ -144,7 +151,4 @@ class Screen:
             log.info("gate_closed", text=gate_line(*reason))
 
     def _outcome(self, event: AlertOutcome) -> None:
-        detail = f" ({event.detail})" if event.detail else ""
-        detail += f" by the {event.channel}" if event.channel else ""
-        name = f"{event.kind.value.upper()} {event.id}"
-        log.info("alert_outcome", text=f"📨 Alert {name}: {event.outcome.value}{detail}")
+        log.info("alert_outcome", text=outcome_line(event))

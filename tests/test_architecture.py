@@ -238,6 +238,8 @@ REVIEW = {
     ),
     *("trace", "verify", "what_if", "why"),
     *("page/__init__", "page/page", "page/data", "page/tables", "page/library"),
+    *("watch/__init__", "watch/app", "watch/command", "watch/follow", "watch/frame", "watch/lines"),
+    *("watch/plot", "watch/recent", "watch/serve", "watch/source", "watch/watcher"),
 }
 """A record read again: a closed list, too."""
 

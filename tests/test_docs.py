@@ -106,7 +106,7 @@ def test_the_example_can_be_used_as_it_is(tmp_path: Path) -> None:
 
 
 def test_no_document_names_a_setting_that_is_none() -> None:
-    known = {*config.variable_names(), *config.ALIASES, "PYTHON_VERSION", "PYTHONUNBUFFERED"}
+    known = {*config.variable_names(), *config.ALIASES, "PYTHON_VERSION", "PYTHONUNBUFFERED", "NO_COLOR"}
     for name in re.findall(r"`([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)(?:=[^`]*)?`", MANUAL):
         assert name in known or name in {"DIAGNOSTIC_LOGGING"}, name
 
@@ -359,7 +359,7 @@ def test_the_blueprints_variables_are_settings_and_hold_no_secret() -> None:
         assert Path(variables[name]["value"]).is_relative_to(mount)
     assert re.fullmatch(r"3\.(1[1-9])\.\d+", str(variables["PYTHON_VERSION"]["value"]))
     assert variables["PYTHONUNBUFFERED"]["value"] == "1"
-    platform = {"PYTHON_VERSION", "PYTHONUNBUFFERED"}
+    platform = {"PYTHON_VERSION", "PYTHONUNBUFFERED", "NO_COLOR"}
     assert set(variables) - platform <= set(config.variable_names())
     required = {name for name in config.variable_names() if default(name) is None}
     assert required <= set(variables)

@@ -162,17 +162,18 @@ def test_the_demo_and_the_tests_run_on_the_worker_s_own_packages() -> None:
 
 def needed(wanted: Iterable[str]) -> set[str]:
     """These packages with all that they need in turn on this machine."""
-    found: set[str] = set()
-    todo = list(wanted)
+    found: set[tuple[str, str]] = set()
+    todo = [(name, "") for name in wanted]
     while todo:
-        name = canonicalize_name(todo.pop())
-        if name not in found:
-            found.add(name)
+        name, extra = todo.pop()
+        name = canonicalize_name(name)
+        if (name, extra) not in found:
+            found.add((name, extra))
             for text in importlib.metadata.requires(name) or ():
                 requirement = Requirement(text)
-                if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
-                    todo.append(requirement.name)
-    return found
+                if requirement.marker is None or requirement.marker.evaluate({"extra": extra}):
+                    todo += [(requirement.name, more) for more in ("", *requirement.extras)]
+    return {name for name, _ in found}
 
 
 @pytest.mark.parametrize("name", EXTRAS)

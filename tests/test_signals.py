@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from events import SECOND, Bar, Condition, DeclineReason, Evaluation
 from rules import Rules
-from signals import FAR_PERCENT, Signals, near_miss, shortfall
+from signals import FAR_PERCENT, Signals, Traded, near_miss, shortfall, traded_since
 from tests.builders import SESSION, at, bar, missing
 from tests.reference import Reference
 from windows import Closes
@@ -445,3 +445,33 @@ def test_a_price_is_as_old_as_the_end_of_its_second() -> None:
     signals.record(bar(90))
     assert signals.price_age(at(100)) == 9 * SECOND
     assert signals.price_age(at(90)) == 0
+
+
+# --- For a display -----------------------------------------------------------------------------------
+
+
+def test_the_seconds_for_a_display_are_those_with_a_bar_and_need_no_evaluation() -> None:
+    signals = Signals(SMALL, SESSION)
+    assert traded_since(signals, SESSION.open) == []
+    for second, price, volume in ((0, 214.0, 100.0), (3, 215.0, 300.0), (40, 216.0, 200.0)):
+        signals.record(bar(second, price, volume, backfilled=True))
+    found = traded_since(signals, at(3))
+    assert [item.start for item in found] == [at(3), at(40)]
+    assert found[0] == Traded(at(3), 215.0, 214.75, 214.75)
+    # The short window (20 s) of second 40 holds its bar alone, the long one (60 s) all three.
+    assert found[1][:3] == (at(40), 216.0, 216.0) and found[1].vwap_5m == pytest.approx(129_100 / 600)
+
+
+def test_the_seconds_for_a_display_follow_a_correction_without_touching_what_is_decided() -> None:
+    signals, untouched = Signals(SMALL, SESSION), Signals(SMALL, SESSION)
+    for each in (signals, untouched):
+        for second in range(30):
+            each.record(bar(second, 215.0, 100.0))
+            each.evaluate(bar(second, 215.0, 100.0), False)
+        each.record(bar(20, 216.0, 100.0))
+    corrected = traded_since(signals, at(20))[0]
+    assert corrected.price == 216.0 and corrected.vwap_1m == pytest.approx(215.05)
+    for each in (signals, untouched):
+        each.record(bar(30, 215.5, 900.0))
+    newest = bar(30, 215.5, 900.0)
+    assert signals.evaluate(newest, False) == untouched.evaluate(newest, False)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import structlog
 
 import alerts
@@ -39,7 +41,18 @@ from wording import (
     signal_line,
 )
 
-log = structlog.get_logger("desk")
+
+class Log(Protocol):
+    """Where the lines go: a logger of structlog, or whoever wants the same lines elsewhere."""
+
+    def info(self, event: str, *, text: str, **fields: object) -> object:
+        """Takes a line by its name, its text, and its values."""
+
+    def warning(self, event: str, *, text: str, **fields: object) -> object:
+        """Takes a line about which something may have to be done."""
+
+
+log: Log = structlog.get_logger("desk")
 
 REPORT_S = 60
 """Seconds between two reports in the log, and between two lines about gates."""
@@ -51,8 +64,9 @@ FIRST_REPORT_S = 10
 class Narrator:
     """Logs what happens in a session. Logs gates and declines only when they change, and at most once a minute."""
 
-    def __init__(self, rules: Rules, engine: Engine) -> None:
+    def __init__(self, rules: Rules, engine: Engine, log: Log = log) -> None:
         self._rules = rules
+        self._log = log
         self._engine = engine
         self._gate: tuple[DeclineReason, HoldReason | None] | None = None
         self._gate_at: int | None = None
@@ -64,7 +78,7 @@ class Narrator:
         """Logs a fact that was handled at ``now`` (µs), and on a tick what is due."""
         match event:
             case Tick(away=away) if away:
-                log.warning(
+                self._log.warning(
                     "was_away",
                     text=f"⏸️ Nothing was read for {span_text(away)}: this process was stopped, the machine slept or its "
                     "clock stepped. The feeds are given their time anew",
@@ -82,14 +96,14 @@ class Narrator:
     def _hold(self, event: Hold) -> None:
         if event.on:
             more = f" ({event.detail})" if event.detail else ""
-            log.warning(
+            self._log.warning(
                 "entries_held",
                 text=f"⏸️ Entries held: {event.reason}{more}",
                 reason=event.reason,
                 detail=event.detail,
             )
         else:
-            log.info(
+            self._log.info(
                 "entries_released", text=f"▶️ Entries no longer held: {event.reason}", reason=event.reason
             )
 
@@ -110,7 +124,7 @@ class Narrator:
             old = (
                 "" if age is None else f"; {self._rules.symbol} {share_price(price)} is {span_text(age)} old"
             )
-            log.warning(
+            self._log.warning(
                 "feed_blind",
                 text=f"🙈 Data feed blind: {cause}, for {span_text(now - feed.blind_since)}{old}",
                 cause=feed.cause,
@@ -118,14 +132,16 @@ class Narrator:
             )
         elif age is not None and age > engine.values_used:
             line = feed_quiet_line(self._rules.symbol, price, age)
-            log.warning("feed_quiet", text=line, price=price, age_s=age // SECOND)
+            self._log.warning("feed_quiet", text=line, price=price, age_s=age // SECOND)
         else:
             vwap, volume = signals.vwap, signals.volume
             line = feed_active_line(self._rules.symbol, price, vwap, volume)
-            log.info("feed_active", text=line, price=price, vwap=vwap, volume=volume)
+            self._log.info("feed_active", text=line, price=price, vwap=vwap, volume=volume)
         if engine.evaluation is not None and engine.is_fresh(now):
             line = conditions_line(engine.evaluation, self._rules.benchmark)
-            log.info("conditions", text=line, start=engine.evaluation.start, passes=engine.evaluation.passes)
+            self._log.info(
+                "conditions", text=line, start=engine.evaluation.start, passes=engine.evaluation.passes
+            )
 
     def _say_doubts(self, now: int) -> None:
         """Logs a doubted price, at most once a minute. It has no other effect, so nothing else would show it."""
@@ -139,7 +155,7 @@ class Narrator:
                 continue
             self._doubts[bar.symbol] = level.kept_apart
             self._doubted_at = now
-            log.warning(
+            self._log.warning(
                 "price_doubted",
                 text=doubted_line(bar, percent, level.kept_apart),
                 symbol=bar.symbol,
@@ -160,7 +176,7 @@ class Narrator:
         if (reason, hold) == self._gate or (self._gate_at is not None and now - self._gate_at < spacing):
             return False
         self._gate, self._gate_at = (reason, hold), now
-        log.info("gate_closed", text=gate_line(reason, hold), reason=reason, hold=hold)
+        self._log.info("gate_closed", text=gate_line(reason, hold), reason=reason, hold=hold)
         return True
 
     def decision(self, now: int, decision: Decision, evaluation: Evaluation | None = None) -> None:
@@ -173,10 +189,10 @@ class Narrator:
             case Declined():
                 if self._say_gate(now, decision.reason, decision.hold) and decision.considered:
                     self._signal(evaluation)
-                    log.info("contract_declined", text=selection_line(decision), reason=decision.reason)
+                    self._log.info("contract_declined", text=selection_line(decision), reason=decision.reason)
             case Closed():
                 reason = alerts.reason_text(decision, self._rules)
-                log.info(
+                self._log.info(
                     "exit",
                     text=exit_line(decision, reason),
                     contract=decision.contract,
@@ -184,7 +200,7 @@ class Narrator:
                     reason=decision.reason,
                 )
             case Withdrawn():
-                log.warning(
+                self._log.warning(
                     "entry_withdrawn",
                     text=f"↩️ Entry withdrawn: {decision.contract} #{decision.id}, nobody was told ({decision.detail})",
                     contract=decision.contract,
@@ -195,11 +211,13 @@ class Narrator:
 
     def _signal(self, evaluation: Evaluation | None) -> None:
         if evaluation is not None:
-            log.info("signal", text=signal_line(evaluation), start=evaluation.start)
+            self._log.info("signal", text=signal_line(evaluation), start=evaluation.start)
 
     def _opened(self, opened: Opened) -> None:
-        log.info("contract_selected", text=selection_line(opened), contract=opened.contract, id=opened.id)
-        log.info(
+        self._log.info(
+            "contract_selected", text=selection_line(opened), contract=opened.contract, id=opened.id
+        )
+        self._log.info(
             "entry",
             text=entry_line(opened),
             contract=opened.contract,
@@ -214,9 +232,9 @@ class Narrator:
             case FeedRecovered():
                 span, symbol = span_text(decision.gap_end - decision.gap_start), decision.symbol
                 if symbol and symbol == self._rules.benchmark:
-                    log.info("benchmark_back", text=f"👁️ {symbol} IS BACK: gap {span}", symbol=symbol)
+                    self._log.info("benchmark_back", text=f"👁️ {symbol} IS BACK: gap {span}", symbol=symbol)
                 else:
-                    log.info(
+                    self._log.info(
                         "feed_recovered",
                         text=f"👁️ FEED RECOVERED: gap {span}",
                         cause=decision.cause,
@@ -224,26 +242,26 @@ class Narrator:
                     )
             case MarkLost():
                 span = span_text(now - decision.since)
-                log.warning(
+                self._log.warning(
                     "mark_lost",
                     text=f"❓ MARK LOST: {decision.contract}, no usable price for {span}",
                     id=decision.id,
                 )
             case MarkBack():
                 mark = option_price(decision.mark)
-                log.info("mark_back", text=f"❗ MARK BACK: {decision.contract} {mark}", id=decision.id)
+                self._log.info("mark_back", text=f"❗ MARK BACK: {decision.contract} {mark}", id=decision.id)
 
     def _alarmed(self, alarm: FeedAlarmed, span: str) -> None:
         cause = named_cause(alarm.cause, alarm.symbol)
         if alarm.symbol and alarm.symbol == self._rules.benchmark:
-            log.warning(
+            self._log.warning(
                 "benchmark_missing",
                 text=f"🙈 BENCHMARK MISSING: {cause}, no bar for {span}: no entries without it",
                 cause=alarm.cause,
                 symbol=alarm.symbol,
             )
         else:
-            log.warning(
+            self._log.warning(
                 "feed_alarmed",
                 text=f"🙈 FEED BLIND: {cause}, no bar for {span}",
                 cause=alarm.cause,

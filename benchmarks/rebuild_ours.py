@@ -73,7 +73,7 @@ def fold(record: Path, watch: Stopwatch) -> Engine:
 
 
 def replayed(record: Path, watch: Stopwatch) -> Engine:
-    """As `python -m sim replay` and `verify` do it."""
+    """As `python -m review replay` and `verify` do it."""
     engine: Engine | None = None
     watch.start()
     for item in derive.play(record):

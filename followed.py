@@ -245,6 +245,10 @@ class FollowedTrades:
         self.delays_s = tuple(delays_s)
         self._fee = fee
         self._by_id: dict[str, _Position] = {}
+        self._waiting: list[_Position] = []
+        """Those that still lack the price of an order."""
+        self._wanted: frozenset[str] = frozenset()
+        """Their contracts."""
         self._now = 0
         self.is_waiting = False
         """Whether quotes matter at present. While it is false, facts that are mere quotes need not be recorded."""
@@ -252,8 +256,11 @@ class FollowedTrades:
     def record(self, now: int, event: Event, decisions: Iterable[Decision]) -> None:
         """Records a fact that was handled at ``now`` (µs) and what it caused. Facts come in the order of time."""
         self._now = now
-        if self.is_waiting:
-            self._record_waiting(now, event)
+        if self._waiting:
+            if isinstance(event, Quote | Chain):
+                self.record_quotes(now, event)
+            else:
+                self._settle(now, event)
         for decision in decisions:
             match decision:
                 case Opened():
@@ -264,33 +271,35 @@ class FollowedTrades:
                     self._by_id.pop(decision.id, None)
                 case _:
                     continue
-            self.is_waiting = True
+            self._find_waiting()
 
-    def _record_waiting(self, now: int, event: Event) -> None:
-        waiting = [position for position in self._by_id.values() if position.is_waiting]
-        for position in waiting:
-            position.settle(now, self.delays_s)
-        match event:
-            case Quote():
-                for position in waiting:
+    def record_quotes(self, now: int, event: Quote | Chain) -> None:
+        """Records quotes that caused no decision: nearly every one is of a contract that nobody holds."""
+        if isinstance(event, Quote):
+            if event.contract in self._wanted:
+                for position in self._waiting:
                     if position.opened.contract == event.contract:
                         position.quotes.record(now, event)
-            case Chain():
-                self._record_chain(now, event, waiting)
-            case AlertOutcome(kind=AlertKind.BUY | AlertKind.SELL):
-                if (found := self._by_id.get(event.id)) is not None:
-                    found.told(now, event)
-            case _:
-                pass
-        self.is_waiting = any(position.is_waiting for position in waiting)
+        elif self._waiting and is_current(now, event):
+            for row in event.rows:
+                if row.contract in self._wanted:
+                    for position in self._waiting:
+                        if position.opened.contract == row.contract:
+                            position.quotes.record_row(now, row)
 
-    def _record_chain(self, now: int, chain: Chain, waiting: Sequence[_Position]) -> None:
-        if not is_current(now, chain):
-            return  # the answer is of another time, whenever it came
-        for position in waiting:
-            for row in chain.rows:
-                if row.contract == position.opened.contract:
-                    position.quotes.record_row(now, row)
+    def _settle(self, now: int, event: Event) -> None:
+        for position in self._waiting:
+            position.settle(now, self.delays_s)
+        if isinstance(event, AlertOutcome) and event.kind in (AlertKind.BUY, AlertKind.SELL):
+            found = self._by_id.get(event.id)
+            if found is not None:
+                found.told(now, event)
+        self._find_waiting()
+
+    def _find_waiting(self) -> None:
+        self._waiting = [position for position in self._by_id.values() if position.is_waiting]
+        self._wanted = frozenset(position.opened.contract for position in self._waiting)
+        self.is_waiting = bool(self._waiting)
 
     def results(self, delay_s: int) -> Results:
         """Returns the result of every position that was announced, in their order."""

@@ -37,7 +37,7 @@ class Day:
             self._second += 1
             turn = self._second if self._sold is None else self._sold - (self._second - self._sold)
             mid = 1.40 + (turn - 100) * self._step
-            self.put(quote(self._second, mid - 0.01, mid + 0.01))
+            self.put(quote(self._second, mid - 0.01, mid + 0.01)).put(Tick())
         return self
 
     def put(self, event: Event, *decisions: Decision) -> Day:

@@ -59,9 +59,6 @@ COUNTED = frozenset({Tick, AlertOutcome})
 PRICES = frozenset({Bar, Quote, Chain, Covered})
 """Frequent facts: logged and counted only if they caused a decision."""
 
-QUOTES = frozenset({Quote, Chain})
-"""Facts that price the trades as followed by hand."""
-
 RECORD_LOOK_S = 60
 """Seconds between two checks of the record: whether its name still leads to it, and whether it can be written again."""
 
@@ -137,6 +134,7 @@ class LiveSession:
         Raises Damage or OSError.
         """
         restore, seen, rules, is_own = self.engine.restore, self.engine.session.open, self._rules, True
+        trades = self.summary.trades
         for number, line in enumerate(past, start=1):
             if isinstance(line, Entry):
                 if is_own:
@@ -146,27 +144,26 @@ class LiveSession:
                         raise Damage(
                             past.path, number, f"it does not follow from what is before ({error})"
                         ) from error
-                if self.summary.is_pricing and type(line.event) in QUOTES and is_own and not line.decisions:
-                    self.summary.price(line.now, line.event)
                 if line.decisions or type(line.event) in COUNTED:
-                    if is_own:
-                        self.summary.record(
-                            line.now,
-                            line.event,
-                            line.decisions,
-                            self._rules,
-                            is_blind=self.engine.feed.is_blind,
-                        )
-                    self._undelivered.record(line, rules)
-                    self._notices.record(line.event)
-                    if isinstance(line.event, AlertOutcome):
-                        self._receipts.record(line.now, line.event, alerts.sell_title(rules))
+                    self._restore_rare(line, rules, is_own=is_own)
+                elif trades.is_waiting and is_own and isinstance(line.event, Quote | Chain):
+                    trades.record_quotes(line.now, line.event)
             else:
                 self.summary.away(seen, line.now)
                 is_own = is_of(line, self._rules.symbol)
                 rules = self._rules if is_own else rules_of(past.path, line)
             seen = line.now
         return seen
+
+    def _restore_rare(self, line: Entry, rules: Rules, *, is_own: bool) -> None:
+        """Restores what a fact that counts, or that caused a decision, means besides the engine's state."""
+        if is_own:
+            is_blind = self.engine.feed.is_blind
+            self.summary.record(line.now, line.event, line.decisions, self._rules, is_blind=is_blind)
+        self._undelivered.record(line, rules)
+        self._notices.record(line.event)
+        if isinstance(line.event, AlertOutcome):
+            self._receipts.record(line.now, line.event, alerts.sell_title(rules))
 
     def resume(self, now: int, past: Reader, *, note: str = "", is_same_process: bool = False) -> None:
         """Goes on from the restored state: with a new connection, and with alerts that were not delivered yet.
@@ -226,8 +223,8 @@ class LiveSession:
             self.summary.evaluation(self._rules, evaluation)
         is_price = type(event) in PRICES
         if is_price and not decisions:
-            if self.summary.is_pricing and type(event) in QUOTES:
-                self.summary.price(now, event)
+            if self.summary.trades.is_waiting and isinstance(event, Quote | Chain):
+                self.summary.trades.record_quotes(now, event)
             return
         self.summary.record(now, event, decisions, self._rules, is_blind=self.engine.feed.is_blind)
         self._narrator.fact(now, event)

@@ -46,7 +46,7 @@ class DaySummary:
         self._session = session
         self._following = Following() if following is None else following
         delays = sorted({*DELAYS_S, self._following.follow_delay_seconds})
-        self._trades = FollowedTrades(delays, self._following.fee_per_contract)
+        self.trades = FollowedTrades(delays, self._following.fee_per_contract)
         self.signals = 0
         self.entries = 0
         self.withdrawn = 0
@@ -112,20 +112,11 @@ class DaySummary:
         self._followed += len(self._recent)
         self._recent.clear()
 
-    @property
-    def is_pricing(self) -> bool:
-        """Returns whether quotes matter now: an announced position still lacks the price that an order by hand would get."""
-        return self._trades.is_waiting
-
-    def price(self, now: int, event: Event) -> None:
-        """Records quotes that caused no decision."""
-        self._trades.record(now, event, ())
-
     def record(
         self, now: int, event: Event, decisions: Sequence[Decision], rules: Rules, *, is_blind: bool
     ) -> None:
         """Counts a fact handled at ``now`` (µs) and the decisions it caused."""
-        self._trades.record(now, event, decisions)
+        self.trades.record(now, event, decisions)
         if isinstance(event, Tick) and event.away:
             self.away(now - event.away, now)
         elif isinstance(event, Tick):
@@ -152,8 +143,8 @@ class DaySummary:
 
     def lines(self, rules: Rules, evaluations: int) -> list[str]:
         """Returns the summary, a line each: the result by hand, what was seen, what nearly came, each trade."""
-        results = self._trades.results(self._following.follow_delay_seconds)
-        at_once = self._trades.results(0)
+        results = self.trades.results(self._following.follow_delay_seconds)
+        at_once = self.trades.results(0)
         withdrawn = f" ({self.withdrawn} withdrawn)" if self.withdrawn else ""
         away = f", not running for {span_text(self.away_us)}" if self.away_us >= SECOND else ""
         return [
@@ -198,12 +189,12 @@ class DaySummary:
             miss="" if nearest is None else miss_text(nearest.missed, rules.benchmark),
             miss_condition="" if nearest is None else nearest.missed.condition,
             miss_since=self.resumed_at,
-            trades=tuple(self._trade_row(result) for result in self._trades.results(0).every),
+            trades=tuple(self._trade_row(result) for result in self.trades.results(0).every),
         )
 
     def _trade_row(self, result: Result) -> TradeRow:
         opened, closed = result.opened, result.closed
-        orders = ((delay, self._trades.result(opened.id, delay)) for delay in self._trades.delays_s)
+        orders = ((delay, self.trades.result(opened.id, delay)) for delay in self.trades.delays_s)
         return TradeRow(
             id=opened.id,
             contract=opened.contract,

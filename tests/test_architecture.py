@@ -54,6 +54,7 @@ ROOMS = {
     },
     "delivery": {
         *("__init__", "account", "acknowledgements", "answers", "attempt", "beside", "channel", "exchange"),
+        *("apprise_channel", "apprise_library"),
         *("first_byte", "follow_up", "holds", "lane", "obstacles", "outbox", "pending", "pushover"),
         *("questions", "receipts", "second_channel", "sender", "settling", "shared", "standing", "stop"),
     },
@@ -129,7 +130,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "log_file": set(),
     "logger": WORDS | {"log_file", "redaction"},
     "checks": WORDS | RULES | EDGES | {"entry", "network", "settings", "worker"},
-    "delivery": WORDS | {"network", "messages"},
+    "delivery": WORDS | {"messages", "network", "redaction", "settings", "threads"},
     "feeds": WORDS | {"lags", "network", "threads"},
     "record": WORDS | {"threads"},
     "worker": MODULES - ENTRY_POINTS - {"checks"},

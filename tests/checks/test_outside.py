@@ -86,16 +86,21 @@ class Papers:
 
     name, setting, is_set = "paper channel", "PAPER_URL", True
 
-    def __init__(self, answer: int | str) -> None:
+    def __init__(self, answer: int | str | None, fault: str = "") -> None:
         self.done: list[str] = []
+        self._fault = fault
         self._answer = answer
 
-    async def post(self, text: str, limit_s: float | None = None) -> str:
+    async def post(self, title: str, text: str, limit_s: float | None = None) -> str:
         assert limit_s is not None
-        self.done.append(text)
+        self.done.append(f"{title}\n\n{text}")
         return str(self._answer)
 
-    async def status(self, limit_s: float) -> int | str:
+    async def fault(self, limit_s: float | None = None) -> str:
+        assert limit_s is not None
+        return self._fault
+
+    async def status(self, limit_s: float) -> int | str | None:
         assert limit_s > 0
         return self._answer
 
@@ -113,13 +118,15 @@ class Papers:
             200,
             "✓ PAPER_URL: its server answers (200); nothing was posted, so more is not known",
         ),
+        (False, None, "✓ PAPER_URL: not tried; --send-test sends one test there"),
+        (False, "odd", f"✗ PAPER_URL: no such paper — {ODD}"),
         (False, "no paper", "✗ PAPER_URL: no paper — check this machine's network, and PAPER_URL"),
     ],
 )
 async def test_another_channel_is_tried_in_the_same_way(
-    send_test: bool, answer: int | str, line: str
+    send_test: bool, answer: int | str | None, line: str
 ) -> None:
-    channel = Papers(answer)
+    channel = Papers(answer, fault="" if answer != "odd" else "no such paper")
     inquiry = Inquiry(
         settings=settings_of(), clock=ScaledClock(IN_SESSION, 1.0), asked=Asked(send_test=send_test)
     )

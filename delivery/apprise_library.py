@@ -43,7 +43,7 @@ _CAUSE = re.compile(
     r"|(?P<slow>[Tt]imed out)"
     r"|(?P<certificate>certificate verify failed: [A-Za-z' -]+)"
     r"|(?P<closed>Remote end closed connection|Connection unexpectedly closed)"
-    r"|(?P<mail>\(\d{3}, b['\"].{1,160})"
+    r"|(?P<mail>\(\d{3}, b['\"][^'\"]{1,160}['\"]\))"
 )
 """The cause in a line such as ``Socket Exception: …``. The rest of the line may hold addresses made of the secrets."""
 
@@ -148,7 +148,9 @@ def _service(address: str) -> NotifyBase:
     with _listening() as heard:
         service = Apprise.instantiate(address, asset=_asset())
     if service is None:
-        raise _Unusable(_shown(address, _told(heard) or f"not an address of {name}://"))
+        raise _Unusable(
+            _shown(address, _told(heard) or f"not an address of {name}://; its form: {known[name].setup_url}")
+        )
     service.redirects = False
     service.socket_connect_timeout = min(service.socket_connect_timeout, SOCKET_S)
     service.socket_read_timeout = min(service.socket_read_timeout, SOCKET_S)
@@ -166,7 +168,7 @@ def _lacking(kind: type[NotifyBase]) -> str:
 def _refuse_unsafe(service: NotifyBase, name: str) -> None:
     """Raises _Unusable for a service that would send the text unencrypted, or to a server whose identity is not checked."""
     host = getattr(service, "smtp_host", "") or service.host or ""
-    if host.lower() in LOOPBACK_HOSTS:
+    if host.lower().strip("[]") in LOOPBACK_HOSTS:
         if getproxies().get("http") and not proxy_bypass(host):
             raise _Unusable(
                 "http_proxy would send this machine's own texts to the proxy: name the host in no_proxy"
@@ -182,7 +184,9 @@ def _refuse_unsafe(service: NotifyBase, name: str) -> None:
 
 def _is_in_the_clear(service: NotifyBase, name: str) -> bool:
     """Returns whether a service sends texts unencrypted. ``name`` is its scheme in the address."""
-    if name in IN_THE_CLEAR:
+    if (
+        name in IN_THE_CLEAR or getattr(service, "secure_mode", "") == "insecure"
+    ):  # e-mail with ?mode=insecure
         return True
     if name not in _schemes(service.protocol) or name in NOT_IN_THE_CLEAR:
         return False
@@ -261,4 +265,5 @@ def _parts(address: str) -> list[str]:
     found = {address, rest, query}
     for text in (*texts, *map(unquote, texts)):
         found |= {text, *re.split(r"[/:@,;#&=?\s]+", text)}
+    found |= {spelt for part in found for spelt in (part.lower(), part.upper())}
     return sorted((part for part in found if len(part) >= PART_LENGTH), key=len, reverse=True)

@@ -142,7 +142,7 @@ def _service(address: str) -> NotifyBase:
 
     name, known = service_of(address), NotificationManager()  # type: ignore[no-untyped-call]
     if name not in known:
-        raise _Unusable(f'Apprise has no service "{name}"; compare it with https://appriseit.com/services/')
+        raise _Unusable(f'Apprise has no service "{name}" (https://appriseit.com/services/ lists them)')
     if not known[name].enabled:
         raise _Unusable(f'Apprise\'s service "{name}" cannot run on this machine{_lacking(known[name])}')
     with _listening() as heard:

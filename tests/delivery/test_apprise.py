@@ -6,9 +6,11 @@ import asyncio
 import functools
 import json
 import logging
+import re
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,6 +28,8 @@ from tests.mail import mail_server
 from tests.outside import DRIP, Outside, outside, reply
 from tests.patience import PatientClock
 from threads import DaemonThread
+
+ROOT = Path(__file__).parent.parent.parent
 
 TITLE = "🚪 IWM 0DTE CALL — SELL"
 TEXT = "Reason: Giveback 31.2% (Hard cap 30%)\n\nPeak $2.10 → Now $1.45\n<b>&amp;</b> {{ title }} \\n *x* _y_\n#7f3a91"
@@ -209,9 +213,9 @@ CLEAR = "sends the text unencrypted, which is for loopback only: "
     [
         (
             "tgrm://Canary",
-            'Apprise has no service "tgrm"; compare it with https://appriseit.com/services/',
+            'Apprise has no service "tgrm" (https://appriseit.com/services/ lists them)',
         ),
-        ("file:///Canary", 'Apprise has no service "file"; '),
+        ("file:///Canary", 'Apprise has no service "file" ('),
         (
             "tgram://CanaryToken/12345678",
             "not an address of tgram://; its form: https://appriseit.com/services/telegram/",
@@ -245,6 +249,17 @@ async def test_loopback_is_not_asked_through_a_proxy(monkeypatch: pytest.MonkeyP
     assert (await channel("json://127.0.0.1:1/x").fault()).startswith("http_proxy would send ")
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     assert await channel("json://127.0.0.1:1/x").fault() == ""
+
+
+async def test_the_documentations_addresses_can_be_used() -> None:
+    table = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| [A-Za-z][\w -]* \| `(\w+://[^`]+)` \|(.*)$", table, re.MULTILINE)
+    assert [address.partition("://")[0] for address, _ in rows] == [
+        *("tgram", "discord", "slack", "ntfy", "mailto", "mailtos")
+    ]
+    also = [address for _, told in rows for address in re.findall(r"`(\w+://[^`]+)`", told)]
+    for address in (*(address for address, _ in rows), *also, "mailto://u:p@gmail.com?to=other@example.com"):
+        assert await channel(address).fault() == "", address
 
 
 # --- Several channels --------------------------------------------------------------------------------
@@ -304,7 +319,7 @@ async def test_an_address_that_cannot_be_used_is_told_once_soon_after_the_start(
     async with story(second_channel_url=url) as s:
         await s.until(lambda: len(s.logged("second_channel_unusable")) == 2)
         assert [line["text"] for line in s.logged("second_channel_unusable")] == [
-            '⚠️ SECOND_CHANNEL_URL: Apprise has no service "tgrm"; compare it with https://appriseit.com/services/. '
+            '⚠️ SECOND_CHANNEL_URL: Apprise has no service "tgrm" (https://appriseit.com/services/ lists them). '
             "Nothing can be sent there",
             "⚠️ SECOND_CHANNEL_URL (json 2): json:// sends the text unencrypted, which is for loopback only: "
             "write jsons://. Nothing can be sent there",

@@ -29,7 +29,19 @@ from errors import OurError
 from rules import Rules, rule
 from settings.faults import nearest_name, shown_value, takes, unknown_name
 from settings.file import read_file
-from settings.types import HttpUrl, Place, PolygonKey, PushoverKey, SecretUrl, SocketUrl, Sound, lower, upper
+from settings.types import (
+    HttpUrl,
+    Place,
+    PolygonKey,
+    PushoverKey,
+    SecretUrl,
+    SecretUrls,
+    SocketUrl,
+    Sound,
+    lower,
+    split_addresses,
+    upper,
+)
 
 VERSION = "1.1.0"
 """Version of the program, printed at the start and written into every record."""
@@ -109,10 +121,11 @@ class Settings(Rules, Following, BaseSettings):
         "URL or empty",
         "Asked every minute while all is well: an outside watch that notices silence; `/fail` is added when it ends by a fault",
     )
-    second_channel_url: SecretUrl = rule(
+    second_channel_url: SecretUrls = rule(
         SecretStr(""),
-        "URL or empty",
-        "SELL and safety pushes that Pushover refuses, or does not accept for 60 s, are posted here as text",
+        "URLs or empty",
+        "SELL and safety pushes that Pushover refuses, or does not accept for 60 s, are posted here as text; "
+        "several addresses have blanks between them, and Apprise's (`tgram://`, `mailtos://`, …) need the package apprise",
     )
     daily_summary: bool = rule(True, "on/off", "A quiet push at the open and one in the evening")
     on_shutdown: Annotated[Literal["close", "keep"], BeforeValidator(lower)] = rule(
@@ -177,8 +190,9 @@ class Settings(Rules, Following, BaseSettings):
     def secrets(self) -> tuple[str, ...]:
         """Returns every value that must not appear anywhere, the longest first."""
         values = (getattr(self, name) for name in type(self).model_fields)
-        texts = (value.get_secret_value() for value in values if isinstance(value, SecretStr))
-        return tuple(sorted({text for text in texts if text}, key=len, reverse=True))
+        texts = {value.get_secret_value() for value in values if isinstance(value, SecretStr)}
+        texts |= set(split_addresses(self.second_channel_url.get_secret_value()))
+        return tuple(sorted(texts - {""}, key=len, reverse=True))
 
 
 ALIASES = {"MASSIVE_API_KEY": "POLYGON_API_KEY"}

@@ -75,7 +75,7 @@ class Outside:
         """Posts one test, as the worker posts a SELL that Pushover does not take."""
         title = TEST_TITLE.format(symbol=self._inquiry.settings.rules.symbol)
         text = SIDE_TEST_TEXT.format(at=utils.clock_text(self._inquiry.clock.now()))
-        failure = await channel.post(f"{title}\n\n{text}", self._inquiry.patience_s)
+        failure = await channel.post(title, text, self._inquiry.patience_s)
         if failure:
             return Check(OUTSIDE, Severity.FAIL, f"{channel.setting}: test not taken, {failure}", COMPARE)
         return Check(
@@ -84,7 +84,12 @@ class Outside:
 
     async def _knock(self, channel: SideChannel) -> Check:
         """Checks that a side channel's server answers."""
+        if fault := await channel.fault(self._inquiry.patience_s):
+            return Check(OUTSIDE, Severity.FAIL, f"{channel.setting}: {fault}", COMPARE)
         status = await channel.status(self._inquiry.patience_s)
+        if status is None:
+            text = f"{channel.setting}: not tried; --send-test sends one test there"
+            return Check(OUTSIDE, Severity.OK, text)
         if isinstance(status, str):
             do = f"check this machine's network, and {channel.setting}"
             return Check(OUTSIDE, Severity.FAIL, f"{channel.setting}: {status}", do)

@@ -22,6 +22,9 @@ UNANSWERED_S = 60
 POST_DELAYS_S = (0, 5, 10)
 """Pauses before each attempt, seconds."""
 
+CHECK_AFTER_S = 20
+"""Seconds after the start until the addresses are checked: loading Apprise takes a second of the machine's time."""
+
 OVERDUE_PAUSE_S = 1.0
 """Seconds between two checks for alerts that the push service has not accepted in time."""
 
@@ -49,6 +52,16 @@ class Beside:
                     self.tell(entry)
             await self._shared.clock.sleep(OVERDUE_PAUSE_S)
 
+    async def check(self) -> None:
+        """Say once in the log which address cannot be used. Later than the start, which must not wait for it."""
+        await self._shared.clock.sleep(CHECK_AFTER_S)
+        for channel in self._channels:
+            if fault := await channel.fault():
+                log.warning(
+                    "second_channel_unusable",
+                    text=f"⚠️ {channel.setting}: {fault}. Nothing can be sent there",
+                )
+
     def tell(self, entry: Pending) -> bool:
         """Posts a SELL or safety push, once, and the all-clears that wait for it. Returns whether it is posted."""
         alert = entry.alert
@@ -72,7 +85,7 @@ class Beside:
         """Posts a text to each side channel. Reports ``outcome`` with each result. Returns whether there is a channel."""
         for channel in self._channels:
             task = asyncio.create_task(
-                self._post(channel, outcome, title, f"{title}\n\n{text}"), name="alerts-second-channel"
+                self._post(channel, outcome, title, text), name="alerts-second-channel"
             )
             self._tasks.add(task)
             task.add_done_callback(self._forget)
@@ -97,7 +110,7 @@ class Beside:
         failure, attempts = "", 0
         for attempts, delay in enumerate(POST_DELAYS_S, 1):  # noqa: B007 - counted for the report below
             await self._shared.clock.sleep(delay)
-            failure = await channel.post(text)
+            failure = await channel.post(title, text)
             if not failure:
                 break
         kind, alert_id = outcome.kind.value, outcome.id

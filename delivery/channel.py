@@ -44,17 +44,26 @@ class SideChannel(Protocol):
 
     @property
     def setting(self) -> str:
-        """Returns the name of the setting with its address."""
+        """Returns the name of the setting with its address, and which of several it is."""
 
     @property
     def is_set(self) -> bool:
         """Returns whether the owner has set an address."""
 
-    async def post(self, text: str, limit_s: float | None = None, /) -> str:
-        """Posts ``text`` within ``limit_s`` real seconds (None: its own limit). Returns why that failed, or an empty text."""
+    async def post(self, title: str, text: str, limit_s: float | None = None, /) -> str:
+        """Posts ``text`` under ``title`` within ``limit_s`` real seconds (None: its own limit).
 
-    async def status(self, limit_s: float, /) -> int | str:
-        """Returns its server's HTTP status without posting anything; or, in words, why there is none."""
+        Returns why that failed, or an empty text.
+        """
+
+    async def fault(self, limit_s: float | None = None, /) -> str:
+        """Returns what is wrong with its address, as far as that is known without asking anyone; empty if nothing is."""
+
+    async def status(self, limit_s: float, /) -> int | str | None:
+        """Returns its server's HTTP status without posting anything; or, in words, why there is none.
+
+        Returns None if its server cannot be asked without posting a text.
+        """
 
     async def close(self) -> None:
         """Closes the connections."""

@@ -12,10 +12,12 @@ from collections.abc import Callable
 
 import httpx
 import structlog
+from pydantic import SecretStr
 
 from config import Settings
 from delivery.account import Account
 from delivery.acknowledgements import Acknowledgements
+from delivery.apprise_channel import AppriseChannel
 from delivery.attempt import Attempter
 from delivery.beside import UNANSWERED_S, Beside
 from delivery.channel import Channel, SideChannel
@@ -27,12 +29,14 @@ from delivery.pending import DUPLICATE_S, Recent
 from delivery.pushover import Look, Pushover
 from delivery.questions import Questions
 from delivery.receipts import Receipt
-from delivery.second_channel import SecondChannel
+from delivery.second_channel import CHANNEL, SETTING, SecondChannel, labels
 from delivery.settling import Settling
 from delivery.shared import Shared
 from delivery.stop import Stop, log_left
 from events import SECOND, AlertKind, AlertOutcome, Event, HoldReason, Outcome
 from messages.alert import Alert, named, text_at
+from settings.types import service_of, split_addresses
+from threads import DaemonThread, Threads
 from utils import Clock
 
 log = structlog.get_logger("alerts")
@@ -47,16 +51,29 @@ def push_channel(
     return Pushover(settings.pushover_url, token, user, transport, exchange_s=exchange_s, look=look)
 
 
-def side_channels(settings: Settings, transport: httpx.AsyncBaseTransport | None) -> tuple[SideChannel, ...]:
-    """Returns the channels that get the SELLs and safety pushes that the push service does not accept."""
-    return (SecondChannel(settings.second_channel_url, transport),)
+def side_channels(
+    settings: Settings, transport: httpx.AsyncBaseTransport | None, threads: Threads = DaemonThread
+) -> tuple[SideChannel, ...]:
+    """Returns the channels that get the SELLs and safety pushes that the push service does not accept.
+
+    ``threads`` are for what Apprise sends.
+    """
+    addresses = split_addresses(settings.second_channel_url.get_secret_value())
+    made: list[SideChannel] = []
+    for address, label in zip(addresses, labels(addresses), strict=True):
+        secret, name, setting = SecretStr(address), CHANNEL + label, SETTING + label
+        if service_of(address):
+            made.append(AppriseChannel(secret, threads, name=name, setting=setting))
+        else:
+            made.append(SecondChannel(secret, transport, name=name, setting=setting))
+    return tuple(made)
 
 
 class Sender:
     """Delivers alerts: `submit` accepts one, `run` delivers them, `drain` waits for those that are pending.
 
     It calls ``report`` with an `AlertOutcome` for every alert, and with a `Hold` when it holds or releases entries.
-    ``ask_of`` returns a contract's newest ask in option price units, or None.
+    ``ask_of`` returns a contract's newest ask in option price units, or None. ``threads`` are for side channels that block.
     """
 
     def __init__(
@@ -66,10 +83,12 @@ class Sender:
         report: Callable[[Event], None],
         ask_of: Callable[[str], int | None],
         transport: httpx.AsyncBaseTransport | None = None,
+        *,
+        threads: Threads = DaemonThread,
     ) -> None:
         shared = self._shared = Shared(clock, report, ask_of)
         channel = self._channel = push_channel(settings, transport)
-        beside = self._beside = Beside(shared, side_channels(settings, transport))
+        beside = self._beside = Beside(shared, side_channels(settings, transport, threads))
         holds = self._holds = Holds(shared, settings.push_cap_count, settings.push_cap_seconds)
         account = self._account = Account(shared, holds)
         settling = self._settling = Settling(shared, account, beside)
@@ -174,6 +193,7 @@ class Sender:
         """Delivers until cancelled."""
         try:
             async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._beside.check(), name="alerts-addresses")
                 tasks.create_task(self._lanes[True].run(), name="alerts-urgent")
                 tasks.create_task(self._lanes[False].run(), name="alerts-normal")
                 tasks.create_task(self._questions.run(), name="alerts-housekeeping")

@@ -5,6 +5,7 @@ A validator raises ValueError with a text that begins with "takes", and never wi
 
 from __future__ import annotations
 
+import importlib.util
 import ipaddress
 import os
 import re
@@ -37,6 +38,18 @@ _SOUND = re.compile(r"[A-Za-z0-9_-]{1,50}")
 
 PUSHOVER_KEY_LENGTH = 30
 """The length of Pushover's tokens and user keys, letters and digits: https://pushover.net/api#registration."""
+
+_NEXT_ADDRESS = re.compile(r"[\s,;]+(?=[A-Za-z0-9]{1,32}://)")
+"""What separates two addresses, as Apprise splits them: blanks, commas or semicolons, only if another scheme follows."""
+
+_SERVICE = re.compile(r"[A-Za-z0-9]{1,32}(?=://[^\s/])")
+"""The scheme with which an address names a service of Apprise."""
+
+ADDRESSES_MAX = 10
+"""The most addresses that one setting takes. Each costs a thread while a text is sent there."""
+
+APPRISE = "apprise>=2.2,<3"
+"""The optional package that knows the services, as pip takes it."""
 
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
 """The only hosts that may be spoken to without TLS."""
@@ -156,6 +169,48 @@ def _secret_url(value: SecretStr) -> SecretStr:
     return SecretStr(text)
 
 
+def split_addresses(text: str) -> tuple[str, ...]:
+    """Returns the addresses in a setting that may hold several. A comma inside an address does not end it."""
+    return tuple(address for address in _NEXT_ADDRESS.split(text.strip(" \t\r\n,;")) if address)
+
+
+def service_of(address: str) -> str:
+    """Returns the name of Apprise's service that an address is for, such as ``tgram``; empty for http:// and https://."""
+    scheme = address.partition("://")[0].lower()
+    return "" if scheme in ("http", "https") else scheme
+
+
+def _secret_urls(value: SecretStr) -> SecretStr:
+    addresses = split_addresses(value.get_secret_value())
+    if len(addresses) > ADDRESSES_MAX:
+        raise ValueError(f"takes at most {ADDRESSES_MAX} addresses")
+    for number, address in enumerate(addresses, 1):
+        try:
+            _check_one_of_several(address)
+        except ValueError as fault:
+            raise ValueError(f"{fault} (address {number})" if len(addresses) > 1 else str(fault)) from None
+    return SecretStr(" ".join(addresses))
+
+
+def _check_one_of_several(address: str) -> None:
+    """Checks an address for texts, without loading Apprise: only it can tell whether it has that service. Raises ValueError."""
+    wrong = "takes addresses such as https://example.com/abc or tgram://token/chat, with blanks between them"
+    if not _SERVICE.match(address):
+        raise ValueError(wrong)
+    service = service_of(address)
+    if not service:
+        _secret_url(SecretStr(address))
+        return
+    if not address.isprintable() or " " in address or "\\" in address:
+        raise ValueError(f"{wrong}; write a blank inside one as %20, a backslash as %5C")
+    if len(address) > ADDRESS_LENGTH:
+        raise ValueError(f"{wrong}, of at most {ADDRESS_LENGTH} characters each")
+    if importlib.util.find_spec("apprise") is None:
+        raise ValueError(
+            f'takes {service}:// only with the package apprise, which is not installed: pip install "{APPRISE}"'
+        )
+
+
 def _polygon_key(value: SecretStr) -> SecretStr:
     text = value.get_secret_value()
     if not (text and text.isascii() and text.isprintable()) or " " in text:
@@ -183,6 +238,7 @@ def _sound(value: str) -> str:
 HttpUrl = Annotated[str, _url(("https", "http"))]
 SocketUrl = Annotated[str, _url(("wss", "ws"), endings=("/stocks", "/options"))]
 SecretUrl = Annotated[SecretStr, AfterValidator(_secret_url)]
+SecretUrls = Annotated[SecretStr, AfterValidator(_secret_urls)]
 PolygonKey = Annotated[SecretStr, AfterValidator(_polygon_key)]
 PushoverKey = Annotated[SecretStr, AfterValidator(_pushover_key)]
 Sound = Annotated[str, AfterValidator(_sound)]

@@ -65,6 +65,7 @@ NOT_FAST = frozenset(
         "test_a_disks_thread_does_not_keep_the_process",
         "test_a_really_full_disk_loses_nothing",
         "test_the_start_of_an_entry_point_loads_nothing_heavy",
+        "test_an_address_for_apprise_is_checked_without_loading_it",
         "test_what_decides_can_be_loaded_without_input_or_output",
         "test_nothing_but_what_is_passed_counts",
         "test_the_fingerprint_is_the_same_in_every_process",

@@ -54,6 +54,7 @@ ROOMS = {
     },
     "delivery": {
         *("__init__", "account", "acknowledgements", "answers", "attempt", "beside", "channel", "exchange"),
+        *("apprise_channel", "apprise_library"),
         *("first_byte", "follow_up", "holds", "lane", "obstacles", "outbox", "pending", "pushover"),
         *("questions", "receipts", "second_channel", "sender", "settling", "shared", "standing", "stop"),
     },
@@ -129,7 +130,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "log_file": set(),
     "logger": WORDS | {"log_file", "redaction"},
     "checks": WORDS | RULES | EDGES | {"entry", "network", "settings", "worker"},
-    "delivery": WORDS | {"network", "messages"},
+    "delivery": WORDS | {"messages", "network", "redaction", "settings", "threads"},
     "feeds": WORDS | {"lags", "network", "threads"},
     "record": WORDS | {"threads"},
     "worker": MODULES - ENTRY_POINTS - {"checks"},
@@ -376,7 +377,8 @@ def test_what_decides_can_be_loaded_without_input_or_output() -> None:
 
 @pytest.mark.parametrize("name", sorted(ENTRY_POINTS))
 def test_the_start_of_an_entry_point_loads_nothing_heavy(name: str) -> None:
-    program = f"import sys; import {name}; print(sorted({HEAVY | AFTER_THE_CLOSE!r} & {{m.split('.')[0] for m in sys.modules}}))"
+    late = HEAVY | AFTER_THE_CLOSE | {"apprise", "requests"}
+    program = f"import sys; import {name}; print(sorted({late!r} & {{m.split('.')[0] for m in sys.modules}}))"
     assert run(program) == "[]\n"
 
 
@@ -419,3 +421,21 @@ def test_no_tests_name_depends_on_when_it_is_collected() -> None:
             ):
                 names = [keyword.arg for keyword in node.keywords]
                 assert "mtime" in names, f"{path.name} line {node.lineno}: gzip.compress without mtime=0"
+
+
+def test_one_file_knows_apprise() -> None:
+    rooms = sorted({*ROOMS, "review", "sim"})
+    paths = [*ROOT.glob("*.py"), *(path for room in rooms for path in (ROOT / room).rglob("*.py"))]
+    knowing = {
+        path for path in paths if "apprise" in set(imports(ast.parse(path.read_text(encoding="utf-8"))))
+    }
+    assert knowing == {ROOT / "delivery" / "apprise_library.py"}
+
+
+def test_an_address_for_apprise_is_checked_without_loading_it() -> None:
+    program = (
+        "import sys; from settings.types import SecretUrls; from pydantic import TypeAdapter\n"
+        "TypeAdapter(SecretUrls).validate_python('tgram://token/chat')\n"
+        "import delivery.sender; print('apprise' in sys.modules)"
+    )
+    assert run(program) == "False\n"

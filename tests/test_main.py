@@ -62,6 +62,26 @@ def test_bad_configuration_names_every_fault_and_exits_2(tmp_path: Path) -> None
     assert KEY not in result.stderr
 
 
+def test_a_service_without_the_package_for_it_ends_the_start_with_status_2(tmp_path: Path) -> None:
+    program = (
+        "import runpy, sys; sys.modules['apprise'] = None; sys.argv = ['main.py']; "
+        f"runpy.run_path({str(ROOT / 'main.py')!r}, run_name='__main__')"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env={**environment(), "SECOND_CHANNEL_URL": "tgram://CanaryToken/12345678", "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert result.returncode == EXIT_CONFIG, result.stderr
+    _, line = result.stderr.splitlines()
+    assert line.endswith('with the package apprise, which is not installed: pip install "apprise>=2.2,<3"')
+    assert "Canary" not in result.stderr + result.stdout
+
+
 def test_version_and_help_need_no_keys(tmp_path: Path) -> None:
     version = run(tmp_path, "--version")
     assert re.fullmatch(r"IWM-5-VWAP \d+\.\d+\.\d+, rules [0-9a-f]{8}\n", version.stdout)

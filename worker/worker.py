@@ -72,7 +72,7 @@ class Worker:
         if deadline is not None:
             deadline.unfinished = self.unfinished
         inbox = Inbox()
-        self._sender = Sender(settings, clock, inbox.put_now, self._ask_of, transport)
+        self._sender = Sender(settings, clock, inbox.put_now, self._ask_of, transport, threads=threads)
         self._context = context = Context(
             settings=settings,
             rules=settings.rules,

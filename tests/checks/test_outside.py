@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -86,16 +87,21 @@ class Papers:
 
     name, setting, is_set = "paper channel", "PAPER_URL", True
 
-    def __init__(self, answer: int | str) -> None:
+    def __init__(self, answer: int | str | None, fault: str = "") -> None:
         self.done: list[str] = []
+        self._fault = fault
         self._answer = answer
 
-    async def post(self, text: str, limit_s: float | None = None) -> str:
+    async def post(self, title: str, text: str, limit_s: float | None = None) -> str:
         assert limit_s is not None
-        self.done.append(text)
+        self.done.append(f"{title}\n\n{text}")
         return str(self._answer)
 
-    async def status(self, limit_s: float) -> int | str:
+    async def fault(self, limit_s: float | None = None) -> str:
+        assert limit_s is not None
+        return self._fault
+
+    async def status(self, limit_s: float) -> int | str | None:
         assert limit_s > 0
         return self._answer
 
@@ -113,13 +119,15 @@ class Papers:
             200,
             "✓ PAPER_URL: its server answers (200); nothing was posted, so more is not known",
         ),
+        (False, None, "✓ PAPER_URL: not tried; --send-test sends one test there"),
+        (False, "odd", f"✗ PAPER_URL: no such paper — {ODD}"),
         (False, "no paper", "✗ PAPER_URL: no paper — check this machine's network, and PAPER_URL"),
     ],
 )
 async def test_another_channel_is_tried_in_the_same_way(
-    send_test: bool, answer: int | str, line: str
+    send_test: bool, answer: int | str | None, line: str
 ) -> None:
-    channel = Papers(answer)
+    channel = Papers(answer, fault="" if answer != "odd" else "no such paper")
     inquiry = Inquiry(
         settings=settings_of(), clock=ScaledClock(IN_SESSION, 1.0), asked=Asked(send_test=send_test)
     )
@@ -176,3 +184,36 @@ async def test_the_second_channel_is_asked_and_told_nothing(vendors_at: Open) ->
     report = await vendors.run(SECOND_CHANNEL_URL=f"{vendors.pushover.url}/CanaryGone")
     assert report.line("SECOND_CHANNEL_URL: its").startswith("⚠")
     assert report.status == diagnose.EXIT_OK
+
+
+@pytest.mark.parametrize("form", [(), ("--json",)])
+async def test_apprise_is_tried_only_when_asked_to(vendors_at: Open, form: tuple[str, ...]) -> None:
+    vendors = await vendors_at(IN_SESSION)
+    async with outside() as good, outside(reply("404 Not Found")) as bad:
+        places = [server.url.removeprefix("http://").removesuffix("/CanaryPath") for server in (good, bad)]
+        url = " ".join(f"json://CanaryUser:CanaryPassword@{place}/CanaryTopic" for place in places)
+        report = await vendors.run(*form, SECOND_CHANNEL_URL=url)
+        assert (good.asked, bad.asked) == ([], [])
+        assert report.status == diagnose.EXIT_OK
+        told = "\n".join(report.lines)
+        for name in ("SECOND_CHANNEL_URL", "SECOND_CHANNEL_URL (json 2)"):
+            assert f"{name}: not tried; --send-test sends one test there" in told
+        report = await vendors.run("--send-test", *form, SECOND_CHANNEL_URL=url)
+        assert report.status == diagnose.EXIT_FAILS
+        told = "\n".join(report.lines)
+        assert "SECOND_CHANNEL_URL: test taken; it should have arrived there by now" in told
+        assert "SECOND_CHANNEL_URL (json 2): test not taken, Failed to send JSON POST notification: " in told
+        assert "Canary" not in told + report.errors
+        (body,) = map(json.loads, good.bodies)
+        assert body["title"] == "🔔 IWM: test"
+        assert body["message"].startswith("Sent by diagnose.py at ")
+
+
+async def test_an_address_that_apprise_does_not_know_is_found_without_a_test(vendors_at: Open) -> None:
+    vendors = await vendors_at(IN_SESSION)
+    report = await vendors.run(SECOND_CHANNEL_URL="tgrm://CanaryToken/12345678")
+    assert report.line("SECOND_CHANNEL_URL: A") == (
+        '✗ SECOND_CHANNEL_URL: Apprise has no service "tgrm" (https://appriseit.com/services/ lists them) '
+        "— compare it with the address that its service shows"
+    )
+    assert report.status == diagnose.EXIT_FAILS

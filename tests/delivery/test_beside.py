@@ -27,9 +27,13 @@ class Kept:
         self.texts: list[str] = []
         self._failure = failure
 
-    async def post(self, text: str, limit_s: float | None = None) -> str:
+    async def post(self, title: str, text: str, limit_s: float | None = None) -> str:
         del limit_s
-        self.texts.append(text)
+        self.texts.append(f"{title}\n\n{text}")
+        return self._failure
+
+    async def fault(self, limit_s: float | None = None) -> str:
+        del limit_s
         return self._failure
 
     async def status(self, limit_s: float) -> int | str:

@@ -110,7 +110,7 @@ async def test_a_second_channel_that_recovers_is_told_once() -> None:
 async def test_its_answer_is_not_read_to_the_end() -> None:
     async with outside(ENDLESS) as server:
         channel = SecondChannel(server.secret)
-        assert await channel.post("text") == ""
+        assert await channel.post("title", "text") == ""
         await channel.close()
         await asyncio.sleep(0.05)
         assert server.poured < 10_000_000
@@ -119,8 +119,8 @@ async def test_its_answer_is_not_read_to_the_end() -> None:
 async def test_a_redirect_is_no_success() -> None:
     async with outside(reply("302 Found", b"", "Location: /login")) as server:
         channel = SecondChannel(server.secret)
-        assert await channel.post("text") == "status 302"
-        assert server.bodies == ["text"]
+        assert await channel.post("title", "text") == "status 302"
+        assert server.bodies == ["title\n\ntext"]
         await channel.close()
     assert not SecondChannel(SecretStr("")).is_set
 

@@ -30,7 +30,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from checks.check import Check, Severity
 from checks.installation import check_modules, check_python, check_requirements
-from checks.report import TerminalDisplay, fails, report_json, report_text
+from checks.report import TerminalDisplay, coloured, fails, report_json, report_text
+from terminal import is_coloured
 
 import_error: Exception | None = None
 """Why the rest of the program cannot be loaded; None if it can. `main` reports it."""
@@ -120,14 +121,14 @@ def main(arguments: Sequence[str] | None = None, clock: Clock | None = None) -> 
     options = parse(words)
     checks = _check_installation(options)
     if import_error is not None:
-        print(_report(checks, options))
+        _print(_report(checks, options), options)
         return EXIT_FAILS
     settings, sources, faults = _settings()
     if settings is None or faults:
-        print(_report([*checks, *_fault_lines(settings, faults)], options))
+        _print(_report([*checks, *_fault_lines(settings, faults)], options), options)
         return EXIT_CONFIGURATION
     checks += _check_program(settings, sources, options, clock or utils.SystemClock())
-    print(redactor(settings.secrets())(_report(checks, options)))
+    _print(redactor(settings.secrets())(_report(checks, options)), options)
     return EXIT_FAILS if fails(checks) else EXIT_OK
 
 
@@ -147,6 +148,11 @@ def _report(checks: Sequence[Check], options: argparse.Namespace) -> str:
     report = report_json(checks) if options.json else report_text(checks)
     # If the program cannot be loaded, every text is our own.
     return utils.printable(report, as_json=options.json) if import_error is None else report
+
+
+def _print(report: str, options: argparse.Namespace) -> None:
+    """Prints a report, in colours on a terminal."""
+    print(coloured(report) if is_coloured(sys.stdout) and not options.json else report)
 
 
 def _check_installation(options: argparse.Namespace) -> list[Check]:

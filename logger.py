@@ -26,6 +26,7 @@ import structlog
 import utils
 from log_file import RotatedFile
 from redaction import redactor
+from terminal import BOLD, DIM, RED, YELLOW, is_coloured, painted
 
 LogFormat = Literal["console", "json"]
 
@@ -41,6 +42,14 @@ OURS = "iwm"
 
 LOCK_SECONDS = 2.0
 """How long a line waits for another thread's line. A blocked terminal must not stop the watchdog's thread as well."""
+
+LEVEL_STYLES: Mapping[str, Sequence[str]] = {
+    "DEBUG": (DIM,),
+    "WARNING": (YELLOW,),
+    "ERROR": (RED,),
+    "CRITICAL": (BOLD, RED),
+}
+"""How a line is painted on a terminal that shows colours, by its level."""
 
 INDENT = "    "
 """Precedes every line of a message but its first, so that no message can forge a line of the log."""
@@ -175,6 +184,7 @@ class _Output(logging.Handler):
         self._render = render
         self._redact = redact
         self._stream: IO[str] | None = stream
+        self._is_coloured = render is _render_console and is_coloured(stream)
         self._clock = clock
         self._file: RotatedFile | None = None
         self._missing = 0
@@ -215,7 +225,8 @@ class _Output(logging.Handler):
             text = f"⚠️ A line of {record.name} could not be rendered ({type(error).__name__})"
             line = self._render(record.levelname, "logger", {"event": "line_lost", "text": text}, now)
         line = self._redact(line)
-        self._to_console(line)
+        styles = LEVEL_STYLES.get(record.levelname, ()) if self._is_coloured else ()
+        self._to_console(painted(line, *styles))
         self._to_file(line)
 
     def close(self) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import TextIO
 
 from checks.check import Check, Severity
+from terminal import BOLD, GREEN, RED, YELLOW, painted
 
 
 def report_text(checks: Sequence[Check]) -> str:
@@ -23,6 +24,22 @@ def report_text(checks: Sequence[Check]) -> str:
     lines.append(
         f"{verdict}: {counts[Severity.OK]} well, {counts[Severity.WARNING]} to look at, {counts[Severity.FAIL]} failing"
     )
+    return "\n".join(lines)
+
+
+STYLES = {"✓": (GREEN,), "⚠": (YELLOW,), "✗": (BOLD, RED)}
+"""How the mark of a check is painted on a terminal."""
+
+
+def coloured(report: str) -> str:
+    """Returns the text of a report for a terminal that shows colours: marks painted, headings and verdict bold."""
+    lines: list[str] = []
+    for line in report.split("\n"):
+        mark, rest = line[:3].strip(), line[3:]
+        if line.startswith("  ") and mark in STYLES:
+            lines.append(f"  {painted(mark, *STYLES[mark])}{rest}")
+        else:
+            lines.append(line if line.startswith(" ") else painted(line, BOLD))
     return "\n".join(lines)
 
 

@@ -23,7 +23,7 @@ from record.folder import chosen, date_of, look_through
 from record.reader import Damage
 from review.day_rows import day_row
 from review.places import Unusable, data_dir
-from review.report import wrapped
+from review.report import print_lines, wrapped
 from review.sums import DRAWS, Sum, day_dollars, summed
 from utils import clock_text, plural_s, span_text
 
@@ -275,9 +275,9 @@ def _run(options: argparse.Namespace, now: int) -> None:
     if options.json:
         print(utils.printable(as_json(days, notes, asked), as_json=True))
         return
-    for note in notes:
-        print(*wrapped(f"⚠️ {note}"), sep="\n")
-    print(*lines(days, asked), sep="\n")
+    told = [line for note in notes for line in wrapped(f"⚠️ {note}")]
+    found = lines(days, asked)
+    print_lines([*told, *found], range(len(told), len(told) + (found.index("") if "" in found else 1)))
 
 
 def main(arguments: Sequence[str], now: int | None = None) -> int:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import shlex
+import sys
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import utils
@@ -15,6 +16,7 @@ from review import funnel, what_if
 from review.answer import answer
 from review.funnel import RowKind
 from review.study import Study
+from terminal import BOLD, YELLOW, is_coloured, painted
 from utils import clock_text, span_text
 from wording import condition_name
 
@@ -74,6 +76,16 @@ def printable(line: str) -> str:
     return "".join(
         letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in line
     )
+
+
+def print_lines(lines: Sequence[str], bold: range) -> None:
+    """Prints the lines of a report. On a terminal that shows colours, those numbered ``bold`` are bold, warnings yellow."""
+    shown = [*map(printable, lines)]
+    if is_coloured(sys.stdout):
+        for number, line in enumerate(shown):
+            styles = (BOLD,) if number in bold else (YELLOW,) if line.startswith("⚠️") else ()
+            shown[number] = painted(line, *styles)
+    print(*shown, sep="\n")
 
 
 def wrapped(text: str) -> list[str]:

@@ -27,7 +27,7 @@ from review.derive import parse_sets, survey
 from review.keeper import read
 from review.page import page
 from review.places import SPOKEN, NoSession, Unusable, find, spoken
-from review.report import WIDTH, as_json, entry_data, printable, report, wrapped
+from review.report import WIDTH, as_json, entry_data, print_lines, report, wrapped
 from review.study import Study
 from rules import seconds_of_day
 
@@ -130,7 +130,8 @@ def _run(options: argparse.Namespace, now: int) -> None:
     study = read(found.path, now=now, surveyed=record, following=following)
     extra: dict[str, Any] = {}
     lines: list[str] = [*wrapped(found.note)] if found.note else []
-    lines += [*wrapped(answer(study))]
+    notes, told_first = len(lines), wrapped(answer(study))
+    lines += told_first
     if options.at is not None:
         shown = moment.show(study, moment.at_of(study, options.at))
         lines += ["", *shown.lines]
@@ -144,7 +145,7 @@ def _run(options: argparse.Namespace, now: int) -> None:
     if options.json:
         print(utils.printable(as_json(study, extra), as_json=True))
     else:
-        print(*map(printable, lines), sep="\n")
+        print_lines(lines, range(notes, notes + len(told_first)))
     if options.html is not None:
         page.write(study, options.html)
         print(f"\nWritten: {options.html}", file=sys.stderr if options.json else sys.stdout)

@@ -23,7 +23,7 @@ from tests.measured import measured
 
 LOADED_FIRST = (
     *("diagnose.py", "entry.py", "checks/__init__.py"),
-    *("checks/check.py", "checks/installation.py", "checks/report.py"),
+    *("checks/check.py", "checks/installation.py", "checks/report.py", "terminal.py"),
 )
 """What the command loads before it can report that packages are missing or that Python is too old."""
 

@@ -1,0 +1,88 @@
+"""Colours: on a terminal only, and not for an owner who has set NO_COLOR."""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import pty
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+import pytest
+
+import logger
+from checks.check import Check, Severity
+from checks.report import coloured, report_text
+from terminal import BOLD, RED, is_coloured, painted
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[IO[str], int]]:
+    """A terminal to write to, and the descriptor at which what it shows is read."""
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    shown, written = pty.openpty()
+    with os.fdopen(written, "w", encoding="utf-8") as stream:
+        yield stream, shown
+    os.close(shown)
+
+
+def test_a_terminal_is_coloured_unless_its_owner_does_not_want_it(
+    terminal: tuple[IO[str], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream, _ = terminal
+    assert is_coloured(stream)
+    monkeypatch.setenv("TERM", "dumb")
+    assert not is_coloured(stream)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert not is_coloured(stream)
+    monkeypatch.setenv("NO_COLOR", "")  # https://no-color.org: present and not empty
+    assert is_coloured(stream)
+
+
+def test_files_pipes_and_what_is_closed_are_not_coloured(tmp_path: Path) -> None:
+    closed = io.StringIO()
+    closed.close()
+    with (tmp_path / "file").open("w") as file:
+        assert not any(map(is_coloured, (None, io.StringIO(), closed, file)))
+
+
+def test_a_style_ends_with_its_text() -> None:
+    assert painted("no", BOLD, RED) == "\x1b[1;31mno\x1b[0m"
+    assert painted("no") == "no"
+    assert painted("", RED) == ""
+
+
+def test_a_report_is_painted_by_its_marks_and_says_the_same() -> None:
+    checks = [Check("Machine", severity, severity.name.lower(), "do") for severity in Severity]
+    plain = report_text(checks)
+    shown = coloured(plain)
+    for style in ("\x1b[32m✓", "\x1b[33m⚠", "\x1b[1;31m✗", "\x1b[1mMachine"):
+        assert style in shown
+    for code in ("\x1b[0m", "\x1b[1m", "\x1b[32m", "\x1b[33m", "\x1b[1;31m"):
+        shown = shown.replace(code, "")
+    assert shown == plain
+
+
+@pytest.mark.parametrize("log_format", ["console", "json"])
+def test_the_log_is_coloured_on_a_terminal_and_never_in_its_file(
+    terminal: tuple[IO[str], int], tmp_path: Path, log_format: logger.LogFormat
+) -> None:
+    stream, shown = terminal
+    path = tmp_path / "log"
+    logger.setup(
+        level="INFO", log_format=log_format, log_file=path, secrets=["canary"], clock=lambda: 0, stream=stream
+    )
+    try:
+        logging.getLogger("iwm.main").warning("canary")
+        logging.getLogger("iwm.main").info("fine")
+    finally:
+        logger.close()
+    text = os.read(shown, 10_000).decode()
+    assert ("\x1b[33m" in text) is (log_format == "console")
+    assert "canary" not in text
+    assert "\x1b" not in path.read_text(encoding="utf-8")
+    assert not any("\x1b" in line for line in text.splitlines() if "fine" in line)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import gc
 import os
 import sys
 from collections.abc import Callable, Generator, Mapping
@@ -83,6 +85,14 @@ NOT_FAST = frozenset(
     }
 )
 
+WAITING = (
+    "worker/test_stop_stuck.py",
+    "worker/test_restart_process.py",
+    "worker/test_watch.py",
+    "sim/test_stream_faults.py",
+)
+"""The modules whose tests wait longest for real clocks, up to 16 s each."""
+
 OUTSIDE = frozenset({"socket.connect", "socket.bind", "subprocess.Popen", "os.fork", "os.posix_spawn"})
 """What Python's audit calls the beginnings of a socket's or a process's use."""
 
@@ -99,6 +109,7 @@ def refuse(event: str, _arguments: tuple[Any, ...]) -> None:
 sys.addaudithook(refuse)
 
 
+@functools.cache
 def is_fast(path: Path) -> bool:
     """Returns whether a module's tests are fast ones."""
     return any(fnmatch(path.relative_to(HERE).as_posix(), pattern) for pattern in FAST)
@@ -110,11 +121,30 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return True if is_other and config.option.markexpr == "fast" else None
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Four processes suit two cores, as most of their time is waiting; fast tests wait for nothing, so two do."""
+    return 2 if config.option.markexpr == "fast" else 4
+
+
+def is_waiting(path: Path) -> bool:
+    """Returns whether a module's tests wait for real clocks for long."""
+    return any(fnmatch(path.relative_to(HERE).as_posix(), pattern) for pattern in WAITING)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks the fast tests."""
+    """Marks the fast tests, and puts first those that wait for long: begun last, they would be waited for at the end."""
+    waiting = {path for path in {item.path for item in items} if is_waiting(path)}
+    items.sort(key=lambda item: item.path not in waiting)
     for item in items:
         if is_fast(item.path) and getattr(item, "originalname", item.name) not in NOT_FAST:
             item.add_marker("fast")
+
+
+def pytest_collection_finish() -> None:
+    """What was loaded and collected stays to the end: the garbage collector need not look through it again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True)

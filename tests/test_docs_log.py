@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import shlex
 import subprocess
@@ -89,6 +90,19 @@ def test_every_cause_of_a_blind_feed_is_explained() -> None:
 SYMPTOMS = re.split(r"(?m)^### ", LOGGING[LOGGING.index("## By symptom") :])[1:]
 
 
+@functools.cache
+def help_of(*command: str) -> str:
+    """What a command of the program says of itself."""
+    return subprocess.run(
+        [sys.executable, *command, "--help"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    ).stdout
+
+
 @pytest.mark.parametrize("symptom", SYMPTOMS, ids=[text.splitlines()[0] for text in SYMPTOMS])
 def test_every_symptom_ends_in_a_command_that_there_is(symptom: str) -> None:
     blocks = re.findall(r"(?s)```\n(.+?)\n```\s*", symptom)
@@ -100,14 +114,7 @@ def test_every_symptom_ends_in_a_command_that_there_is(symptom: str) -> None:
         assert log == str(default("LOG_FILE"))
         return
     assert program == "python"
-    shown = subprocess.run(
-        [sys.executable, *arguments[: 2 if arguments[0] == "-m" or "why" in arguments else 1], "--help"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    ).stdout
+    shown = help_of(*arguments[: 2 if arguments[0] == "-m" or "why" in arguments else 1])
     for argument in arguments:
         if argument.startswith("--"):
             assert argument in shown

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import httpx
 
+from network import trust
 from record.disk import DiskFile
 
 
@@ -63,7 +64,7 @@ class MortalTransport(httpx.AsyncHTTPTransport):
     """The ordinary transport; the worker may die before it sees the answer to a push."""
 
     def __init__(self, death: Death) -> None:
-        super().__init__()
+        super().__init__(verify=trust())
         self._death = death
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:

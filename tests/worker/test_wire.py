@@ -19,6 +19,7 @@ import structlog
 from events import SECOND
 from feeds.massive.bad_input import BadReason
 from feeds.massive.dial import FRAME_MAX_BYTES
+from network import trust
 from sim.account import Plan
 from sim.bars import SimBar
 from sim.demo import EPISODES, SEED
@@ -34,7 +35,7 @@ class Spoiling(httpx.AsyncBaseTransport):
     """The network, but of the answers about options every second one is spoilt, in each way in turn."""
 
     def __init__(self) -> None:
-        self._network = httpx.AsyncHTTPTransport()
+        self._network = httpx.AsyncHTTPTransport(verify=trust())
         self._chains = self._closed = 0
         self.spoilt: list[str] = []
 
@@ -122,7 +123,7 @@ class Yesterday(httpx.AsyncBaseTransport):
     """The network, but every option quote is stamped so many hours ago, and still marked as real-time."""
 
     def __init__(self, hours: int) -> None:
-        self._network = httpx.AsyncHTTPTransport()
+        self._network = httpx.AsyncHTTPTransport(verify=trust())
         self._ago_ns = hours * 3600 * 1_000_000_000
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:

@@ -39,6 +39,10 @@ LEFT_OUT = ("review/*", "sim/*")
 """Whose handlers are no promise of the worker: it imports neither."""
 
 UNREACHABLE: Mapping[tuple[str, str], str] = {
+    (
+        "worker/bookkeeper.py",
+        'return f"this Python has no SQLite ({error})"',
+    ): "a Python that was built without SQLite, found out after the close by a worker at work",
     ("record/lease.py", "os.close(descriptor)"): "a kernel that fails a lock otherwise than by its holder",
 }
 """Handlers that no test can enter, by their file and first line, and why."""

@@ -28,8 +28,8 @@ types:
     .venv/bin/mypy .
 
 # Coverage with branches.
-cover:
-    {{python}} -m tests.cover
+cover *arguments:
+    {{python}} -m tests.cover {{arguments}}
 
 # How fast it is.
 bench:

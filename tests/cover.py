@@ -92,6 +92,10 @@ EXCEPTIONS: Mapping[str, tuple[float, str]] = {
     ),
     "delivery/outbox.py": (97.0, EXHAUSTIVE),
     "delivery/receipts.py": (98.9, EXHAUSTIVE),
+    "sim/demo.py": (
+        75.0,
+        "a demo's pushes: it goes by the machine's clock for half a minute, and `.ci/run` plays it",
+    ),
     "timekeeping.py": (98.0, "bars heard of from before the clock was moved"),
 }
 """Files with a lower goal (percent), and why."""

@@ -57,12 +57,11 @@ def run(
     options: tuple[str, ...] = (),
     **more: object,
 ) -> subprocess.CompletedProcess[str]:
-    """One of the commands, in a process of its own; measured, unless its machine is made narrow: coverage needs room, too."""
-    counts = {} if "preexec_fn" in more else measured()
+    """One of the commands, in a process of its own."""
     return subprocess.run(  # type: ignore[call-overload, no-any-return]
         [sys.executable, *options, *command],
         cwd=folder,
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **counts, **(env or {})},
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **measured(), **(env or {})},
         timeout=60,
         check=False,
         encoding="utf-8",

@@ -7,6 +7,9 @@ import os
 CHILDREN = "COVER_CHILDREN"
 """The variable by which `tests.edges` names the configuration that these processes are measured with."""
 
+UNMEASURED = {"COVERAGE_PROCESS_START": ""}
+"""For a process that has no room for coverage, which opens files and writes its own: one without memory or outputs."""
+
 
 def measured() -> dict[str, str]:
     """Returns the variables with which a process counts for coverage; none when nothing is measured.

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 import config
 import entry
 from tests.environment import DIAGNOSE, GARBAGE, LOOPBACK, MAIN, ROOT, bare, run
-from tests.measured import measured
+from tests.measured import UNMEASURED, measured
 from tests.review.records import record_in
 from tests.test_config import KEYS
 
@@ -65,7 +65,8 @@ def test_a_console_of_another_language_shows_everything(
 
 def test_outputs_that_are_closed_full_or_gone_end_without_a_traceback(tmp_path: Path) -> None:
     closed = "import os, sys; os.close(1); os.close(2); os.execv(sys.argv[1], sys.argv[1:])"
-    assert run(tmp_path, "-c", closed, sys.executable, MAIN, "--version").returncode == entry.EXIT_OK
+    done = run(tmp_path, "-c", closed, sys.executable, MAIN, "--version", env=UNMEASURED)
+    assert done.returncode == entry.EXIT_OK
     if Path("/dev/full").exists():
         with open("/dev/full", "w", encoding="utf-8") as full:
             done = run(tmp_path, MAIN, "--version", stdout=full, stderr=subprocess.PIPE, capture_output=False)
@@ -161,7 +162,13 @@ def test_a_machine_that_gives_too_little_is_told_in_a_line(tmp_path: Path) -> No
     few, enough = entry.FILES_LEAST - 1, entry.FILES_LEAST
 
     def limited(number: int, soft: int, hard: int) -> subprocess.CompletedProcess[str]:
-        return run(tmp_path, MAIN, "--version", preexec_fn=lambda: resource.setrlimit(number, (soft, hard)))
+        return run(
+            tmp_path,
+            MAIN,
+            "--version",
+            env=UNMEASURED,
+            preexec_fn=lambda: resource.setrlimit(number, (soft, hard)),
+        )
 
     refused = limited(resource.RLIMIT_NOFILE, few, few)
     assert (refused.returncode, refused.stdout) == (entry.EXIT_CONFIGURATION, "")

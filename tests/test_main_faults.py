@@ -72,8 +72,8 @@ def test_the_demo_without_its_market_says_so(tmp_path: Path) -> None:
         "runpy.run_path(sys.argv[0], run_name='__main__')\n"
     )
     done = run(tmp_path, "-c", program, MAIN, "--demo")
-    assert (done.returncode, done.stdout) == (entry.EXIT_FAILED, "")
-    assert done.stderr.startswith("The demo needs sim/ and all of requirements.txt (")
+    assert (done.returncode, done.stdout) == (entry.EXIT_CONFIGURATION, "")
+    assert done.stderr.startswith("The demo cannot begin: sim is missing in ")
 
 
 def test_the_demo_ends_with_its_reader(tmp_path: Path) -> None:

@@ -10,10 +10,13 @@ Every exception class of the program derives from one of the two, and also from 
     │   ├── LeaseHeld           record/lease        another copy uses the folder
     │   ├── Misplaced (OSError) record/lease        something else stands where a file of ours belongs
     │   ├── BookError           book/store          the book cannot be used
+    │   ├── BadAddress          delivery/apprise_library    an address cannot be used
     │   ├── Withheld            delivery/attempt    an attempt is not sent after all
     │   ├── Difference          review/verify       a decision cannot be derived again
     │   ├── BadFile             review/bars         a file cannot be read as bars
     │   ├── BadRow              review/bars         a row is no bar
+    │   ├── NoRecord            review/watch/source the session has no record yet
+    │   ├── Replaced            review/watch/follow the record that was followed is another one now
     │   ├── Unusable            review/places       what was asked for cannot be done
     │   └── NoSession           review/places       the exchange was closed on that day
     └── TheirError          the other side is wrong, or did not answer: the vendor, the push service

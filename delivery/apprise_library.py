@@ -76,7 +76,7 @@ IN_THE_CLEAR = frozenset({"aprs", "dapnet", "kavenegar"})
 """Services that have no plain scheme, and yet send over plain TCP or HTTP (`apprise/plugins/aprs.py` and so on)."""
 
 
-class _Unusable(OurError):
+class BadAddress(OurError):
     """An address cannot be used. The text says why, without anything of the address but its scheme."""
 
 
@@ -112,7 +112,7 @@ def _reason(address: str, action: Callable[[], bool]) -> str:
             if action():
                 return ""
             why = _told(heard)
-        except _Unusable as error:
+        except BadAddress as error:
             return str(error)
         except Exception as error:  # noqa: BLE001 - a foreign library's border: a plugin can fail in any way
             why = f"Apprise failed ({type(error).__name__})"
@@ -137,18 +137,18 @@ def _asset() -> AppriseAsset:
 
 
 def _service(address: str) -> NotifyBase:
-    """Returns the service of an address, with its waiting limited. Raises _Unusable."""
+    """Returns the service of an address, with its waiting limited. Raises BadAddress."""
     from apprise import Apprise, NotificationManager  # noqa: PLC0415
 
     name, known = service_of(address), NotificationManager()  # type: ignore[no-untyped-call]
     if name not in known:
-        raise _Unusable(f'Apprise has no service "{name}" (https://appriseit.com/services/ lists them)')
+        raise BadAddress(f'Apprise has no service "{name}" (https://appriseit.com/services/ lists them)')
     if not known[name].enabled:
-        raise _Unusable(f'Apprise\'s service "{name}" cannot run on this machine{_lacking(known[name])}')
+        raise BadAddress(f'Apprise\'s service "{name}" cannot run on this machine{_lacking(known[name])}')
     with _listening() as heard:
         service = Apprise.instantiate(address, asset=_asset())
     if service is None:
-        raise _Unusable(
+        raise BadAddress(
             _shown(address, _told(heard) or f"not an address of {name}://; its form: {known[name].setup_url}")
         )
     service.redirects = False
@@ -166,20 +166,20 @@ def _lacking(kind: type[NotifyBase]) -> str:
 
 
 def _refuse_unsafe(service: NotifyBase, name: str) -> None:
-    """Raises _Unusable for a service that would send the text unencrypted, or to a server whose identity is not checked."""
+    """Raises BadAddress for a service that would send the text unencrypted, or to a server whose identity is not checked."""
     host = getattr(service, "smtp_host", "") or service.host or ""
     if host.lower().strip("[]") in LOOPBACK_HOSTS:
         if getproxies().get("http") and not proxy_bypass(host):
-            raise _Unusable(
+            raise BadAddress(
                 "http_proxy would send this machine's own texts to the proxy: name the host in no_proxy"
             )
         return
     if not service.verify_certificate:
-        raise _Unusable("verify=no: the server's certificate must be checked")
+        raise BadAddress("verify=no: the server's certificate must be checked")
     if _is_in_the_clear(service, name):
         other = sorted(set(_schemes(service.secure_protocol)) - {name})
         do = f"write {other[0]}://" if other else "take another service"
-        raise _Unusable(f"{name}:// sends the text unencrypted, which is for loopback only: {do}")
+        raise BadAddress(f"{name}:// sends the text unencrypted, which is for loopback only: {do}")
 
 
 def _is_in_the_clear(service: NotifyBase, name: str) -> bool:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import compileall
 import functools
 import gc
 import os
+import re
 import sys
 from collections.abc import Callable, Generator, Mapping
 from fnmatch import fnmatch
@@ -93,6 +95,9 @@ WAITING = (
 )
 """The modules whose tests wait longest for real clocks, up to 16 s each."""
 
+COMPILED_LATER = re.compile(r"/(\.[^/]+|tests|benchmarks|build)/")
+"""Folders without a module of the program; pytest compiles its tests in its own way."""
+
 OUTSIDE = frozenset({"socket.connect", "socket.bind", "subprocess.Popen", "os.fork", "os.posix_spawn"})
 """What Python's audit calls the beginnings of a socket's or a process's use."""
 
@@ -119,6 +124,15 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     """With ``-m fast`` other modules are not even imported: that would take as long as the fast tests."""
     is_other = collection_path.suffix == ".py" and not is_fast(collection_path)
     return True if is_other and config.option.markexpr == "fast" else None
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Compiles the program once, before the processes that test it and the 150 that they start: else each does it anew."""
+    if hasattr(config, "workerinput"):
+        return
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
+    compileall.compile_dir(HERE.parent, rx=COMPILED_LATER, quiet=2)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -149,7 +149,7 @@ class Scribe:
     def write(self, until: int | None = None) -> None:
         """The day up to ``until`` (µs; None: the whole). Raises OSError when the record could not be written."""
         begin = self._session.open - EARLY_S * SECOND
-        self._journal.begin(self._rules, self._session, begin)
+        self._journal.begin(self._rules, self._session, begin, simulated=True)
         self._take(begin, FeedRestored())
         for symbol in self._rules.symbols:
             self._take(begin, Covered(symbol=symbol, start=begin, end=self._session.open))

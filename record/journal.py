@@ -78,10 +78,19 @@ class Journal:
         """Returns whether some appended line is not in the file yet."""
         return self.fault is not None
 
-    def begin(self, rules: Rules, session: Session, now: int, past: Reader | None = None) -> None:
+    def begin(
+        self,
+        rules: Rules,
+        session: Session,
+        now: int,
+        past: Reader | None = None,
+        *,
+        simulated: bool = False,
+    ) -> None:
         """Writes the header of a start: into a new file, or after the lines of an earlier start.
 
-        ``past`` has read those to their end. ``now`` is µs of UTC. Raises Taken if another process writes the record.
+        ``past`` has read those to their end. ``now`` is µs of UTC. ``simulated``: see `Header`. Raises Taken if another
+        process writes the record.
         Never raises OSError: see `fault`.
         """
         if past is not None:
@@ -95,6 +104,7 @@ class Journal:
             session=session,
             now=now,
             pid=os.getpid(),
+            simulated=simulated,
         )
         self._held.add(encode(header))
         try:

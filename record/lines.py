@@ -21,8 +21,11 @@ ARRAY = b"["
 """First byte of a fact's line. A header's line begins otherwise."""
 
 
-class Header(msgspec.Struct, frozen=True, kw_only=True, tag="header"):
-    """What each start of the program writes first. ``rules`` are by name, ``now`` is µs of UTC."""
+class Header(msgspec.Struct, frozen=True, kw_only=True, tag="header", omit_defaults=True):
+    """What each start of the program writes first. ``rules`` are by name, ``now`` is µs of UTC.
+
+    ``simulated`` is whether the market was played on this machine. The header of a real one leaves it out.
+    """
 
     schema: int
     version: str
@@ -31,6 +34,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True, tag="header"):
     session: Session
     now: int
     pid: int
+    simulated: bool = False
 
 
 class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):

@@ -135,7 +135,7 @@ class Keeper:
             trades=self._trades,
         )
         session = self.study.session
-        self.study.closes = [None] * ((session.close - session.open) // SECOND)
+        self.study.bars = [None] * ((session.close - session.open) // SECOND)
         self._engine = first.engine
         self._blind_from = 0
         self._causes: list[FeedCause] = []
@@ -159,6 +159,7 @@ class Keeper:
             study.down += _down(study.session, item.before.now, now, cause)
         self._engine, self._levels = item.engine, (-1, 0, 0)
         study.rules = item.engine.rules
+        study.is_simulated |= item.header.simulated
         study.starts.append(now)
         study.rules_by_start.append(item.engine.rules)
         study.digests.append(item.digest)
@@ -177,7 +178,7 @@ class Keeper:
         if item.evaluation is not None:
             self._see(now, item.evaluation, made)
         if isinstance(event, Bar):
-            self._keep_close(event)
+            self._keep_bar(event)
         elif isinstance(event, Hold):
             self._follow_hold(now, event)
         elif isinstance(event, Shutdown):
@@ -190,10 +191,10 @@ class Keeper:
                 study.withdrawn_at[decision.id] = now
         self._follow_position(now, event, made)
 
-    def _keep_close(self, bar: Bar) -> None:
+    def _keep_bar(self, bar: Bar) -> None:
         index = self.study.index_of(bar.start)
-        if bar.symbol == self.study.rules.symbol and 0 <= index < len(self.study.closes):
-            self.study.closes[index] = bar.close
+        if bar.symbol == self.study.rules.symbol and 0 <= index < len(self.study.bars):
+            self.study.bars[index] = bar
 
     def _see(self, now: int, evaluation: Evaluation, made: Sequence[Decision]) -> None:
         declined = next((decision.reason for decision in made if isinstance(decision, Declined)), None)

@@ -28,11 +28,37 @@ OPEN_S = utils.OPEN.hour * 3600 + utils.OPEN.minute * 60
 MARKS = {True: "✓", False: "✗", None: "–"}
 
 
-class Shown(NamedTuple):
-    """A second as lines of text and as data."""
+ConditionRow = tuple[Condition, str, str, bool | None]
+"""A condition with its value, what it takes, and whether it held (None: left out by the rules)."""
 
-    lines: list[str]
+
+class Shown(NamedTuple):
+    """A second as text and as data: what was seen of it, its conditions, the gate's state, and what came after.
+
+    ``table`` and ``state`` are empty if there was no evaluation up to it.
+    """
+
+    seen: list[str]
+    table: list[ConditionRow]
+    state: str
+    ahead: list[str]
     data: dict[str, Any]
+
+    @property
+    def lines(self) -> list[str]:
+        """The same as lines of text."""
+        found = list(self.seen)
+        if self.table:
+            found.append(f"    {'condition':<18}{'value':<36}needed")
+            for condition, value, needed, passed in self.table:
+                found.append(f"  {MARKS[passed]} {condition:<18}{value:<36}{takes_text(needed, passed)}")
+            found.append(f"  {self.state}")
+        return [*found, "", *self.ahead]
+
+
+def takes_text(needed: str, passed: bool | None) -> str:
+    """What a condition takes, in words."""
+    return "left out by the rules" if passed is None else needed
 
 
 def at_of(study: Study, second_of_day: int) -> int:
@@ -61,15 +87,17 @@ def show(study: Study, at: int) -> Shown:
         lines.insert(
             0, f"The BUY of {clock_text(at)} was decided about the second {second}: see --at {second}."
         )
-    table: list[tuple[Condition, str, str, bool | None]] = []
+    table: list[ConditionRow] = []
     if row is not None:
         table = conditions(study.rules_at(row.now), row.evaluation)
-        lines += _table_lines(study, row, table)
+        lines.append(_seen_text(row))
     is_own = row is not None and row.evaluation.start == at
     ahead, data = _ahead(study, at, decided_at=row.now if row is not None and is_own else at)
-    lines += ["", *ahead]
     return Shown(
         lines,
+        table,
+        "" if row is None else _state_text(study, row),
+        ahead,
         {
             "second": utils.utc_iso(at),
             "not_evaluated": missing,
@@ -115,8 +143,8 @@ def _without_bar(study: Study, at: int) -> str:
     return f"no bar of {symbol} is known of it: nothing was traded in that second"
 
 
-def conditions(rules: Rules, evaluation: Evaluation) -> list[tuple[Condition, str, str, bool | None]]:
-    """Every condition with its value, what it takes, and whether it held (None: left out by the rules)."""
+def conditions(rules: Rules, evaluation: Evaluation) -> list[ConditionRow]:
+    """Every condition at an evaluation."""
     return [
         (
             condition,
@@ -128,17 +156,17 @@ def conditions(rules: Rules, evaluation: Evaluation) -> list[tuple[Condition, st
     ]
 
 
-def _table_lines(study: Study, row: Seen, table: list[tuple[Condition, str, str, bool | None]]) -> list[str]:
+def _seen_text(row: Seen) -> str:
     evaluation = row.evaluation
     late = max(0, row.now - evaluation.start - SECOND) / SECOND
-    lines = [
+    return (
         f"{clock_text(evaluation.start)} ET: {evaluation.symbol} {fine_price(evaluation.price)}; "
-        f"seen at {clock_text(row.now)}, {late:.1f} s after the second's end",
-        f"    {'condition':<18}{'value':<36}needed",
-    ]
-    for condition, value, needed, passed in table:
-        takes = "left out by the rules" if passed is None else needed
-        lines.append(f"  {MARKS[passed]} {condition:<18}{value:<36}{takes}")
+        f"seen at {clock_text(row.now)}, {late:.1f} s after the second's end"
+    )
+
+
+def _state_text(study: Study, row: Seen) -> str:
+    evaluation = row.evaluation
     gate = "open" if evaluation.gate is None else f"closed: {evaluation.gate}"
     if evaluation.hold is not None:
         gate += f" ({evaluation.hold})"
@@ -147,13 +175,10 @@ def _table_lines(study: Study, row: Seen, table: list[tuple[Condition, str, str,
     decision = row.decision or "none"
     if row.declined is not None and row.declined is not evaluation.gate:
         decision += f" ({row.declined})"
-    return [
-        *lines,
-        f"  Gate {gate}. Feed {'blind' if row.is_blind else 'well'}. Position {position}. Decision: {decision.lower()}.",
-    ]
+    return f"Gate {gate}. Feed {'blind' if row.is_blind else 'well'}. Position {position}. Decision: {decision.lower()}."
 
 
-def _data(row: Seen, table: list[tuple[Condition, str, str, bool | None]]) -> dict[str, Any]:
+def _data(row: Seen, table: list[ConditionRow]) -> dict[str, Any]:
     return {
         "start": utils.utc_iso(row.evaluation.start),
         "seen": utils.utc_iso(row.now),

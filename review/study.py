@@ -12,7 +12,17 @@ from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
 
-from events import SECOND, ContractRule, DeclineReason, Evaluation, FeedCause, HoldReason, Opened, Session
+from events import (
+    SECOND,
+    Bar,
+    ContractRule,
+    DeclineReason,
+    Evaluation,
+    FeedCause,
+    HoldReason,
+    Opened,
+    Session,
+)
 from review import fills
 from rules import Rules
 
@@ -106,11 +116,13 @@ class Study:
     """When the last fact was handled. The session may be in progress."""
     asked_at: int = 0
     """When the question was asked."""
+    is_simulated: bool = False
+    """Whether a simulated market was watched, as a start of the program says."""
     is_stopped: bool = False
     """Whether the program was asked to stop before the record ends."""
     seen: list[Seen] = field(default_factory=list)
-    closes: list[float | None] = field(default_factory=list)
-    """The close of each second of the session, as finally known; None without a bar."""
+    bars: list[Bar | None] = field(default_factory=list)
+    """The symbol's bar of each second of the session, as finally known; None without one."""
     blind: list[Blind] = field(default_factory=list)
     down: list[Down] = field(default_factory=list)
     held: list[Held] = field(default_factory=list)
@@ -145,9 +157,14 @@ class Study:
         return min(max(self.until, last_down), self.session.close)
 
     @property
+    def closes(self) -> list[float | None]:
+        """The close of each second of the session, as finally known; None without a bar."""
+        return [None if bar is None else bar.close for bar in self.bars]
+
+    @property
     def seconds(self) -> int:
         """Seconds of the session so far."""
-        newest = next((index for index in reversed(range(len(self.closes))) if self.closes[index]), -1)
+        newest = next((index for index in reversed(range(len(self.bars))) if self.bars[index]), -1)
         return max(0, (self.end - self.session.open) // SECOND, newest + 1)
 
     @property
@@ -172,7 +189,7 @@ class Study:
     @property
     def bar_seconds(self) -> int:
         """Seconds of the session that have a bar of the symbol, live or filled in later."""
-        return sum(1 for close in self.closes if close is not None)
+        return sum(1 for bar in self.bars if bar is not None)
 
     def rules_at(self, now: int) -> Rules:
         """The rules that were in force at a time: a restart may have brought others."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +20,7 @@ from config import ConfigError
 from followed import dollars_text, headline
 from record.folder import date_of
 from review import fills
+from review.answer import answer
 from review.derive import Survey, recorded_rules
 from review.funnel import signals
 from review.study import Study
@@ -38,6 +40,7 @@ FILE_MODE = 0o600
 TRIED_BYTES_MAX = 1_000_000
 """A count of ten thousand settings, and more than anyone tries."""
 CELL = 39
+CAVEAT_WIDTH = 96
 
 
 class Tried(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -167,17 +170,46 @@ def changed(study: Study, other: Study) -> bool:
     ]
 
 
-def lines(study: Study, other: Study, sets: Mapping[str, str], counted: Trials | None) -> list[str]:
-    """The comparison as text: the entries as they were and as they would have been, then what it is worth."""
-    words = settings_text(sets)
+class Comparison(NamedTuple):
+    """A day as it was and as it would have been, in words.
+
+    ``sums``: (whose, how many signals and entries, what a hand could have got). ``rows``: (BUY, as it was, with it).
+    ``answer``: why there would have been no entry; empty with one.
+    """
+
+    question: str
+    is_same: bool
+    sums: list[tuple[str, str, str]]
+    rows: list[tuple[str, str, str]]
+    caveats: list[str]
+    answer: str
+
+
+def compare(study: Study, other: Study, sets: Mapping[str, str], counted: Trials | None) -> Comparison:
+    """The entries as they were and as they would have been, then what the comparison is worth."""
+    question = f"What if {settings_text(sets)}?"
+    text = "" if other.trades.told else f"Under that rule: {answer(other)}"
     if not changed(study, other):
-        return [f"What if {words}? These are the rules that were used: nothing changes."]
+        return Comparison(
+            question, True, [], [], ["These are the rules that were used: nothing changes."], text
+        )
     before, after = results(study), results(other)
-    out = [f"What if {words}?", ""]
-    out += [*_sum_lines("As it was", study, before), *_sum_lines("With it", other, after)]
-    if before or after:
-        out += ["", *_table(before, after)]
-    return [*out, "", *_caveats(after, sets, counted)]
+    sums = [_sum_texts("As it was", study, before), _sum_texts("With it", other, after)]
+    return Comparison(question, False, sums, _rows(before, after), _caveats(after, sets, counted), text)
+
+
+def lines(found: Comparison) -> list[str]:
+    """A comparison as lines of text."""
+    if found.is_same:
+        return [f"{found.question} {found.caveats[0]}"]
+    out = [found.question, ""]
+    for name, counts, by_hand in found.sums:
+        out.append(f"  {name + ':':<11}{counts}")
+        out += [f"{'':<13}by hand: {by_hand}"] * bool(by_hand)
+    if found.rows:
+        out += ["", f"  {'BUY':<17}{'as it was':<{CELL}}with it"]
+        out += [f"  {when:<17}{was:<{CELL}}{would}" for when, was, would in found.rows]
+    return [*out, "", *(line for text in found.caveats for line in textwrap.wrap(text, CAVEAT_WIDTH))]
 
 
 def settings_text(sets: Mapping[str, str]) -> str:
@@ -185,29 +217,24 @@ def settings_text(sets: Mapping[str, str]) -> str:
     return ", ".join(f"{name}={value}" for name, value in sorted(sets.items()))
 
 
-def _sum_lines(name: str, study: Study, found: Sequence[EntryResult]) -> list[str]:
+def _sum_texts(name: str, study: Study, found: Sequence[EntryResult]) -> tuple[str, str, str]:
     count = len(signals(study))
-    entries = f"{len(found)} entr{'y' if len(found) == 1 else 'ies'}"
-    lines = [f"  {name + ':':<11}{count} signal{plural_s(count)}, {entries}"]
-    if found:
-        lines.append(f"{'':<13}by hand: {headline(study.trades.followed(), study.trades.followed(0))}")
-    return lines
+    counts = f"{count} signal{plural_s(count)}, {len(found)} entr{'y' if len(found) == 1 else 'ies'}"
+    by_hand = headline(study.trades.followed(), study.trades.followed(0)) if found else ""
+    return name, counts, by_hand
 
 
-def _table(before: Sequence[EntryResult], after: Sequence[EntryResult]) -> list[str]:
+def _rows(before: Sequence[EntryResult], after: Sequence[EntryResult]) -> list[tuple[str, str, str]]:
     was = {result.trade.opened.id: result for result in before}
     would = {result.trade.opened.id: result for result in after}
     every = sorted({**was, **would}.values(), key=lambda result: result.trade.opened_at)
-    out = [f"  {'BUY':<17}{'as it was':<{CELL}}with it"]
+    found: list[tuple[str, str, str]] = []
     for result in every:
         opened = result.trade.opened
-        cells = [cell(found.get(opened.id)) for found in (was, would)]
-        same = cells[0] == cells[1]
-        out.append(
-            f"  {clock_text(result.trade.opened_at)} {strike_text(opened.strike):>5}c  {cells[0]:<{CELL}}"
-            + ("the same" if same else cells[1])
-        )
-    return out
+        then, now = (cell(side.get(opened.id)) for side in (was, would))
+        when = f"{clock_text(result.trade.opened_at)} {strike_text(opened.strike):>5}c"
+        found.append((when, then, "the same" if then == now else now))
+    return found
 
 
 def cell(result: EntryResult | None) -> str:
@@ -229,20 +256,25 @@ def _caveats(after: Sequence[EntryResult], sets: Mapping[str, str], counted: Tri
     """What the comparison is worth."""
     out: list[str] = []
     for name in sorted(OUTSIDE & sets.keys()):
-        out.append(f"{name} changes nothing here: it says what is asked or measured outside, and the record")
-        out.append("holds what was answered then.")
+        out.append(
+            f"{name} changes nothing here: it says what is asked or measured outside, and the record holds what was "
+            "answered then."
+        )
     for result in after:
         name, contract = clock_text(result.trade.opened_at), result.trade.opened.contract
         if not result.is_priced:
             out.append(f"The entry of {name} could not be priced: no quote of {contract} was recorded then.")
         elif not result.is_streamed:
-            out.append(f"The entry of {name} has no streamed quotes of {contract}, only the chain's polls:")
-            out.append("the live program would have seen its price more often, and may have sold at another.")
+            out.append(
+                f"The entry of {name} has no streamed quotes of {contract}, only the chain's polls: the live program "
+                "would have seen its price more often, and may have sold at another."
+            )
     out.append("One day proves nothing: a rule that would have been better on it may be worse on the next.")
     if counted is not None:
-        number = f"{counted.settings} setting{'' if counted.settings == 1 else 's'}"
-        out.append(f"Tried on this record so far: {number}. The more are tried, the better the best of them")
-        out.append("looks by chance alone.")
+        out.append(
+            f"Tried on this record so far: {counted.settings} setting{plural_s(counted.settings)}. The more are tried, "
+            "the better the best of them looks by chance alone."
+        )
         if counted.fault:
             out.append(f"({counted.fault})")
     return out

@@ -26,6 +26,7 @@ from review.answer import answer
 from review.derive import parse_sets, survey
 from review.keeper import read
 from review.page import page
+from review.page.asked import Asked
 from review.places import SPOKEN, NoSession, Unusable, find, spoken
 from review.report import WIDTH, as_json, entry_data, print_lines, report, wrapped
 from review.study import Study
@@ -129,17 +130,23 @@ def _run(options: argparse.Namespace, now: int) -> None:
     following = load_following()
     study = read(found.path, now=now, surveyed=record, following=following)
     extra: dict[str, Any] = {}
+    asked = Asked()
     lines: list[str] = [*wrapped(found.note)] if found.note else []
     notes, told_first = len(lines), wrapped(answer(study))
     lines += told_first
     if options.at is not None:
-        shown = moment.show(study, moment.at_of(study, options.at))
+        at = moment.at_of(study, options.at)
+        shown = moment.show(study, at)
         lines += ["", *shown.lines]
         extra["at"] = shown.data
+        asked = asked._replace(at=at, shown=shown)
     if sets:
         other = read(found.path, sets, now=now, surveyed=record, following=following)
-        told, extra["what_if"] = _tried(study, other, sets, found.path)
-        lines += told
+        compared, extra["what_if"] = _tried(study, other, sets, found.path)
+        lines += ["", *what_if.lines(compared)]
+        asked = asked._replace(compared=compared)
+        if compared.answer:
+            lines += ["", *wrapped(compared.answer)]
     if options.at is None and not sets:
         lines += report(study)
     if options.json:
@@ -147,21 +154,18 @@ def _run(options: argparse.Namespace, now: int) -> None:
     else:
         print_lines(lines, range(notes, notes + len(told_first)))
     if options.html is not None:
-        page.write(study, options.html)
+        page.write(study, options.html, asked)
         print(f"\nWritten: {options.html}", file=sys.stderr if options.json else sys.stdout)
 
 
 def _tried(
     study: Study, other: Study, sets: Mapping[str, str], record: Path
-) -> tuple[list[str], dict[str, Any]]:
-    """What the day comes to under ``sets``, in lines and for machines. Counts the trial when it changes anything."""
+) -> tuple[what_if.Comparison, dict[str, Any]]:
+    """What the day comes to under ``sets``, in words and for machines. Counts the trial when it changes anything."""
     counted = None
     if what_if.changed(study, other):
         counted = what_if.count_trial(record, other.rules.digest(), what_if.settings_text(sets))
-    lines = ["", *what_if.lines(study, other, sets, counted)]
-    if not other.trades.told:
-        lines += ["", *wrapped(f"Under that rule: {answer(other)}")]
-    return lines, {
+    return what_if.compare(study, other, sets, counted), {
         "settings": sets,
         "answer": answer(other),
         "signals": len(funnel.signals(other)),

@@ -151,7 +151,7 @@ CLOCK_READS = {
     *("now", "utcnow", "today", "time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "utc_now"),
     *("SystemClock", "ScaledClock", "sleep"),
 }
-HEAVY = {"numpy", "aiohttp", "plotly", "pandas", "sim", "review"}
+HEAVY = {"numpy", "aiohttp", "bokeh", "pandas", "sim", "review"}
 """What the worker's start must not load: the demo and reports need it, the worker does not."""
 
 AFTER_THE_CLOSE = {"sqlite3"}
@@ -239,7 +239,8 @@ REVIEW = {
         "sums",
     ),
     *("trace", "verify", "what_if", "why"),
-    *("page/__init__", "page/page", "page/data", "page/tables", "page/library"),
+    *("page/__init__", "page/page", "page/data", "page/charts", "page/library"),
+    *("page/parts", "page/session", "page/asked", "page/trades", "page/tables"),
     *("watch/__init__", "watch/app", "watch/command", "watch/follow", "watch/frame", "watch/lines"),
     *("watch/plot", "watch/recent", "watch/serve", "watch/source", "watch/watcher"),
 }

@@ -1,7 +1,8 @@
 """What the charts of the page are drawn from: a `Study` as compact columns. Names no colour and draws nothing.
 
 Times are seconds after the open. The page adds them to the open's New York time of day, so that no viewer's time zone
-matters (no session holds a change of the clocks). Floats are of 32 bits: a price of $240.1234 keeps five decimals, a second's volume every share.
+matters (no session holds a change of the clocks). Floats are of 32 bits: a price of $240.1234 keeps five decimals, a
+second's volume every share. Columns are packed, so that a whole session's are a quarter of their size.
 """
 
 from __future__ import annotations
@@ -9,16 +10,18 @@ from __future__ import annotations
 import base64
 import math
 import sys
+import zlib
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import alerts
 from events import OPTION_PRICE_UNIT, SECOND, Condition, DeclineReason, HoldReason
 from review import funnel
 from review.fills import Trade
-from review.study import MarkPoint, Seen, Study
+from review.study import Seen, Study
 from utils import clock_text, new_york, option_price, strike_text
 from wording import CONDITIONS, short_name
 
@@ -69,11 +72,11 @@ class Obstacle(NamedTuple):
 
 
 def column(kind: str, values: Iterable[float | None]) -> dict[str, str]:
-    """Numbers as base64 of little-endian ``f4``, ``u4``, ``u2`` or ``u1``; None becomes NaN. Raises OverflowError."""
+    """Numbers as base64 of zlib's little-endian ``f4``, ``u4``, ``u2`` or ``u1``; None becomes NaN. Raises OverflowError."""
     packed = array(ARRAYS[kind], [math.nan if value is None else value for value in values])
     if sys.byteorder == "big":
         packed.byteswap()
-    return {"type": kind, "bytes": base64.b64encode(packed.tobytes()).decode("ascii")}
+    return {"type": kind, "bytes": base64.b64encode(zlib.compress(packed.tobytes(), 9)).decode("ascii")}
 
 
 def seconds_after_open(study: Study, at: int) -> float:
@@ -87,17 +90,18 @@ def evaluated_second(study: Study, at: int) -> int:
     return study.seen[place - 1].evaluation.start if place else at
 
 
-def payload(study: Study, misses: Sequence[funnel.Miss]) -> dict[str, Any]:
-    """Everything that the page's script needs, as JSON can hold it."""
+def payload(study: Study, misses: Sequence[funnel.Miss], start: float | None = None) -> dict[str, Any]:
+    """Everything that the page's script needs, as JSON can hold it. ``start``: the second that is shown at first."""
     opening, rules = study.session.open, study.rules
     gates = list(dict.fromkeys([Obstacle(None, None), *map(gate_of, study.seen)]))
     markers = _markers(study, misses)
     return {
         "symbol": rules.symbol,
-        "opening": _seconds_of_day(opening),
-        "seconds": study.seconds or (study.session.close - opening) // SECOND,
-        "start": _first_look(study, markers),
+        "opening": seconds_of_day(opening),
+        "seconds": (study.session.close - opening) // SECOND,
+        "start": _first_look(study, markers) if start is None else start,
         "closeup": CLOSEUP_S,
+        "isClose": start is not None,
         "surge": list(Condition).index(Condition.VOLUME_SURGE),
         "conditions": [
             {
@@ -109,8 +113,10 @@ def payload(study: Study, misses: Sequence[funnel.Miss]) -> dict[str, Any]:
         ],
         "gates": [{"name": gate.name, "colour": f"gate-{gate.kind}"} for gate in gates],
         "rows": _rows(study, gates),
+        "bars": _bars(study),
         "blind": [_span(study, spell.start, spell.end, spell.cause) for spell in study.blind],
         "down": [_span(study, spell.start, spell.end, spell.cause.value) for spell in study.down],
+        "held": [_span(study, spell.start, spell.end, spell.reason.value) for spell in study.held],
         **markers,
         "trades": [path for trade in study.trades.all if (path := _trade(study, trade)) is not None],
     }
@@ -127,28 +133,65 @@ def gate_of(seen: Seen) -> Obstacle:
 def _rows(study: Study, gates: Sequence[Obstacle]) -> dict[str, dict[str, str]]:
     evaluations = [seen.evaluation for seen in study.seen]
     places = {gate: place for place, gate in enumerate(gates)}
-
-    def values(name: str) -> dict[str, str]:
-        return column("f4", (getattr(evaluation, name) for evaluation in evaluations))
-
+    starts = [study.index_of(evaluation.start) for evaluation in evaluations]
     return {
-        "second": column("u2", (study.index_of(evaluation.start) for evaluation in evaluations)),
+        "steps": column("u2", steps(starts)),
         "vwap_rising_s": column("u2", (evaluation.vwap_rising_s for evaluation in evaluations)),
         "passes": column("u1", (_bits(passed is True for passed in item.passes) for item in evaluations)),
         "counts": column("u1", (_bits(passed is not None for passed in item.passes) for item in evaluations)),
         "gate": column("u1", (places[gate_of(seen)] for seen in study.seen)),
-        "lag": column("f4", (_lag(item.roc5, item.benchmark_roc5) for item in evaluations)),
+        "lag": column("f4", (_rounded(_lag(item.roc5, item.benchmark_roc5), 2) for item in evaluations)),
         **{
-            name: values(name)
-            for name in (
-                *("price", "vwap_1m", "vwap_5m", "vwap_5m_change", "vwap_distance"),
-                *("volume", "volume_p95", "volume_z", "momentum", "relative_volume"),
-            )
+            name: column("f4", (_rounded(getattr(item, name), digits) for item in evaluations))
+            for name, digits in DIGITS.items()
         },
     }
 
 
-def _seconds_of_day(at: int) -> int:
+DIGITS = {
+    "price": 4,
+    "vwap_1m": 3,
+    "vwap_5m": 3,
+    "vwap_5m_change": 4,
+    "volume": 0,
+    "volume_p95": 0,
+    "momentum": 5,
+    "relative_volume": 2,
+}
+"""The values of an evaluation that the page shows, and with how many decimals it does: more would only take room."""
+
+
+def _rounded(value: float | None, digits: int) -> float | None:
+    return None if value is None else round(value, digits)
+
+
+def steps(seconds: Iterable[int]) -> Iterator[int]:
+    """Ascending seconds as the steps between them, which nearly all are 1 and take no room."""
+    before = 0
+    for second in seconds:
+        yield second - before
+        before = second
+
+
+def _bars(study: Study) -> dict[str, dict[str, str]]:
+    """The bars as finally known, and after each the volume-weighted average of the session up to it."""
+    known = [(second, bar) for second, bar in enumerate(study.bars) if bar is not None]
+    worth = accumulate(bar.vwap * bar.volume for _, bar in known)
+    shares = accumulate(bar.volume for _, bar in known)
+    return {
+        "steps": column("u2", steps(second for second, _ in known)),
+        **{
+            name: column("f4", (getattr(bar, name) for _, bar in known))
+            for name in ("open", "high", "low", "close")
+        },
+        "day": column(
+            "f4",
+            (round(paid / count, 3) if count else None for paid, count in zip(worth, shares, strict=True)),
+        ),
+    }
+
+
+def seconds_of_day(at: int) -> int:
     """New York's time of day, in seconds after midnight."""
     moment = new_york(at)
     return moment.hour * 3600 + moment.minute * 60 + moment.second
@@ -216,12 +259,16 @@ def _trade(study: Study, trade: Trade) -> dict[str, Any] | None:
         "exit": None if closed is None else _dollars(closed.mark),
         "path": {
             "millisecond": column("u4", (max(0, point.now - begin) // MILLISECOND for point in points)),
-            **{name: column("f4", [_dollars(getattr(point, name)) for point in points]) for name in _PATH},
+            **{
+                name: column("f4", (_dollars(getattr(point, part)) for point in points))
+                for name, part in PATH.items()
+            },
         },
     }
 
 
-_PATH = tuple(name for name in MarkPoint._fields if name != "now")
+PATH = {"mark": "mark", "peak": "peak", "hard": "hard_level", "tight": "vwap_level"}
+"""The lines of a position's chart, and the parts of a `MarkPoint` that they show."""
 
 
 def _dollars(value: int | None) -> float | None:

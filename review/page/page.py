@@ -10,29 +10,24 @@ import base64
 import hashlib
 import json
 from collections.abc import Sequence
+from datetime import date
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from config import VERSION
-from events import Condition
-from followed import dollars_text
-from review import fills, funnel
+from followed import headline
+from review import funnel
 from review.answer import answer
-from review.page.data import GATE_KINDS, payload
+from review.page.asked import Asked, asked_sections
+from review.page.data import payload, seconds_after_open
 from review.page.library import library
-from review.page.tables import (
-    declined_section,
-    funnel_section,
-    gaps_section,
-    key,
-    misses_section,
-    trades_section,
-)
+from review.page.session import header, session_section
+from review.page.tables import declined_section, funnel_section, gaps_section, misses_section
+from review.page.trades import trades_section
 from review.places import Unusable, check_own, claim
 from review.study import Study
-from utils import clock_text, minute_text, new_york, span_text
-from wording import condition_name
+from utils import clock_text
 
 HERE = Path(__file__).parent
 
@@ -41,15 +36,46 @@ PAGE_BEGINS = '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">
 """What every page begins with."""
 
 
+class Neighbours(NamedTuple):
+    """The file names of the pages of the day before and of the day after; empty without one."""
+
+    before: str = ""
+    after: str = ""
+
+
+NOTHING_ASKED, ALONE = Asked(), Neighbours()
+
+
+def neighbours_of(path: Path) -> Neighbours:
+    """The pages beside a page that is named by its day, as ``2025-10-02.html`` is: the nearest before it and after it."""
+    if _day_of(path) is None:
+        return ALONE
+    names = sorted(found.name for found in path.parent.glob("*.html") if _day_of(found) is not None)
+    before = [name for name in names if name < path.name]
+    after = [name for name in names if name > path.name]
+    return Neighbours(before[-1] if before else "", after[0] if after else "")
+
+
+def _day_of(path: Path) -> date | None:
+    try:
+        day = date.fromisoformat(path.stem)
+    except ValueError:
+        return None
+    return day if path.name == f"{day}.html" else None
+
+
 def check(path: Path) -> None:
     """What would keep a page from being written, before the wait for a study. Raises Unusable."""
     library()
     check_own(path, "--html", PAGE_BEGINS.encode())
 
 
-def write(study: Study, path: Path) -> None:
-    """Write the page of a study. Raises Unusable when plotly is not installed or the file cannot be written."""
-    page = render(study, library())
+def write(study: Study, path: Path, asked: Asked = NOTHING_ASKED) -> None:
+    """Write the page of a study, and what was ``asked`` of the day. It leads to the pages of other days beside it.
+
+    Raises Unusable when the charting library is not installed or the file cannot be written.
+    """
+    page = render(study, library(), asked, neighbours_of(path))
     try:
         with open(claim(path, "--html", PAGE_BEGINS.encode()), "w", encoding="utf-8", newline="\n") as file:
             file.write(page)
@@ -60,16 +86,16 @@ def write(study: Study, path: Path) -> None:
 # --- The file ----------------------------------------------------------------------------------------
 
 
-def render(study: Study, charting: str) -> str:
+def render(study: Study, charting: str, asked: Asked = NOTHING_ASKED, neighbours: Neighbours = ALONE) -> str:
     """The whole file, with the charting library's script in it."""
     missed = funnel.misses(study)[: funnel.MISSES_SHOWN]
     style = (HERE / "page.css").read_text(encoding="utf-8")
     script = (HERE / "page.js").read_text(encoding="utf-8")
-    session = study.session
-    title = f"{study.rules.symbol} {session.date}"
     body = [
-        _header(study),
-        _session_section(study, missed),
+        _ways(neighbours),
+        header(study, answer(study)),
+        asked_sections(study, asked),
+        session_section(study, missed),
         trades_section(study),
         '<div class="pair">',
         funnel_section(study),
@@ -85,12 +111,12 @@ def render(study: Study, charting: str) -> str:
             f'{PAGE_BEGINS} content="{_policy(charting, script)}">',
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             '<meta name="referrer" content="no-referrer">',
-            f"<title>{escape(title)}</title>",
+            f"<title>{escape(title(study))}</title>",
             f"<style>\n{style}</style>",
             "</head>",
             "<body>",
             *body,
-            f'<script type="application/json" id="data">{_json(payload(study, missed))}</script>',
+            f'<script type="application/json" id="data">{_json(_data(study, missed, asked))}</script>',
             f"<script>{charting}</script>",
             f"<script>{script}</script>",
             "</body>",
@@ -98,6 +124,28 @@ def render(study: Study, charting: str) -> str:
             "",
         ]
     )
+
+
+def title(study: Study) -> str:
+    """The page's title: what following the day's pushes by hand would have brought, then whose day it is."""
+    told = study.trades
+    result = headline(told.followed(), told.followed(0)) if told.told else "no entry"
+    market = "Simulated market: " if study.is_simulated else ""
+    return f"{market}{result} · {study.rules.symbol} {study.session.date}"
+
+
+def _data(study: Study, missed: Sequence[funnel.Miss], asked: Asked) -> dict[str, Any]:
+    """What the script draws, and the charts that it draws it in."""
+    # Only here: the library of the charts is there for pages alone, and takes a second to load.
+    from review.page import charts  # noqa: PLC0415
+
+    data = payload(study, missed, None if asked.at is None else seconds_after_open(study, asked.at))
+    rows = (*(condition["label"] for condition in data["conditions"]), "All hold", "Gate")
+    data["charts"] = {
+        "session": charts.session_chart(study.rules.symbol, data["opening"], data["seconds"], rows),
+        "trade": charts.trade_chart(),
+    }
+    return data
 
 
 def _policy(*scripts: str) -> str:
@@ -120,130 +168,12 @@ def _json(value: Any) -> str:
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 
 
-# --- Sections ----------------------------------------------------------------------------------------
-
-
-def _header(study: Study) -> str:
-    session = study.session
-    day = new_york(session.open).strftime("%A %-d %B %Y")
-    hours = f"{minute_text(session.open)}–{minute_text(session.close)} New York"
-    notes = [f"{study.rules.symbol}, {day}, {hours}{', an early close' if session.early else ''}."]
-    if study.until < session.close:
-        notes.append(f"The record ends at {clock_text(study.until)}.")
-    if study.torn:
-        notes.append(f"Its last line is torn ({study.torn} bytes).")
-    notes += [f"{text[0].upper()}{text[1:]}." for text in study.odd]
-    return (
-        f'<header><p class="quiet">{escape(" ".join(notes))}</p><h1>{escape(answer(study))}</h1>'
-        f'{_facts(study)}<p class="failed" id="failed" role="alert" hidden></p>'
-        '<noscript><p class="failed">The charts need JavaScript; the tables below do not.</p></noscript></header>'
-    )
-
-
-def _facts(study: Study) -> str:
-    """The session in a handful of numbers."""
-    told = study.trades.told
-    dollars = [value for trade in told if (value := fills.dollars(trade)) is not None]
-    blind = sum(spell.end - spell.start for spell in study.blind)
-    down = sum(span.end - span.start for span in study.down)
-    signals = funnel.signals(study)
-    first = f"first {clock_text(signals[0].evaluation.start)}" if signals else "none"
-    return '<dl class="facts">{}</dl>'.format(
-        "".join(
-            f"<div><dt>{escape(name)}</dt><dd>{escape(value)}<small>{escape(more)}</small></dd></div>"
-            for name, value, more in (
-                ("Seconds evaluated", f"{len(study.seen):,}", f"of {study.seconds:,} of the session"),
-                ("All conditions held", f"{len(signals):,} s", first),
-                ("Entries", f"{len(told)}", _entries_text(study)),
-                (
-                    "Result, ask to bid",
-                    dollars_text(sum(dollars)) if dollars else fills.MISSING,
-                    "one contract each" if dollars else "no closed trade",
-                ),
-                ("Blind", span_text(blind), _times(len(study.blind))),
-                ("Not running", span_text(down), _times(len(study.down))),
-            )
-        )
-    )
-
-
-def _entries_text(study: Study) -> str:
-    withdrawn = len(study.trades.all) - len(study.trades.told)
-    still_open = sum(trade.closed is None for trade in study.trades.told)
-    parts = [f"{still_open} still open"] * bool(still_open) + [f"{withdrawn} withdrawn"] * bool(withdrawn)
-    return ", ".join(parts) or "all closed" if study.trades.all else "none"
-
-
-def _times(count: int) -> str:
-    return "never" if not count else "once" if count == 1 else f"{count} times"
-
-
-SESSION_TOOLS = (
-    '<p class="note">Point at the chart, or touch it, to read a second; the arrow keys step. To look closer, '
-    "drag with a mouse or use the buttons. All times are New York's.</p>"
-    '<div class="tools" role="group" aria-label="What the chart shows">'
-    '<button type="button" id="whole" aria-pressed="true">Whole day</button>'
-    '<button type="button" id="closer">Closer</button><button type="button" id="wider">Wider</button>'
-    '<button type="button" id="earlier" aria-label="Earlier">←</button><button type="button" id="later" aria-label="Later">→</button></div>'
-)
-"""How to read the session's charts, and the buttons above them."""
-
-
-def _session_section(study: Study, missed: Sequence[funnel.Miss]) -> str:
-    symbol = study.rules.symbol
-    prices = [seen.evaluation.price for seen in study.seen]
-    between = f"{symbol} between ${min(prices):,.2f} and ${max(prices):,.2f}. " if prices else ""
-    label = (
-        f"Charts of the session over New York time: price with both VWAPs, volume, conditions and gate. {between}"
-        f"{len(study.trades.told)} entries, {len(missed)} near misses, {len(study.blind)} blind spans. "
-        "The tables on this page hold what it shows."
-    )
-    cells = "".join(
-        f'<div title="{escape(name)}"><span></span><span></span></div>'
-        for name in (
-            *(f"{condition_name(item, study.rules.benchmark)}, {item}" for item in Condition),
-            "Gate",
-        )
-    )
-    return (
-        '<section id="session"><h2>The session, second by second</h2>'
-        + SESSION_TOOLS
-        + f'<div class="reading"><div class="line" id="reading-line"></div><div class="said" id="reading-note"></div><div class="cells" id="reading-cells">{cells}</div></div>'
-        + key(
-            ("rule", "price", symbol),
-            ("rule", "short", "VWAP 1 min"),
-            ("rule", "long", "VWAP 5 min"),
-            ("", "volume", "Volume of a second"),
-            ("", "surge", "above the 95th percentile"),
-            ("rule", "p95", "95th percentile"),
-            ("up", "", "Entry"),
-            ("down", "", "Exit"),
-            ("ring", "", "Near miss"),
-            ("", "blind", "Blind"),
-            ("", "down", "Not running"),
-        )
-        + f'<figure><div class="chart" id="session-chart"><div role="img" aria-label="{escape(label)}"></div></div>'
-        "<figcaption>Seen from afar, a line shows the lowest and the highest of each column, a stick the highest, and "
-        "a condition is the darker, the more of the column's seconds it held.</figcaption></figure>"
-        + _gate_key(study)
-        + "</section>"
-    )
-
-
-GATE_TEXTS = {
-    "open": "Gate open",
-    "time": "the hour (warm-up, past the last entry)",
-    "feed": "the feed or the machine (blind, not covered, late, held)",
-    "position": "a position (open, cooldown, day's maximum)",
-    "contract": "no contract",
-}
-
-
-def _gate_key(study: Study) -> str:
-    seen = {funnel.stopped_by(row) for row in study.seen}
-    kinds = ["open"] * (None in seen) + [kind for kind, gates in GATE_KINDS.items() if seen & set(gates)]
-    items = [("", f"gate-{kind}", GATE_TEXTS[kind]) for kind in kinds]
-    return key(("", "holds", "Condition holds"), ("", "signal", "All conditions hold"), *items)
+def _ways(neighbours: Neighbours) -> str:
+    """The ways to the pages of the days beside this one."""
+    before, after = (escape(name) for name in neighbours)
+    links = f'<a rel="prev" href="{before}">← {before.removesuffix(".html")}</a>' if before else ""
+    links += f'<a rel="next" href="{after}">{after.removesuffix(".html")} →</a>' if after else ""
+    return f'<nav aria-label="Other days">{links}</nav>' if links else ""
 
 
 def _footer(study: Study) -> str:

@@ -51,6 +51,17 @@ def test_a_second_start_goes_on_in_the_same_chain(path: Path) -> None:
     assert record.entries[-1] == Entry(at(101), 13, Tick())
 
 
+def test_the_header_of_a_simulated_market_says_so_and_a_real_ones_is_as_it_was(path: Path) -> None:
+    for simulated in (False, True):
+        path.unlink(missing_ok=True)
+        journal = Journal(path)
+        journal.begin(RULES, SESSION, at(0), simulated=simulated)
+        journal.close()
+        (header,) = read(path).lines
+        assert isinstance(header, Header) and header.simulated is simulated
+        assert (b"simulated" in path.read_bytes()) is simulated
+
+
 def test_a_torn_end_is_cut_by_the_next_start(path: Path) -> None:
     good = written(path).read_bytes()
     path.write_bytes(good + b"[17594118000")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import re
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -79,7 +79,7 @@ class Tab:
             width=width,
             height=900,
             deviceScaleFactor=1,
-            mobile=width < 700,
+            mobile=width < PHONE_PX,
         )
         await self.call(
             "Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}]
@@ -88,6 +88,13 @@ class Tab:
         await self.call("Page.navigate", url=path.as_uri())
         await self.evaluate(DRAWN)
 
+    async def paper(self) -> bytes:
+        """The page as it is printed, a PDF."""
+        answer = await self.call("Page.printToPDF", printBackground=True, preferCSSPageSize=True)
+        return base64.b64decode(answer["data"])
+
+
+PHONE_PX = 700
 
 DRAWN = """new Promise((done) => {
   const look = () => {
@@ -136,32 +143,49 @@ async def _address(errors: asyncio.StreamReader) -> str:
     pytest.fail("the browser ended before it listened")
 
 
-BOXES = """[...document.querySelectorAll("%s")].map((item) => {
+def model(name: str) -> str:
+    """The first of the session's models with a name, as an expression."""
+    return f"[...Bokeh.documents[0].all_models].find((model) => model.name === '{name}')"
+
+
+def points(name: str, axis: str = "y") -> str:
+    """What a drawn line or mark of the session has on an axis, as an expression."""
+    return f"Array.from({model(name)}.data_source.data.{axis})"
+
+
+async def page_is_sound(tab: Tab, path: Path, width: int) -> None:
+    """The page said nothing, asked for nothing but itself, and does not scroll sideways, in none of its parts."""
+    assert tab.faults == []
+    assert {url.partition(",")[0] for url in tab.requests} <= {path.as_uri(), "data:image/png;base64"}
+    assert await tab.evaluate("document.getElementById('failed').hidden")
+    root = await tab.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
+    assert root[0] <= root[1] <= width
+    assert await tab.evaluate(TOO_WIDE) == []
+
+
+TOO_WIDE = """[...document.querySelectorAll("body *")].filter((item) => {
   const box = item.getBoundingClientRect();
-  return [item.textContent, box.left, box.right, box.top, box.bottom];
-})"""
+  return box.width && (box.right > document.documentElement.clientWidth + 1 || box.left < -1);
+}).map((item) => item.outerHTML.slice(0, 80))"""
+
+INK = """(() => {
+  const drawn = [];
+  const look = (root) => {
+    for (const item of root.querySelectorAll("*")) {
+      if (item.shadowRoot) look(item.shadowRoot);
+      if (item.tagName === "CANVAS" && item.width && item.height) {
+        const pixels = item.getContext("2d").getImageData(0, 0, item.width, item.height).data;
+        drawn.push(pixels.some((part, place) => (place & 3) === 3 && part));
+      }
+    }
+  };
+  look(document.getElementById("%s"));
+  return drawn.some(Boolean);
+})()"""
+"""Whether anything is drawn in a chart."""
 
 
-async def labels_are_apart(tab: Tab, chart: str) -> list[str]:
-    """No label of a chart's axes touches another. Returns those of its time axis."""
-    times: list[str] = []
-    for axis, start, end in (("x", 1, 2), ("y", 3, 4), ("y2", 3, 4), ("y3", 3, 4)):
-        boxes = await tab.evaluate(BOXES % f"{chart} .{axis}tick text")
-        boxes.sort(key=lambda box: box[start])
-        for before, after in pairwise(boxes):
-            assert before[end] <= after[start] + 1, (chart, axis, before, after)
-        if axis == "x":
-            times = [box[0] for box in boxes]
-    return times
-
-
-async def traces(tab: Tab, chart: str) -> list[int]:
-    """How many drawn lines and marks, and how many drawn images a chart has."""
-    found = [f"{chart} .scatterlayer .trace", f"{chart} .heatmaplayer image"]
-    return [await tab.evaluate(f"document.querySelectorAll('{item}').length") for item in found]
-
-
-SLIDER = "document.querySelector('#session-chart [role=slider]')"
+SLIDER = "document.getElementById('session-chart')"
 
 VIEW = f"[{SLIDER}.ariaValueMin, {SLIDER}.ariaValueMax].map(Number)"
 
@@ -180,22 +204,55 @@ async def press(tab: Tab, key: str) -> None:
     await tab.call("Input.dispatchKeyEvent", type="keyUp", key=key)
 
 
-async def drag(tab: Tab, start: float, end: float) -> None:
-    """Drag over the session's chart, from one share of its width to another."""
-    box = await tab.evaluate(
-        f"(({{ left, width, top }}) => [left, width, top])({SLIDER}.getBoundingClientRect())"
+async def place(tab: Tab, chart: str, share: float) -> tuple[float, float]:
+    """Where on the screen a share of a chart's plot is, once it is scrolled there; x and y in pixels."""
+    await tab.evaluate(f"document.getElementById('{chart}').scrollIntoView({{ block: 'center' }})")
+    left, top, width, height = await tab.evaluate(
+        f"""(({{ left, top, width, height }}) => [left, top, width, height])(
+        document.getElementById('{chart}').getBoundingClientRect())"""
     )
-    kinds = (
-        ("mousePressed", start),
-        ("mouseMoved", (start + end) / 2),
-        ("mouseMoved", end),
-        ("mouseReleased", end),
-    )
-    for kind, share in kinds:
-        x, y = box[0] + box[1] * share, box[2] + 40
-        await tab.call(
-            "Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", buttons=1, clickCount=1
+    return left + SIDES_PX[0] + (width - sum(SIDES_PX)) * share, top + height / 2
+
+
+SIDES_PX = (8, 78)
+"""What lies left and right of a plot."""
+
+
+async def mouse(tab: Tab, kind: str, x: float, y: float, **given: Any) -> None:
+    """Something that a mouse does, and the time that a page takes to see it."""
+    await tab.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, **given)
+    await tab.evaluate(FRAMES)
+
+
+FRAMES = (
+    "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 60))))"
+)
+
+
+async def until(tab: Tab, expression: str) -> None:
+    """Wait for what an expression says to become true: a page reacts to a hand when it comes to it."""
+    async with asyncio.timeout(PATIENCE_S):
+        await tab.evaluate(
+            f"new Promise((done) => {{ const look = () => ({expression}) ? done(1) : setTimeout(look, 20); look(); }})"
         )
+
+
+async def drag(tab: Tab, chart: str, start: float, end: float) -> None:
+    """Drag a chart from one share of its width to another."""
+    (x, y), (to, _) = await place(tab, chart, start), await place(tab, chart, end)
+    held = {"button": "left", "buttons": 1, "clickCount": 1}
+    await mouse(tab, "mouseMoved", x, y)
+    await mouse(tab, "mousePressed", x, y, **held)
+    for share in (0.3, 0.6, 1.0):
+        await mouse(tab, "mouseMoved", x + (to - x) * share, y, **held)
+    await mouse(tab, "mouseReleased", to, y, **held)
+
+
+async def pinch(tab: Tab, chart: str, share: float, scale: float) -> None:
+    """Two fingers on a chart that move apart (``scale`` over 1) or together."""
+    x, y = await place(tab, chart, share)
+    await tab.call("Input.synthesizePinchGesture", x=x, y=y, scaleFactor=scale, gestureSourceType="touch")
+    await tab.evaluate(FRAMES)
 
 
 in_a_browser = pytest.mark.skipif(

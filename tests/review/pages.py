@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from events import SECOND, Condition, DeclineReason, Evaluation, Opened, Tick
-from review import fills
+from events import SECOND, Bar, Condition, DeclineReason, Evaluation, Opened, Tick
+from review import fills, moment, what_if
 from review.keeper import read
 from review.page import page
+from review.page.asked import Asked
 from review.study import MarkPoint, Seen, Study
 from rules import Rules
-from tests.builders import SESSION, at
+from tests.builders import SESSION, at, bar
 from tests.made_day import BEGIN_S, END_S, Made
 
 ROOT = Path(__file__).parent.parent.parent
@@ -63,6 +64,13 @@ def evaluation(
     )
 
 
+def bar_of(seen: Seen) -> Bar:
+    """The bar of the second that was evaluated."""
+    evaluation = seen.evaluation
+    second = (evaluation.start - SESSION.open) // SECOND
+    return bar(second, evaluation.price or 0.0, evaluation.volume)
+
+
 def study_of(seen: list[Seen], until: int = SESSION.close) -> Study:
     """A study that was not read from a record."""
     rules = Rules()
@@ -78,7 +86,7 @@ def study_of(seen: list[Seen], until: int = SESSION.close) -> Study:
         until=until,
         asked_at=until,
         seen=seen,
-        closes=[item.evaluation.price for item in seen],
+        bars=[bar_of(item) for item in seen],
         trades=fills.Trades(),
     )
 
@@ -133,6 +141,15 @@ def written(study: Study, folder: Path) -> Path:
     path = folder / "page.html"
     page.write(study, path)
     return path
+
+
+def asked_of(study: Study) -> Asked:
+    """A second of it, and what another rule would have brought."""
+    shown = at(END_S - 400)
+    settings = {"STOP_LOSS_PERCENT": "40"}
+    other = read(study.path, settings)
+    compared = what_if.compare(study, other, settings, what_if.Trials(1))
+    return Asked(shown, moment.show(study, shown), compared)
 
 
 def opened_of(study: Study) -> Opened:

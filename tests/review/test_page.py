@@ -11,27 +11,42 @@ import shutil
 import struct
 import subprocess
 import sys
+import zlib
 from html import escape
 from html.parser import HTMLParser
+from itertools import accumulate
 from pathlib import Path
 
 import pytest
-from plotly.offline import get_plotlyjs  # type: ignore[import-untyped]
+from msgspec.structs import replace
 
 from events import SECOND, AlertKind, AlertOutcome, DeclineReason, Outcome, Tick
-from followed import DELAYS_S, Fate
-from review import funnel
+from followed import DELAYS_S, Fate, dollars_text, headline
+from review import funnel, moment, what_if
 from review.answer import answer
 from review.keeper import read
 from review.page import page
-from review.page.data import GATE_KINDS, column, payload
-from review.page.library import KINDS_LISTED, library, quick
+from review.page import tables as page_tables
+from review.page.data import GATE_KINDS, column, payload, steps
+from review.page.session import GATE_TEXTS
 from review.places import Unusable
-from review.study import Study
+from review.study import Seen, Study
+from rules import Rules
 from tests.builders import SESSION, at
 from tests.made_day import Made
 from tests.review.browser import clock
-from tests.review.pages import HOSTILE, ROOT, hostile_day, made, opened_of, study_of, whole_day, written
+from tests.review.pages import (
+    HOSTILE,
+    ROOT,
+    asked_of,
+    evaluation,
+    hostile_day,
+    made,
+    opened_of,
+    study_of,
+    whole_day,
+    written,
+)
 from tests.review.studies import EASY, bought
 from utils import option_price, signed_percent
 from wording import condition_name
@@ -42,7 +57,7 @@ __all__ = ["made"]  # fixtures that the tests here use, too
 MEGABYTE = 1_000_000
 
 
-LIMIT_BYTES = 8 * MEGABYTE
+LIMIT_BYTES = 2.5 * MEGABYTE
 
 
 class Elements(HTMLParser):
@@ -87,7 +102,7 @@ class Elements(HTMLParser):
 def unpacked(packed: dict[str, str]) -> list[float]:
     """A column's numbers."""
     letters = {"f4": "f", "u4": "I", "u2": "H", "u1": "B"}
-    data = base64.b64decode(packed["bytes"])
+    data = zlib.decompress(base64.b64decode(packed["bytes"]))
     form = letters[packed["type"]]
     return list(struct.unpack(f"<{len(data) // struct.calcsize(form)}{form}", data))
 
@@ -174,13 +189,19 @@ def test_the_sentence_and_the_tables_say_what_the_study_says(made: Study, tmp_pa
         prices = f"{option_price(fill.paid)}{'*' * (fill.fate is Fate.OVER_LIMIT)} → {option_price(fill.got)}"
         assert cell == f"{'' if fill.percent is None else signed_percent(fill.percent)} | {prices}"
     told = next(row for row in rows if row[0].startswith(f"#{trade.opened.id} | "))
-    assert told[3] == signed_percent(trade.told_percent)
-    assert told[4] == signed_percent(trade.crossed_percent)
+    by_hand = made.trades.followed().every[0]
+    assert by_hand.fate is Fate.OVER_LIMIT and told[3] == "not taken | ask above Pay ≤"
+    at_once = made.trades.followed(0).every[0]
+    assert at_once.dollars is not None
+    assert told[4] == f"{dollars_text(at_once.dollars)} | {signed_percent(at_once.percent)}"
+    assert told[5] == signed_percent(trade.told_percent)
 
 
 def test_every_chart_has_words_for_those_who_cannot_see_it(made: Study, tmp_path: Path) -> None:
     elements = Elements(written(made, tmp_path).read_text(encoding="utf-8"))
     charts = [item for item in elements.all("div") if item.get("role") == "img"]
+    assert len(charts) == len(made.trades.all)
+    charts += [item for item in elements.all("figure") if item.get("role") == "slider"]
     assert len(charts) == 1 + len(made.trades.all)
     for chart in charts:
         assert chart["aria-label"] and len(chart["aria-label"]) > 40
@@ -193,9 +214,11 @@ def test_the_columns_hold_what_was_evaluated(made: Study) -> None:
     data = payload(made, funnel.misses(made))
     columns = {name: unpacked(packed) for name, packed in data["rows"].items()}
     evaluations = [seen.evaluation for seen in made.seen]
-    assert columns["second"] == [(item.start - SESSION.open) // SECOND for item in evaluations]
+    seconds = [(item.start - SESSION.open) // SECOND for item in evaluations]
+    assert columns["steps"] == list(steps(seconds))
+    assert list(accumulate(columns["steps"])) == seconds
     assert columns["price"] == pytest.approx([item.price for item in evaluations], rel=1e-7)
-    assert columns["volume"] == pytest.approx([item.volume for item in evaluations], rel=1e-7)
+    assert columns["volume"] == [round(item.volume) for item in evaluations]
     undefined = [item.volume_p95 is None for item in evaluations]
     assert [math.isnan(value) for value in columns["volume_p95"]] == undefined
     for item, passes, counts in zip(evaluations, columns["passes"], columns["counts"], strict=True):
@@ -207,6 +230,90 @@ def test_the_columns_hold_what_was_evaluated(made: Study) -> None:
         stopped = funnel.stopped_by(seen)
         assert names[int(gate)] == ("open" if stopped is None else stopped.value)
     assert clock(data["opening"]) == "09:30:00"
+
+
+def test_the_bars_and_the_average_of_the_session_are_those_that_are_known(made: Study) -> None:
+    columns = {name: unpacked(packed) for name, packed in payload(made, [])["bars"].items()}
+    bars = [bar for bar in made.bars if bar is not None]
+    seconds = list(accumulate(columns["steps"]))
+    assert seconds == [second for second, bar in enumerate(made.bars) if bar is not None]
+    for name in ("open", "high", "low", "close"):
+        assert columns[name] == pytest.approx([getattr(bar, name) for bar in bars], rel=1e-7)
+    for place in (0, 100, len(bars) - 1):
+        paid = sum(bar.vwap * bar.volume for bar in bars[: place + 1])
+        shares = sum(bar.volume for bar in bars[: place + 1])
+        assert columns["day"][place] == pytest.approx(paid / shares, abs=0.001)
+
+
+def test_a_session_without_a_share_has_no_average() -> None:
+    study = study_of([Seen(at(2_003), replace(evaluation(2_000, 215.0), volume=0.0), False, "", None)])
+    assert math.isnan(unpacked(payload(study, [])["bars"]["day"])[0])
+
+
+@pytest.mark.parametrize(
+    ("left", "percent"),
+    [(0, 0.0), (10_000, 100.0), (1_000, 75.0), (10, 25.0), (1, page_tables.LEAST_BAR_PERCENT)],
+)
+def test_the_bars_of_the_funnel_are_the_share_of_all_on_a_log_scale(left: int, percent: float) -> None:
+    assert page_tables.bar_percent(left, 10_000, 4) == pytest.approx(percent)
+
+
+def test_the_title_leads_with_what_a_hand_could_have_got_and_says_whether_the_market_is_simulated(
+    made: Study, tmp_path: Path
+) -> None:
+    text = written(made, tmp_path).read_text(encoding="utf-8")
+    assert "<title>No trade" not in text and "Simulated" not in text
+    result = headline(made.trades.followed(), made.trades.followed(0))
+    assert f"<title>{escape(result)} · IWM 2025-10-02</title>" in text
+    path = tmp_path / "2025-10-02.jsonl"
+    story = Made(path)
+    story.journal.begin(Rules(), SESSION, at(-10), simulated=True)
+    story.journal.close()
+    study = read(path)
+    assert study.is_simulated
+    text = written(study, tmp_path).read_text(encoding="utf-8")
+    assert "<title>Simulated market: no entry · IWM 2025-10-02</title>" in text
+    assert '<header><p class="simulated">Simulated market</p>' in text
+
+
+def test_a_page_named_by_its_day_leads_to_those_beside_it(made: Study, tmp_path: Path) -> None:
+    names = (
+        "2025-09-30.html",
+        "2025-10-01.html",
+        "2025-10-06.html",
+        "2025-10-07.html",
+        "notes.html",
+        "2025-1-1.html",
+    )
+    for name in names:
+        (tmp_path / name).touch()
+    for name, links in (("2025-10-02.html", ["2025-10-01.html", "2025-10-06.html"]), ("why.html", [])):
+        page.write(made, tmp_path / name)
+        elements = Elements((tmp_path / name).read_text(encoding="utf-8"))
+        assert [link["href"] for link in elements.all("a") if link["href"] != "#session"] == links
+    page.write(made, tmp_path / "2025-10-08.html")
+    assert page.neighbours_of(tmp_path / "2025-10-08.html") == ("2025-10-07.html", "")
+
+
+def test_what_was_asked_is_on_the_page(made: Study, tmp_path: Path) -> None:
+    path, asked = tmp_path / "page.html", asked_of(made)
+    assert asked.shown is not None and asked.compared is not None and asked.at is not None
+    page.write(made, path, asked)
+    text = path.read_text(encoding="utf-8")
+    rows = Elements(text).rows
+    for condition, value, needed, passed in asked.shown.table:
+        name = f"{moment.MARKS[passed]} {condition_name(condition, 'SPY')} {condition}"
+        assert [name, value, moment.takes_text(needed, passed)] in rows
+    for line in (*asked.shown.seen, asked.shown.state, *asked.shown.ahead):
+        assert escape(line.strip()) in text
+    assert escape(asked.compared.question) in text
+    for line in (*asked.compared.caveats, *(text for sums in asked.compared.sums for text in sums)):
+        assert escape(line) in text
+    assert all(list(cells) in rows for cells in asked.compared.rows)
+    other = what_if.compare(made, study_of([]), {"A": "1"}, None)
+    assert other.answer.startswith("Under that rule: No entry")
+    page.write(made, path, asked._replace(compared=other))
+    assert escape(other.answer) in path.read_text(encoding="utf-8")
 
 
 def test_before_the_open_the_whole_session_is_shown() -> None:
@@ -224,42 +331,18 @@ def test_a_column_that_a_number_does_not_fit_in_is_an_error() -> None:
 def test_every_gate_has_a_colour() -> None:
     kinds = [reason for reasons in GATE_KINDS.values() for reason in reasons]
     assert sorted(kinds) == sorted(DeclineReason)
-    assert set(page.GATE_TEXTS) == {"open", *GATE_KINDS}
+    assert set(GATE_TEXTS) == {"open", *GATE_KINDS}
     style = (ROOT / "review" / "page" / "page.css").read_text(encoding="utf-8")
     light, dark = style.split("@media (prefers-color-scheme: dark)", 1)
-    for kind in page.GATE_TEXTS:
+    for kind in GATE_TEXTS:
         assert f"--gate-{kind}:" in light
         assert f"--gate-{kind}:" in dark
 
 
-def test_the_library_builds_no_kind_of_chart_that_the_page_does_not_draw() -> None:
-    script = str(get_plotlyjs())
-    listed = KINDS_LISTED.search(script)
-    assert listed is not None and listed[1].count(",") > 40
-    quicker = library()
-    assert quicker[: listed.start(1)] == script[: listed.start(1)]
-    assert quicker.endswith(script[listed.end(1) :])
-    assert quicker[listed.start(1) :].split("]", 1)[0] in listed[1].split(",")
-
-
-@pytest.mark.parametrize(
-    "script",
-    [
-        "",
-        'var a=W((b,c)=>{"use strict";c.exports={name:"heatmap"}});',
-        "R.register([a(),b()])",
-        'var a=W((b,c)=>{"use strict";c.exports={name:"heatmap"}});R.register([b(),d()])',
-        'var a=W((b,c)=>{"use strict";c.exports={name:"heatmap"}}),e=W((f,g)=>{"use strict";g.exports=a()});R.register([b(),d()])',
-    ],
-)
-def test_a_library_that_is_built_otherwise_is_left_as_it_is(script: str) -> None:
-    assert quick(script) == script
-
-
-def test_without_plotly_it_says_how_to_install_it() -> None:
+def test_without_bokeh_it_says_how_to_install_it() -> None:
     program = (
         "import sys\n"
-        "sys.modules['plotly'] = None\n"
+        "sys.modules['bokeh'] = None\n"
         "from review.page.library import library\n"
         "from review.places import Unusable\n"
         "try:\n"
@@ -270,8 +353,8 @@ def test_without_plotly_it_says_how_to_install_it() -> None:
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
     )
-    assert done.stdout.startswith("--html needs the package plotly: python -m pip install -r ")
-    assert re.search(r"^plotly==", (ROOT / done.stdout.split()[-1]).read_text(encoding="utf-8"), re.MULTILINE)
+    assert done.stdout.startswith("--html needs the package bokeh: python -m pip install -r ")
+    assert re.search(r"^bokeh==", (ROOT / done.stdout.split()[-1]).read_text(encoding="utf-8"), re.MULTILINE)
 
 
 def test_a_file_that_cannot_be_written_is_said(made: Study, tmp_path: Path) -> None:

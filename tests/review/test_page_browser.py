@@ -1,4 +1,4 @@
-"""The page in a browser: drawn, read, and closed to every script but its own."""
+"""The page in a browser: drawn, read, moved, printed, and closed to every script but its own."""
 
 from __future__ import annotations
 
@@ -9,62 +9,204 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from events import SECOND, Condition, FeedCause
-from review import funnel
-from review.study import Blind, Down, DownCause, Study
+from events import SECOND, Condition, FeedCause, HoldReason
+from review import funnel, moment
+from review.page import page
+from review.page.asked import Asked
+from review.study import Blind, Down, DownCause, Held, Study
 from tests.builders import SESSION, at
-from tests.made_day import END_S
 from tests.review.browser import (
     CELLS,
     CHROMIUM,
+    FRAMES,
+    INK,
     NOTE,
     PATIENCE_S,
     READING,
     SLIDER,
     VIEW,
+    Tab,
     browser,
     clock,
     drag,
     in_a_browser,
-    labels_are_apart,
+    model,
+    mouse,
+    page_is_sound,
+    pinch,
+    place,
+    points,
     press,
-    traces,
+    until,
 )
-from tests.review.pages import hostile_day, made, opened_of, study_of, whole_day, written
+from tests.review.pages import asked_of, hostile_day, made, opened_of, study_of, whole_day, written
 
 __all__ = ["made"]  # fixtures that the tests here use, too
 
+WHOLE = [0, 23_400]
+
+
+async def charts_are_drawn(tab: Tab, study: Study) -> None:
+    names = ["price-chart", "volume-chart", "strip-chart"]
+    names += [f"trade-{trade.opened.id}" for trade in study.trades.all if study.marks.get(trade.opened.id)]
+    for name in names:
+        assert await tab.evaluate(INK % name), name
+
 
 @in_a_browser
-@pytest.mark.parametrize(
-    ("width", "scheme", "zone"), [(390, "dark", "Asia/Tokyo"), (1440, "light", "America/Los_Angeles")]
-)
-async def test_the_page_in_a_browser(made: Study, tmp_path: Path, width: int, scheme: str, zone: str) -> None:
-    path = written(made, tmp_path)
+@pytest.mark.parametrize("width", [390, 1440])
+@pytest.mark.parametrize(("scheme", "zone"), [("dark", "Asia/Tokyo"), ("light", "America/Los_Angeles")])
+async def test_the_page_is_sound(made: Study, tmp_path: Path, width: int, scheme: str, zone: str) -> None:
+    path = tmp_path / "2025-10-02.html"
+    (tmp_path / "2025-10-01.html").touch()
+    page.write(made, path, asked_of(made))
     async with browser() as tab:
         await tab.open(path, width=width, scheme=scheme, zone=zone)
+        await page_is_sound(tab, path, width)
+        await charts_are_drawn(tab, made)
+        stroke = await tab.evaluate(f"{model('price')}.glyph.line_color.value")
+        assert stroke == {"dark": "#e4e9f0", "light": "#1b2330"}[scheme]
+
+
+@in_a_browser
+async def test_a_whole_day_is_sound_on_a_phone_and_no_extreme_is_hidden(made: Study, tmp_path: Path) -> None:
+    study = whole_day(opened_of(made))
+    spike, dip, surge = 7_777, 13_001, 20_202
+    for second, price in ((spike, 260.5), (dip, 220.25)):
+        bar = study.bars[second]
+        assert bar is not None
+        study.bars[second] = replace(bar, high=price, low=price, close=price)
+    seen = study.seen[surge]
+    study.seen[surge] = seen._replace(evaluation=replace(seen.evaluation, volume=99_999.0))
+    path = written(study, tmp_path)
+    async with browser() as tab:
+        await tab.open(path, width=390)
+        await page_is_sound(tab, path, 390)
+        await charts_are_drawn(tab, study)
+        prices = await tab.evaluate(points("price"))
+        assert max(prices) == 260.5 and min(prices) == 220.25
+        at_times = dict(zip(prices, await tab.evaluate(points("price", "x")), strict=True))
+        assert (at_times[260.5], at_times[220.25]) == ((34_200 + spike) * 1_000, (34_200 + dip) * 1_000)
+        assert None not in prices and len(prices) < 4 * 390  # no gap in a day that has every second
+        sticks = await tab.evaluate(f"[...{points('volume')}, ...{points('surge')}]")
+        assert max(sticks) == 99_999
+
+
+@in_a_browser
+async def test_a_second_can_be_read_and_looked_at_closely(made: Study, tmp_path: Path) -> None:
+    bought = next(seen.evaluation for seen in made.seen if seen.is_fired)
+    second = (bought.start - SESSION.open) // SECOND
+    async with browser() as tab:
+        await tab.open(written(made, tmp_path), zone="Europe/Berlin")
+        # What it shows at first: the whole day up to 16:00, and the second of the first entry.
+        assert await tab.evaluate(VIEW) == WHOLE
+        assert (await tab.evaluate(READING)).startswith(clock(34_200 + second))
+        cells = await tab.evaluate(CELLS)
+        assert [kind for kind, _ in cells] == ["yes"] * 8
+        assert cells[3][1] == f"✓ Volume{bought.volume:,.0f}> {bought.volume_p95:,.0f}"
+        assert cells[2][1].endswith(" s≥ 30 s") and cells[6][1].endswith("≤ 0.20")
+        assert cells[7][1] == "✓ Gateopen"
+
+        # A link in a table leads to its second.
+        miss = funnel.misses(made)[0].nearest.evaluation
+        start = (miss.start - SESSION.open) // SECOND
+        await tab.evaluate(f"document.querySelector('#misses [data-second=\"{start}\"]').click()")
+        await tab.evaluate(FRAMES)
+        assert await tab.evaluate(VIEW) == [start - 300, start + 300]
+        assert (await tab.evaluate(READING)).startswith(clock(34_200 + start))
+        said = f"{clock(34_200 + start)} ○ Near miss: {funnel.misses(made)[0].text}"
+        assert await tab.evaluate(NOTE) == said
+        cells = await tab.evaluate(CELLS)
+        failed = list(Condition).index(funnel.misses(made)[0].condition)
+        assert [number for number, (kind, _) in enumerate(cells) if kind == "no"] == [failed]
+
+        # The keys go from evaluation to evaluation.
+        await tab.evaluate(f"{SLIDER}.focus()")
+        await press(tab, "ArrowRight")
+        following = next(seen.evaluation.start for seen in made.seen if seen.evaluation.start > miss.start)
+        assert (await tab.evaluate(READING)).startswith(clock(34_200 + (following - SESSION.open) // SECOND))
+        await tab.evaluate("document.getElementById('whole').click()")
+        await tab.evaluate(FRAMES)
+        assert await tab.evaluate(VIEW) == WHOLE
         assert tab.faults == []
-        assert {url.split(",")[0] for url in tab.requests} <= {path.as_uri(), "data:image/png;base64"}
-        assert await tab.evaluate("document.getElementById('failed').hidden")
 
-        name = opened_of(made).id
-        # Three prices, two kinds of volume, its percentile, near misses, entries, exits; conditions, signals, gates.
-        assert await traces(tab, "#session-chart") == [9, 3]
-        assert await traces(tab, f"#trade-{name}") == [7, 0]
-        page_width = await tab.evaluate(
-            "[document.documentElement.scrollWidth, document.documentElement.clientWidth]"
-        )
-        assert page_width[0] <= page_width[1] <= width
 
-        times = await labels_are_apart(tab, "#session-chart")
-        assert {"09:30", "09:45", "10:00"} & set(times)
-        assert all("09:30" <= text <= "10:11" for text in times) and len(times) >= 3
-        seconds = await labels_are_apart(tab, f"#trade-{name}")
-        assert all("10:06" <= text <= "10:11" for text in seconds) and seconds
-        stroke = await tab.evaluate(
-            "getComputedStyle(document.querySelectorAll('#session-chart .scatterlayer .js-line')[2]).stroke"
+@in_a_browser
+async def test_wheel_drag_and_fingers_move_the_chart_and_close_up_prices_are_candles(
+    made: Study, tmp_path: Path
+) -> None:
+    bodies = f"[{model('rise-bodies')}.visible, {model('price')}.visible]"
+    async with browser() as tab:
+        await tab.open(written(made, tmp_path), width=1440)
+        assert await tab.evaluate(bodies) == [False, True]
+        x, y = await place(tab, "price-chart", 0.1)
+        await mouse(tab, "mouseMoved", x, y)
+        reading = await tab.evaluate(READING)
+        assert reading.startswith("10:09:") or reading.startswith("10:08:")
+        for _ in range(8):
+            await mouse(tab, "mouseWheel", x, y, deltaX=0, deltaY=-240)
+        low, high = await tab.evaluate(VIEW)
+        assert 20 <= high - low < 3_000 and low < 2_400 < high + 120
+        assert await tab.evaluate(bodies) == [True, False]
+        candles = [
+            *await tab.evaluate(points("rise-bodies", "x")),
+            *await tab.evaluate(points("fall-bodies", "x")),
+        ]
+        assert len(candles) > 5
+        await drag(tab, "price-chart", 0.2, 0.6)
+        await until(tab, f"{VIEW}[0] < {low}")
+        moved = await tab.evaluate(VIEW)
+        assert moved[1] - moved[0] == pytest.approx(high - low, abs=2)
+        await tab.evaluate("document.getElementById('whole').click()")
+        await until(tab, f"{VIEW}[1] === {WHOLE[1]}")
+        await pinch(tab, "price-chart", 0.5, 2.0)
+        await until(tab, f"{VIEW}[1] - {VIEW}[0] < {WHOLE[1] * 0.9}")
+        assert tab.faults == []
+
+
+@in_a_browser
+async def test_a_legend_hides_and_shows_what_it_names(made: Study, tmp_path: Path) -> None:
+    async with browser() as tab:
+        await tab.open(written(made, tmp_path))
+        for name in ("day", "price"):
+            button = f"document.querySelector('button[data-toggle={name}]')"
+            for is_shown in (False, True):
+                await tab.evaluate(f"{button}.click()")
+                assert await tab.evaluate(f"{model(name)}.visible") is is_shown
+                assert await tab.evaluate(f"{button}.getAttribute('aria-pressed')") == str(is_shown).lower()
+        trade = "[...Bokeh.documents[1].all_models].find((model) => model.name === 'peak')"
+        await tab.evaluate("document.querySelector('button[data-toggle=peak]').click()")
+        assert await tab.evaluate(f"{trade}.visible") is False
+        assert tab.faults == []
+
+
+@in_a_browser
+async def test_the_second_that_was_asked_for_is_shown_first(made: Study, tmp_path: Path) -> None:
+    path = tmp_path / "page.html"
+    second = (made.seen[-50].evaluation.start - SESSION.open) // SECOND
+    page.write(made, path, Asked(at(second), moment.show(made, at(second))))
+    async with browser() as tab:
+        await tab.open(path)
+        assert await tab.evaluate(VIEW) == [second - 300, second + 300]
+        assert (await tab.evaluate(READING)).startswith(clock(34_200 + second))
+
+
+@in_a_browser
+async def test_the_page_is_printed_whole_on_light_paper_and_comes_back(made: Study, tmp_path: Path) -> None:
+    async with browser() as tab:
+        await tab.open(written(made, tmp_path), width=1440, scheme="dark")
+        await tab.evaluate(
+            """addEventListener('beforeprint', () => { window.onPaper = [
+              [...document.querySelectorAll('.chart > canvas')].length,
+              getComputedStyle(document.documentElement).getPropertyValue('--price').trim(),
+            ]; })"""
         )
-        assert stroke == {"dark": "rgb(228, 233, 240)", "light": "rgb(27, 35, 48)"}[scheme]
+        paper = await tab.paper()
+        assert paper.startswith(b"%PDF") and len(paper) > 20_000
+        assert await tab.evaluate("window.onPaper") == [3 + len(made.trades.all), "#1b2330"]
+        assert await tab.evaluate("document.querySelectorAll('.chart > canvas').length") == 0
+        assert await tab.evaluate(f"{model('price')}.glyph.line_color.value") == "#e4e9f0"
+        assert tab.faults == []
 
 
 @in_a_browser
@@ -82,50 +224,7 @@ async def test_a_picture_that_is_taken_of_the_page_has_every_chart(made: Study, 
     async with asyncio.timeout(PATIENCE_S):
         out, _ = await process.communicate()
     chart = out.decode().partition(f'id="trade-{opened_of(made).id}"')[2].partition("</figure>")[0]
-    assert "<svg" in chart and "scatterlayer" in chart
-
-
-@in_a_browser
-async def test_a_second_can_be_read_and_looked_at_closely(made: Study, tmp_path: Path) -> None:
-    bought = next(seen.evaluation for seen in made.seen if seen.is_fired)
-    second = (bought.start - SESSION.open) // SECOND
-    async with browser() as tab:
-        await tab.open(written(made, tmp_path), zone="Europe/Berlin")
-        # What it shows at first: the whole day, and the second of the first entry.
-        assert await tab.evaluate(VIEW) == [0, END_S - 1]
-        assert (await tab.evaluate(READING)).startswith(clock(34_200 + second))
-        cells = await tab.evaluate(CELLS)
-        assert [kind for kind, _ in cells] == ["yes"] * 8
-        assert cells[3][1] == f"✓ Volume{bought.volume:,.0f} of {bought.volume_p95:,.0f}"
-        assert cells[7][1] == "✓ Gateopen"
-
-        # A link in a table leads to its second.
-        miss = funnel.misses(made)[0].nearest.evaluation
-        start = (miss.start - SESSION.open) // SECOND
-        await tab.evaluate(f"document.querySelector('#misses [data-second=\"{start}\"]').click()")
-        low, high = await tab.evaluate(VIEW)
-        assert (low, high) == (END_S - 1 - 600, END_S - 1) and low < start < high
-        assert (await tab.evaluate(READING)).startswith(clock(34_200 + start))
-        note = f"{clock(34_200 + start)} ○ Near miss: {funnel.misses(made)[0].text}"
-        assert await tab.evaluate(NOTE) == note
-        cells = await tab.evaluate(CELLS)
-        failed = [list(Condition).index(funnel.misses(made)[0].condition)]
-        assert [place for place, (kind, _) in enumerate(cells) if kind == "no"] == failed
-        times = await labels_are_apart(tab, "#session-chart")
-        assert times and all(clock(34_200 + low) <= text <= clock(34_200 + high) for text in times)
-
-        # The keys go from evaluation to evaluation.
-        await tab.evaluate(f"{SLIDER}.focus()")
-        await press(tab, "ArrowRight")
-        following = next(seen.evaluation.start for seen in made.seen if seen.evaluation.start > miss.start)
-        assert (await tab.evaluate(READING)).startswith(clock(34_200 + (following - SESSION.open) // SECOND))
-
-        # Dragging looks closer, a button shows the day again.
-        await drag(tab, 0.25, 0.75)
-        assert await tab.evaluate(VIEW) == pytest.approx([low + 150, high - 150], abs=4)
-        await tab.evaluate("document.getElementById('whole').click()")
-        assert await tab.evaluate(VIEW) == [0, END_S - 1]
-        assert tab.faults == []
+    assert "bk-Figure" in chart and "mark $" in chart
 
 
 @in_a_browser
@@ -140,12 +239,10 @@ async def test_no_script_but_its_own_runs_and_nothing_is_asked_of_the_network(
 
     server = await asyncio.start_server(answer, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
+    path = written(hostile_day(opened_of(made)), tmp_path)
     async with server, browser() as tab:
-        await tab.open(written(hostile_day(opened_of(made)), tmp_path))
-        assert tab.faults == []
-        assert {url.partition(",")[0] for url in tab.requests if not url.startswith("file:")} <= {
-            "data:image/png;base64"
-        }
+        await tab.open(path)
+        await page_is_sound(tab, path, 1280)
         refused = await tab.evaluate(
             f"fetch('http://127.0.0.1:{port}/').then(() => 'answered', () => 'refused')"
         )
@@ -166,56 +263,30 @@ async def test_no_script_but_its_own_runs_and_nothing_is_asked_of_the_network(
         assert any("Content Security Policy" in fault for fault in tab.faults)
 
 
-@in_a_browser
-async def test_seen_from_afar_no_extreme_is_hidden(made: Study, tmp_path: Path) -> None:
-    study = whole_day(opened_of(made))
-    spike, dip, surge = 7_777, 13_001, 20_202
-    for second, values in (
-        (spike, {"price": 260.5}),
-        (dip, {"price": 220.25}),
-        (surge, {"volume": 99_999.0}),
-    ):
-        seen = study.seen[second]
-        study.seen[second] = seen._replace(evaluation=replace(seen.evaluation, **values))
-    async with browser() as tab:
-        await tab.open(written(study, tmp_path), width=390)
-        assert tab.faults == []
-        drawn = "document.querySelector('#session-chart > div').data"
-        prices = await tab.evaluate(f"{drawn}[2].y")
-        assert max(prices) == 260.5 and min(prices) == 220.25
-        at_seconds = dict(zip(prices, await tab.evaluate(f"{drawn}[2].x"), strict=True))
-        assert (at_seconds[260.5], at_seconds[220.25]) == (spike, dip)
-        assert len(prices) < 4 * 390
-        sticks = await tab.evaluate(f"[...{drawn}[3].y, ...{drawn}[4].y]")
-        assert max(value for value in sticks if value is not None) == 99_999
-        assert None not in prices  # no gap in a day that has every second
-        assert await tab.evaluate("document.querySelectorAll('.trades .scatterlayer').length") == 12
-        # Near to, every second stands there.
-        await tab.evaluate("document.getElementById('closer').click()")
-        for _ in range(3):
-            await tab.evaluate("document.getElementById('closer').click()")
-        low, high = await tab.evaluate(VIEW)
-        assert high - low < 100
-        assert len(await tab.evaluate(f"{drawn}[2].x")) >= high - low
-
-
 def troubled() -> Study:
-    """A day without an evaluation: blind, then down."""
+    """A day without an evaluation: blind, held, then down."""
     study = study_of([], until=at(9_000))
     study.blind.append(Blind(at(0), at(5_000), (FeedCause.LAG, FeedCause.DROPPED)))
     study.down.append(Down(at(5_000), at(9_000), DownCause.KILLED))
+    study.held.append(Held(at(10_000), at(12_000), HoldReason.CLOCK_DOUBT))
     return study
 
 
 @in_a_browser
 async def test_a_day_without_an_evaluation_is_drawn_too(tmp_path: Path) -> None:
+    path = written(troubled(), tmp_path)
     async with browser() as tab:
-        await tab.open(written(troubled(), tmp_path))
-        assert tab.faults == []
-        assert await tab.evaluate("document.querySelectorAll('#session-chart .shapelayer path').length") == 2
+        await tab.open(path)
+        await page_is_sound(tab, path, 1280)
+        for name in ("blind", "down", "held"):
+            assert len(await tab.evaluate(points(name, "from"))) == 1
         assert await tab.evaluate(NOTE) == "Blind 09:30:00–10:53:20: delayed bars, then connection lost"
-        await drag(tab, 0.7, 0.71)
-        assert await tab.evaluate(NOTE) == "Not running 10:53:20–12:00:00: killed or crashed"
+        for share, said in (
+            (7_000 / 23_400, "Not running 10:53:20–12:00:00: killed or crashed"),
+            (11_000 / 23_400, "Entries held 12:16:40–12:50:00: clock doubt"),
+        ):
+            await mouse(tab, "mouseMoved", *await place(tab, "price-chart", share))
+            assert await tab.evaluate(NOTE) == said
         assert await tab.evaluate(READING) == "No second of this session was evaluated."
         text = await tab.evaluate("document.getElementById('gaps').innerText")
         assert "Blind: delayed bars, then connection lost" in text

@@ -293,7 +293,7 @@ def test_replay_and_verify_need_no_keys_and_nothing_heavy(made: Made) -> None:
     program = (
         "import sys; from review.__main__ import main\n"
         f"assert main(['verify', {str(made.path)!r}]) == 0\n"
-        "print(sorted({'numpy', 'aiohttp', 'plotly', 'pandas', 'websockets'} & set(sys.modules)))"
+        "print(sorted({'numpy', 'aiohttp', 'bokeh', 'pandas', 'websockets'} & set(sys.modules)))"
     )
     done = subprocess.run(
         [sys.executable, "-c", program],

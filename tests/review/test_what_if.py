@@ -88,7 +88,7 @@ def test_what_cannot_be_priced_is_said(tmp_path: Path) -> None:
         None,
         False,
     )
-    text = "\n".join(what_if.lines(study, other, {"STOP_LOSS_PERCENT": "40"}, None))
+    text = "\n".join(what_if.lines(what_if.compare(study, other, {"STOP_LOSS_PERCENT": "40"}, None)))
     assert f"could not be priced: no quote of {opened.contract} was recorded then." in text
     assert "by hand: 0 trades (−$3 at 0 s, 1 trade)" in text and "not priced" in text
 
@@ -103,7 +103,9 @@ def test_an_entry_that_only_polls_priced_is_said(tmp_path: Path) -> None:
     other = read(story.path, {"STOP_LOSS_PERCENT": "40"})
     (result,) = what_if.results(other)
     assert result.is_priced and not result.is_streamed
-    text = "\n".join(what_if.lines(read(story.path), other, {"STOP_LOSS_PERCENT": "40"}, None))
+    text = "\n".join(
+        what_if.lines(what_if.compare(read(story.path), other, {"STOP_LOSS_PERCENT": "40"}, None))
+    )
     assert "only the chain's polls:" in text
 
 

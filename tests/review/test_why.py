@@ -256,7 +256,7 @@ def test_data_dir_comes_from_the_settings_without_keys(
 
 
 def test_the_page_is_written(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("plotly")
+    pytest.importorskip("bokeh")
     page = tmp_path / "why.html"
     status, out, _ = run(capsys, "--data-dir", folder, "--html", page)
     assert status == 0 and "Written: " in out

@@ -346,6 +346,7 @@ async def test_other_rules_without_a_position_hold_at_once(tmp_path: Path, path:
     async with stage(tmp_path, start_s=AFTER_S, stop_loss_percent=20.0) as play:
         await play.until(lambda: len(headers(path)) == 2, 60, "begun")
         assert headers(path)[-1].rules_hash == play.worker.settings.rules.digest()
+        assert headers(path)[-1].simulated  # its vendor is on this machine
         await play.wait(10)
         await play.stop()
 

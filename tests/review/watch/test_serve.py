@@ -57,7 +57,7 @@ async def test_get_gives_the_page_that_asks_again_by_itself(tmp_path: Path) -> N
     async with served(tmp_path) as port:
         status, headers, body = await asked(port, request(port))
     assert status == "HTTP/1.1 200 OK"
-    assert "<title>IWM 2025-10-02</title>" in body and body.endswith("</html>\n")
+    assert " · IWM 2025-10-02</title>" in body and body.endswith("</html>\n")
     assert int(headers["content-length"]) == len(body.encode())
     assert headers["refresh"] == "15" and headers["cache-control"] == "no-store"
     assert headers["referrer-policy"] == "no-referrer" and headers["x-content-type-options"] == "nosniff"
@@ -212,7 +212,7 @@ async def test_a_page_that_takes_long_is_waited_for_by_the_one_that_asks_again(t
     assert b"Reading the record: 0 %" in early.body and early.refresh == 1
     assert live._making is not None
     page = await live._making
-    assert await live.answer() is page and b"<title>IWM 2025-10-02</title>" in page.body
+    assert await live.answer() is page and b"IWM 2025-10-02</title>" in page.body
 
 
 # --- The command -------------------------------------------------------------------------------------

@@ -45,6 +45,7 @@ class Journal:
     """The only writer of a session's record. A write goes to the page cache; a thread waits for the disk.
 
     While the file cannot be written, `is_off` is True: lines are held back, and `look` writes them later, in order.
+    ``is_simulated`` goes into the header: the market is a simulated one.
     """
 
     def __init__(
@@ -53,8 +54,11 @@ class Journal:
         opener: Opener = DiskFile,
         held_back_max: int = HELD_BACK_MAX,
         threads: Threads = DaemonThread,
+        *,
+        is_simulated: bool = False,
     ) -> None:
         self.path = path
+        self._is_simulated = is_simulated
         self._opener = opener
         self._tail = Tail(path, opener)
         self._thread = LazyThread(threads, "record")
@@ -95,6 +99,7 @@ class Journal:
             session=session,
             now=now,
             pid=os.getpid(),
+            simulated=self._is_simulated,
         )
         self._held.add(encode(header))
         try:

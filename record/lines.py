@@ -21,8 +21,12 @@ ARRAY = b"["
 """First byte of a fact's line. A header's line begins otherwise."""
 
 
-class Header(msgspec.Struct, frozen=True, kw_only=True, tag="header"):
-    """What each start of the program writes first. ``rules`` are by name, ``now`` is µs of UTC."""
+class Header(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="header"):
+    """What each start of the program writes first. ``rules`` are by name, ``now`` is µs of UTC.
+
+    ``simulated`` is whether the market was a simulated one. Only then does it stand in the file: the record of a real session
+    is the same, byte for byte, as before the field existed.
+    """
 
     schema: int
     version: str
@@ -31,6 +35,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True, tag="header"):
     session: Session
     now: int
     pid: int
+    simulated: bool = False
 
 
 class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):

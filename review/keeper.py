@@ -158,6 +158,7 @@ class Keeper:
             cause = DownCause.STOPPED if study.is_stopped else DownCause.KILLED
             study.down += _down(study.session, item.before.now, now, cause)
         self._engine, self._levels = item.engine, (-1, 0, 0)
+        study.is_simulated = study.is_simulated or item.header.simulated
         study.rules = item.engine.rules
         study.starts.append(now)
         study.rules_by_start.append(item.engine.rules)

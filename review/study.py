@@ -117,6 +117,8 @@ class Study:
     declined: Counter[DeclineReason] = field(default_factory=Counter)
     fallen: Counter[ContractRule] = field(default_factory=Counter)
     """How many contracts fell to each rule, over all signals that found none."""
+    is_simulated: bool = False
+    """Whether the market was a simulated one."""
     trades: fills.Trades
     marks: dict[str, list[MarkPoint]] = field(default_factory=dict)
     """By the position's id; a point wherever something moved."""

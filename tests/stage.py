@@ -182,6 +182,7 @@ async def stage(
             opener=opener,
             threads=threads(),
             transport=transport,
+            is_simulated=True,
         )
         play = Stage(worker, vendor, pushover, clock, own)
         try:

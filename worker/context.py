@@ -45,6 +45,9 @@ class Context:
     dial: Dial | None
     inbox: Inbox
     sender: Sender
+    is_simulated: bool = False
+    """Whether the market is a simulated one. Each record says so."""
+
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once the worker is asked to stop."""
 

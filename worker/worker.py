@@ -52,7 +52,8 @@ class Worker:
     """The live worker.
 
     Clock, randomness, file opener, threads, HTTP transport and the dial of the sockets are arguments, so that tests and the
-    demo can pass their own. ``deadline`` cuts off a stop that takes too long (None: nothing does).
+    demo can pass their own. ``deadline`` cuts off a stop that takes too long (None: nothing does). ``is_simulated`` tells that
+    the market is a simulated one, which each record then says.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Worker:
         transport: httpx.AsyncBaseTransport | None = None,
         dial: Dial | None = None,
         deadline: Deadline | None = None,
+        is_simulated: bool = False,
     ) -> None:
         self.settings = settings
         self._deadline = deadline
@@ -84,6 +86,7 @@ class Worker:
             dial=dial,
             inbox=inbox,
             sender=self._sender,
+            is_simulated=is_simulated,
         )
         judge = ClockJudge(clock, context.rules.clock_doubt_seconds)
         self._records = Records(context, judge)

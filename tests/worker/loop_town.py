@@ -64,6 +64,7 @@ class Life:
             opener=self._open,
             threads=threads(),
             transport=MortalTransport(self.death),
+            is_simulated=True,
         )
         context = contextvars.copy_context()
         context.run(Life.current.set, self)

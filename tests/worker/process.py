@@ -50,6 +50,7 @@ async def work(told: dict[str, Any]) -> int:
         random_source=random.Random(told["seed"]),
         opener=death.opener,
         transport=MortalTransport(death),
+        is_simulated=True,
     )
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, worker.stop)

@@ -167,10 +167,9 @@ async def stage(
 
     ``made`` is another market than the one of ``episodes``.
     """
-    made = market(episodes) if made is None else made
     clock, own = clocks(session().open + round(start_s * SECOND), speed, round(wall_off_s * SECOND))
     async with (
-        LoopbackMarket(made, clock, KEY, plan=plan) as vendor,
+        LoopbackMarket(made or market(episodes), clock, KEY, plan=plan) as vendor,
         LoopbackPushover(clock, TOKEN, USER) as pushover,
     ):
         if prepare is not None:

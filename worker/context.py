@@ -34,9 +34,6 @@ class Context:
     """One for the whole worker. Tests and the demo pass their own clock, randomness, opener, threads, transport and dial."""
 
     settings: Settings
-    rules: Rules
-    """The settings' rules, made once: a session that keeps other rules is recognised by identity."""
-
     clock: KeptClock
     random_source: random.Random
     opener: Opener
@@ -48,6 +45,9 @@ class Context:
     is_simulated: bool = False
     """Whether the market is a simulated one. Each record says so."""
 
+    rules: Rules = field(init=False)
+    """The settings' rules, made once: a session that keeps other rules is recognised by identity."""
+
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once the worker is asked to stop."""
 
@@ -55,6 +55,9 @@ class Context:
     """Set once the start's stage allows requests to the vendors besides the stocks feed."""
 
     stage: Stage = Stage.BEGUN
+
+    def __post_init__(self) -> None:
+        self.rules = self.settings.rules
 
     @property
     def is_settled(self) -> bool:

@@ -77,7 +77,6 @@ class Worker:
         self._sender = Sender(settings, clock, inbox.put_now, self._ask_of, transport, threads=threads)
         self._context = context = Context(
             settings=settings,
-            rules=settings.rules,
             clock=clock,
             random_source=random_source,
             opener=opener,
@@ -96,8 +95,7 @@ class Worker:
         self._lease = LeaseKeeper(settings.data_dir, clock, threads, lambda: self.live is not None)
         self._heart = Heartbeat(settings.heartbeat_url, clock, self._why_no_beat, transport)
         self._sender.gave_up = self._heart.tell
-        self._left_untold: list[str] = []
-        """The SELLs and safety pushes that a stop left undelivered."""
+        self._left_untold: list[str] = []  # the SELLs and safety pushes that a stop left undelivered
 
     @property
     def live(self) -> LiveSession | None:

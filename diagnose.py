@@ -27,6 +27,7 @@ import argparse
 import asyncio
 import importlib
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 from checks.check import Check, Severity
 from checks.installation import check_modules, check_python, check_requirements
@@ -47,7 +48,7 @@ if import_error is None:
     import config
     import logger
     import utils
-    from checks import machine
+    from checks import init, machine
     from checks.places import check_lease, check_places
     from checks.sessions import check_calendar, may_be_connected
     from checks.settings import check_oddities, check_settings, doubted
@@ -104,7 +105,15 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--verbose", action="store_true", help="show every setting, its default included")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of lines")
+    parser.add_argument(
+        "--init", action="store_true", help="ask for the three keys, try them, and write them to .env"
+    )
+    parser.add_argument(
+        "--env", metavar="FILE", help="with --init: the file to write instead (default: .env)"
+    )
     options = parser.parse_args(arguments)
+    if options.env is not None and not options.init:
+        parser.error("--env goes with --init")
     if options.offline and (options.send_test or options.sockets):
         parser.error("--offline asks nobody: leave it, or --send-test and --sockets, out")
     return options
@@ -123,6 +132,8 @@ def main(arguments: Sequence[str] | None = None, clock: Clock | None = None) -> 
     if import_error is not None:
         _print(_report(checks, options), options)
         return EXIT_FAILS
+    if options.init:
+        return init.run(Path(options.env or ".env"), clock or utils.SystemClock())
     settings, sources, faults = _settings()
     if settings is None or faults:
         _print(_report([*checks, *_fault_lines(settings, faults)], options), options)

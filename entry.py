@@ -37,7 +37,7 @@ FILES_LEAST, FILES_ENOUGH = 64, 1024
 FOLDER = os.path.dirname(os.path.realpath(__file__))
 
 WORKER_PACKAGES, DEMO_PACKAGES = "requirements.txt", "requirements-demo.txt"
-"""The locks that a remedy names: the worker's own packages, and those with what the demo and the made market need."""
+"""The locks that a remedy names: the worker's own packages, and those with what the demo and the simulated market need."""
 
 LEFT_OUT = ("sim", "review")
 """The program's own packages that a machine may do without."""

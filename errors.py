@@ -18,7 +18,9 @@ Every exception class of the program derives from one of the two, and also from 
     │   ├── NoRecord            review/watch/source the session has no record yet
     │   ├── Replaced            review/watch/follow the record that was followed is another one now
     │   ├── Unusable            review/places       what was asked for cannot be done
-    │   └── NoSession           review/places       the exchange was closed on that day
+    │   ├── NoSession           review/places       the exchange was closed on that day
+    │   ├── EnvFileError        checks/env_file     a file of settings cannot be read or written
+    │   └── GivenUp             checks/init         the keys were not typed, or were refused
     └── TheirError          the other side is wrong, or did not answer: the vendor, the push service
         ├── NoAnswer            feeds/vendor        a question got no usable answer
         │   └── RestError           feeds/massive/errors

@@ -5,7 +5,7 @@ python := ".venv/bin/python"
 default:
     @just --list
 
-# Plays a made session, without keys.
+# Plays a simulated session, without keys.
 demo:
     {{python}} main.py --demo
 

@@ -41,6 +41,7 @@ import signal
 import threading
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 
 import structlog
 from pydantic import SecretStr
@@ -122,8 +123,11 @@ def _heed_signals(*actions: Callable[[], object]) -> None:
     threading.Thread(target=wait, name="signals", daemon=True).start()
 
 
-async def demonstrate(speed: float) -> int:
-    """Runs the same worker against the loopback market, ``speed`` times as fast. Returns the exit status."""
+async def demonstrate(speed: float, keep: Path | None) -> int:
+    """Runs the same worker against the loopback market, ``speed`` times as fast. Returns the exit status.
+
+    ``keep`` is the folder for what it leaves (None: a new temporary one).
+    """
     try:
         from sim import demo  # noqa: PLC0415 - the worker runs without sim/
     except ImportError as error:
@@ -136,7 +140,7 @@ async def demonstrate(speed: float) -> int:
     loop = asyncio.get_running_loop()
     loop.set_default_executor(entry.threads())
     with Watchdog(loop):
-        return await demo.play(speed, make)
+        return await demo.play(speed, make, keep)
 
 
 def speed_of(text: str) -> float:
@@ -162,7 +166,7 @@ def parser() -> argparse.ArgumentParser:
     described.add_argument(
         "--demo",
         action="store_true",
-        help="play a made session through loopback sockets, without keys; under a minute",
+        help="play a simulated session through loopback sockets, without keys; under a minute",
     )
     described.add_argument(
         "--speed",
@@ -172,15 +176,22 @@ def parser() -> argparse.ArgumentParser:
         help=f"with --demo: how many times as fast as real time ({SPEED_MIN:g} to {SPEED_MAX:g}; default {DEMO_SPEED:g})",
     )
     described.add_argument(
+        "--keep",
+        type=Path,
+        default=None,
+        metavar="DIR",
+        help="with --demo: the folder for the record that it leaves, new or empty (default: a new temporary one)",
+    )
+    described.add_argument(
         "--version", action="store_true", help="print the version and the hash of the rules, and end"
     )
     return described
 
 
-def _demo(speed: float) -> int:
+def _demo(speed: float, keep: Path | None) -> int:
     machine.forget_tls()
     try:
-        return asyncio.run(demonstrate(speed))
+        return asyncio.run(demonstrate(speed, keep))
     except BrokenPipeError:
         raise  # the reader has gone (`| head`): `entry.run` ends without a traceback
     except OSError as error:
@@ -230,8 +241,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = described.parse_args(arguments)
     if asked.speed is not None and not asked.demo:
         described.error("--speed goes with --demo")
+    if asked.keep is not None and not asked.demo:
+        described.error("--keep goes with --demo")
     if asked.demo:
-        return _demo(asked.speed or DEMO_SPEED)
+        return _demo(asked.speed or DEMO_SPEED, asked.keep)
     try:
         if asked.version:
             print(f"IWM-5-VWAP {VERSION}, rules {load_rules().digest()}")

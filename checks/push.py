@@ -45,13 +45,7 @@ class Push:
 
     async def _ask_user(self) -> Check:
         """Checks token and user key, and names the devices."""
-        answer = await self._channel.validate()
-        if answer.result is not Result.OK:
-            return _failure("user", answer)
-        if not answer.devices:
-            do = "install the Pushover app, or make sure that the group has members"
-            return Check(PUSH, Severity.WARNING, "user: valid, and no device is named", do)
-        return Check(PUSH, Severity.OK, f"user: valid; devices: {', '.join(answer.devices)}")
+        return user_line(await self._channel.validate())
 
     async def _ask_quota(self) -> Check:
         """Checks how many pushes are left this month."""
@@ -99,13 +93,29 @@ class Push:
         return _outcome_line(outcomes, (self._inquiry.clock.now() - now) / SECOND)
 
 
+def user_line(answer: Answer) -> Check:
+    """Returns the line about token and user, from the answer to `Channel.validate`."""
+    if answer.result is not Result.OK:
+        return _failure("user", answer)
+    if not answer.devices:
+        do = "install the Pushover app, or make sure that the group has members"
+        return Check(PUSH, Severity.WARNING, "user: valid, and no device is named", do)
+    return Check(PUSH, Severity.OK, f"user: valid; devices: {', '.join(answer.devices)}")
+
+
+def refused_key(answer: Answer) -> str | None:
+    """Returns the setting whose key Pushover refuses; None if it refuses neither."""
+    if answer.result is not Result.REFUSED or answer.status == TOO_MANY:
+        return None
+    return "PUSHOVER_USER_KEY" if "user" in " ".join(answer.errors) else "PUSHOVER_TOKEN"
+
+
 def _failure(subject: str, answer: Answer) -> Check:
     """Returns the failing line for a question that Pushover refused or left unanswered."""
     if answer.status == TOO_MANY:
         do = "the month's pushes are used up, or too many were asked at once: see pushover.net"
         return Check(PUSH, Severity.FAIL, f"{subject}: refused, {answer.reason}", do)
-    if answer.result is Result.REFUSED:
-        wrong = "PUSHOVER_USER_KEY" if "user" in " ".join(answer.errors) else "PUSHOVER_TOKEN"
+    if (wrong := refused_key(answer)) is not None:
         return Check(
             PUSH, Severity.FAIL, f"{subject}: refused, {answer.reason}", f"check {wrong} at pushover.net"
         )

@@ -18,6 +18,9 @@ HALF = 0.5
 
 RULES_NAMED = 3
 
+SIMULATED = "Simulated market. "
+"""Begins the answer of a day that was played."""
+
 HELD_TOLD_S = 60
 """The answer mentions holds from this length on: a busy machine causes some of a second or two."""
 
@@ -29,7 +32,15 @@ def day_text(study: Study) -> str:
 
 
 def answer(study: Study) -> str:
-    """Returns why there was no entry, or which entries there were, and what else the day lacked."""
+    """Returns why there was no entry, or which entries there were, and what else the day lacked.
+
+    Begins with the words "Simulated market" if the market was one.
+    """
+    told = _answer(study)
+    return f"{SIMULATED}{told}" if study.is_simulated else told
+
+
+def _answer(study: Study) -> str:
     if study.end <= study.session.open and not study.down:
         return f"The session of {day_text(study)} opens at {minute_text(study.session.open)} ET: nothing to tell yet."
     if study.trades.told:

@@ -154,7 +154,8 @@ def _start_text(start: Start, sets: Mapping[str, str]) -> str:
     changed = "".join(f", {name}={value}" for name, value in sets.items())
     if start.number == 1:
         hours = f"{minute_text(session.open)}–{minute_text(session.close)} ET"
-        return f"🔁 Session {session.date}, {hours}: version {start.header.version}, rules {start.digest}{changed}"
+        market = "Simulated market, session" if start.header.simulated else "Session"
+        return f"🔁 {market} {session.date}, {hours}: version {start.header.version}, rules {start.digest}{changed}"
     gap = (
         "nothing before" if start.before is None else f"gap {span_text(start.header.now - start.before.now)}"
     )

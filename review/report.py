@@ -57,7 +57,8 @@ def _heading(study: Study) -> list[str]:
         state = f", in progress: until {clock_text(study.end)}"
     early = " (early close)" if session.early else ""
     digests = dict.fromkeys(study.digests)
-    lines = wrapped(f"Session {session.date}, {hours}{early}{state}; rules {', then '.join(digests)}")
+    market = "Simulated market, session" if study.is_simulated else "Session"
+    lines = wrapped(f"{market} {session.date}, {hours}{early}{state}; rules {', then '.join(digests)}")
     lines += [line for text in study.odd for line in wrapped(f"⚠️ {text}")]
     if study.torn and study.is_over:
         lines.append(
@@ -217,6 +218,7 @@ def as_json(study: Study, extra: Mapping[str, Any]) -> str:
         {
             "answer": answer(study),
             "session": study.session.date,
+            "simulated": study.is_simulated,
             "until": utils.utc_iso(study.end),
             "in_progress": not study.is_over,
             "rules": study.digests[-1],

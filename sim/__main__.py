@@ -34,7 +34,7 @@ LAST_PORT = 65_535
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 SERVE_TEXT = """\
-Start a made trading day on loopback ports: the market's REST and sockets, and the push service. Prints the
+Start a simulated trading day on loopback ports: the market's REST and sockets, and the push service. Prints the
 environment that points a worker at it and the title of each push that it receives, and runs until Ctrl-C.
 
 A worker goes by the machine's clock: it only sees a session on a weekday from 09:30 to 16:00 New York, holidays
@@ -50,7 +50,7 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     top = argparse.ArgumentParser(
         prog="python -m sim",
-        description="A made market that speaks the vendors' wire format (serve). "
+        description="A simulated market that speaks the vendors' wire format (serve). "
         "replay and verify are those of python -m review.",
     )
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -69,7 +69,7 @@ def _add_serve(commands: Commands) -> None:
     serve.add_argument(
         "--port", type=_port, default=0, help="port of the market on 127.0.0.1 (default: any free one)"
     )
-    serve.add_argument("--seed", type=int, default=7, help="which day is made (default: 7)")
+    serve.add_argument("--seed", type=int, default=7, help="which day is simulated (default: 7)")
     serve.add_argument("--speed", type=_positive, help="market seconds in a real one (default: 1)")
     serve.add_argument(
         "--date", type=_day, help="a session's date, YYYY-MM-DD (default: today's or the next session)"

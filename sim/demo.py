@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from datetime import date
@@ -14,16 +13,18 @@ from typing import Protocol
 
 from pydantic import SecretStr
 
+import entry
 import logger
 from config import Settings
 from events import SECOND, Session
 from record.folder import records
 from record.reader import Damage
 from review import verify
-from review.screen import framed
+from sim import kept
 from sim.episodes import Episode
 from sim.market import Market
-from sim.push_account import Message
+from sim.next_steps import steps
+from sim.phone import Phone, following_log
 from sim.pushover import LoopbackPushover
 from sim.server import LoopbackMarket
 from utils import Clock, KeptClock, ScaledClock, clock_text, session_on, span_text
@@ -49,6 +50,9 @@ API_KEY = "demo-key-of-the-loopback-market"
 TOKEN = "demotoken0demotoken0demotoken0"
 USER = "demouser00demouser00demouser00"
 
+LOG = "demo.log"
+"""The log's name in the demonstration's folder."""
+
 
 class Runnable(Protocol):
     """What the demonstration needs of a worker."""
@@ -63,73 +67,61 @@ class Runnable(Protocol):
 MakeWorker = Callable[[Settings, KeptClock, random.Random], Runnable]
 
 
-class Phone:
-    """Prints each push as the phone would show it, and knows when the SELL has come."""
+async def play(speed: float, make_worker: MakeWorker, keep: Path | None = None) -> int:
+    """Plays the demonstration at ``speed`` times real time, and leaves its record.
 
-    def __init__(self) -> None:
-        self.titles: list[str] = []
-        self.sold = asyncio.Event()
-
-    def show(self, message: Message) -> None:
-        """Prints a push that has arrived."""
-        self.titles.append(message.title)
-        print(framed(message.title, message.text), flush=True)
-        if "SELL" in message.title:
-            self.sold.set()
-
-    def summary(self) -> str:
-        """How many pushes came, by kind."""
-        buys, sells = self._count("BUY"), self._count("SELL")
-        return f"{buys} BUY, {sells} SELL, {len(self.titles) - buys - sells} other pushes."
-
-    def is_told(self) -> bool:
-        """Whether the story was told: one BUY and one SELL."""
-        return self._count("BUY") == self._count("SELL") == 1
-
-    def _count(self, word: str) -> int:
-        """How many pushes have a word in their title."""
-        return sum(word in title for title in self.titles)
-
-
-async def play(speed: float, make_worker: MakeWorker) -> int:
-    """Plays the demonstration at ``speed`` times real time. Returns the exit status: 0 when BUY and SELL came."""
+    ``keep`` is the folder for it (None: a new temporary one). Returns the exit status: 0 when BUY and SELL came, 2 when
+    ``keep`` cannot be used.
+    """
     began = time.monotonic()
     market = Market(SEED, _session(), episodes=EPISODES)
     start = market.session.open + START_S * SECOND
-    with tempfile.TemporaryDirectory(prefix="iwm-demo-") as folder:
-        clock = ScaledClock(start, speed)
-        phone = Phone()
-        async with (
-            LoopbackMarket(market, clock, API_KEY) as vendor,
-            LoopbackPushover(clock, TOKEN, USER, on_message=phone.show) as pushover,
-        ):
-            settings = _settings(vendor, pushover, Path(folder))
-            _set_up_log(settings, clock)
-            print(
-                f"A made session on loopback sockets: {DAY} from {clock_text(start)} New York time, "
-                f"{speed:g} times as fast. No keys, no orders, no network.\n",
-                flush=True,
-            )
-            worker = make_worker(settings, clock, random.Random(SEED))
-            status = await _until_told(worker, phone, clock)
-            logger.close()
-        spent = clock.now() - start
+    clock, phone = ScaledClock(start, speed), Phone()
+    async with (
+        LoopbackMarket(market, clock, API_KEY) as vendor,
+        LoopbackPushover(clock, TOKEN, USER, on_message=phone.receive) as pushover,
+    ):
         try:
-            proofs = [verify.check(path) for path in records(settings.data_dir)]
-        except Damage as damage:  # the disk had no room for it, or this machine lets no file be as long
-            print(f"The demo's record could not be written whole on this machine: {damage}", file=sys.stderr)
-            return 1
+            folder = kept.folder_for(keep)
+        except kept.Refused as error:
+            print(f"The demo cannot begin: {error}", file=sys.stderr)
+            return entry.EXIT_CONFIGURATION
+        _print_beginning(start, speed, folder)
+        settings = _settings(vendor, pushover, folder)
+        _set_up_log(settings, clock)
+        with following_log(phone):
+            status = await _until_told(make_worker(settings, clock, random.Random(SEED)), phone, clock)
+        logger.close()
+    spent = f"{span_text(clock.now() - start)} of market time in {time.monotonic() - began:.0f} s"
+    try:
+        proofs = {path: verify.check(path) for path in records(folder)}
+    except Damage as damage:  # the disk had no room for it, or this machine lets no file be as long
+        print(f"The demo's record could not be written whole on this machine: {damage}", file=sys.stderr)
+        return entry.EXIT_FAILED
+    print(f"\n{spent}: {phone.summary()}", flush=True)
+    print(*(f"The session's record: {proof}." for proof in proofs.values()), sep="\n")
+    if status != entry.EXIT_OK or not phone.is_told():
+        print("The demonstration did not go as it should. Is this machine very busy? Try a smaller --speed.")
+        return status or entry.EXIT_FAILED
+    print("This is what your phone would have shown. Next: README.md, 'Running it for real'.")
+    # What else shows the day goes into the folder here: nothing is printed after the commands.
+    _print_steps(folder, *proofs)
+    return entry.EXIT_OK
+
+
+def _print_beginning(start: int, speed: float, folder: Path) -> None:
     print(
-        f"\n{span_text(spent)} of market time in {time.monotonic() - began:.0f} s: {phone.summary()}",
+        f"A simulated session on loopback sockets: {DAY} from {clock_text(start)} New York time, "
+        f"{speed:g} times as fast. No keys, no orders, no network.\nIts record is kept in {folder}\n",
         flush=True,
     )
-    for proof in proofs:
-        print(f"The session's record: {proof}.")
-    if status == 0 and phone.is_told():
-        print("This is what your phone would have shown. Next: README.md, 'Running it for real'.")
-        return 0
-    print("The demonstration did not go as it should. Is this machine very busy? Try a smaller --speed.")
-    return status or 1
+
+
+def _print_steps(folder: Path, record: Path) -> None:
+    print("\nThree commands to try on what it left:")
+    for step in steps(folder, record):
+        print(f"\n{step.text}\n  {step.command}")
+    sys.stdout.flush()
 
 
 def _session() -> Session:
@@ -147,8 +139,8 @@ def _settings(vendor: LoopbackMarket, pushover: LoopbackPushover, folder: Path) 
         polygon_rest_url=vendor.rest_url,
         polygon_ws_url=vendor.ws_url,
         pushover_url=pushover.url,
-        data_dir=folder / "data",
-        log_file=folder / "demo.log",
+        data_dir=folder,
+        log_file=folder / LOG,
     )
 
 

@@ -56,7 +56,7 @@ class SecondsEndpoint:
             return self._answers.not_entitled()
         part = request.match_info
         if (part["size"], part["span"]) != ("1", "second"):
-            raise BadRequestError("only 1 second aggregates are made here")
+            raise BadRequestError("only 1 second aggregates are simulated here")
         query = {name: value for name, value in request.query.items() if name != "apiKey"}
         if "cursor" in query:
             query = read_cursor(query["cursor"])

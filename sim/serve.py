@@ -46,7 +46,7 @@ def _show(message: Message) -> None:
 
 
 def _print_time(session: Session, clock: utils.Clock, seed: int) -> None:
-    print(f"# A made {session.date}, seed {seed}; it is {utils.day_text(clock.now())} there.")
+    print(f"# A simulated {session.date}, seed {seed}; it is {utils.day_text(clock.now())} there.")
     if not isinstance(clock, utils.SystemClock):
         print(f"# This clock is its own, x{clock.speed:g}: a worker on the machine's clock cannot follow it.")
     elif clock.now() < session.open:

@@ -40,7 +40,7 @@ FAST = (
     "test_engine*.py",
     "test_si[!m]*.py",
     "test_utils.py",
-    "checks/test_in*.py",
+    "checks/test_ins*.py",
     "checks/test_pl*.py",
     "checks/test_se[!c]*.py",
     "delivery/test_answers.py",

@@ -162,14 +162,14 @@ def test_what_speaks_to_its_own_loopback_alone_goes_on_without_the_machines_tls(
     done = run(tmp_path, "-m", "sim", "serve", "--seconds", "0.1", "--port", "0", env={name: value})
     assert (done.returncode, done.stderr) == (entry.EXIT_OK, "")
     with subprocess.Popen(
-        [sys.executable, MAIN, "--demo"],
+        [sys.executable, MAIN, "--demo", "--keep", "kept"],
         cwd=tmp_path,
         env={"PATH": os.environ["PATH"], **measured(), name: value},
         stdout=subprocess.PIPE,
         text=True,
     ) as process:
         assert process.stdout is not None
-        assert process.stdout.readline().startswith("A made session on loopback sockets: ")
+        assert process.stdout.readline().startswith("A simulated session on loopback sockets: ")
         process.kill()
 
 
@@ -189,9 +189,9 @@ class Cut:
 
 
 async def test_a_demo_whose_record_finds_no_room_is_told_in_a_line(
-    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert await demo.play(40.0, Cut) == entry.EXIT_FAILED
+    assert await demo.play(40.0, Cut, tmp_path / "kept") == entry.EXIT_FAILED
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("The demo's record could not be written whole on this machine: ")
 

@@ -80,7 +80,10 @@ def test_the_demo_ends_with_its_reader(tmp_path: Path) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     done = run(
-        tmp_path, MAIN, "--demo", "--speed", "40", stdout=writer, stderr=subprocess.PIPE, capture_output=False
+        *(tmp_path, MAIN, "--demo", "--speed", "40", "--keep", "kept"),
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        capture_output=False,
     )
     os.close(writer)
     assert (done.returncode, done.stderr) == (entry.EXIT_PIPE, "")

@@ -15,6 +15,7 @@ from typing import Any
 
 from bokeh.document import Document
 from bokeh.models import (
+    Axis,
     BasicTicker,
     ColumnDataSource,
     CrosshairTool,
@@ -114,24 +115,26 @@ def _plot(chart: Chart, height: int, title: str, times: Range1d, **given: Any) -
     plot.add_tools(wheel, hand)
     plot.toolbar.active_scroll, plot.toolbar.active_drag = wheel, hand
     for axis in (*plot.xaxis, *plot.yaxis):
-        axis.update(
-            major_label_text_font=FONT,
-            major_label_text_font_size="12px",
-            axis_label_text_font=FONT,
-            axis_label_text_font_size="12px",
-            axis_label_text_font_style="normal",
-            axis_label_standoff=2,
-            major_tick_line_color=None,
-            minor_tick_line_color=None,
-        )
-        chart.paint(
-            axis, axis_line_color="line", major_label_text_color="quiet", axis_label_text_color="quiet"
-        )
+        _dress(chart, axis)
     plot.xaxis[0].formatter = TIMES.clone()
     plot.xaxis[0].major_label_policy = NoOverlap(min_distance=8)
     for grid in (*plot.xgrid, *plot.ygrid):
         chart.paint(grid, grid_line_color="grid")
     return plot
+
+
+def _dress(chart: Chart, axis: Axis) -> None:
+    axis.update(
+        major_label_text_font=FONT,
+        major_label_text_font_size="12px",
+        axis_label_text_font=FONT,
+        axis_label_text_font_size="12px",
+        axis_label_text_font_style="normal",
+        axis_label_standoff=2,
+        major_tick_line_color=None,
+        minor_tick_line_color=None,
+    )
+    chart.paint(axis, axis_line_color="line", major_label_text_color="quiet", axis_label_text_color="quiet")
 
 
 def _empty(*columns: str) -> ColumnDataSource:

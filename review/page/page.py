@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from config import VERSION
 from followed import headline
 from review import funnel
-from review.answer import answer
+from review.answer import SIMULATED, answer
 from review.page.asked import Asked, asked_sections
 from review.page.data import payload, seconds_after_open
 from review.page.library import library
@@ -93,7 +93,7 @@ def render(study: Study, charting: str, asked: Asked = NOTHING_ASKED, neighbours
     script = (HERE / "page.js").read_text(encoding="utf-8")
     body = [
         _ways(neighbours),
-        header(study, answer(study)),
+        header(study, answer(study).removeprefix(SIMULATED)),
         asked_sections(study, asked),
         session_section(study, missed),
         trades_section(study),

@@ -492,15 +492,3 @@ def test_a_file_system_that_syncs_no_folders_is_gone_on_with() -> None:
     sync_folder(Path("/proc"))
     with pytest.raises(OSError, match="No such file"):
         sync_folder(Path("/proc/nothing"))
-
-
-def test_a_disks_thread_does_not_keep_the_process() -> None:
-    """As one that waits for a disk without end would: those of asyncio are waited for."""
-    program = (
-        "import asyncio, time; from threads import DaemonThread, in_thread\n"
-        "async def main():\n"
-        "    asyncio.ensure_future(in_thread(DaemonThread, 'slow', lambda: time.sleep(60)))\n"
-        "    await asyncio.sleep(0.1)\n"
-        "asyncio.run(main())"
-    )
-    subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, timeout=20)

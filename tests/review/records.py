@@ -99,3 +99,12 @@ def record_in(folder: Path, name: str = "2025-10-02.jsonl") -> Path:
         story.tell(at(second), Tick())
     story.journal.close()
     return story.path
+
+
+def resealed_as_simulated(path: Path, copy: Path) -> Path:
+    """A copy of a record whose header says that its market was a simulated one."""
+
+    def edit(lines: list[bytes]) -> None:
+        lines[0] = lines[0].removesuffix(b"}") + b',"simulated":true}'
+
+    return resealed(path, copy, edit)

@@ -1,0 +1,80 @@
+"""The commands with which the demonstration ends, as they can be pasted into the shell that started it."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shlex
+import shutil
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import entry
+from record.folder import date_of
+
+REVIEW_PACKAGES = "requirements-review.txt"
+"""The lock that has what a page needs."""
+
+PAGE = "why.html"
+
+
+class Step(NamedTuple):
+    """A command, and what it does."""
+
+    text: str
+    command: str
+
+
+def steps(folder: Path, record: Path) -> list[Step]:
+    """Returns three commands about a demonstration's ``record`` in ``folder``: why, the page, replay."""
+    diagnose, review = _checks(), [*_python(), "-m", "review"]
+    why = ["why", date_of(record), "--data-dir", str(folder)]
+    return [
+        Step("Why it decided as it did, second by second:", _line([*diagnose, *why])),
+        Step(
+            f"The same as a page with charts{_missing_for_page()}:",
+            _line([*diagnose, *why, "--html", str(folder / PAGE)]),
+        ),
+        Step("The session once more, from its record:", _line([*review, "replay", str(record)])),
+    ]
+
+
+def _missing_for_page() -> str:
+    """Returns a remark if this machine lacks what the page needs; empty if it does not."""
+    if importlib.util.find_spec("plotly") is not None:
+        return ""
+    return f" (needs the packages of {REVIEW_PACKAGES}, which are not installed)"
+
+
+def _line(words: list[str]) -> str:
+    """Returns a command line. In a clone, commands run in its folder, so it goes there first if it must."""
+    command = shlex.join(words)
+    is_away = not _is_installed() and os.path.realpath(os.getcwd()) != entry.FOLDER
+    return f"cd {shlex.quote(entry.FOLDER)} && {command}" if is_away else command
+
+
+def _is_installed() -> bool:
+    """Whether pip has installed the program: then it has commands of its own."""
+    return entry.called("main.py") != "main.py"
+
+
+def _checks() -> list[str]:
+    """Returns how the checks are called: the console command beside the one that was typed, or the file of the clone."""
+    if not _is_installed():
+        return [*_python(), "diagnose.py"]
+    beside = os.path.abspath(f"{sys.argv[0]}-diagnose")
+    name = os.path.basename(beside)
+    return [name if shutil.which(name) == beside else beside]
+
+
+def _python() -> list[str]:
+    """Returns how this interpreter is called: as it was typed if that leads to it, else by its path."""
+    typed = sys.orig_argv[0]
+    found = shutil.which(typed)
+    is_at_home = _is_installed() or os.path.realpath(os.getcwd()) == entry.FOLDER
+    is_name = os.path.basename(typed) == typed
+    if found is not None and os.path.abspath(found) == sys.executable and (is_at_home or is_name):
+        return [typed]
+    within = os.path.relpath(sys.executable, entry.FOLDER)
+    return [sys.executable if within.startswith(os.pardir) or _is_installed() else within]

@@ -217,7 +217,7 @@ def _sum_text(total: Sum) -> str:
 def _caveat(days: Sequence[DayRow]) -> str:
     """Returns what the sums are worth."""
     return (
-        f"The interval is that of the mean over {DRAWS:,} resamples of the {len(days)} days; there is none below 5 days with a "
+        f"The interval is that of the mean over {DRAWS:,} resamples of {len(days)} day{plural_s(len(days))}; there is none below 5 days with a "
         "trade. While it holds zero, these days do not show that the alerts are worth anything, nor that they are not."
     )
 

@@ -49,7 +49,8 @@ class Phone:
     def summary(self) -> str:
         """How many pushes came, by kind."""
         buys, sells = self._count("BUY"), self._count("SELL")
-        return f"{buys} BUY, {sells} SELL, {len(self.titles) - buys - sells} other pushes."
+        others = len(self.titles) - buys - sells
+        return f"{buys} BUY, {sells} SELL, {others} other push{'' if others == 1 else 'es'}."
 
     def is_told(self) -> bool:
         """Whether the story was told: one BUY and one SELL."""

@@ -106,7 +106,8 @@ def test_it_ends_with_three_commands_that_work_as_they_are(played: Played) -> No
     assert paste(why).startswith("Simulated market. 1 entry on 2 Oct: ")
     written = played.folder / "why.html"
     assert f"Written: {written}" in paste(page)
-    assert "<h1>Simulated market. 1 entry" in written.read_text(encoding="utf-8")
+    page_text = written.read_text(encoding="utf-8")
+    assert ">Simulated market</p>" in page_text and "<h1>1 entry" in page_text
     assert "🔁 Simulated market, session 2025-10-02, " in paste(replay)
     assert last.rstrip().endswith(replay)
 

@@ -32,7 +32,7 @@ class Wording(NamedTuple):
     """Every text about one condition. Names may contain the placeholders ``{benchmark}`` and ``{vwap}``."""
 
     name: str
-    """Its name in full, as in docs/gates.md."""
+    """Its name in full, as in docs/decides.md."""
     short: str
     """Its name on the page's chart: short enough for a phone's margin."""
     label: str

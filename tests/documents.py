@@ -17,8 +17,8 @@ def read(name: str) -> str:
 
 README = read("README.md")
 LOGGING = read("DIAGNOSTIC_LOGGING.md")
-GATES = read("docs/gates.md")
-PUSHES = read("docs/pushes.md")
+DECIDES = read("docs/decides.md")
+PHONE = read("docs/phone.md")
 EXAMPLE = read(".env.example")
 REFERENCE = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md"))
 DOCUMENTS = [*sorted(path.name for path in ROOT.glob("*.md")), *REFERENCE]

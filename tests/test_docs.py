@@ -20,12 +20,12 @@ from settings.faults import SECRET_NAMES, kind, limits
 from tests import diagrams
 from tests.builders import missing
 from tests.documents import (
+    DECIDES,
     DOCUMENTS,
     EXAMPLE,
-    GATES,
     LOGGING,
     MANUAL,
-    PUSHES,
+    PHONE,
     README,
     ROOT,
     default,
@@ -141,7 +141,7 @@ def test_the_section_that_the_list_of_packages_names_is_there() -> None:
 
 
 def test_the_manual_says_that_nothing_claims_a_profit() -> None:
-    opening, how_it_decides = README[: README.index("```")], GATES[: GATES.index("\n## ")]
+    opening, how_it_decides = README[: README.index("```")], DECIDES[: DECIDES.index("\n## ")]
     for text in (opening, section(README, "## Disclaimer"), how_it_decides):
         assert re.search(
             r"Nothing (here|in this repository) claims that the signals make money", " ".join(text.split())
@@ -179,20 +179,20 @@ def test_the_checks_run_the_readmes_own_commands() -> None:
 def test_every_reason_for_no_entry_is_explained() -> None:
     gates = [str(reason) for reason in DeclineReason if reason is not DeclineReason.HELD]
     holds = [f"held ({hold})" for hold in HoldReason]
-    assert sorted(first_cells(section(GATES, "## Gates"))) == sorted([*gates, *holds])
+    assert sorted(first_cells(section(DECIDES, "## Gates"))) == sorted([*gates, *holds])
     rules = [str(rule) for rule in ContractRule]
-    assert sorted(first_cells(section(GATES, "### Why a call is rejected"))) == sorted(rules)
+    assert sorted(first_cells(section(DECIDES, "### Why a call is rejected"))) == sorted(rules)
 
 
 def test_the_readme_leads_from_no_alert_to_every_table_of_reasons() -> None:
     steps = section(README, "## If you are not seeing BUY alerts")
-    for target in ("gates.md#gates", "gates.md#why-a-call-is-rejected", "deployment.md#exit-statuses"):
+    for target in ("decides.md#gates", "decides.md#why-a-call-is-rejected", "deploy.md#exit-statuses"):
         assert f"](docs/{target})" in steps
 
 
 def test_a_condition_has_one_name_beside_its_label() -> None:
     evaluation = missing(Condition.VOLUME_SURGE, vwap_1m=240.55)
-    conditions = section(GATES, "## Conditions")
+    conditions = section(DECIDES, "## Conditions")
     for condition in Condition:
         label = f"{wording.label(condition, evaluation, 'SPY')}="
         name = re.escape(wording.condition_name(condition, "SPY"))
@@ -204,7 +204,7 @@ def test_a_condition_has_one_name_beside_its_label() -> None:
 
 
 def test_every_exit_is_explained() -> None:
-    exits = section(GATES, "## Exits")
+    exits = section(DECIDES, "## Exits")
     for reason in ExitReason:
         assert f"\n| {reason[0].upper()}{reason[1:]} |" in exits
     assert (
@@ -276,7 +276,7 @@ def push_titles() -> set[str]:
 
 
 def test_every_push_is_explained() -> None:
-    documented = first_cells(section(PUSHES, "## The pushes"))
+    documented = first_cells(section(PHONE, "## The pushes"))
     titles = push_titles()
     assert len(titles) > 12
     for title in titles:
@@ -284,7 +284,7 @@ def test_every_push_is_explained() -> None:
     for row in documented:
         assert [title for title in titles if row.startswith(title)], row
     for added in ("`Late 12 s`", "`Repeat of #"):
-        assert added in section(PUSHES, "## Two lines that may be added")
+        assert added in section(PHONE, "## Two lines that may be added")
         assert added in section(README, "## What the phone shows")
 
 

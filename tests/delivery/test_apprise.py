@@ -252,7 +252,7 @@ async def test_loopback_is_not_asked_through_a_proxy(monkeypatch: pytest.MonkeyP
 
 
 async def test_the_documentations_addresses_can_be_used() -> None:
-    table = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
+    table = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| [A-Za-z][\w -]* \| `(\w+://[^`]+)` \|(.*)$", table, re.MULTILINE)
     assert [address.partition("://")[0] for address, _ in rows] == [
         *("tgram", "discord", "slack", "ntfy", "mailto", "mailtos")

@@ -31,6 +31,11 @@ types:
 cover *arguments:
     {{python}} -m tests.cover {{arguments}}
 
+# Writes what is generated: the table of settings, .env.example, the state diagrams.
+docs:
+    {{python}} -m tests.documents --write
+    {{python}} -m tests.diagrams
+
 # How fast it is.
 bench:
     {{python}} -m benchmarks --quick

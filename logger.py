@@ -139,7 +139,7 @@ def _install_hooks() -> None:
             return
         log.critical(
             "uncaught_exception",
-            text=f"💥 The program ended by an error: {kind.__name__}: {error}",
+            text=f"💥 The program ended with an error: {kind.__name__}: {error}",
             exc_info=(kind, error, trace),
         )
 
@@ -147,7 +147,7 @@ def _install_hooks() -> None:
         if args.exc_value is not None:
             log.critical(
                 "uncaught_thread_exception",
-                text=f"💥 A thread ended by an error: {args.exc_type.__name__}: {args.exc_value}",
+                text=f"💥 A thread ended with an error: {args.exc_type.__name__}: {args.exc_value}",
                 exc_info=(args.exc_type, args.exc_value, args.exc_traceback),
             )
 

@@ -337,7 +337,7 @@ def doubted_line(bar: Bar, percent: float, count: int) -> str:
     """Returns the line about a doubted price, ``percent`` away from its last closes, the day's ``count``-th."""
     return (
         f"🤨 {bar.symbol} {utils.share_price(bar.close)} at {utils.clock_text(bar.start)} is {percent:+.1f}% from its "
-        f"last closes: kept apart until something confirms it ({count} today)"
+        f"last closes: set aside until something confirms it ({count} today)"
     )
 
 

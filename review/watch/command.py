@@ -69,7 +69,7 @@ def parser() -> argparse.ArgumentParser:
         "--data-dir",
         type=Path,
         metavar="PLACE",
-        help="the folder that records are in, or one record (default: DATA_DIR from the environment or .env)",
+        help="the folder with the records, or one record (default: DATA_DIR from the environment or .env)",
     )
     return made
 

@@ -44,7 +44,7 @@ def test_a_place_that_may_not_even_be_looked_at_is_a_line() -> None:
         settings = settings_of(DATA_DIR=str(data), LOG_FILE=str(folder / "iwm.log"))
         with ordinary_user():
             first, last = lines(check_places(settings, {}))
-    assert first.startswith(f"✗ DATA_DIR: {data} cannot be used (Permission denied) — name a place ")
+    assert first.startswith(f"✗ DATA_DIR: {data} cannot be used (Permission denied) — name a folder ")
     assert last.startswith("✓ LOG_FILE: ")
 
 
@@ -53,7 +53,7 @@ def test_a_folder_of_records_that_cannot_be_looked_through_is_a_line(tmp_path: P
     settings = settings_of(DATA_DIR=str(tmp_path), LOG_FILE=str(tmp_path / "iwm.log"))
     found = lines(check_places(settings, {}))
     assert (
-        f"✗ DATA_DIR: {tmp_path}/sessions cannot be looked through (Not a directory) "
+        f"✗ DATA_DIR: {tmp_path}/sessions cannot be listed (Not a directory) "
         "— give this user the right to read it: the worker does not start" in found
     )
 
@@ -100,7 +100,7 @@ def test_rights_that_an_ordinary_user_lacks_are_lines() -> None:
 def test_a_lease_that_cannot_be_looked_for_is_a_line() -> None:
     check, is_running = check_lease(TOO_LONG)
     assert check.line().strip() == (
-        f"✗ lease: cannot be looked for (File name too long) — give this user the right to search {TOO_LONG}"
+        f"✗ lease: cannot be checked (File name too long) — give this user the right to search {TOO_LONG}"
     )
     assert not is_running
 
@@ -167,7 +167,7 @@ def test_what_lacks_to_load_a_module_is_told_once(tmp_path: Path, monkeypatch: p
         "✗ it may open no more files — raise the limit (ulimit -n)"
     ]
     assert lines(check_modules(("broken_module",))) == [
-        "✗ broken_module: KeyError: 'part' — the installation is incomplete: get it anew"
+        "✗ broken_module: KeyError: 'part' — the installation is incomplete: install it again"
     ]
 
 
@@ -176,7 +176,7 @@ def test_a_list_of_packages_that_cannot_be_read_is_told() -> None:
         found = check_requirements(every=True)
     assert lines(found) == [
         f"✗ {entry.FOLDER}/requirements.txt: cannot be read (Too many open files) "
-        "— the installation is incomplete: get it anew"
+        "— the installation is incomplete: install it again"
     ]
 
 

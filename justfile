@@ -36,6 +36,10 @@ docs:
     {{python}} -m tests.documents --write
     {{python}} -m tests.diagrams
 
+# Makes the pictures of the docs.
+pictures:
+    {{python}} -m tests.images_of_docs
+
 # How fast it is.
 bench:
     {{python}} -m benchmarks --quick

@@ -19,7 +19,7 @@ REASON_MAX = 200
 def record_off(now: int, rules: Rules, *, since: int, reason: str, position: str | None = None) -> Alert:
     """Returns the push that the session's record cannot be written since ``since``, for ``reason`` (words, no path)."""
     lines = (
-        f"The session's record could not be written since {clock_text(since)} ET: {reason[:REASON_MAX]}.",
+        f"The session's record has not been written since {clock_text(since)} ET: {reason[:REASON_MAX]}.",
         "Now: no entries; the program tries again every minute. SELLs still come.",
         "You: check that the disk is mounted, writable and not full. A restart now would forget an open position.",
     )
@@ -30,8 +30,8 @@ def record_off(now: int, rules: Rules, *, since: int, reason: str, position: str
 def record_on(now: int, rules: Rules, *, since: int, position: str | None = None) -> Alert:
     """Returns the push that the session's record is written again, after it was not since ``since``."""
     lines = (
-        f"The session's record is being written again, after {span_text(now - since)} without, "
-        f"since {clock_text(since)} ET.",
+        f"The session's record is being written again. It was interrupted for {span_text(now - since)}, "
+        f"from {clock_text(since)} ET on.",
         "Now: entries are possible again.",
         "You: nothing to do.",
     )

@@ -100,7 +100,7 @@ def _check_rotation(path: Path) -> Check:
     """Checks that a log that exists and can be written can also be renamed when it is full."""
     can_be = f"LOG_FILE: {path.absolute()} can be written"
     if path.is_file() and not os.access(path.absolute().parent, os.W_OK | os.X_OK):
-        do = f"give this user the right to write {path.absolute().parent}"
+        do = f"give this user write permission for {path.absolute().parent}"
         return Check(
             "Places", Severity.WARNING, f"{can_be}, but not renamed when it is full: it would grow on", do
         )
@@ -122,7 +122,7 @@ def _check_folder(name: str, place: Path, folder: Path) -> Check:
         return Check("Places", Severity.FAIL, text, "name a folder that exists or can be created")
     if not os.access(nearest, os.W_OK | os.X_OK):
         text = f"{name}: {absolute} cannot be written"
-        return Check("Places", Severity.FAIL, text, f"give this user the right to write {nearest}")
+        return Check("Places", Severity.FAIL, text, f"give this user write permission for {nearest}")
     if nearest == folder.absolute():
         return Check("Places", Severity.OK, f"{name}: {absolute} can be written")
     return Check("Places", Severity.OK, f"{name}: {absolute} can be created")
@@ -139,7 +139,7 @@ def _record_faults(folder: Path) -> list[Check]:
                 "Places",
                 Severity.FAIL,
                 text,
-                "give this user the right to read it: the worker does not start",
+                "give this user permission to read it: the worker does not start",
             )
         ]
     do = "the worker may not start: a position may be recorded there"
@@ -178,7 +178,7 @@ def _write_fault(folder: Path, opener: Opener) -> Check | None:
             finally:
                 path.unlink(missing_ok=True)
         except PermissionError:
-            return fault(place, "Permission denied", f"give this user the right to write {place.absolute()}")
+            return fault(place, "Permission denied", f"give this user write permission for {place.absolute()}")
         except OSError as error:
             return fault(place, error.strerror or type(error).__name__, repair)
         if taken < PROBE_BYTES:
@@ -247,7 +247,7 @@ def check_lease(folder: Path) -> tuple[Check, bool]:
     except OSError as error:
         text = f"lease: cannot be checked ({error.strerror})"
         return Check(
-            "Places", Severity.FAIL, text, f"give this user the right to search {folder.absolute()}"
+            "Places", Severity.FAIL, text, f"give this user permission to list {folder.absolute()}"
         ), False
     if not has_run:
         return Check("Places", Severity.OK, "lease: free, no copy has run on DATA_DIR yet"), False
@@ -263,7 +263,7 @@ def check_lease(folder: Path) -> tuple[Check, bool]:
         text = f"lease: cannot be taken ({error.strerror})"
         do = f"move away what is at {folder.absolute()}/lease: the program makes its own"
         if error.errno in (errno.EACCES, errno.EPERM):  # `Misplaced` is no PermissionError
-            do = f"give this user the right to write {folder.absolute()}/lease"
+            do = f"give this user write permission for {folder.absolute()}/lease"
         return Check("Places", Severity.FAIL, text, do), False
     lease.release()
     return Check("Places", Severity.OK, "lease: free, no copy runs on DATA_DIR"), False

@@ -116,7 +116,7 @@ def test_another_users_record_and_log_are_told_by_the_checks() -> None:
         assert "✗ DATA_DIR: 2026-11-27.jsonl is damaged, or cannot be read (Permission denied)" in said.stdout
         assert "⚠ LOG_FILE: " in said.stdout
         assert (
-            f"not renamed when it is full: it would grow on — give this user the right to write {home}"
+            f"not renamed when it is full: it would grow on — give this user write permission for {home}"
             in said.stdout
         )
         said = run(home, DIAGNOSE, "--offline", env={**KEYS, **LOOPBACK})

@@ -54,7 +54,7 @@ def test_a_folder_of_records_that_cannot_be_looked_through_is_a_line(tmp_path: P
     found = lines(check_places(settings, {}))
     assert (
         f"✗ DATA_DIR: {tmp_path}/sessions cannot be listed (Not a directory) "
-        "— give this user the right to read it: the worker does not start" in found
+        "— give this user permission to read it: the worker does not start" in found
     )
 
 
@@ -74,7 +74,7 @@ def test_a_folder_in_which_this_user_may_make_no_file_is_a_line(tmp_path: Path) 
     first, *_ = lines(check_places(settings, {}, opener=disk))
     assert (
         first == f"✗ DATA_DIR: {tmp_path} cannot be written (Permission denied) "
-        f"— give this user the right to write {tmp_path}"
+        f"— give this user write permission for {tmp_path}"
     )
 
 
@@ -86,7 +86,7 @@ def test_rights_that_an_ordinary_user_lacks_are_lines() -> None:
         folder.chmod(0o555)
         with ordinary_user():
             found = lines(check_places(settings, {}))
-    right = f"give this user the right to write {folder}"
+    right = f"give this user write permission for {folder}"
     assert found[0] == f"✗ DATA_DIR: {folder}/data cannot be written — {right}"
     assert (
         found[-1]
@@ -100,7 +100,7 @@ def test_rights_that_an_ordinary_user_lacks_are_lines() -> None:
 def test_a_lease_that_cannot_be_looked_for_is_a_line() -> None:
     check, is_running = check_lease(TOO_LONG)
     assert check.line().strip() == (
-        f"✗ lease: cannot be checked (File name too long) — give this user the right to search {TOO_LONG}"
+        f"✗ lease: cannot be checked (File name too long) — give this user permission to list {TOO_LONG}"
     )
     assert not is_running
 
@@ -114,7 +114,7 @@ def test_a_lease_that_this_user_may_not_write_is_a_line() -> None:
         with ordinary_user():
             check, is_running = check_lease(folder)
     assert check.line().strip() == (
-        f"✗ lease: cannot be taken (Permission denied) — give this user the right to write {folder}/lease"
+        f"✗ lease: cannot be taken (Permission denied) — give this user write permission for {folder}/lease"
     )
     assert not is_running
 

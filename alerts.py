@@ -243,14 +243,14 @@ def _feed_alarmed(now: int, alarm: FeedAlarmed, rules: Rules) -> Alert:
     lines = [
         f"{happened}.",
         f"No usable bar{f' of {symbol}' if symbol else ''} since {clock_text(alarm.since)} ET.",
-        f"Now: no entries{f', for {symbol} is compared with' if is_benchmark else ''}; {doing}.",
+        f"Now: no entries{f', because {symbol} is the benchmark' if is_benchmark else ''}; {doing}.",
     ]
     if alarm.position:
         lines.append("The position is watched as before." if is_benchmark else STILL_WATCHED)
     lines.append(f"You: {owner}.")
     if alarm.untold:
         spells = "blind spell was" if alarm.untold == 1 else "blind spells were"
-        lines.append(f"Before this, {alarm.untold} {spells} not pushed.")
+        lines.append(f"{alarm.untold} earlier {spells} not pushed.")
     title = (BENCHMARK_TITLE if is_benchmark else ALARM_TITLES[kind]).format(symbol=rules.symbol)
     if symbol:
         title += f" ({named_cause(alarm.cause, symbol)})"
@@ -274,10 +274,10 @@ def _feed_recovered(now: int, recovered: FeedRecovered, rules: Rules) -> Alert:
     gap = span_text(recovered.gap_end - recovered.gap_start)
     symbol, is_benchmark = recovered.symbol, bool(recovered.symbol) and recovered.symbol == rules.benchmark
     lines = [
-        f"Bars{f' of {symbol}' if symbol else ''} come again. Gap {gap}: {clock_text(recovered.gap_start)} to "
+        f"Bars{f' of {symbol}' if symbol else ''} arrive again. Gap {gap}: {clock_text(recovered.gap_start)} to "
         f"{clock_text(recovered.gap_end)} ET ({recovered.cause.value}).",
-        "Now: filling the gap; entries again once it is filled."
-        + (" All exits stand again." if recovered.position and not is_benchmark else ""),
+        "Now: filling the gap; entries resume once it is filled."
+        + (" All exits apply again." if recovered.position and not is_benchmark else ""),
         "You: nothing to do.",
     ]
     title = (
@@ -300,7 +300,7 @@ def _mark_lost(now: int, lost: MarkLost, rules: Rules) -> Alert:
     last = f" The last was {option_price(lost.mark)}." if lost.mark is not None else ""
     lines = (
         f"{lost.contract} has had no usable price since {clock_text(lost.since)} ET.{last}",
-        "Now: stop loss and givebacks wait for a price; the time stop still comes.",
+        "Now: stop loss and givebacks wait for a price; the time stop still applies.",
         "You: check the quote, and close it yourself if you want out.",
     )
     title = f"⚠️ {rules.symbol}: no price for the open position"
@@ -320,7 +320,7 @@ def _mark_back(now: int, back: MarkBack, rules: Rules) -> Alert:
     lines = (
         f"{back.contract} has a usable price again: {option_price(back.mark)}. "
         f"There was none for {span_text(now - back.since)}, since {clock_text(back.since)} ET.",
-        "Now: stop loss and givebacks are judged again.",
+        "Now: stop loss and givebacks apply again.",
         "You: nothing to do.",
     )
     title = f"✅ {rules.symbol}: price of the open position is back"

@@ -69,14 +69,14 @@ class Following(BaseModel):
     follow_delay_seconds: int = rule(
         15,
         "s",
-        "Results are told as if you acted so long after each push, in at the ask, out at the bid",
+        "Results assume that you act this long after each push, buying at the ask and selling at the bid",
         ge=0,
         le=300,
     )
     fee_per_contract: float = rule(
         0.65,
         "$",
-        "What your broker takes for one contract and one side; results are told less it",
+        "Your broker's fee per contract and side; results are reported after fees",
         ge=0,
         le=100,
     )
@@ -91,7 +91,7 @@ class Settings(Rules, Following, BaseSettings):
 
     polygon_api_key: PolygonKey = Field(
         validation_alias=AliasChoices("POLYGON_API_KEY", "MASSIVE_API_KEY"),
-        description="Massive (Polygon.io) API key; MASSIVE_API_KEY is taken as well",
+        description="Massive (formerly Polygon.io) API key; MASSIVE_API_KEY works as well",
         json_schema_extra={"unit": "key"},
     )
     pushover_token: PushoverKey = Field(
@@ -100,56 +100,57 @@ class Settings(Rules, Following, BaseSettings):
     pushover_user_key: PushoverKey = Field(
         description="Pushover user or group key", json_schema_extra={"unit": "key"}
     )
-    polygon_rest_url: HttpUrl = rule("https://api.massive.com", "URL", "REST address of the vendor")
+    polygon_rest_url: HttpUrl = rule("https://api.massive.com", "URL", "REST address of the data vendor")
     polygon_ws_url: SocketUrl = rule(
-        "wss://socket.massive.com", "URL", "Socket address; `/stocks` and `/options` are added"
+        "wss://socket.massive.com",
+        "URL",
+        "WebSocket address of the data vendor; `/stocks` and `/options` are appended",
     )
     pushover_url: HttpUrl = rule("https://api.pushover.net", "URL", "Address of Pushover")
     data_dir: Place = rule(
-        Path("data"), "folder", "Where session records are kept; on a disk that survives restarts"
+        Path("data"), "folder", "Folder for the session records; put it on a disk that survives restarts"
     )
-    log_file: Place = rule(Path("iwm_momentum.log"), "file", "The log, rotated at 10 MB, five kept")
+    log_file: Place = rule(
+        Path("iwm_momentum.log"), "file", "The log file; rotated at 10 MB, with five old files kept"
+    )
     log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(upper)] = rule(
-        "INFO", "level", "Least level that is logged"
+        "INFO", "level", "Lowest level that is logged"
     )
     log_format: Annotated[Literal["console", "json"], BeforeValidator(lower)] = rule(
-        "console", "format", "`json` for machines"
+        "console", "format", "`console` for people, `json` for machines"
     )
-    keep_sessions: int = rule(60, "sessions", "Session records that are kept", ge=1, le=10_000)
+    keep_sessions: int = rule(60, "sessions", "How many session records to keep", ge=1, le=10_000)
     heartbeat_url: SecretUrl = rule(
         SecretStr(""),
         "URL or empty",
-        "Asked every minute while all is well: an outside watch that notices silence; `/fail` is added when it ends by a fault",
+        "Requested every minute while all is well, so that an outside monitor notices when it stops; `/fail` is appended when the program ends with an error",
     )
     second_channel_url: SecretUrls = rule(
         SecretStr(""),
         "URLs or empty",
-        "SELL and safety pushes that Pushover refuses, or does not accept for 60 s, are posted here as text; "
-        "several addresses have blanks between them, and Apprise's (`tgram://`, `mailtos://`, …) need the package apprise",
+        "Where SELLs and safety pushes also go if Pushover refuses them or does not accept them within 60 s; separate several addresses with spaces; Apprise addresses (`tgram://`, `mailtos://`, …) need the apprise package",
     )
-    daily_summary: bool = rule(True, "on/off", "A quiet push at the open and one in the evening")
+    daily_summary: bool = rule(True, "on/off", "A quiet push at the open and another after the close")
     on_shutdown: Annotated[Literal["close", "keep"], BeforeValidator(lower)] = rule(
         "close",
         "choice",
-        "At a stop, an open position gets its SELL (`close`) or is left for the next start (`keep`)",
+        "What to do with an open position when the program stops: send its SELL (`close`), or leave it for the next start (`keep`)",
     )
     sell_priority: int = rule(
         2,
         "Pushover priority",
-        "Priority of a SELL; 2 repeats until acknowledged, for 25 minutes at most",
+        "Priority of a SELL; 2 repeats until you acknowledge it, for 25 minutes at most",
         ge=0,
         le=2,
     )
     title_detail: bool = rule(
         True,
         "on/off",
-        "The titles of BUY and SELL go on with strike and price limit, and with what the bid pays",
+        "Add the strike and the price limit to a BUY's title, and what the bid pays to a SELL's",
     )
-    buy_sound: Sound = rule(
-        "", "Pushover sound", "Sound of a BUY; empty is the one that the phone has chosen"
-    )
+    buy_sound: Sound = rule("", "Pushover sound", "Sound of a BUY; empty uses the sound chosen on the phone")
     sell_sound: Sound = rule(
-        "", "Pushover sound", "Sound of a SELL; empty is the one that the phone has chosen"
+        "", "Pushover sound", "Sound of a SELL; empty uses the sound chosen on the phone"
     )
 
     @classmethod
@@ -261,9 +262,9 @@ def doubts(environment: Mapping[str, str] | None = None, env_file: Path | None =
         if capitals in known:
             told.append(f"the environment has {name}, which is not read: write {capitals}")
         elif close := nearest_name(capitals, names, words):
-            told.append(f"the environment has {name}, which is no setting: did you mean {close}?")
+            told.append(f"the environment has {name}, which is not a setting: did you mean {close}?")
         elif capitals.startswith(VENDOR_PREFIXES):
-            told.append(f"the environment has {name}, which is no setting: see .env.example")
+            told.append(f"the environment has {name}, which is not a setting: see .env.example")
     return told
 
 

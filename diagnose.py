@@ -60,7 +60,7 @@ if import_error is None:
 
 EXIT_OK, EXIT_FAILS, EXIT_CONFIGURATION = 0, 1, 2
 
-SOCKETS_WARNING = "Opening both sockets: a copy that runs elsewhere on this account is blind for a minute."
+SOCKETS_WARNING = "Opening both sockets: a copy running elsewhere on this account goes blind for a minute."
 
 REVIEWS = {"why": "review.why", "days": "review.days", "watch": "review.watch.command"}
 """The commands that read what was recorded, and where they are."""
@@ -68,19 +68,19 @@ REVIEWS = {"why": "review.why", "days": "review.days", "watch": "review.watch.co
 EPILOG = """\
 other commands, each with its own --help:
   python diagnose.py why [DATE]    why there was no alert, second by second
-  python diagnose.py days          the sessions so far, a row each, and what they come to
+  python diagnose.py days          every session so far in a row, and what they came to
   python diagnose.py watch         the session in progress, in this terminal
 
 exit status:
   0  all well (warnings allowed)
-  1  something fails: every line with a cross says what to do
+  1  something is wrong: every line with a cross says what to do
   2  bad configuration: one line for each fault
-  130  ended by Ctrl-C
-  141  whoever read the output has gone, as with | head
+  130  stopped by Ctrl-C
+  141  whoever was reading the output is gone, as with | head
 
-Keys are never printed, and without --send-test nothing is sent to the phone. The vendor allows one streaming connection
-per account and kind of market, so a copy that runs elsewhere would lose its own to this check: the sockets are tried
-only while no copy runs on DATA_DIR and, from 10 minutes before a session to its end, only with --sockets.
+Keys are never printed, and nothing is sent to the phone without --send-test. The vendor allows one streaming connection
+per account and kind of market, so a copy running elsewhere would lose its own to this check. The sockets are therefore
+tested only while no copy runs on DATA_DIR and, from 10 minutes before a session to its end, only with --sockets.
 """
 
 
@@ -92,7 +92,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--offline", action="store_true", help="ask nobody: leave market data and push out")
+    parser.add_argument("--offline", action="store_true", help="contact nobody: skip market data and push")
     parser.add_argument(
         "--send-test",
         action="store_true",
@@ -101,9 +101,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--sockets",
         action="store_true",
-        help="try the sockets in a session, too: a copy that runs elsewhere is blind for a minute",
+        help="test the sockets even during a session: a copy running elsewhere goes blind for a minute",
     )
-    parser.add_argument("--verbose", action="store_true", help="show every setting, its default included")
+    parser.add_argument("--verbose", action="store_true", help="show every setting, including defaults")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of lines")
     parser.add_argument(
         "--init", action="store_true", help="ask for the three keys, try them, and write them to .env"
@@ -115,7 +115,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     if options.env is not None and not options.init:
         parser.error("--env goes with --init")
     if options.offline and (options.send_test or options.sockets):
-        parser.error("--offline asks nobody: leave it, or --send-test and --sockets, out")
+        parser.error("--offline contacts nobody: it does not go with --send-test or --sockets")
     return options
 
 

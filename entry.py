@@ -173,7 +173,7 @@ def _remedy(packages: str) -> str:
     """Returns the command that brings the packages of a lock to where this Python looks for them."""
     if not os.path.exists(os.path.join(FOLDER, packages)):  # not a clone: pip has installed it
         extra = "[demo]" if packages == DEMO_PACKAGES else ""
-        return f"install it anew, in the repository's folder: pipx install --force '.{extra}'"
+        return f"install it again, in the repository's folder: pipx install --force '.{extra}'"
     inside = _start_inside()
     if inside is not None:
         return inside

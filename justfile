@@ -31,6 +31,15 @@ types:
 cover *arguments:
     {{python}} -m tests.cover {{arguments}}
 
+# Writes what is generated: the table of settings, .env.example, the state diagrams.
+docs:
+    {{python}} -m tests.documents --write
+    {{python}} -m tests.diagrams
+
+# Makes the pictures of the docs.
+pictures:
+    {{python}} -m tests.images_of_docs
+
 # How fast it is.
 bench:
     {{python}} -m benchmarks --quick

@@ -139,7 +139,7 @@ def _install_hooks() -> None:
             return
         log.critical(
             "uncaught_exception",
-            text=f"💥 The program ended by an error: {kind.__name__}: {error}",
+            text=f"💥 The program ended with an error: {kind.__name__}: {error}",
             exc_info=(kind, error, trace),
         )
 
@@ -147,7 +147,7 @@ def _install_hooks() -> None:
         if args.exc_value is not None:
             log.critical(
                 "uncaught_thread_exception",
-                text=f"💥 A thread ended by an error: {args.exc_type.__name__}: {args.exc_value}",
+                text=f"💥 A thread ended with an error: {args.exc_type.__name__}: {args.exc_value}",
                 exc_info=(args.exc_type, args.exc_value, args.exc_traceback),
             )
 
@@ -255,7 +255,7 @@ class _Output(logging.Handler):
                 untold, self._untold = self._untold, 0
                 self._stream.write("\n")  # the last line may have broken off in the middle
                 self._say(
-                    "console_back", f"✓ The console takes lines again, {untold} are missing here", "INFO"
+                    "console_back", f"✓ The console accepts lines again, {untold} are missing here", "INFO"
                 )
             for start in range(0, len(line) + 1, CONSOLE_CHARACTERS):
                 if not _takes(self._stream, 0.0 if self._untold else CONSOLE_SECONDS):
@@ -285,7 +285,7 @@ class _Output(logging.Handler):
             self._say(
                 "log_file_not_rotated",
                 f"⚠️ Log file {self._file.baseFilename} cannot be renamed ({file_fault(self._file.stuck)}): it "
-                "grows on. Give this user the right to write its folder, or name another LOG_FILE",
+                "keeps growing. Give this user write permission for its folder, or name another LOG_FILE",
             )
         if self._missing:
             missing, self._missing = self._missing, 0

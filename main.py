@@ -92,7 +92,7 @@ async def work(settings: Settings, clock: KeptClock) -> int:
 
 def _end_by_watchdog(settings: Settings, status: int) -> None:
     """Ends the process from the watchdog's thread. First tells the heartbeat's service why, if that works in time."""
-    why = f"exit {status}: the event loop has not turned for {WATCHDOG_REAL_S:.0f} s"
+    why = f"exit {status}: the event loop has been stuck for {WATCHDOG_REAL_S:.0f} s"
     telling = threading.Thread(target=_say_failed, args=(settings, why), name="last words", daemon=True)
     telling.start()
     telling.join(heartbeat.FAIL_REAL_S)
@@ -173,7 +173,7 @@ def parser() -> argparse.ArgumentParser:
         type=speed_of,
         default=None,
         metavar="N",
-        help=f"with --demo: how many times as fast as real time ({SPEED_MIN:g} to {SPEED_MAX:g}; default {DEMO_SPEED:g})",
+        help=f"with --demo: how many times faster than real time ({SPEED_MIN:g} to {SPEED_MAX:g}; default {DEMO_SPEED:g})",
     )
     described.add_argument(
         "--keep",
@@ -183,7 +183,7 @@ def parser() -> argparse.ArgumentParser:
         help="with --demo: the folder for the record that it leaves, new or empty (default: a new temporary one)",
     )
     described.add_argument(
-        "--version", action="store_true", help="print the version and the hash of the rules, and end"
+        "--version", action="store_true", help="print the version and the rules' fingerprint, and exit"
     )
     return described
 

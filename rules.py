@@ -67,175 +67,225 @@ class Rules(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     # What is watched
-    symbol: Ticker = rule("IWM", "ticker", "The fund that is watched and whose 0DTE calls are suggested")
-    benchmark: str = rule("SPY", "ticker or empty", "The fund `spy_lag` compares with; empty leaves it out")
+    symbol: Ticker = rule("IWM", "ticker", "The fund to watch; the program suggests its 0DTE calls")
+    benchmark: str = rule(
+        "SPY", "ticker or empty", "The fund that `spy_lag` compares with; empty turns that condition off"
+    )
 
     # The feed
-    stall_seconds: int = rule(5, "s", "Silence over all symbols that makes the feed blind", ge=1, le=60)
+    stall_seconds: int = rule(
+        5, "s", "Silence of all symbols after which the feed counts as blind", ge=1, le=60
+    )
     silence_alarm_seconds: int = rule(
-        30, "s", "Unexplained silence that counts as a confirmed stall", ge=5, le=600
+        30, "s", "Unexplained silence after which the feed counts as stalled", ge=5, le=600
     )
     socket_alarm_seconds: int = rule(
-        10, "s", "How long a lost socket may be down before the phone is told", ge=1, le=600
+        10, "s", "How long the connection may be down before a push says so", ge=1, le=600
     )
     max_lag_seconds: float = rule(
-        15.0, "s", "Median lag of bars beyond which the feed is blind (a delayed plan)", gt=0, le=600
+        15.0, "s", "Median delay of bars above which the feed counts as blind (a delayed plan)", gt=0, le=600
     )
-    lag_bars: int = rule(30, "bars", "How many live bars that median is taken over", ge=1, le=1000)
+    lag_bars: int = rule(30, "bars", "Number of live bars in that median", ge=1, le=1000)
     lag_reopen_seconds: int = rule(
-        60, "s", "How long bars may be late before the socket is reopened, once", ge=1, le=3600
+        60, "s", "How long bars may be late before the program reconnects, once", ge=1, le=3600
     )
     symbol_silence_seconds: int = rule(
-        20, "s", "Silence of one symbol, while the other's bars come, after which REST is asked", ge=1, le=600
+        20,
+        "s",
+        "Silence of one symbol, while the other's bars arrive, after which the program asks REST",
+        ge=1,
+        le=600,
     )
     symbol_unseen_seconds: int = rule(
         60,
         "s",
-        'Silence of one symbol, without newer seconds at REST, that counts as "not seen"',
+        'Silence of one symbol, with nothing newer on REST, after which it counts as "not seen"',
         ge=1,
         le=3600,
     )
     alarm_spacing_seconds: int = rule(
-        300, "s", "At most one blind/recovered pair of pushes in this time while flat", ge=0, le=3600
+        300,
+        "s",
+        "While no position is open, at most one blind/recovered pair of pushes in this time",
+        ge=0,
+        le=3600,
     )
 
     # What is plausible
     price_jump_percent: float = rule(
-        3.0, "%", "A close further than this from its recent median waits to be confirmed", gt=0, le=100
+        3.0,
+        "%",
+        "A close further than this from its recent median must be confirmed before it is used",
+        gt=0,
+        le=100,
     )
-    price_jump_closes: int = rule(
-        10, "closes", "How many of the last closes that median is taken over", ge=1, le=1000
-    )
+    price_jump_closes: int = rule(10, "closes", "Number of recent closes in that median", ge=1, le=1000)
     quote_frozen_seconds: int = rule(
         15,
         "s",
-        "A chain whose newest quote is older than this by its own stamp gives no prices; nor does such a quote of the held call",
+        "If the newest quote in a chain is older than this, the chain prices nothing; the same goes for the held call's own quote",
         ge=1,
         le=600,
     )
     delta_doubt: float = rule(
         0.15,
         "delta",
-        "A vendor's delta further than this from the one that the option's price implies is replaced by that one",
+        "If the vendor's delta differs by more than this from the delta implied by the option's price, the implied one is used",
         gt=0,
         le=1,
     )
 
     # Entry conditions
-    vwap_long_seconds: int = rule(300, "s", "Window of the primary VWAP", ge=30, le=23_400)
+    vwap_long_seconds: int = rule(300, "s", "Window of the long (primary) VWAP", ge=30, le=23_400)
     vwap_long_shift_seconds: int = rule(
-        30, "s", "The primary VWAP must be above itself this long ago", ge=1, le=3600
+        30, "s", "The long VWAP must be above its own value this long ago", ge=1, le=3600
     )
     vwap_short_seconds: int = rule(60, "s", "Window of the short VWAP", ge=5, le=23_400)
-    vwap_rising_seconds: int = rule(30, "s", "How long the short VWAP must not have fallen", ge=0, le=3600)
-    volume_window_seconds: int = rule(
-        1200, "s", "Window of the volume percentile, of z, and base of the relative volume", ge=60, le=23_400
+    vwap_rising_seconds: int = rule(
+        30, "s", "How long the short VWAP must have gone without falling", ge=0, le=3600
     )
-    volume_min_bars: int = rule(300, "bars", "Bars that window must hold", ge=1, le=23_400)
-    volume_percentile: float = rule(95.0, "percentile", "Percentile that a surge must exceed", gt=0, lt=100)
+    volume_window_seconds: int = rule(
+        1200,
+        "s",
+        "Window of the volume percentile and of Z; also the base of the relative volume",
+        ge=60,
+        le=23_400,
+    )
+    volume_min_bars: int = rule(300, "bars", "Fewest bars that window may hold", ge=1, le=23_400)
+    volume_percentile: float = rule(
+        95.0, "percentile", "Percentile that a surge in volume must exceed", gt=0, lt=100
+    )
     momentum_seconds: int = rule(30, "s", "Window of the momentum's slope", ge=5, le=3600)
-    momentum_min_bars: int = rule(10, "bars", "Bars that window must hold", ge=2, le=3600)
+    momentum_min_bars: int = rule(10, "bars", "Fewest bars that window may hold", ge=2, le=3600)
     relative_volume_seconds: int = rule(60, "s", "Window of the relative volume", ge=5, le=3600)
     relative_volume_min: float = rule(
-        1.5, "ratio", "Least relative volume; 0 leaves the condition out", ge=0, le=100
+        1.5, "ratio", "Lowest relative volume; 0 turns the condition off", ge=0, le=100
     )
-    roc_seconds: int = rule(300, "s", "Span of the rates of change", ge=10, le=7200)
+    roc_seconds: int = rule(300, "s", "Period of the rates of change", ge=10, le=7200)
     roc_tolerance_seconds: int = rule(
         30, "s", "How much older the base of a rate of change may be", ge=0, le=600
     )
     spy_iwm_lag_threshold: float = rule(
         0.20, "percentage points", "How far the benchmark's change may exceed the symbol's", ge=-10, le=10
     )
-    benchmark_max_age_seconds: int = rule(
-        10, "s", "A last close of the benchmark older than this is not used", ge=1, le=600
-    )
+    benchmark_max_age_seconds: int = rule(10, "s", "Oldest benchmark close that may be used", ge=1, le=600)
 
     # Gates
-    warmup_seconds: int = rule(600, "s", "No entry this long after the open; 0 = off", ge=0, le=23_400)
+    warmup_seconds: int = rule(600, "s", "No entry for this long after the open; 0 = off", ge=0, le=23_400)
     entry_bar_seconds: float = rule(
-        5.0, "s", "A bar later than this past its end gives no entry; 0 = off", ge=0, le=60
+        5.0, "s", "No entry on a bar that arrives later than this after its end; 0 = off", ge=0, le=60
     )
-    entry_cooldown_seconds: int = rule(300, "s", "Rest after a close; 0 = off", ge=0, le=23_400)
-    withdrawn_rest_seconds: int = rule(30, "s", "Rest after a withdrawn BUY", ge=0, le=3600)
-    max_entries_per_day: int = rule(0, "entries", "Entries in a session; 0 = no cap", ge=0, le=1000)
+    entry_cooldown_seconds: int = rule(
+        300, "s", "No entry for this long after a SELL; 0 = off", ge=0, le=23_400
+    )
+    withdrawn_rest_seconds: int = rule(30, "s", "No entry for this long after a withdrawn BUY", ge=0, le=3600)
+    max_entries_per_day: int = rule(0, "entries", "Most entries in one session; 0 = no cap", ge=0, le=1000)
     no_entry_after: SessionTime = rule(
-        "15:30", "HH:MM[:SS] New York", "No entry from then on; moves with an early close"
+        "15:30", "HH:MM[:SS] New York", "No entry from this time on; moves with an early close"
     )
 
     # The contract
-    chain_poll_seconds: float = rule(5.0, "s", "How often the chain is polled", ge=1, le=60)
+    chain_poll_seconds: float = rule(5.0, "s", "How often the option chain is polled", ge=1, le=60)
     chain_fallback_poll_seconds: float = rule(
-        2.0, "s", "How often it is polled while the quote stream gives nothing", ge=1, le=60
+        2.0, "s", "How often it is polled while the quote stream is silent", ge=1, le=60
     )
-    chain_spot_percent: float = rule(4.0, "% of spot", "Strikes kept around spot", gt=0, le=50)
+    chain_spot_percent: float = rule(
+        4.0, "% of spot", "How far from the fund's price strikes are kept", gt=0, le=50
+    )
     chain_skew_seconds: int = rule(
-        60, "s", "Chain age over which IV skew is left out of the ranking", ge=1, le=3600
+        60, "s", "Chain age above which IV skew no longer counts in the ranking", ge=1, le=3600
     )
-    chain_max_seconds: int = rule(300, "s", "Chain age over which there is no entry", ge=1, le=3600)
+    chain_max_seconds: int = rule(300, "s", "Chain age above which there is no entry", ge=1, le=3600)
     stream_contracts: int = rule(
-        10, "contracts", "Calls nearest the money whose quotes are streamed", ge=1, le=900
+        10, "contracts", "Number of calls nearest the money whose quotes are streamed", ge=1, le=900
     )
     stream_silence_seconds: int = rule(
         10, "s", "Silence of the quote stream after which the chain is polled instead", ge=1, le=600
     )
-    entry_quote_seconds: float = rule(3.0, "s", "Oldest quote that an entry may be priced from", gt=0, le=60)
-    delta_min: float = rule(0.30, "delta", "Least delta of a candidate", gt=0, lt=1)
-    delta_max: float = rule(0.45, "delta", "Greatest delta of a candidate", gt=0, lt=1)
+    entry_quote_seconds: float = rule(3.0, "s", "Oldest quote that may price an entry", gt=0, le=60)
+    delta_min: float = rule(0.30, "delta", "Lowest delta of a candidate", gt=0, lt=1)
+    delta_max: float = rule(0.45, "delta", "Highest delta of a candidate", gt=0, lt=1)
     delta_stretch_down: float = rule(
-        0.10, "delta", "How far below the range an empty range is stretched", ge=0, lt=1
+        0.10, "delta", "How far below the range a delta may lie if no candidate is inside it", ge=0, lt=1
     )
     delta_stretch_up: float = rule(
-        0.20, "delta", "How far above the range an empty range is stretched", ge=0, lt=1
+        0.20, "delta", "How far above the range a delta may lie if no candidate is inside it", ge=0, lt=1
     )
     max_spread_percent: float = rule(5.0, "% of mid", "Widest spread of a candidate", gt=0, le=100)
-    min_quote_size: int = rule(5, "contracts", "Least size on both sides; 0 = off", ge=0, le=10_000)
-    min_premium: float = rule(0.20, "$", "Least mid of a candidate; 0 = off", ge=0, le=1000)
-    min_open_interest: int = rule(100, "contracts", "Least open interest; 0 = off", ge=0, le=1_000_000)
-    stop_room_spreads: float = rule(
-        2.0, "spreads", "Least room between mid and stop level; 0 = off", ge=0, le=100
+    min_quote_size: int = rule(
+        5, "contracts", "Fewest contracts quoted on each side; 0 = off", ge=0, le=10_000
     )
-    entry_slippage: float = rule(0.05, "$", "Added to the mid for the entry price", ge=0, le=10)
-    pay_limit_percent: float = rule(5.0, "% of entry", "What may be paid above the entry", ge=0, le=100)
-    pay_limit_min: float = rule(0.01, "$", "What may at least be paid above the entry", ge=0, le=10)
-    pay_limit_seconds: int = rule(30, "s", "How long a BUY is good for", ge=1, le=600)
+    min_premium: float = rule(0.20, "$", "Lowest mid of a candidate; 0 = off", ge=0, le=1000)
+    min_open_interest: int = rule(
+        100, "contracts", "Lowest open interest of a candidate; 0 = off", ge=0, le=1_000_000
+    )
+    stop_room_spreads: float = rule(
+        2.0, "spreads", "Least room between the mid and the stop; 0 = off", ge=0, le=100
+    )
+    entry_slippage: float = rule(0.05, "$", "Added to the mid to get the entry price", ge=0, le=10)
+    pay_limit_percent: float = rule(5.0, "% of entry", "How far above the entry you may pay", ge=0, le=100)
+    pay_limit_min: float = rule(
+        0.01, "$", "How far above the entry you may pay at least, however cheap the call", ge=0, le=10
+    )
+    pay_limit_seconds: int = rule(30, "s", "How long a BUY is valid", ge=1, le=600)
 
     # The position
     hard_time_stop: SessionTime = rule(
-        "15:55", "HH:MM[:SS] New York", "Every position is sold by then; moves with an early close"
+        "15:55", "HH:MM[:SS] New York", "Every position gets its SELL by this time; moves with an early close"
     )
-    stop_loss_percent: float = rule(15.0, "% of entry", "Loss that sells", gt=0, lt=100)
-    max_giveback_percent: float = rule(30.0, "% of peak", "Giveback that sells", gt=0, lt=100)
+    stop_loss_percent: float = rule(15.0, "% of entry", "Loss at which to sell", gt=0, lt=100)
+    max_giveback_percent: float = rule(30.0, "% of peak", "Drop from the peak at which to sell", gt=0, lt=100)
     tighten_giveback_percent: float = rule(
-        20.0, "% of peak", "Giveback that sells while the price is below its short VWAP", gt=0, lt=100
+        20.0,
+        "% of peak",
+        "Drop from the peak at which to sell while the fund is below its short VWAP",
+        gt=0,
+        lt=100,
     )
-    persistence_block_seconds: int = rule(30, "s", "Two such blocks below the short VWAP sell", ge=5, le=1800)
+    persistence_block_seconds: int = rule(
+        30, "s", "Two such blocks in a row below the short VWAP sell", ge=5, le=1800
+    )
     persistence_min_evaluations: int = rule(
-        10, "evaluations", "Evaluations each block must hold", ge=1, le=1800
+        10, "evaluations", "Fewest evaluations in each block", ge=1, le=1800
     )
     mark_hold_seconds: float = rule(
-        2.0, "s", "How long a mark must hold to sell or to raise the peak", ge=0, le=60
+        2.0, "s", "How long a mark must hold before it can sell or raise the peak", ge=0, le=60
     )
     wide_quote_percent: float = rule(25.0, "% of mid", "A quote wider than this is doubted", gt=0, le=200)
-    wide_quote_min: float = rule(0.03, "$", "A quote not wider than this is never doubted", ge=0, le=10)
-    wide_quote_seconds: float = rule(5.0, "s", "Unbroken width after which a wide quote counts", ge=0, le=600)
-    quote_confirm_seconds: int = rule(
-        15, "s", "An unchanged quote of the held contract is confirmed after this", ge=1, le=600
+    wide_quote_min: float = rule(0.03, "$", "A quote no wider than this is never doubted", ge=0, le=10)
+    wide_quote_seconds: float = rule(
+        5.0, "s", "How long a quote must stay wide before it counts after all", ge=0, le=600
     )
-    mark_lost_seconds: int = rule(20, "s", "No usable mark for this long is told", ge=2, le=600)
+    quote_confirm_seconds: int = rule(
+        15,
+        "s",
+        "If the held call's quote has not changed for this long, the program confirms it by REST",
+        ge=1,
+        le=600,
+    )
+    mark_lost_seconds: int = rule(
+        20, "s", "How long the held call may have no usable price before a push says so", ge=2, le=600
+    )
 
     # What holds entries from outside
     clock_doubt_seconds: float = rule(
         2.0,
         "s",
-        "Difference from the vendor's clock above which entries are held, and how far ahead of now a fact may lie",
+        "Difference from the vendor's clock above which entries are held; also how far in the future a fact may lie",
         gt=0,
         le=600,
     )
-    loop_lag_seconds: float = rule(2.0, "s", "Delay of the event loop that holds entries", gt=0, le=60)
-    push_cap_count: int = rule(
-        12, "pushes", "Pushes within the cap's span that hold entries; 0 = off", ge=0, le=1000
+    loop_lag_seconds: float = rule(
+        2.0, "s", "Delay of the program's event loop above which entries are held", gt=0, le=60
     )
-    push_cap_seconds: int = rule(600, "s", "Span of the push cap", ge=1, le=86_400)
+    push_cap_count: int = rule(
+        12,
+        "pushes",
+        "Number of pushes within the cap's period at which entries are held; 0 = off",
+        ge=0,
+        le=1000,
+    )
+    push_cap_seconds: int = rule(600, "s", "Period of the push cap", ge=1, le=86_400)
 
     @field_validator("*", mode="before")
     @classmethod

@@ -32,7 +32,7 @@ class Wording(NamedTuple):
     """Every text about one condition. Names may contain the placeholders ``{benchmark}`` and ``{vwap}``."""
 
     name: str
-    """Its name in full, as in docs/gates.md."""
+    """Its name in full, as in docs/decides.md."""
     short: str
     """Its name on the page's chart: short enough for a phone's margin."""
     label: str
@@ -337,7 +337,7 @@ def doubted_line(bar: Bar, percent: float, count: int) -> str:
     """Returns the line about a doubted price, ``percent`` away from its last closes, the day's ``count``-th."""
     return (
         f"🤨 {bar.symbol} {utils.share_price(bar.close)} at {utils.clock_text(bar.start)} is {percent:+.1f}% from its "
-        f"last closes: kept apart until something confirms it ({count} today)"
+        f"last closes: set aside until something confirms it ({count} today)"
     )
 
 

@@ -43,7 +43,7 @@ WARM_ROUNDS = 3
 """None of them in a quick run: one takes a quarter of a minute."""
 
 NS = 1_000_000_000
-ASKED = "Pushover takes our pushes"
+ASKED = "Pushover accepts our pushes"
 """The worker's line by which the first requests have been answered."""
 
 LIMIT_S = 120.0

@@ -30,9 +30,9 @@ def read_text(path: Path) -> str | None:
     try:
         mode = path.lstat().st_mode
         if stat.S_ISLNK(mode):
-            raise EnvFileError(f"{path} is a link: name the file that it leads to with --env")
+            raise EnvFileError(f"{path} is a link: name the file that it points to with --env")
         if not stat.S_ISREG(mode):
-            raise EnvFileError(f"{path} is no file: name another with --env")
+            raise EnvFileError(f"{path} is not a file: name another with --env")
         with open(path, encoding="utf-8-sig", newline="") as file:  # a line's ending stays as it is
             return file.read()
     except FileNotFoundError:
@@ -40,17 +40,17 @@ def read_text(path: Path) -> str | None:
     except OSError as error:
         raise EnvFileError(f"{path} cannot be read ({error.strerror})") from None
     except UnicodeDecodeError:
-        raise EnvFileError(f"{path} is no UTF-8 text: name another with --env") from None
+        raise EnvFileError(f"{path} is not UTF-8 text: name another with --env") from None
 
 
 def check_place(path: Path) -> None:
     """Raises EnvFileError if no file can be written beside ``path``."""
     folder = path.absolute().parent
     if not folder.is_dir():
-        raise EnvFileError(f"{folder} is no folder: make it first, or name another file with --env")
+        raise EnvFileError(f"{folder} is not a folder: create it first, or name another file with --env")
     effective = os.access in os.supports_effective_ids
     if not os.access(folder, os.W_OK | os.X_OK, effective_ids=effective):
-        raise EnvFileError(f"{folder} may not be written by this user: name another file with --env")
+        raise EnvFileError(f"{folder} cannot be written by this user: name another file with --env")
 
 
 def example() -> str:
@@ -92,7 +92,9 @@ def write(path: Path, text: str, before: str | None) -> None:
     try:
         with _part(path) as part:
             if read_text(path) != before:
-                raise EnvFileError(f"{path} was changed meanwhile: it is left as it is now; start again")
+                raise EnvFileError(
+                    f"{path} was changed in the meantime: it is left as it is now; run this again"
+                )
             descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, FILE_MODE)
             with open(descriptor, "w", encoding="utf-8", newline="") as file:
                 os.fchmod(file.fileno(), FILE_MODE)  # a umask may have taken some of it
@@ -107,7 +109,9 @@ def write(path: Path, text: str, before: str | None) -> None:
                 part.replace(path)
             sync_folder(path.absolute().parent)
     except FileExistsError:
-        raise EnvFileError(f"{path} was made meanwhile: it is left as it is; start again") from None
+        raise EnvFileError(
+            f"{path} was created in the meantime: it is left as it is; run this again"
+        ) from None
     except OSError as error:
         raise EnvFileError(f"{path} cannot be written ({error.strerror})") from None
 

@@ -58,7 +58,7 @@ def run(path: Path, clock: Clock) -> int:
     try:
         _talk(path, clock)
     except config.ConfigError as error:
-        print("Something else must be mended first:", *error.faults, sep="\n  ", file=sys.stderr)
+        print("Something else must be fixed first:", *error.faults, sep="\n  ", file=sys.stderr)
         return entry.EXIT_CONFIGURATION
     except (EnvFileError, GivenUp) as error:
         print(f"\n{printable(str(error))}\n{NOTHING}", file=sys.stderr)
@@ -80,10 +80,10 @@ def _talk(path: Path, clock: Clock) -> None:
         raise config.ConfigError(faults)
     machine.unify()
     if before is not None and not _agrees(
-        f"{path} is there. Replace its three keys, and keep everything else in it?", otherwise=False
+        f"{path} exists. Replace its three keys, and keep everything else in it?", otherwise=False
     ):
         raise GivenUp(f"{path} stays as it is.")
-    print("What you type stays unseen. Paste each key and press Enter; Ctrl-C ends it.\n")
+    print("What you type is hidden. Paste each key and press Enter; Ctrl-C cancels.\n")
     keys = {key.name: _asked(key) for key in KEYS}
     _look_over(keys)
     _try(path, keys, clock)
@@ -113,9 +113,11 @@ def _asked(key: Key) -> str:
         print(f"  {shown(typed)}")
         if key.name != MARKET_KEY or not is_pushovers(typed):
             return typed
-        if _agrees("  ⚠ This looks like a key of Pushover's. Is it your Massive API key?", otherwise=False):
+        if _agrees(
+            "  ⚠ This looks like one of Pushover's keys. Is it your Massive API key?", otherwise=False
+        ):
             return typed
-    raise GivenUp(f"No {key.title} that can be one after {TRIES} times: see {key.place}.")
+    raise GivenUp(f"No {key.title} that looks valid after {TRIES} times: see {key.place}.")
 
 
 def _hidden(question: str) -> str:
@@ -167,9 +169,9 @@ def _try(path: Path, keys: dict[str, str], clock: Clock) -> None:
             keys[key.name] = _asked(key)
         _look_over(keys)
     if not trial.is_complete and not _agrees(
-        "\nNot every key could be tried. Keep them all the same?", otherwise=True
+        "\nNot every key could be checked. Keep them anyway?", otherwise=True
     ):
-        raise GivenUp("Start it again once the network is there.")
+        raise GivenUp("Run it again when the network works.")
 
 
 def _tried(settings: Settings, clock: Clock) -> Trial:
@@ -207,8 +209,8 @@ def _print_lines(lines: Iterable[Check], keys: Mapping[str, str]) -> None:
 def _say_next(path: Path) -> None:
     print(f"\nWritten: {path} (only you can read it).")
     for name in sorted({*STAND_IN, *config.ALIASES} & os.environ.keys()):
-        line = Check("Settings", Severity.WARNING, f"{name} is set in the environment, too, and that wins")
+        line = Check("Settings", Severity.WARNING, f"{name} is also set in the environment, which wins")
         print(f"{line.line()} — unset it there")
     if path.absolute() != Path(".env").absolute():
-        print(f"The program reads .env in the folder in which it starts, not {path}.")
-    print(f"Next: {entry.called('python diagnose.py')} checks the rest: plan, places, calendar, clock.")
+        print(f"The program reads .env in the folder where it is started, not {path}.")
+    print(f"Next: {entry.called('python diagnose.py')} checks the rest: plan, folders, calendar, clock.")

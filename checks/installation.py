@@ -99,7 +99,7 @@ def check_installed(
         try:
             checks.append(Check("Packages", Severity.OK, f"{name} {installed(name)}"))
         except importlib.metadata.PackageNotFoundError:
-            do = "install it anew, in the repository's folder: pipx install --force ."
+            do = "install it again, in the repository's folder: pipx install --force ."
             checks.append(Check("Packages", Severity.FAIL, f"{name}: missing", do))
     return checks
 
@@ -124,7 +124,7 @@ def check_modules(names: Sequence[str] = MODULES) -> list[Check]:
                 return [Check("Modules", Severity.FAIL, *shortage.split(": ", 1))]
             text = f"{name}: {type(error).__name__}: {error}"
             failures.append(
-                Check("Modules", Severity.FAIL, text, "the installation is incomplete: get it anew")
+                Check("Modules", Severity.FAIL, text, "the installation is incomplete: install it again")
             )
     return failures or [Check("Modules", Severity.OK, f"all {len(names)} can be imported")]
 
@@ -138,7 +138,7 @@ def check_requirements(every: bool) -> list[Check]:
         if isinstance(error, FileNotFoundError) and (required := _required()):
             return _shortened(check_installed(required), every, "there")
         text = f"{path}: cannot be read ({getattr(error, 'strerror', None) or type(error).__name__})"
-        return [Check("Packages", Severity.FAIL, text, "the installation is incomplete: get it anew")]
+        return [Check("Packages", Severity.FAIL, text, "the installation is incomplete: install it again")]
 
 
 def _required() -> list[str]:

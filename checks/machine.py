@@ -76,13 +76,13 @@ def doubts() -> list[str]:
     told = []
     if os.environ.get(KEY_LOG):
         told.append(
-            f"{KEY_LOG} is set: whoever reads that file can read your keys on the wire; unset it if you can"
+            f"{KEY_LOG} is set: whoever can read that file can read your keys in transit; unset it if you can"
         )
     proxy = getproxies_environment().get("https")
     if proxy:
         host = urlsplit(_with_scheme(proxy)).netloc.rpartition("@")[2]
         told.append(
-            f"https_proxy is set: vendor and Pushover are reached through {host}, unless no_proxy says otherwise"
+            f"https_proxy is set: the the vendor and Pushover are reached through {host}, unless no_proxy says otherwise"
         )
     return told
 

@@ -76,11 +76,11 @@ class MarketInquiry:
         """Compares this machine's clock with the ``Date`` of the vendor's answers."""
         skew, limit = self._rest.skew, self._rules.clock_doubt_seconds
         if skew is None:
-            text = "clock: could not be compared with the vendor's (no answer that was quick enough)"
-            return Check(MARKET, Severity.WARNING, text, "ask again; entries need a clock that is right")
+            text = "clock: could not be compared with the vendor's (no answer was fast enough)"
+            return Check(MARKET, Severity.WARNING, text, "run this again; entries need a correct clock")
         side = "behind" if skew > 0 else "ahead of"
         by = utils.difference_text(round(abs(skew) * SECOND))
-        found = f"clock: {by} {side} the vendor's, which is told in whole seconds (limit {limit:g} s)"
+        found = f"clock: {by} {side} the vendor's, which comes in whole seconds (limit {limit:g} s)"
         if abs(skew) > limit:
             do = "set this machine's clock (NTP): entries are held until then"
             return Check(MARKET, Severity.FAIL, found, do)
@@ -118,10 +118,10 @@ class MarketInquiry:
         if chain is None or not chain.rows:
             return []
         if not self._in_session:
-            text = "contracts: how many calls pass the rules shows only after the open"
+            text = "contracts: how many calls pass the rules can be told only after the open"
             return [Check(MARKET, Severity.OK, text)]
         if spot is None:
-            text = f"contracts: not judged, the price of {self._rules.symbol} is not known"
+            text = f"contracts: not checked, because the price of {self._rules.symbol} is unknown"
             return [Check(MARKET, Severity.WARNING, text, "see stock bars")]
         return [judge_contracts(chain, self._rules, self._session, spot, self._inquiry.clock.now())]
 

@@ -21,7 +21,7 @@ HTTP_UNKNOWN = frozenset({401, 403, 404, 410})
 COMPARE = "compare it with the address that its service shows"
 
 SIDE_TEST_TEXT = (
-    "Sent by diagnose.py at {at} ET. A SELL that Pushover does not take comes here.\nYou: nothing to do."
+    "Sent by diagnose.py at {at} ET. SELLs that Pushover does not accept arrive here.\nYou: nothing to do."
 )
 
 
@@ -77,9 +77,9 @@ class Outside:
         text = SIDE_TEST_TEXT.format(at=utils.clock_text(self._inquiry.clock.now()))
         failure = await channel.post(title, text, self._inquiry.patience_s)
         if failure:
-            return Check(OUTSIDE, Severity.FAIL, f"{channel.setting}: test not taken, {failure}", COMPARE)
+            return Check(OUTSIDE, Severity.FAIL, f"{channel.setting}: test not accepted, {failure}", COMPARE)
         return Check(
-            OUTSIDE, Severity.OK, f"{channel.setting}: test taken; it should have arrived there by now"
+            OUTSIDE, Severity.OK, f"{channel.setting}: test accepted; it should have arrived there by now"
         )
 
     async def _knock(self, channel: SideChannel) -> Check:
@@ -88,12 +88,12 @@ class Outside:
             return Check(OUTSIDE, Severity.FAIL, f"{channel.setting}: {fault}", COMPARE)
         status = await channel.status(self._inquiry.patience_s)
         if status is None:
-            text = f"{channel.setting}: not tried; --send-test sends one test there"
+            text = f"{channel.setting}: not tested; --send-test sends one test there"
             return Check(OUTSIDE, Severity.OK, text)
         if isinstance(status, str):
             do = f"check this machine's network, and {channel.setting}"
             return Check(OUTSIDE, Severity.FAIL, f"{channel.setting}: {status}", do)
-        text = f"{channel.setting}: its server answers ({status}); nothing was posted, so more is not known"
+        text = f"{channel.setting}: its server answers ({status}); nothing was posted, so more is unknown"
         if status >= HTTP_FAULT or status in HTTP_UNKNOWN:
             return Check(OUTSIDE, Severity.WARNING, text, COMPARE)
         return Check(OUTSIDE, Severity.OK, text)

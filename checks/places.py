@@ -60,9 +60,7 @@ def _guarded(name: str, place: Path, check: Callable[[], list[Check]]) -> list[C
         return check()
     except OSError as error:
         text = f"{name}: {place} cannot be used ({error.strerror or type(error).__name__})"
-        return [
-            Check("Places", Severity.FAIL, text, "name a place that this user may search, read and write")
-        ]
+        return [Check("Places", Severity.FAIL, text, "name a folder that this user may list, read and write")]
 
 
 def _check_data(
@@ -102,7 +100,7 @@ def _check_rotation(path: Path) -> Check:
     """Checks that a log that exists and can be written can also be renamed when it is full."""
     can_be = f"LOG_FILE: {path.absolute()} can be written"
     if path.is_file() and not os.access(path.absolute().parent, os.W_OK | os.X_OK):
-        do = f"give this user the right to write {path.absolute().parent}"
+        do = f"give this user write permission for {path.absolute().parent}"
         return Check(
             "Places", Severity.WARNING, f"{can_be}, but not renamed when it is full: it would grow on", do
         )
@@ -121,13 +119,13 @@ def _check_folder(name: str, place: Path, folder: Path) -> Check:
     if not nearest.is_dir():
         what = "a link that leads to no folder" if nearest.is_symlink() else "a file, not a folder"
         text = f"{name}: {absolute} cannot be used: {nearest} is {what}"
-        return Check("Places", Severity.FAIL, text, "name a folder that is one, or can be made")
+        return Check("Places", Severity.FAIL, text, "name a folder that exists or can be created")
     if not os.access(nearest, os.W_OK | os.X_OK):
         text = f"{name}: {absolute} cannot be written"
-        return Check("Places", Severity.FAIL, text, f"give this user the right to write {nearest}")
+        return Check("Places", Severity.FAIL, text, f"give this user write permission for {nearest}")
     if nearest == folder.absolute():
         return Check("Places", Severity.OK, f"{name}: {absolute} can be written")
-    return Check("Places", Severity.OK, f"{name}: {absolute} can be made")
+    return Check("Places", Severity.OK, f"{name}: {absolute} can be created")
 
 
 def _record_faults(folder: Path) -> list[Check]:
@@ -135,13 +133,13 @@ def _record_faults(folder: Path) -> list[Check]:
     try:
         found = look_through(folder)
     except OSError as error:
-        text = f"DATA_DIR: {error.filename or folder} cannot be looked through ({error.strerror})"
+        text = f"DATA_DIR: {error.filename or folder} cannot be listed ({error.strerror})"
         return [
             Check(
                 "Places",
                 Severity.FAIL,
                 text,
-                "give this user the right to read it: the worker does not start",
+                "give this user permission to read it: the worker does not start",
             )
         ]
     do = "the worker may not start: a position may be recorded there"
@@ -164,7 +162,7 @@ def _write_fault(folder: Path, opener: Opener) -> Check | None:
         text = f"DATA_DIR: {place.absolute()} cannot be written ({reason})"
         return Check("Places", Severity.FAIL, text, do)
 
-    repair = "make room, or repair the disk: no entries until then"
+    repair = "free up space, or repair the disk: no entries until then"
     for place in (folder, record_path(folder, "").parent):
         if not place.is_dir():
             continue
@@ -180,7 +178,7 @@ def _write_fault(folder: Path, opener: Opener) -> Check | None:
             finally:
                 path.unlink(missing_ok=True)
         except PermissionError:
-            return fault(place, "Permission denied", f"give this user the right to write {place.absolute()}")
+            return fault(place, "Permission denied", f"give this user write permission for {place.absolute()}")
         except OSError as error:
             return fault(place, error.strerror or type(error).__name__, repair)
         if taken < PROBE_BYTES:
@@ -200,7 +198,7 @@ def _check_room(settings: Settings, free: Callable[[Path], int]) -> Check:
     found = f"DATA_DIR: {room // MEGABYTE:,} MB free"
     if room < SESSION_BYTES + PACKED_BYTES:
         need = f"a session needs up to {(SESSION_BYTES + PACKED_BYTES) // MEGABYTE} MB"
-        return Check("Places", Severity.FAIL, f"{found}, {need}", "make room: a full disk holds entries")
+        return Check("Places", Severity.FAIL, f"{found}, {need}", "free up space: a full disk holds entries")
     sessions = (room - SESSION_BYTES) // PACKED_BYTES
     if sessions < settings.keep_sessions - len(records(settings.data_dir)):
         text = (
@@ -215,10 +213,10 @@ def _check_disk(folder: Path, is_mount: Callable[[Path], bool]) -> Check:
     absolute = folder.absolute()
     mount = next((path for path in (absolute, *absolute.parents[:-1]) if is_mount(path)), None)
     if mount is None:
-        text = f"DATA_DIR: {absolute} is not on a disk: a deploy loses it, and forgets an open position"
+        text = f"DATA_DIR: {absolute} is not on a persistent disk: a deploy loses it, and an open position with it"
         do = "attach a disk at /var/data, and set DATA_DIR to it"
         return Check("Places", Severity.FAIL, text, do)
-    return Check("Places", Severity.OK, f"DATA_DIR: on the disk that is mounted at {mount}")
+    return Check("Places", Severity.OK, f"DATA_DIR: on the disk mounted at {mount}")
 
 
 def _log_file_fault(path: Path) -> str | None:
@@ -247,9 +245,9 @@ def check_lease(folder: Path) -> tuple[Check, bool]:
     try:
         has_run = (folder / "lease").exists()
     except OSError as error:
-        text = f"lease: cannot be looked for ({error.strerror})"
+        text = f"lease: cannot be checked ({error.strerror})"
         return Check(
-            "Places", Severity.FAIL, text, f"give this user the right to search {folder.absolute()}"
+            "Places", Severity.FAIL, text, f"give this user permission to list {folder.absolute()}"
         ), False
     if not has_run:
         return Check("Places", Severity.OK, "lease: free, no copy has run on DATA_DIR yet"), False
@@ -263,9 +261,9 @@ def check_lease(folder: Path) -> tuple[Check, bool]:
         ), True
     except OSError as error:
         text = f"lease: cannot be taken ({error.strerror})"
-        do = f"move away what stands at {folder.absolute()}/lease: the program makes its own"
+        do = f"move away what is at {folder.absolute()}/lease: the program makes its own"
         if error.errno in (errno.EACCES, errno.EPERM):  # `Misplaced` is no PermissionError
-            do = f"give this user the right to write {folder.absolute()}/lease"
+            do = f"give this user write permission for {folder.absolute()}/lease"
         return Check("Places", Severity.FAIL, text, do), False
     lease.release()
     return Check("Places", Severity.OK, "lease: free, no copy runs on DATA_DIR"), False

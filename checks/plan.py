@@ -32,7 +32,7 @@ def judge_chain(chain: Chain, session: Session, symbol: str, now: int) -> Check:
         if is_open:
             do = f"nothing expires today, or SYMBOL is wrong: {symbol} needs daily expirations"
             return Check(MARKET, Severity.FAIL, f"{subject}: none", do)
-        do = "ask again in the morning of that day"
+        do = "run this again on the morning of that day"
         return Check(MARKET, Severity.WARNING, f"{subject}: none listed yet", do)
     quoted = [row for row in chain.rows if row.quoted_at and (row.bid or row.ask)]
     found = f"{subject}: {len(chain.rows)} strikes, {len(quoted)} quoted"
@@ -45,21 +45,25 @@ def judge_chain(chain: Chain, session: Session, symbol: str, now: int) -> Check:
     greeks = sum(row.delta is not None for row in quoted)
     found += f", REAL-TIME, {greeks} with delta"
     if not is_open:
-        return Check(MARKET, Severity.OK, f"{found}; that quotes are fresh shows only after the open")
+        return Check(
+            MARKET, Severity.OK, f"{found}; whether quotes are fresh can be told only after the open"
+        )
     age = now - max(row.quoted_at for row in quoted)
     found += f", the newest {utils.span_text(age)} old"
     if age > QUOTE_AGE_SECONDS * SECOND and now - session.open > FIRST_QUOTES_SECONDS * SECOND:
-        return Check(MARKET, Severity.WARNING, found, "they stand still: a halt, or the vendor has trouble")
+        return Check(MARKET, Severity.WARNING, found, "they do not change: a halt, or a fault at the vendor")
     return Check(MARKET, Severity.OK, found)
 
 
 def judge_bars(bars: Sequence[Bar], session: Session, symbol: str, now: int, *, proving: bool) -> Check:
     """Judges the plan by half an hour of one-second bars. ``proving``: the bars are of the session in progress."""
     if not proving:
-        found = f"stock bars: {len(bars)} seconds of {symbol} in the last session's last half hour"
+        found = f"stock bars: {len(bars)} seconds of {symbol} in the last half hour of the last session"
         if not bars:
-            return Check(MARKET, Severity.WARNING, found, "ask again during a session")
-        return Check(MARKET, Severity.OK, f"{found}; that they come in real time shows only after the open")
+            return Check(MARKET, Severity.WARNING, found, "run this again during a session")
+        return Check(
+            MARKET, Severity.OK, f"{found}; whether they are real-time can be told only after the open"
+        )
     found = f"stock bars: {len(bars)} seconds of {symbol} in the last half hour"
     age = now - bars[-1].end if bars else now - session.open
     found += f", the newest {utils.span_text(age)} old"
@@ -81,14 +85,14 @@ def judge_contracts(chain: Chain, rules: Rules, session: Session, spot: float, n
     )
     told = f"of {result.considered} call{'' if result.considered == 1 else 's'}"
     if fell := fallen_text(result.fallen):
-        told += f", fell to each rule: {fell}"
+        told += f", rejected by: {fell}"
     if isinstance(result, Refused):
         do = "no BUY as long as it stays so; the README says which setting each rule has"
-        return Check(MARKET, Severity.WARNING, f"contracts: none passes now; {told}", do)
+        return Check(MARKET, Severity.WARNING, f"contracts: none passes right now; {told}", do)
     outside = "" if result.in_range else f", outside {rules.delta_min:.2f}–{rules.delta_max:.2f}"
     spread = f"spread {result.price.spread_percent:.1f}%"
     best = f"{result.row.contract} (Δ{result.delta:.2f}{outside}, {spread})"
-    return Check(MARKET, Severity.OK, f"contracts: {best} would be taken now; {told}")
+    return Check(MARKET, Severity.OK, f"contracts: {best} would be chosen now; {told}")
 
 
 def nearest(chain: Chain | None, spot: float | None, count: int) -> list[str]:

@@ -99,7 +99,7 @@ def user_line(answer: Answer) -> Check:
         return _failure("user", answer)
     if not answer.devices:
         do = "install the Pushover app, or make sure that the group has members"
-        return Check(PUSH, Severity.WARNING, "user: valid, and no device is named", do)
+        return Check(PUSH, Severity.WARNING, "user: valid, but no device is registered", do)
     return Check(PUSH, Severity.OK, f"user: valid; devices: {', '.join(answer.devices)}")
 
 
@@ -113,7 +113,7 @@ def refused_key(answer: Answer) -> str | None:
 def _failure(subject: str, answer: Answer) -> Check:
     """Returns the failing line for a question that Pushover refused or left unanswered."""
     if answer.status == TOO_MANY:
-        do = "the month's pushes are used up, or too many were asked at once: see pushover.net"
+        do = "the month's pushes are used up, or there were too many requests at once: see pushover.net"
         return Check(PUSH, Severity.FAIL, f"{subject}: refused, {answer.reason}", do)
     if (wrong := refused_key(answer)) is not None:
         return Check(
@@ -133,7 +133,7 @@ def _outcome_line(outcomes: Sequence[AlertOutcome], seconds: float) -> Check:
         text = f"test push: accepted after {seconds:.2f} s"
         return Check(PUSH, Severity.OK, f"{text}; it should have sounded on the phone by now")
     if outcome.outcome is Outcome.LOST:
-        text = f"test push: sent, and the answer was lost ({outcome.detail})"
-        return Check(PUSH, Severity.WARNING, text, "see whether it has arrived, then ask again")
+        text = f"test push: sent, but the answer was lost ({outcome.detail})"
+        return Check(PUSH, Severity.WARNING, text, "check whether it has arrived, then run this again")
     text = f"test push: {outcome.outcome}, {outcome.detail}"
     return Check(PUSH, Severity.FAIL, text, "check PUSHOVER_TOKEN and PUSHOVER_USER_KEY at pushover.net")

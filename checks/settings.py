@@ -53,8 +53,8 @@ def check_settings(settings: Settings, sources: Mapping[str, str], *, verbose: b
 ODD: tuple[tuple[Callable[[Settings], bool], str, str], ...] = (
     (
         lambda s: not s.heartbeat_url.get_secret_value(),
-        "HEARTBEAT_URL is not set: when the whole machine dies, nobody tells you",
-        "set it to a check of healthchecks.io or alike",
+        "HEARTBEAT_URL is not set: if the whole machine dies, nobody tells you",
+        "set it to a check at healthchecks.io or a similar service",
     ),
     (
         lambda s: s.pushover_token == s.pushover_user_key,
@@ -81,8 +81,8 @@ ODD: tuple[tuple[Callable[[Settings], bool], str, str], ...] = (
         "ON_SHUTDOWN is keep: after a stop, an open position is unwatched",
         "close sends its SELL instead",
     ),
-    (lambda s: not s.benchmark, "BENCHMARK is empty: the condition SPY lag is left out", ""),
-    (lambda s: s.relative_volume_min == 0, "RELATIVE_VOLUME_MIN is 0: that condition is left out", ""),
+    (lambda s: not s.benchmark, "BENCHMARK is empty: the SPY lag condition is off", ""),
+    (lambda s: s.relative_volume_min == 0, "RELATIVE_VOLUME_MIN is 0: that condition is off", ""),
     (
         lambda s: s.delta_stretch_down == 0 and s.delta_stretch_up == 0,
         "DELTA_STRETCH_DOWN and _UP are 0: on many days no contract is inside the delta range",
@@ -110,7 +110,7 @@ ODD: tuple[tuple[Callable[[Settings], bool], str, str], ...] = (
     ),
     (
         lambda s: s.entry_quote_seconds < QUOTE_PAUSE_SECONDS,
-        "ENTRY_QUOTE_SECONDS is under 1: quotes are taken over once a second, so many entries have none",
+        "ENTRY_QUOTE_SECONDS is under 1: quotes are updated once a second, so many entries would have none",
         "the default is 3",
     ),
     (

@@ -110,7 +110,7 @@ class SocketTrial:
         """Returns the line for a connection that was not lost."""
         found = f"{self._market} socket: connected, key accepted"
         if not self._wanted:
-            text = f"{found}; no contract is known to subscribe to"
+            text = f"{found}; there is no known contract to subscribe to"
             return Check(MARKET, Severity.WARNING, text, "see option chain")
         pending = self._socket.pending - {
             f"{self._wanted[0].partition('.')[0]}.{name}" for name in self._newest
@@ -120,7 +120,7 @@ class SocketTrial:
             return self._missing(found, sorted(pending))
         if not data_wanted:
             what = "bars" if self._market == "stocks" else "quotes"
-            return Check(MARKET, Severity.OK, f"{found}; that {what} flow shows only after the open")
+            return Check(MARKET, Severity.OK, f"{found}; whether {what} flow can be told only after the open")
         return self._late(found)
 
     def _missing(self, found: str, pending: Sequence[str]) -> Check:
@@ -128,15 +128,19 @@ class SocketTrial:
         text = f"{found}, not {', '.join(pending)}"
         if self._market == "options":
             plan = (
-                "the plan has no quote stream (Options Advanced has)"
+                "the plan has no quote stream (Options Advanced does)"
                 if self._socket.unauthorized
                 else "ask again"
             )
-            return Check(MARKET, Severity.WARNING, text, f"{plan}; without it the chain is polled, every 2 s")
+            return Check(
+                MARKET, Severity.WARNING, text, f"{plan}; without it the program polls the chain every 2 s"
+            )
         if self._socket.unauthorized:
             text = f"{text} (the vendor says: not authorized)"
             return Check(MARKET, Severity.FAIL, text, "Stocks Advanced is needed for bars in real time")
-        return Check(MARKET, Severity.FAIL, text, "ask again; if it stays, check SYMBOL and BENCHMARK")
+        return Check(
+            MARKET, Severity.FAIL, text, "run this again; if it persists, check SYMBOL and BENCHMARK"
+        )
 
     def _late(self, found: str) -> Check:
         """Returns the line about how late the data was; there must be some."""
@@ -144,7 +148,7 @@ class SocketTrial:
         if not self._lags:
             bad = ", ".join(f"{count} unusable: {reason}" for reason, count in self._socket.unusable.items())
             text = f"{found}, but no {what} came in time{f' ({bad})' if bad else ''}"
-            return Check(MARKET, Severity.FAIL, text, "ask again; if it stays: a halt, or the plan")
+            return Check(MARKET, Severity.FAIL, text, "run this again; if it persists: a halt, or the plan")
         lag = statistics.median(self._lags) / SECOND
         found += (
             f", {len(self._lags)} {what}, {lag:.1f} s late (median, limit {self._rules.max_lag_seconds:g} s)"

@@ -92,11 +92,11 @@ class Account:
             case Mood.SPENT:
                 text = f"the quota is used up until {self._reset_text}"
             case Mood.REFUSED:
-                text = f"the push service refuses ({reason})" if reason else "the push service refuses"
+                text = f"Pushover refuses our pushes ({reason})" if reason else "Pushover refuses our pushes"
             case _ if untold is not None:
-                text = f"not told yet: {untold.title}"
+                text = f"not delivered yet: {untold.title}"
             case _:
-                text = "the push service takes our pushes"
+                text = "Pushover accepts our pushes"
         self._holds.put(HoldReason.PUSH_REFUSED, self.standing.takes_nothing or untold is not None, text)
 
     def stop(self) -> None:

@@ -111,8 +111,8 @@ class Acknowledgements:
         )
         title = f"⚠️ Not acknowledged for {span_text(seconds * SECOND)}: {receipt.title}"
         lines = (
-            f"Pushed at {clock_text(receipt.accepted_at)} ET, and nobody is known to have acknowledged it.",
-            f"Now: the phone goes on ringing until {clock_text(receipt.accepted_at + EMERGENCY_EXPIRE_S * SECOND)} ET.",
+            f"Pushed at {clock_text(receipt.accepted_at)} ET; no acknowledgement is known.",
+            f"Now: the phone keeps ringing until {clock_text(receipt.accepted_at + EMERGENCY_EXPIRE_S * SECOND)} ET.",
             "You: look at the position.",
             f"#{receipt.id}",
         )

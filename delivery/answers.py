@@ -117,15 +117,15 @@ def _classify(status: int, body: dict[str, Any], errors: str, *, is_spent: bool)
             return Result.OK, ""
         if _is_zero(body.get("status")):
             return Result.FAILED, said
-        return Result.LOST, f"{status} with a body that is no answer"
+        return Result.LOST, f"{status} with an unusable body"
     if is_spent:
         return Result.REFUSED, said
     if status in REFUSED_STATUSES and status != TOO_MANY and _is_pushovers(body):
         return Result.REFUSED, said
     if status == TOO_MANY:
-        return Result.FAILED, f"{status}, a passing limit"
+        return Result.FAILED, f"{status}, a temporary limit"
     if status in REFUSED_STATUSES:
-        return Result.FAILED, f"{status}, not in Pushover's words: a proxy or a network's page"
+        return Result.FAILED, f"{status}, not from Pushover: probably a proxy or a login page"
     if status in GATEWAY_STATUSES and not _is_pushovers(body):
         return Result.UNCLEAR, f"status {status} from a gateway: Pushover may have taken it"
     return Result.FAILED, f"status {status}"

@@ -116,7 +116,8 @@ class Attempter:
         if not is_known:
             entry.written = None
             log.warning(
-                "record_slow", text=f"⚠️ The record is not on the disk after {WRITTEN_REAL_S:g} s: sending"
+                "record_slow",
+                text=f"⚠️ The record is not on disk after {WRITTEN_REAL_S:g} s: sending the alert anyway",
             )
         if not entry.is_settled:
             entry.turn(Turn.DISK_AWAITED)

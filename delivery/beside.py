@@ -117,7 +117,7 @@ class Beside:
         if failure:
             log.critical(
                 "second_channel_failed",
-                text=f"🛑 {channel.name.capitalize()} failed too: {title} ({failure}; {attempts} attempts)",
+                text=f"🛑 {channel.name.capitalize()} failed as well: {title} ({failure}; {attempts} attempts)",
                 kind=kind,
                 id=alert_id,
             )

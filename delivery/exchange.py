@@ -53,7 +53,7 @@ FAILURE_WORDS: Mapping[type[Exception], str] = {
     httpx.ReadError: "connection lost while waiting for the answer",
     httpx.WriteError: "connection lost while writing",
     httpx.RemoteProtocolError: "connection closed without an answer",
-    httpx.ProxyError: "the proxy refuses",
+    httpx.ProxyError: "refused by the proxy",
     httpx.InvalidURL: "an address that cannot be used",
     TimeoutError: "no answer in time",
 }
@@ -66,7 +66,7 @@ def failures() -> tuple[type[Exception], ...]:
 
 def failure_words(error: Exception) -> str:
     """Returns what went wrong with an exchange, in words. Never the error's own text, which may contain an address."""
-    return f"{FAILURE_WORDS.get(type(error), 'the exchange failed')} ({type(error).__name__})"
+    return f"{FAILURE_WORDS.get(type(error), 'the request failed')} ({type(error).__name__})"
 
 
 class Reply(msgspec.Struct, frozen=True):

@@ -76,8 +76,7 @@ class FollowUp:
         elif answer.receipt:
             log.warning(
                 "receipt_unusable",
-                text="⚠️ The push service gave a receipt that cannot be one: whether the SELL is acknowledged "
-                "will not be known",
+                text="⚠️ Pushover returned an unusable receipt: the program cannot tell whether the SELL is acknowledged",
                 id=alert.id,
             )
 
@@ -96,7 +95,7 @@ class FollowUp:
 
     def _log_refusal(self, entry: Pending, answer: Answer, what: Step) -> None:
         alert = entry.alert
-        again = "tried again once pushes are taken" if what.outcome is None else "not sent again"
+        again = "tried again once Pushover accepts pushes" if what.outcome is None else "not sent again"
         text = f"🛑 Alert refused, {again}: {alert.title} ({answer.reason})"
         if alert.kind is AlertKind.SELL:
             log.critical("sell_refused", text=text, id=alert.id, status=answer.status, errors=answer.errors)
@@ -113,7 +112,7 @@ class FollowUp:
             log.warning(
                 "buy_refused_after_sell",
                 text=f"⚠️ The BUY of #{alert.position} was refused after its SELL had gone out: "
-                "the SELL concerns nobody",
+                "ignore that SELL",
                 id=alert.id,
             )
 

@@ -35,11 +35,11 @@ def obstacle(alert: Alert, now: int, given: Circumstances) -> str:
     if alert.kind is AlertKind.BUY:
         return _buy_obstacle(alert, now, given)
     if alert.kind is AlertKind.SELL:
-        return "nobody was told of the BUY" if given.is_buy_untold else ""
+        return "its BUY was never delivered" if given.is_buy_untold else ""
     if alert.urgent:
         return ""
     if given.is_push_refused:
-        return "the push service refuses our pushes"
+        return "Pushover refuses our pushes"
     remaining = given.remaining
     if remaining is not None and remaining < QUOTA_LOW and alert.priority <= Priority.NORMAL:
         return f"only {remaining} pushes are left this month"
@@ -56,5 +56,5 @@ def _buy_obstacle(alert: Alert, now: int, given: Circumstances) -> str:
     if given.ask is not None and given.ask > alert.pay_limit:
         return f"the ask {option_price(given.ask)} has passed its limit {option_price(alert.pay_limit)}"
     if given.is_push_refused:
-        return "the push service refuses our pushes"
+        return "Pushover refuses our pushes"
     return ""

@@ -100,7 +100,7 @@ class Questions:
         if new.mood is Mood.TAKEN and was.mood is not Mood.TAKEN:
             log.info(
                 "push_ready",
-                text=f"✓ Pushover takes our pushes (devices: {len(answer.devices)})",
+                text=f"✓ Pushover accepts our pushes (devices: {len(answer.devices)})",
                 devices=len(answer.devices),
             )
         elif answer.result not in (Result.OK, Result.REFUSED):

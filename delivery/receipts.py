@@ -53,7 +53,7 @@ class Verdict(StrEnum):
     WAITS = "waits"
     ACKNOWLEDGED = "acknowledged"
     EXPIRED = "never acknowledged"
-    UNKNOWN = "whether it was acknowledged is not known"
+    UNKNOWN = "whether it was acknowledged is unknown"
 
 
 def classify(receipt: Receipt, answer: Answer, now: int) -> Verdict:

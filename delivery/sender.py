@@ -165,7 +165,7 @@ class Sender:
         if self._recent.is_duplicate(alert, now):
             log.warning(
                 "alert_duplicate",
-                text=f"⏭️ Alert dropped, the same was sent less than {DUPLICATE_S} s ago: {alert.title}",
+                text=f"⏭️ Alert dropped: the same one was sent less than {DUPLICATE_S} s ago: {alert.title}",
                 kind=alert.kind.value,
                 id=alert.id,
             )
@@ -181,7 +181,7 @@ class Sender:
     def leave(self, alert: Alert) -> None:
         """Reports a SELL whose time was over before this start could send it. An earlier start may have sent it."""
         log.critical("alert_left", text=f"🛑 Alert never delivered: {alert.title}", id=alert.id)
-        self._shared.gave_up(f"never told: {named(alert)}")
+        self._shared.gave_up(f"never delivered: {named(alert)}")
         outcome = AlertOutcome(kind=alert.kind, id=alert.id, outcome=Outcome.UNSENT, attempts=0)
         self._beside.post(outcome, alert.title, text_at(alert, self._shared.clock.now(), repeat=True))
 

@@ -62,7 +62,7 @@ class Settling:
         text = f"🛑 Could not deliver after {entry.attempts} attempts: {alert.title} ({reason})"
         if alert.urgent:
             log.critical("could_not_deliver", text=text, kind=alert.kind.value, id=alert.id)
-            self._shared.gave_up(f"never told: {named(alert)}")
+            self._shared.gave_up(f"never delivered: {named(alert)}")
         else:
             log.error("alert_given_up", text=text, kind=alert.kind.value, id=alert.id)
         self._beside.tell(entry)
@@ -96,15 +96,15 @@ class Settling:
             self._beside.tell(entry)
 
     def settle_buy_of(self, sell: Pending) -> None:
-        """Withdraws the BUY of ``sell`` if it has not gone out. If nobody was told of the BUY, withdraws ``sell``, too."""
+        """Withdraws the BUY of ``sell`` if it has not gone out. If its BUY was never delivered, withdraws ``sell``, too."""
         buy = self._outbox.find(AlertKind.BUY, sell.alert.position)
         if buy is not None and not buy.is_in_flight:
             self.withdraw(buy, "its position has closed")
         if self.is_buy_untold(sell):
-            self.withdraw(sell, "nobody was told of the BUY")
+            self.withdraw(sell, "its BUY was never delivered")
 
     def is_buy_untold(self, sell: Pending) -> bool:
-        """Returns whether nobody was told of the BUY that ``sell`` ends, nor of ``sell`` itself."""
+        """Returns whether its BUY was never delivered that ``sell`` ends, nor of ``sell`` itself."""
         outcome = self._outbox.outcome(AlertKind.BUY, sell.alert.position)
         return outcome in (Outcome.REFUSED, Outcome.UNSENT) and not sell.may_have_arrived
 
@@ -116,7 +116,7 @@ class Settling:
                 entry.due = self._shared.clock.now()
                 self._shared.wake(entry.alert.urgent)
             else:
-                self.withdraw(entry, "nobody was told what it ends")
+                self.withdraw(entry, "its alarm was never delivered")
 
     def _unsent(self, entry: Pending) -> Outcome:
         return Outcome.LOST if entry.may_have_arrived else Outcome.UNSENT

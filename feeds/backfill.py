@@ -122,8 +122,8 @@ class Backfill:
             if covered < until and short == len(SHORT_S):
                 log.warning(
                     "backfill_short",
-                    text=f"⏳ Backfill {symbol}: REST has got to {clock_text(covered)} only, "
-                    f"asked again until it has got to {clock_text(until)}",
+                    text=f"⏳ Backfill {symbol}: REST only reaches {clock_text(covered)};  "
+                    f"asking again until it reaches {clock_text(until)}",
                     symbol=symbol,
                 )
 
@@ -145,7 +145,7 @@ class Backfill:
                     told = str(error)
                     log.warning(
                         "backfill_failed",
-                        text=f"⚠️ Backfill {symbol} failed, tried again until it succeeds: {error}",
+                        text=f"⚠️ Backfill {symbol} failed; trying again until it succeeds: {error}",
                         symbol=symbol,
                         reason=told,
                     )

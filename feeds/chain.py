@@ -85,12 +85,12 @@ class ChainPoller:
         if self._has_rows and not chain.rows:
             # Calls do not vanish during a session: keep the last good chain, whose age will end the entries.
             self._failures += 1
-            self._tell_empty("⚠️ The chain came empty after good ones: the last good one stays")
+            self._tell_empty("⚠️ The chain came back empty after good ones: still using the last good one")
             return 0.0
         if self._failures:
             log.info(
                 "chain_polled_again",
-                text=f"✓ Chain polls work again after {self._failures} that failed",
+                text=f"✓ Chain polls work again ({self._failures} failed)",
                 failures=self._failures,
             )
         self._failures, self._has_rows = 0, bool(chain.rows)
@@ -107,7 +107,7 @@ class ChainPoller:
             self._told = str(error)
             log.warning(
                 "chain_poll_failed",
-                text=f"⚠️ Chain poll failed, the last good one stays: {error}",
+                text=f"⚠️ Chain poll failed, still using the last good one: {error}",
                 reason=self._told,
                 kind=error.kind,
             )

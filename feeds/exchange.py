@@ -86,14 +86,14 @@ class ExchangeWatch:
             if not self._is_held:
                 return None
             self._is_held = False
-            log.info("market_open", text="✓ The exchange says open")
+            log.info("market_open", text="✓ The exchange says it is open")
             return Hold(reason=HoldReason.MARKET_CLOSED, on=False)
         if self._is_held or self._in_a_row < STATUSES[status]:
             return None
         self._is_held = True
         log.warning(
             "market_closed",
-            text=f"⛔ The exchange says {status}, the calendar says open: no entries, asked again every minute",
+            text=f"⛔ The exchange says {status}, the calendar says open: no entries; asking again every minute",
             market=status,
         )
         return Hold(reason=HoldReason.MARKET_CLOSED, on=True)
@@ -105,7 +105,7 @@ class ExchangeWatch:
             self._told = reason
             log.warning(
                 "market_status_failed",
-                text=f"⚠️ Whether the exchange is open is not known ({reason}): asked again every minute",
+                text=f"⚠️ Cannot tell whether the exchange is open ({reason}); asking again every minute",
                 reason=reason,
             )
 

@@ -222,7 +222,7 @@ class OptionsFeed(MarketFeed):
             missing = ", ".join(sorted(stream.pending))
             log.warning(
                 "subscription_missing",
-                text=f"⚠️ Options: {missing} not acknowledged; going on without",
+                text=f"⚠️ Options: {missing} not acknowledged; continuing without it",
                 pairs=missing,
             )
             stream.pending.clear()
@@ -313,7 +313,7 @@ class OptionsFeed(MarketFeed):
                     is_told = False
                     log.info(
                         "quotes_streaming",
-                        text=f"✓ Option quotes stream again: chain polled every {self._rules.chain_poll_seconds:g} s",
+                        text=f"✓ Option quotes are streaming again: polling the chain every {self._rules.chain_poll_seconds:g} s",
                     )
                 continue
             # Do not log a connection that is only just being opened or reopened.
@@ -323,7 +323,7 @@ class OptionsFeed(MarketFeed):
                 why = "silent" if self._is_up else self._lost_text
                 log.warning(
                     "quotes_polled",
-                    text=f"⚠️ Option quotes do not stream ({why}): chain polled every "
+                    text=f"⚠️ Option quotes are not streaming ({why}): polling the chain every "
                     f"{self._rules.chain_fallback_poll_seconds:g} s instead",
                     reason=why,
                 )

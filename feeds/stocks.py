@@ -144,7 +144,7 @@ class StocksFeed(MarketFeed):
             missing = ", ".join(sorted(stream.pending))
             log.warning(
                 "subscription_missing",
-                text=f"⚠️ Stocks: {missing} not acknowledged; going on without",
+                text=f"⚠️ Stocks: {missing} not acknowledged; continuing without it",
                 pairs=missing,
             )
         self._outlet.put(FeedRestored())

@@ -9,45 +9,45 @@ from events import AlertKind, FeedCause
 # What happened, what the program does now, and what the owner can do, for each cause of blindness.
 CAUSE_TEXTS: Mapping[FeedCause, tuple[str, str, str]] = {
     FeedCause.NOT_CONNECTED: (
-        "The feed could not be connected",
-        "connecting again without end",
+        "The feed could not connect",
+        "reconnecting until it succeeds",
         "if it lasts, check the vendor's status page and the log",
     ),
     FeedCause.DROPPED: (
-        "The feed's connection was lost and is not back",
-        "connecting again without end",
+        "The connection to the feed was lost and is still down",
+        "reconnecting until it succeeds",
         "if it lasts, check the vendor's status page and the log",
     ),
     FeedCause.STALL: (
-        "The feed has stalled: connected, but nothing comes (confirmed)",
+        "The feed has stalled: connected, but no data arrives (confirmed)",
         "closing the connection and opening a new one",
         "if it lasts, check the vendor's status page and the log",
     ),
     FeedCause.SILENCE: (
-        "No bars come, and nothing explains it (a trading halt looks like this)",
+        "No bars arrive, and nothing explains why (a trading halt looks like this)",
         "reconnecting once, then waiting for a bar",
-        "see whether trading is halted",
+        "check whether trading is halted",
     ),
     FeedCause.UNSEEN: (
-        "A symbol does not trade or is not sent, while the other comes",
-        "asking the vendor's REST every 5 s, and reconnecting if that has newer seconds",
-        "see whether trading in it is halted",
+        "One symbol does not trade or is not being sent, while the other is",
+        "asking the vendor's REST API every 5 s, and reconnecting if it has newer data",
+        "check whether trading in it is halted",
     ),
     FeedCause.LAG: (
-        "Bars come too late to act on",
-        "waiting for bars in time, with a new connection after a minute",
-        "if it lasts, see that your plan is real-time, not delayed",
+        "Bars arrive too late to act on",
+        "waiting for bars to arrive in time; reconnecting after a minute",
+        "if it lasts, check that your plan is real-time, not delayed",
     ),
     FeedCause.OVERFLOW: (
-        "More came in than could be handled (inbox overflow)",
+        "More data arrived than the program could handle (inbox overflow)",
         "reconnecting and filling the gap",
-        "if it comes again, the machine is too slow: see the log",
+        "if it happens again, the machine is too slow: see the log",
     ),
     FeedCause.EVICTED: (
-        "The vendor gave our connection to another copy: probably a second one is running with the same account "
+        "Another copy took our connection: a second one is probably running on the same account "
         "(a laptop, a second Render service)",
         "trying again after 60, 120, then every 300 s",
-        "stop the other copy. A second key does not help: the limit is the account's",
+        "stop the other copy. A second key does not help: the limit is per account",
     ),
     FeedCause.REFUSED: (
         "The vendor refuses the key or the plan",
@@ -59,10 +59,10 @@ CAUSE_TEXTS: Mapping[FeedCause, tuple[str, str, str]] = {
 
 # What happened if it concerns only one symbol. The other two texts are the cause's.
 SYMBOL_TEXTS: Mapping[FeedCause, str] = {
-    FeedCause.STALL: "{symbol} has stalled: {other} comes, but {symbol} does not, and the vendor's REST has newer "
-    "seconds of it",
-    FeedCause.UNSEEN: "{symbol} does not trade or is not sent, while {other} comes",
-    FeedCause.LAG: "Bars of {symbol} come too late to act on, while {other} is in time",
+    FeedCause.STALL: "{symbol} has stalled: bars of {other} arrive, bars of {symbol} do not, and the vendor's REST API "
+    "has newer ones",
+    FeedCause.UNSEEN: "{symbol} does not trade or is not being sent, while {other} is",
+    FeedCause.LAG: "Bars of {symbol} arrive too late to act on, while those of {other} are on time",
 }
 
 ALARM_TITLES = {
@@ -74,6 +74,6 @@ ALARM_TITLES = {
 BENCHMARK_TITLE = "⚠️ {symbol}: benchmark missing"
 
 STILL_WATCHED = (
-    "The position is watched by its own quotes: stop loss, hard giveback and time stop stand; "
-    "the exits that need bars pause."
+    "The position is still watched by its own quotes: stop loss, hard giveback and time stop apply; "
+    "the exits that need bars are paused."
 )

@@ -19,9 +19,9 @@ REASON_MAX = 200
 def record_off(now: int, rules: Rules, *, since: int, reason: str, position: str | None = None) -> Alert:
     """Returns the push that the session's record cannot be written since ``since``, for ``reason`` (words, no path)."""
     lines = (
-        f"The session's record cannot be written since {clock_text(since)} ET: {reason[:REASON_MAX]}.",
-        "Now: no entries; tried again every minute. SELLs still come.",
-        "You: see that the disk is there, writable and not full. A restart now would forget an open position.",
+        f"The session's record has not been written since {clock_text(since)} ET: {reason[:REASON_MAX]}.",
+        "Now: no entries; the program tries again every minute. SELLs still come.",
+        "You: check that the disk is mounted, writable and not full. A restart now would forget an open position.",
     )
     title = f"⚠️ {rules.symbol}: record off"
     return system_alert(AlertKind.RECORD_OFF, now, "record", title=title, lines=lines, position=position)
@@ -30,8 +30,8 @@ def record_off(now: int, rules: Rules, *, since: int, reason: str, position: str
 def record_on(now: int, rules: Rules, *, since: int, position: str | None = None) -> Alert:
     """Returns the push that the session's record is written again, after it was not since ``since``."""
     lines = (
-        f"The session's record is written again. It was not for {span_text(now - since)}, "
-        f"since {clock_text(since)} ET.",
+        f"The session's record is being written again. It was interrupted for {span_text(now - since)}, "
+        f"from {clock_text(since)} ET on.",
         "Now: entries are possible again.",
         "You: nothing to do.",
     )
@@ -45,10 +45,10 @@ def watching_again(
     """Returns the push that a restart found ``position`` open, unwatched since ``since``. ``note`` adds a line."""
     lines = (
         f"Watching again #{position}: gap {span_text(now - since)}, peak in the gap unknown",
-        f"{contract} was not watched since {clock_text(since)} ET.",
-        f"Now: all exits stand, the time stop at {minute_text(time_stop)} ET.",
+        f"Nobody has watched {contract} since {clock_text(since)} ET.",
+        f"Now: all exits apply again, the time stop at {minute_text(time_stop)} ET.",
         *([note] if note else []),
-        "You: if it ran up in the gap, the givebacks do not know: look at it once.",
+        "You: look at it once. If it peaked during the gap, the givebacks do not know that peak.",
     )
     title = f"👀 {rules.symbol}: watching again #{position}"
     return system_alert(
@@ -68,9 +68,9 @@ def unwatched(now: int, rules: Rules, *, position: str, contract: str, stop: int
     by = minute_text(time_stop)
     lines = (
         f"Unwatched from now #{position}",
-        f"The program stopped at {clock_text(now)} ET. {contract} is still open, and no SELL comes for it "
+        f"The program stopped at {clock_text(now)} ET. {contract} is still open, and no SELL will come for it "
         "until the program runs again.",
-        "Now: nothing watches it. The next start does, and says so.",
+        "Now: nobody watches it. The next start will, and says so.",
         f"You: close it yourself by {by} ET, or at {option_price(stop - stop % HALF_CENT)} (its stop).",
     )
     return system_alert(
@@ -89,9 +89,9 @@ def unwatched(now: int, rules: Rules, *, position: str, contract: str, stop: int
 def cap_reached(now: int, rules: Rules, *, entries: int, position: str | None = None) -> Alert:
     """Returns the push that the day's ``entries`` have reached `Rules.max_entries_per_day`."""
     lines = (
-        f"{entries} entries today: MAX_ENTRIES_PER_DAY is reached, at {clock_text(now)} ET.",
+        f"{entries} entries today: MAX_ENTRIES_PER_DAY was reached at {clock_text(now)} ET.",
         "Now: no more entries today." + (" The open position is watched to its end." if position else ""),
-        "You: nothing to do. The cap is a setting (0 = none).",
+        "You: nothing to do. The cap is a setting (0 = no cap).",
     )
     title = f"✋ {rules.symbol}: entry cap reached"
     return system_alert(AlertKind.CAP_REACHED, now, "entries", title=title, lines=lines, position=position)
@@ -102,9 +102,9 @@ def market_closed(now: int, rules: Rules, *, session: Session, position: str | N
     lines = (
         f"The vendor says that the exchange is closed, at {clock_text(now)} ET. The calendar has a session "
         f"from {minute_text(session.open)} to {minute_text(session.close)} ET.",
-        "Now: no entries while it says so; asked again."
+        "Now: no entries until it opens; the program keeps asking."
         + (" The open position is still watched." if position else ""),
-        "You: see nyse.com for an unscheduled closing.",
+        "You: check nyse.com for an unscheduled closure.",
     )
     title = f"⚠️ {rules.symbol}: market closed"
     return system_alert(
@@ -121,13 +121,13 @@ def clock_doubt(
     """
     what_follows = ""
     if position:
-        what_follows = " The open position is still watched, its time stop by this program's time."
+        what_follows = " The open position is still watched; its time stop follows this program's time."
     elif now < session.open:
-        what_follows = f" By its time the next session opens {day_text(session.open)} ET: it may come too late or too early."
+        what_follows = f" By its clock the next session opens {day_text(session.open)} ET: it may connect too late or too early."
     lines = (
         f"Since {day_text(since)} ET by this program's time: {detail}.",
-        f"Now: no entries until they agree; compared every second.{what_follows}",
-        "You: set this machine's clock (switch NTP on). The program follows by itself.",
+        f"Now: no entries until the clocks agree; they are compared every second.{what_follows}",
+        "You: set this machine's clock (turn NTP on). The program then follows by itself.",
     )
     title = f"⚠️ {rules.symbol}: clock doubt"
     return system_alert(AlertKind.CLOCK_DOUBT, now, "clock", title=title, lines=lines, position=position)
@@ -151,13 +151,13 @@ def armed(
     lines = [
         f"Watching {rules.symbol} at {clock_text(now)} ET, session {session.date} "
         f"{minute_text(session.open)}–{minute_text(session.close)} ET{early}.",
-        f"Well: {'; '.join(well)}." if well else "",
-        f"Not well: {'; '.join(lacking)}. No entry before it is." if lacking else "",
-        f"No BUY any more in this session: it is past {minute_text(cutoff)} ET." if now >= cutoff else "",
+        f"OK: {'; '.join(well)}." if well else "",
+        f"Not OK: {'; '.join(lacking)}. No entries until it is." if lacking else "",
+        f"No more BUYs in this session: it is past {minute_text(cutoff)} ET." if now >= cutoff else "",
         f"Version {version}, rules {rules.digest()}.",
-        "You: run python diagnose.py, which says what to do."
+        "You: run python diagnose.py; it says what to do."
         if lacking
-        else "You: nothing to do. No such push on a trading day? The program is not running.",
+        else "You: nothing to do. If this push is missing on a trading day, the program is not running.",
     ]
     title = f"⚠️ {rules.symbol}: armed, not all well" if lacking else f"✅ {rules.symbol}: armed"
     return system_alert(

@@ -61,6 +61,6 @@ def written_anew(file: File, size: int, path: Path, opener: Opener, ours: Place 
         # The file is complete and has its name, so go on with it: giving up would leave a file that nobody writes.
         log.warning(
             "record_name_unsynced",
-            text=f"⚠️ The record's name {path} is not on the disk yet ({words(error)}): lost if the machine goes down now",
+            text=f"⚠️ The record's name {path} is not safely on disk yet ({words(error)}): it is lost if the machine goes down now",
         )
     return new

@@ -259,7 +259,7 @@ def tidy(data_dir: Path, keep: int, current: str) -> None:
     except OSError as error:
         log.warning(
             "folder_not_tidied",
-            text=f"⚠️ {data_dir / 'sessions'} cannot be looked through: {words(error)}",
+            text=f"⚠️ {data_dir / 'sessions'} cannot be listed: {words(error)}",
         )
         return
     paths = [path for path in paths if date_of(path) <= current]

@@ -165,7 +165,7 @@ class Journal:
             self.fault = fault
             return
         else:
-            why, replaced = f"could not be put on the disk ({self._unsynced_fault})", ours
+            why, replaced = f"could not be flushed to disk ({self._unsynced_fault})", ours
         self._is_moving = True
         anew = partial(written_anew, file, self._tail.size, self.path, self._opener, replaced)
         self._thread.submit(anew).add_done_callback(partial(self._moved, why))
@@ -197,7 +197,7 @@ class Journal:
         self._flush()
         log.warning(
             "record_written_anew",
-            text=f"📼 The session's record {why}: written anew, all of it",
+            text=f"📼 The session's record {why}: rewritten in full",
             path=str(self.path),
         )
 
@@ -275,7 +275,7 @@ class Journal:
             reason = self.fault or "The disk has not answered"
             log.error(
                 "record_incomplete",
-                text=f"🛑 The record lacks its last {len(self._held.lines)} lines: {reason}",
+                text=f"🛑 The record is missing its last {len(self._held.lines)} lines: {reason}",
                 lines=len(self._held.lines),
             )
         self._is_closed = True

@@ -148,8 +148,8 @@ def _warn_of_later(paths: list[Path], today: str) -> None:
         if position is not None:
             log.critical(
                 "later_position",
-                text=f"🛑 {path.name} leaves position #{position.id} ({position.contract}) open, and is of a later day than "
-                f"{today}: nobody watches it. Look whether you hold it, and whether this machine's clock is right",
+                text=f"🛑 {path.name} leaves position #{position.id} ({position.contract}) open, and is dated after "
+                f"{today}: nobody watches it. Check whether you hold it, and whether this machine's clock is right",
                 id=position.id,
                 contract=position.contract,
             )
@@ -160,7 +160,10 @@ def _unpacked(left: Left) -> Left:
     if not is_packed(left.path):
         return left
     path = unpack(left.path)
-    log.warning("record_unpacked", text=f"📼 {left.path.name} is not finished: unpacked, to go on with it")
+    log.warning(
+        "record_unpacked",
+        text=f"📼 {left.path.name} was packed before its session was over: unpacked to continue it",
+    )
     return left._replace(path=path)
 
 
@@ -178,6 +181,6 @@ def _name(data_dir: Path, lines: list[str]) -> None:
         more = f", and {len(lines) - NAMED} more" if len(lines) > NAMED else ""
         log.warning(
             "files_left_alone",
-            text=f"⚠️ Left alone in {data_dir / 'sessions'}, no records to go on with: {', '.join(lines[:NAMED])}{more}",
+            text=f"⚠️ Left alone in {data_dir / 'sessions'}, not usable as records: {', '.join(lines[:NAMED])}{more}",
             count=len(lines),
         )

@@ -31,12 +31,13 @@ EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 REPLAY_TEXT = """\
-Feed a session's record to a fresh engine, without waiting, and print what the live program printed: its lines, with
-the session's times, and its alerts as the phone shows them. Then the trades, and what a trader would have got who
-followed each push 0, 5, 15, 30 and 60 s late.
+Run a session's record through a fresh engine, without waiting, and print what the live program printed: its lines, with
+the session's times, and its alerts as the phone shows them. Then the trades, and what following each push by hand 0, 5,
+15, 30 and 60 s late would have paid.
 
-RECORD is a file of DATA_DIR/sessions, packed or not, or its date. Its own rules are used; --set changes one of them. With --bars,
-plain bars are replayed instead, under the rules of the environment and .env: conditions and signals, no contracts.
+RECORD is a file in DATA_DIR/sessions, compressed or not, or its date. Its own rules are used; --set changes one of them.
+With --bars, plain bars are replayed instead, under the rules from the environment and .env: conditions and signals, no
+contracts.
 """
 
 REPLAY_EXAMPLES = """\
@@ -45,15 +46,15 @@ examples:
   python -m review replay data/sessions/2025-10-02.jsonl.gz --set STOP_LOSS_PERCENT=20 --trace rows.csv
   python -m review replay --bars SPY.csv.gz --set SYMBOL=SPY --set BENCHMARK=
 
-Exit status: 0 done, 1 the trace cannot be written to its end, 2 a file that cannot be used or is damaged, a rule
-that cannot be.
+Exit status: 0 done, 1 the trace could not be written completely, 2 a file is damaged or cannot be used, or a rule is
+invalid.
 """
 
 VERIFY_TEXT = """\
 Derive every decision of each record again from its facts, under the rules in its headers, and compare it with the
-recorded one, field by field and without tolerance. RECORD is a file of DATA_DIR/sessions, packed or not, or its date.
-Prints one line for each record: that it is good, or the first difference or damage. Of a record that an older version
-wrote, "decides differently since" names a decision that has changed with the rules: the record itself is whole.
+recorded one, field by field and without tolerance. RECORD is a file in DATA_DIR/sessions, compressed or not, or its date.
+Prints one line per record: that it is good, or the first difference or damage. For a record written by an older version,
+"decides differently since" names a decision that has changed with the rules: the record itself is undamaged.
 
 Exit status: 0 all are good, 1 one is not, 2 one cannot be read.
 """
@@ -62,7 +63,7 @@ Exit status: 0 all are good, 1 one is not, 2 one cannot be read.
 def parser(prog: str = "python -m review") -> argparse.ArgumentParser:
     """The command line."""
     top = argparse.ArgumentParser(
-        prog=prog, description="A session once more (replay), and the proof of its alerts (verify)."
+        prog=prog, description="Play a recorded session again (replay), or prove its decisions (verify)."
     )
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     add_commands(commands)
@@ -78,7 +79,7 @@ def add_commands(commands: Commands) -> None:
 def _add_replay(commands: Commands) -> None:
     replay = commands.add_parser(
         "replay",
-        help="play a recorded session, or plain bars, on the engine",
+        help="run a recorded session, or plain bars, through the engine",
         description=REPLAY_TEXT,
         epilog=REPLAY_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -92,7 +93,7 @@ def _add_replay(commands: Commands) -> None:
         type=Path,
         action="append",
         metavar="FILE.csv",
-        help="plain bars instead of a record, packed or not; more files by repeating it. "
+        help="plain bars instead of a record, gzipped or not; may be repeated.  "
         "Columns: sym,start_ms,open,high,low,close,volume,vwap, in any order; others are ignored",
     )
     replay.add_argument(
@@ -101,18 +102,18 @@ def _add_replay(commands: Commands) -> None:
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="another value for a rule, such as STOP_LOSS_PERCENT=20; may be repeated",
+        help="try try another value for a rule, such as STOP_LOSS_PERCENT=20; may be repeated",
     )
     replay.add_argument(
-        "--trace", type=Path, metavar="FILE.csv", help="write a row for each evaluation to this file"
+        "--trace", type=Path, metavar="FILE.csv", help="write one row per evaluation to this file"
     )
-    replay.add_argument("--verbose", action="store_true", help="print the lines of every minute, too")
+    replay.add_argument("--verbose", action="store_true", help="also print the lines of every minute")
 
 
 def _add_verify(commands: Commands) -> None:
     check = commands.add_parser(
         "verify",
-        help="derive every decision of a record again and compare",
+        help="derive every decision of a record again, and compare",
         description=VERIFY_TEXT,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -42,7 +42,7 @@ def answer(study: Study) -> str:
 
 def _answer(study: Study) -> str:
     if study.end <= study.session.open and not study.down:
-        return f"The session of {day_text(study)} opens at {minute_text(study.session.open)} ET: nothing to tell yet."
+        return f"The session of {day_text(study)} opens at {minute_text(study.session.open)} ET: there is nothing to report yet."
     if study.trades.told:
         first = _entries_text(study)
     else:
@@ -76,15 +76,15 @@ def _obstacle(study: Study) -> str:
         at = next(trade.opened_at for trade in study.trades.all if trade.opened.id == name)
         because = f" ({detail})" if detail else ""
         if len(study.withdrawn) == 1:
-            return f"the BUY of {clock_text(at)} was withdrawn before it could arrive{because}"
-        return f"{len(study.withdrawn)} BUYs were withdrawn before they could arrive, the first at {clock_text(at)}{because}"
+            return f"the BUY of {clock_text(at)} was withdrawn before it reached the phone{because}"
+        return f"{len(study.withdrawn)} BUYs were withdrawn before they reached the phone, the first at {clock_text(at)}{because}"
     if any(span.reason is HoldReason.MARKET_CLOSED and span.end >= study.until for span in study.held):
         return "the exchange was closed, although the calendar has a session"
     if found := signals(study):
         return _stopped_text(study, found)
     span = max(1, study.end - study.session.open)
     if study.down_us >= span:
-        return "the program was not running in the session"
+        return "the program was not running during the session"
     seeing = [row for row in study.seen if not row.is_blind]
     if not seeing and study.blind:
         when = "whenever the program ran" if study.down else "all day" if study.is_over else "all the time"
@@ -106,19 +106,19 @@ def _longest(study: Study) -> str:
 def _unmet(study: Study) -> str:
     """Returns which conditions failed, given that no second met all of them."""
     if not study.seen:
-        return f"no bar of {study.rules.symbol} came"
+        return f"no bar of {study.rules.symbol} arrived"
     if not counted(study):
         gates = {row.evaluation.gate for row in study.seen}
         if DeclineReason.BLIND not in gates:
-            return f"nothing but the first {span_text(study.rules.warmup_seconds * SECOND)} after the open was seen"
-        return "every second that was seen was blind or in the warm-up"
+            return f"nothing but the first {span_text(study.rules.warmup_seconds * SECOND)} after the open was recorded"
+        return "every recorded second was blind or in the warm-up"
     found = sorted(failing(study), key=lambda item: -item.alone)
     alone = [f"{item.condition} alone failed in {item.alone:,}" for item in found if item.alone]
     if alone:
         return f"no second met all conditions; {', '.join(alone[:RULES_NAMED])}"
     worst = max(found, key=lambda item: item.failed)
     part = share(worst.failed, worst.of)
-    return f"no second met all conditions, nor all but one; {worst.condition} failed most, in {part:.0f} % of the seconds"
+    return f"no second met all conditions, or all but one; {worst.condition} failed most, in {part:.0f} % of the seconds"
 
 
 def _stopped_text(study: Study, found: Sequence[Seen]) -> str:

@@ -85,19 +85,19 @@ def parser() -> argparse.ArgumentParser:
         type=_range,
         default=Range(),
         metavar="FROM..TO",
-        help="dates, YYYY-MM-DD; either may be left out",
+        help="dates, YYYY-MM-DD; either may be omitted",
     )
-    made.add_argument("--json", action="store_true", help="the same for machines")
+    made.add_argument("--json", action="store_true", help="print JSON for machines")
     made.add_argument(
         "--rebuild",
         action="store_true",
-        help="make the book again from the records that are left; rows of days without one are kept",
+        help="rebuild the book from the records that are left; keep the rows of days without one",
     )
     made.add_argument(
         "--data-dir",
         type=Path,
         metavar="FOLDER",
-        help="where book and records are (default: DATA_DIR from the environment or .env)",
+        help="the folder with the book and the records (default: DATA_DIR from the environment or .env)",
     )
     return made
 

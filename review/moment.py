@@ -29,7 +29,7 @@ MARKS = {True: "✓", False: "✗", None: "–"}
 
 
 ConditionRow = tuple[Condition, str, str, bool | None]
-"""A condition with its value, what it takes, and whether it held (None: left out by the rules)."""
+"""A condition with its value, what it takes, and whether it held (None: switched off in the rules)."""
 
 
 class Shown(NamedTuple):
@@ -58,7 +58,7 @@ class Shown(NamedTuple):
 
 def takes_text(needed: str, passed: bool | None) -> str:
     """What a condition takes, in words."""
-    return "left out by the rules" if passed is None else needed
+    return "switched off in the rules" if passed is None else needed
 
 
 def at_of(study: Study, second_of_day: int) -> int:
@@ -115,7 +115,7 @@ def why_not(study: Study, at: int) -> str:
     if at >= session.close:
         return f"it is after the close ({utils.minute_text(session.close)})"
     if at >= study.end:
-        return f"the record goes until {clock_text(study.end)} only, so far"
+        return f"the record only reaches {clock_text(study.end)} so far"
     for down in study.down:
         if down.start < at + SECOND and at < down.end:
             return (
@@ -130,17 +130,17 @@ def _without_bar(study: Study, at: int) -> str:
     is_known = study.closes[study.index_of(at)] is not None
     blind = next((span for span in study.blind if span.start < at + SECOND and at < span.end), None)
     if blind is not None:
-        bar = "was filled in afterwards" if is_known else "is not known"
+        bar = "was filled in afterwards" if is_known else "is unknown"
         span = f"{clock_text(blind.start)}–{clock_text(blind.end)}"
         return f"the feed was blind ({blind.cause}), {span}; its bar of {symbol} {bar}"
     ended = next((down for down in study.down if at < down.start < due), None)
     if ended is not None:
-        return f"its bar of {symbol} had not come when the program ended ({ended.cause}) at {clock_text(ended.start)}"
+        return f"its bar of {symbol} had not arrived when the program ended ({ended.cause}) at {clock_text(ended.start)}"
     if is_known:
-        return f"its bar of {symbol} came late: filled in afterwards, or out of order"
+        return f"its bar of {symbol} arrived late: filled in afterwards, or out of order"
     if due > study.until and study.until < study.session.close:
-        return f"its bar of {symbol} may still come: a bar takes about 2 s"
-    return f"no bar of {symbol} is known of it: nothing was traded in that second"
+        return f"its bar of {symbol} may still arrive: a bar takes about 2 s"
+    return f"no bar of {symbol} exists for it: nothing was traded in that second"
 
 
 def conditions(rules: Rules, evaluation: Evaluation) -> list[ConditionRow]:
@@ -209,7 +209,7 @@ def _ahead(study: Study, at: int, *, decided_at: int) -> tuple[list[str], dict[s
     stops = Counter(gate.value for row in held if (gate := stopped_by(row)) is not None)
     entries = [trade for trade in study.trades.told if decided_at < trade.opened_at <= end]
     if min(end, study.end) <= max(at, study.session.open):
-        return ["The record holds nothing of the 10 minutes after it."], None
+        return ["The record has nothing for the 10 minutes after it."], None
     unseen = _unseen(study, at, end)
     lines = [_ahead_heading(study, end), _signals_line(held, stops)]
     names = [f"{clock_text(trade.opened_at)} {trade.opened.contract}" for trade in entries]

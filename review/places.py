@@ -139,13 +139,13 @@ def find(place: Path | None, day: date | None, now: int) -> Choice:
 
 
 def _records(folder: Path) -> list[Path]:
-    """The records of a folder; none where it is not there yet. Raises Unusable for one that cannot be looked through."""
+    """The records of a folder; none where it is not there yet. Raises Unusable for one that cannot be listed."""
     try:
         return chosen(look_through(folder))
     except OSError as error:
         place = error.filename or folder / "sessions"
         raise Unusable(
-            f"{place}: cannot be looked through ({_words(error)}); let this user read it, or name another folder"
+            f"{place}: cannot be listed ({_words(error)}); let this user read it, or name another folder"
         ) from None
 
 

@@ -144,7 +144,7 @@ def replay_record(
     assert engine is not None, "a record that was read has a header"
     if record.torn:
         print(
-            f"\nThe record's last line is torn ({record.torn} bytes): the program was killed as it wrote it."
+            f"\nThe record's last line is incomplete ({record.torn} bytes): the program was killed while writing it."
         )
     _print_all(["", *summary.signal_lines(engine.rules), "", *summary.trade_lines(engine.rules)])
 

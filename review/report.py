@@ -52,7 +52,7 @@ def _heading(study: Study) -> list[str]:
     if study.is_over:
         state = ""
     elif study.is_down_now:
-        state = f", in progress, but nothing was recorded since {clock_text(study.until)}"
+        state = f", in progress, but nothing has been recorded since {clock_text(study.until)}"
     else:
         state = f", in progress: until {clock_text(study.end)}"
     early = " (early close)" if session.early else ""
@@ -62,11 +62,11 @@ def _heading(study: Study) -> list[str]:
     lines += [line for text in study.odd for line in wrapped(f"⚠️ {text}")]
     if study.torn and study.is_over:
         lines.append(
-            f"The record's last line is torn ({study.torn} bytes): the program was killed as it wrote it."
+            f"The record's last line is incomplete ({study.torn} bytes): the program was killed while writing it."
         )
     if study.differing:
         lines += wrapped(
-            f"⚠️ {study.differing} facts decide otherwise in this version than they did then: what follows is what "
+            f"⚠️ {study.differing} facts lead to other decisions in this version than they did then. What follows is what "
             "this version makes of them. `python -m review verify` names the first."
         )
     return lines
@@ -96,12 +96,15 @@ def wrapped(text: str) -> list[str]:
 
 def _funnel_lines(study: Study) -> list[str]:
     rows = funnel.funnel(study)
-    lines = ["How far the seconds of the session got", f"  {'':<26}{'left':>8}{'of before':>12}{'of all':>9}"]
+    lines = [
+        "How many seconds of the session passed each step",
+        f"  {'':<26}{'left':>8}{'of before':>12}{'of all':>9}",
+    ]
     for row in rows:
         if row.kind is RowKind.GATE and not row.lost:
             continue
         name = f"gate: {row.name}" if row.kind is RowKind.GATE else row.name
-        note = "  left out by the rules" if row.is_left_out else ""
+        note = "  switched off in the rules" if row.is_left_out else ""
         if row.kind is RowKind.GATE:
             note = f"  stopped {row.lost:,} signal{'' if row.lost == 1 else 's'}"
         lines.append(
@@ -129,7 +132,7 @@ def _failing_lines(study: Study) -> list[str]:
     for row in rows:
         name = f"{row.condition:<18}{condition_name(row.condition, study.rules.benchmark)}"
         if row.is_left_out:
-            lines.append(f"  {name:<{NAME_WIDTH}}left out by the rules")
+            lines.append(f"  {name:<{NAME_WIDTH}}switched off in the rules")
             continue
         percent = f"{funnel.share(row.failed, row.of):.1f} %"
         lines.append(
@@ -142,14 +145,14 @@ def _miss_lines(study: Study) -> list[str]:
     found, followed = funnel.misses(study), funnel.followed_text(study)
     if not found:
         return wrapped(
-            "Near misses (every gate open, and every condition but one holds): none"
+            "Near misses (every gate open, exactly one condition not met): none"
             + (f"; {followed}." if followed else ".")
         )
     lines = wrapped(
         (
-            f"The nearest of {len(found)} near misses (every gate open, and every condition but one holds"
+            f"The nearest of {len(found)} near misses (every gate open, exactly one condition not met"
             if len(found) > 1
-            else "The one near miss (every gate open, and every condition but one holds"
+            else "The only near miss (every gate open, exactly one condition not met"
         )
         + (f"; {followed})" if followed else ")")
     )
@@ -170,7 +173,7 @@ def _gap_lines(study: Study) -> list[str]:
         return ["Gaps: none. The program ran, and the feed was never blind."]
     shown = sorted(sorted(spans, key=lambda span: span[0] - span[1])[:GAPS_SHOWN])
     lines = [
-        "Gaps (one that goes on ends with the record)"
+        "Gaps (a gap that has not ended is shown until the end of the record)"
         if len(spans) <= GAPS_SHOWN
         else f"The {GAPS_SHOWN} longest of {len(spans)} gaps"
     ]
@@ -183,7 +186,10 @@ def _declined_lines(study: Study) -> list[str]:
     if not study.fallen:
         return []
     most = ", ".join(f"{rule} {count:,}" for rule, count in study.fallen.most_common())
-    return ["Contracts that fell, over all signals without one, by the first rule they failed", f"  {most}"]
+    return [
+        "Rejected contracts, over all signals without a contract, by the first rule they failed",
+        f"  {most}",
+    ]
 
 
 def _trade_lines(study: Study) -> list[str]:
@@ -203,7 +209,7 @@ def _trade_lines(study: Study) -> list[str]:
             lines.append(f"{head} → {what_if.cell(found[opened.id]):<44}{reason}".rstrip())
     if found:
         lines += [
-            "What following each push some seconds late would have paid:",
+            "What following each push a few seconds late would have paid:",
             f"  python -m review replay {shlex.quote(str(study.path))}",
         ]
     return lines

@@ -36,8 +36,8 @@ EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
 EXIT_INTERRUPTED, EXIT_PIPE = 130, 141
 
 DESCRIPTION = """\
-Why there was no alert: reads a session's record, packed or not, of a past day or of the session in progress, and says
-what stood in the way. Without DATE: today's session if it has a record, else the newest record.
+Why there was no alert: reads the record of a past day or of the session in progress, and says what stood in the way.
+Without DATE: today's record if there is one, else the newest.
 """
 
 EXAMPLES = """\
@@ -48,8 +48,8 @@ examples:
   python diagnose.py why 2025-10-02 --what-if VOLUME_PERCENTILE=90 --what-if RELATIVE_VOLUME_MIN=1.2
   python diagnose.py why 2025-10-02 --html why.html
 
-Exit status: 0 answered (also: the exchange was closed that day), 1 no such record, or a damaged one, 2 bad arguments
-or configuration.
+Exit status: 0 answered (also if the exchange was closed that day), 1 no such record, or a damaged one, 2 bad arguments or
+configuration.
 """
 
 
@@ -73,24 +73,24 @@ def parser() -> argparse.ArgumentParser:
         "--at",
         type=_second,
         metavar="HH:MM[:SS]",
-        help="show this second of New York time in full, and what the next 10 minutes brought",
+        help="show this second (New York time) in full, and what happened in the next 10 minutes",
     )
-    made.add_argument("--html", type=Path, metavar="FILE", help="write the day as one page with charts, too")
+    made.add_argument("--html", type=Path, metavar="FILE", help="also write the day as one page with charts")
     made.add_argument(
         "--what-if",
         dest="sets",
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="replay with another value for a rule, and compare the entries; may be repeated",
+        help="replay with another value for a rule and compare the entries; may be repeated",
     )
     made.add_argument(
         "--data-dir",
         type=Path,
         metavar="PLACE",
-        help="the folder that records are in, or one record (default: DATA_DIR from the environment or .env)",
+        help="the folder with the records, or one record (default: DATA_DIR from the environment or .env)",
     )
-    made.add_argument("--json", action="store_true", help="the same for machines")
+    made.add_argument("--json", action="store_true", help="print JSON for machines")
     return made
 
 

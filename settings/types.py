@@ -214,9 +214,9 @@ def _check_one_of_several(address: str) -> None:
 def _polygon_key(value: SecretStr) -> SecretStr:
     text = value.get_secret_value()
     if not (text and text.isascii() and text.isprintable()) or " " in text:
-        raise ValueError("takes your Massive (Polygon.io) API key, in ASCII and without spaces")
+        raise ValueError("takes your Massive (formerly Polygon.io) API key, in ASCII and without spaces")
     if any(mark in text for mark in "'\"$"):  # a shell removes these, `docker --env-file` does not
-        raise ValueError("takes your Massive (Polygon.io) API key, without quotes or $")
+        raise ValueError("takes your Massive (formerly Polygon.io) API key, without quotes or $")
     return value
 
 

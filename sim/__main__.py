@@ -35,14 +35,14 @@ Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 SERVE_TEXT = """\
 Start a simulated trading day on loopback ports: the market's REST and sockets, and the push service. Prints the
-environment that points a worker at it and the title of each push that it receives, and runs until Ctrl-C.
+environment that points a worker at it, then the title of each push that it receives. Runs until Ctrl-C.
 
-A worker goes by the machine's clock: it only sees a session on a weekday from 09:30 to 16:00 New York, holidays
-left out. At any other time, use python main.py --demo.
+A worker follows the machine's clock: it sees a session only on a weekday from 09:30 to 16:00 New York, except on
+holidays. At any other time, use python main.py --demo.
 
 Without --date, --start and --speed it keeps the machine's time: today's session, or the next one. With any of
-them it keeps a clock of its own, which a worker on the machine's clock cannot follow: its bars would be of
-another time. Use that to look at the wire; to watch a worker at another pace, use python main.py --demo.
+them it keeps a clock of its own, which a worker on the machine's clock cannot follow: its bars would be from
+another time. Use that to look at the wire; to watch a worker at another speed, use python main.py --demo.
 """
 
 
@@ -70,7 +70,7 @@ def _add_serve(commands: Commands) -> None:
         "--port", type=_port, default=0, help="port of the market on 127.0.0.1 (default: any free one)"
     )
     serve.add_argument("--seed", type=int, default=7, help="which day is simulated (default: 7)")
-    serve.add_argument("--speed", type=_positive, help="market seconds in a real one (default: 1)")
+    serve.add_argument("--speed", type=_positive, help="market seconds per real second (default: 1)")
     serve.add_argument(
         "--date", type=_day, help="a session's date, YYYY-MM-DD (default: today's or the next session)"
     )
@@ -78,7 +78,7 @@ def _add_serve(commands: Commands) -> None:
         "--start", type=_minute, metavar="HH:MM", help="New York time to start at (default: the open)"
     )
     serve.add_argument(
-        "--seconds", type=_positive, help="stop after that many real seconds (default: run until Ctrl-C)"
+        "--seconds", type=_positive, help="stop after this many real seconds (default: run until Ctrl-C)"
     )
 
 

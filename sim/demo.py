@@ -96,12 +96,12 @@ async def play(speed: float, make_worker: MakeWorker, keep: Path | None = None) 
     try:
         proofs = {path: verify.check(path) for path in records(folder)}
     except Damage as damage:  # the disk had no room for it, or this machine lets no file be as long
-        print(f"The demo's record could not be written whole on this machine: {damage}", file=sys.stderr)
+        print(f"The demo's record could not be written completely on this machine: {damage}", file=sys.stderr)
         return entry.EXIT_FAILED
     print(f"\n{spent}: {phone.summary()}", flush=True)
     print(*(f"The session's record: {proof}." for proof in proofs.values()), sep="\n")
     if status != entry.EXIT_OK or not phone.is_told():
-        print("The demonstration did not go as it should. Is this machine very busy? Try a smaller --speed.")
+        print("The demo did not go as planned. Is this machine very busy? Try a lower --speed.")
         return status or entry.EXIT_FAILED
     print("This is what your phone would have shown. Next: README.md, 'Running it for real'.")
     # What else shows the day goes into the folder here: nothing is printed after the commands.
@@ -111,14 +111,14 @@ async def play(speed: float, make_worker: MakeWorker, keep: Path | None = None) 
 
 def _print_beginning(start: int, speed: float, folder: Path) -> None:
     print(
-        f"A simulated session on loopback sockets: {DAY} from {clock_text(start)} New York time, "
-        f"{speed:g} times as fast. No keys, no orders, no network.\nIts record is kept in {folder}\n",
+        f"A simulated session on local sockets: {DAY} from {clock_text(start)} New York time, "
+        f"{speed:g} times faster than real time. No keys, no orders, no network.\nIts record is kept in {folder}\n",
         flush=True,
     )
 
 
 def _print_steps(folder: Path, record: Path) -> None:
-    print("\nThree commands to try on what it left:")
+    print("\nThree commands to try on its record:")
     for step in steps(folder, record):
         print(f"\n{step.text}\n  {step.command}")
     sys.stdout.flush()

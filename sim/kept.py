@@ -49,9 +49,7 @@ def folder_for(keep: Path | None) -> Path:
             return _new_in(folder)
     except OSError as error:
         raise Refused(f"--keep {keep}: cannot be used ({error.strerror}); name another folder") from None
-    raise Refused(
-        f"--keep {keep}: holds {there[0]}, which no demo left there; name a folder that is new or empty"
-    )
+    raise Refused(f"--keep {keep}: contains {there[0]}, which is not from a demo; name a new or empty folder")
 
 
 def _absolute(keep: Path) -> Path:
@@ -62,7 +60,7 @@ def _absolute(keep: Path) -> Path:
         reason = error.errors()[0]["msg"].removeprefix("Value error, ")
         raise Refused(f"--keep {keep}: {reason}") from None
     if folder == Path(os.path.abspath(Settings.model_fields["data_dir"].default)):
-        raise Refused(f"--keep {keep}: there the worker keeps real sessions (DATA_DIR); name another folder")
+        raise Refused(f"--keep {keep}: the worker keeps real sessions there (DATA_DIR); name another folder")
     return folder
 
 

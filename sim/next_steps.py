@@ -36,7 +36,7 @@ def steps(folder: Path, record: Path) -> list[Step]:
             f"The same as a page with charts{_missing_for_page()}:",
             _line([*diagnose, *why, "--html", str(folder / PAGE)]),
         ),
-        Step("The session once more, from its record:", _line([*review, "replay", str(record)])),
+        Step("The session again, from its record:", _line([*review, "replay", str(record)])),
     ]
 
 

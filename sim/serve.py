@@ -48,13 +48,15 @@ def _show(message: Message) -> None:
 def _print_time(session: Session, clock: utils.Clock, seed: int) -> None:
     print(f"# A simulated {session.date}, seed {seed}; it is {utils.day_text(clock.now())} there.")
     if not isinstance(clock, utils.SystemClock):
-        print(f"# This clock is its own, x{clock.speed:g}: a worker on the machine's clock cannot follow it.")
+        print(
+            f"# This market has its own clock, x{clock.speed:g}: a worker on the machine's clock cannot follow it."
+        )
     elif clock.now() < session.open:
-        print("# The session has not opened yet: bars come from 10 minutes before the open.")
+        print("# The session has not opened yet: bars start 10 minutes before the open.")
 
 
 def _print_environment(server: LoopbackMarket, pushover: LoopbackPushover) -> None:
-    print("# A worker that is pointed at it takes this environment:")
+    print("# To point a worker at it, use this environment:")
     for name, value in (
         ("POLYGON_API_KEY", API_KEY),
         ("POLYGON_REST_URL", server.rest_url),
@@ -64,4 +66,4 @@ def _print_environment(server: LoopbackMarket, pushover: LoopbackPushover) -> No
         ("PUSHOVER_URL", pushover.url),
     ):
         print(f"export {name}={value}")
-    print("# Ctrl-C ends it.", flush=True)
+    print("# Ctrl-C stops it.", flush=True)

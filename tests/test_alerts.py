@@ -240,7 +240,7 @@ def test_feed_alarm_kinds() -> None:
 def test_eviction_names_the_likely_cause() -> None:
     text = shown(alert_for(DECIDED, replace(ALARM, cause=FeedCause.EVICTED), RULES))
     for words in (
-        "second one is running with the same account",
+        "second one is probably running on the same account",
         "laptop",
         "Render",
         "second key does not help",
@@ -250,7 +250,7 @@ def test_eviction_names_the_likely_cause() -> None:
 
 @pytest.mark.parametrize(
     ("untold", "line"),
-    [(1, "Before this, 1 blind spell was not pushed."), (3, "Before this, 3 blind spells were not pushed.")],
+    [(1, "1 earlier blind spell was not pushed."), (3, "3 earlier blind spells were not pushed.")],
 )
 def test_feed_alarm_counts_what_was_not_told(untold: int, line: str) -> None:
     assert line in shown(alert_for(DECIDED, replace(ALARM, untold=untold), RULES)).splitlines()
@@ -268,7 +268,7 @@ def test_feed_recovered(position: str | None) -> None:
     assert alert is not None
     assert alert.title == "✅ IWM: feed recovered, gap 2m10s"
     assert "Gap 2m10s: 10:40:50 to 10:43:00 ET (confirmed stall)." in alert.message
-    assert ("All exits stand again." in alert.message) is (position is not None)
+    assert ("All exits apply again." in alert.message) is (position is not None)
     assert alert.priority == (1 if position else 0)
 
 
@@ -276,25 +276,28 @@ def test_a_traded_symbol_that_alone_is_blind_is_named() -> None:
     unseen = replace(ALARM, cause=FeedCause.UNSEEN, symbol="IWM", position=ID)
     assert shown(alert_for(DECIDED, unseen, RULES)) == (
         "⚠️ IWM: feed blind (IWM not seen)\n\n"
-        "IWM does not trade or is not sent, while SPY comes.\n"
+        "IWM does not trade or is not being sent, while SPY is.\n"
         "No usable bar of IWM since 10:41:22 ET.\n"
-        "Now: no entries; asking the vendor's REST every 5 s, and reconnecting if that has newer seconds.\n"
+        "Now: no entries; asking the vendor's REST API every 5 s, and reconnecting if it has newer data.\n"
         f"{STILL_WATCHED}\n"
-        "You: see whether trading in it is halted.\n"
+        "You: check whether trading in it is halted.\n"
         f"#{ID}"
     )
     stalled = shown(alert_for(DECIDED, replace(unseen, cause=FeedCause.STALL), RULES))
-    assert "IWM has stalled: SPY comes, but IWM does not, and the vendor's REST has newer seconds" in stalled
+    assert (
+        "IWM has stalled: bars of SPY arrive, bars of IWM do not, and the vendor's REST API has newer ones."
+        in stalled
+    )
     late = shown(alert_for(DECIDED, replace(unseen, cause=FeedCause.LAG), RULES))
-    assert "Bars of IWM come too late to act on, while SPY is in time." in late
+    assert "Bars of IWM arrive too late to act on, while those of SPY are on time." in late
 
 
 def test_a_missing_benchmark_is_named_and_is_no_blindness() -> None:
     alarm = alert_for(DECIDED, replace(ALARM, cause=FeedCause.UNSEEN, symbol="SPY", position=ID), RULES)
     assert alarm is not None and alarm.id == "SPY not seen"
     assert alarm.title == "⚠️ IWM: benchmark missing (SPY not seen)"
-    assert alarm.message.startswith("SPY does not trade or is not sent, while IWM comes.\n")
-    assert "Now: no entries, for SPY is compared with; " in alarm.message
+    assert alarm.message.startswith("SPY does not trade or is not being sent, while IWM is.\n")
+    assert "Now: no entries, because SPY is the benchmark; " in alarm.message
     assert "The position is watched as before." in alarm.message
     assert STILL_WATCHED not in alarm.message
     decision = FeedRecovered(
@@ -307,7 +310,7 @@ def test_a_missing_benchmark_is_named_and_is_no_blindness() -> None:
     back = alert_for(DECIDED, decision, RULES)
     assert back is not None and back.id == "SPY not seen"
     assert back.title == "✅ IWM: benchmark back, gap 2m10s"
-    assert back.message.startswith("Bars of SPY come again.")
+    assert back.message.startswith("Bars of SPY arrive again.")
     assert "exits" not in back.message
 
 
@@ -318,7 +321,7 @@ def test_mark_lost_and_back() -> None:
     assert alert.title == "⚠️ IWM: no price for the open position"
     assert alert.message == (
         f"{CALL} has had no usable price since 10:41:22 ET. The last was $1.43.\n"
-        "Now: stop loss and givebacks wait for a price; the time stop still comes.\n"
+        "Now: stop loss and givebacks wait for a price; the time stop still applies.\n"
         "You: check the quote, and close it yourself if you want out.\n"
         "#7f3a91"
     )

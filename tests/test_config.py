@@ -57,16 +57,16 @@ def test_all_faults_are_reported_at_once() -> None:
         HARD_TIME_STOP="16:01",
         POLYGON_WS_URL="ws://example.com",
     ) == [
-        "DAILY_SUMMARY: got 'perhaps'; takes on or off (on/off): A quiet push at the open and one in the evening",
+        "DAILY_SUMMARY: got 'perhaps'; takes on or off (on/off): A quiet push at the open and another after the close",
         "HARD_TIME_STOP: got '16:01'; takes a New York time after 09:30 and not after 16:00",
-        "LOG_LEVEL: got 'loud'; takes one of DEBUG, INFO, WARNING, ERROR (level): Least level that is logged",
-        "POLYGON_API_KEY: got a value that is not shown; takes your Massive (Polygon.io) API key, in ASCII and without spaces",
+        "LOG_LEVEL: got 'loud'; takes one of DEBUG, INFO, WARNING, ERROR (level): Lowest level that is logged",
+        "POLYGON_API_KEY: got a value that is not shown; takes your Massive (formerly Polygon.io) API key, in ASCII and without spaces",
         "POLYGON_WS_URL: got 'ws://example.com'; takes wss://; plain ws:// is for loopback only",
         "PUSHOVER_TOKEN: got a value that is not shown; takes the 30 letters or digits that pushover.net shows",
         "PUSHOVER_USER_KEY: missing; takes your Pushover user or group key",
         "STALL_SECONDS: got '2.5'; takes a whole number (s), 1 to 60: "
-        "Silence over all symbols that makes the feed blind",
-        "STOP_LOSS_PERCENT: got 'nan'; takes a number (% of entry), over 0 and under 100: Loss that sells",
+        "Silence of all symbols after which the feed counts as blind",
+        "STOP_LOSS_PERCENT: got 'nan'; takes a number (% of entry), over 0 and under 100: Loss at which to sell",
         "SYMBOL: got 'I W M'; takes a ticker such as IWM",
     ]
 
@@ -292,7 +292,7 @@ def test_somebody_without_a_file_is_told_where_it_belongs(
     with pytest.raises(config.ConfigError) as caught:
         config.load({})
     assert caught.value.faults == [
-        "POLYGON_API_KEY: missing; takes your Massive (Polygon.io) API key",
+        "POLYGON_API_KEY: missing; takes your Massive (formerly Polygon.io) API key",
         "PUSHOVER_TOKEN: missing; takes your Pushover application token",
         "PUSHOVER_USER_KEY: missing; takes your Pushover user or group key",
         missing,

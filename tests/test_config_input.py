@@ -91,7 +91,7 @@ def test_other_paths_are_taken_as_they_are(value: str) -> None:
 def test_a_key_has_no_quotes(key: str) -> None:
     (fault,) = faults(POLYGON_API_KEY=key)
     assert fault == (
-        "POLYGON_API_KEY: got a value that is not shown; takes your Massive (Polygon.io) API key, without quotes or $"
+        "POLYGON_API_KEY: got a value that is not shown; takes your Massive (formerly Polygon.io) API key, without quotes or $"
     )
 
 
@@ -260,7 +260,7 @@ def test_whatever_the_file_holds_it_is_settings_or_faults(data: bytes) -> None:
 )
 def test_a_misspelt_name_in_the_environment_is_told(name: str, meant: str) -> None:
     assert config.doubts({**KEYS, name: "CANARY"}, None) == [
-        f"the environment has {name}, which is no setting: did you mean {meant}?"
+        f"the environment has {name}, which is not a setting: did you mean {meant}?"
     ]
     assert load(**{name: "CANARY"}).symbol == "IWM"  # it is no fault: the environment is everybody's
 
@@ -286,7 +286,7 @@ def test_the_worker_warns_of_them_as_it_starts(tmp_path: Path) -> None:
 
 def test_a_vendors_name_and_lower_case_are_told_and_others_are_not() -> None:
     assert config.doubts({"POLYGON_SECRET": "x", "symbol": "x"}, None) == [
-        "the environment has POLYGON_SECRET, which is no setting: see .env.example",
+        "the environment has POLYGON_SECRET, which is not a setting: see .env.example",
         "the environment has symbol, which is not read: write SYMBOL",
     ]
     common = "HOME PATH SHELL TERM LANG LC_ALL LOGNAME DISPLAY XDG_DATA_DIRS PYTHONPATH RENDER TZ SSL_CERT_FILE PWD SECONDS"

@@ -175,7 +175,7 @@ async def test_packages_are_one_line_unless_asked_for(tmp_path: Path) -> None:
 async def test_to_ask_nobody_and_somebody_is_refused(tmp_path: Path, option: str) -> None:
     status, text = await run(tmp_path, "--offline", option, **SECRETS)
     assert status == diagnose.EXIT_CONFIGURATION
-    assert "--offline asks nobody" in text
+    assert "--offline contacts nobody" in text
 
 
 def addresses(place: str) -> dict[str, str]:

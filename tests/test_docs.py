@@ -16,79 +16,63 @@ import config
 import wording
 from events import Condition, ContractRule, DeclineReason, ExitReason, HoldReason
 from rules import Rules
-from settings.faults import SECRET_NAMES, kind, limits
+from settings.faults import SECRET_NAMES
 from tests import diagrams
 from tests.builders import missing
 from tests.documents import (
+    DECIDES,
     DOCUMENTS,
     EXAMPLE,
-    GATES,
+    EXAMPLE_SECTIONS,
     LOGGING,
     MANUAL,
-    PUSHES,
+    PHONE,
     README,
     ROOT,
+    SETTINGS_PAGE,
+    SETTINGS_TITLE,
     default,
+    example_text,
     first_cells,
     read,
     section,
+    settings_page,
+    settings_table,
 )
 
 CI = ROOT / ".ci" / "run"
 
-MANUAL_LINES = 250
-"""The README stays shorter than this: what needs a table goes to docs/."""
+README_WORDS = 1500
+"""The README has at most so many words: the rest goes to docs/."""
+
+PICTURE_BYTES = 150_000
+
+REWRITE = "python -m tests.documents --write"
 
 MADE = "python3 -m venv .venv && .venv/bin/python entry.py && .venv/bin/pip install --quiet -r"
 DEMO = f"{MADE} requirements-demo.txt && .venv/bin/python main.py --demo"
 TEST = f"{MADE} requirements-dev.txt && .venv/bin/python -m pytest"
 
 
-def unit(name: str) -> str:
-    extra = config.Settings.model_fields[name.lower()].json_schema_extra
-    assert isinstance(extra, dict)
-    return str(extra["unit"])
-
-
-def bounds(name: str) -> str:
-    """The bounds of a setting, or its choices; empty for text."""
-    field = config.Settings.model_fields[name.lower()]
-    choices = kind(field)
-    return limits(field) or (choices if choices.startswith("one of") else "")
-
-
-def description(name: str) -> str:
-    return config.Settings.model_fields[name.lower()].description or ""
-
-
 # --- Settings ----------------------------------------------------------------------------------------
 
 
-def settings_table() -> list[str]:
-    """The table of settings as it must be."""
-    rows = ["| Name | Default | Unit | Bounds | What it does |", "|---|---|---|---|---|"]
-    for name in config.variable_names():
-        value = default(name)
-        shown = "required" if value is None else value or "empty"
-        rows.append(f"| `{name}` | {shown} | {unit(name)} | {bounds(name)} | {description(name)} |")
-    return rows
-
-
 def test_there_is_one_table_of_settings_and_it_is_right() -> None:
-    found = section(read("docs/settings.md"), "## Every setting").strip().splitlines()
-    assert found == settings_table()
+    found = section(read(SETTINGS_PAGE), SETTINGS_TITLE).strip().splitlines()
+    assert found == settings_table(), REWRITE
     assert sum(read(name).count(settings_table()[0]) for name in DOCUMENTS) == 1
 
 
 def test_the_example_names_every_setting_with_its_default() -> None:
-    expected: list[str] = []
+    assert example_text() == EXAMPLE, REWRITE
+    assert set(EXAMPLE_SECTIONS) <= set(config.variable_names())
     for name in config.variable_names():
-        value, limits = default(name), bounds(name)
-        expected.append(f"# {description(name)} [{unit(name)}{'; ' + limits if limits else ''}]")
-        expected.append(f"{name}=" if value is None else f"# {name}={value}")
-    lines = EXAMPLE.splitlines()
-    kept = [line for line in lines if re.match(r"(# )?[A-Z0-9_]+=", line) or re.search(r"\[.+\]$", line)]
-    assert kept == expected
+        value = default(name)
+        assert f"\n{name}=\n" in EXAMPLE if value is None else f"\n# {name}={value}\n" in EXAMPLE
+
+
+def test_generating_again_changes_nothing() -> None:
+    assert settings_page() == read(SETTINGS_PAGE), REWRITE
 
 
 def test_the_example_can_be_used_as_it_is(tmp_path: Path) -> None:
@@ -115,7 +99,50 @@ def test_no_document_names_a_setting_that_is_none() -> None:
 
 
 def test_the_readme_stays_short() -> None:
-    assert len(README.splitlines()) < MANUAL_LINES
+    assert len(README.split()) <= README_WORDS
+
+
+def test_the_readme_says_first_what_it_is_then_shows_it_then_what_it_costs() -> None:
+    titles = re.findall(r"(?m)^## (.+)$", README)
+    assert titles[:5] == [
+        "What it costs",
+        "Try it",
+        "Running it for real",
+        "Why trust it",
+        "What the phone shows",
+    ]
+    assert "**It never trades.**" in README[: README.index("![")]
+    assert README.index("![") < README.index("## What it costs")
+    assert "macOS and Linux" in README[: README.index("![")] and "WSL" in README[: README.index("![")]
+
+
+def test_prices_have_a_date_and_what_is_unsure_is_said() -> None:
+    costs = section(README, "## What it costs")
+    assert re.search(r"as of \d{1,2} [A-Z][a-z]+ 20\d\d", costs)
+    for name in ("Stocks Advanced", "Options Advanced", "Render", "Pushover"):
+        assert re.search(rf"(?m)^\| .*{name}.*\$\d", costs), name
+    assert "unconfirmed" in costs
+
+
+@pytest.mark.parametrize("name", ["phone", "page"])
+def test_pictures_are_small_and_described(name: str) -> None:
+    path = ROOT / "docs" / "images" / f"{name}.png"
+    assert path.read_bytes().startswith(b"\x89PNG")
+    assert path.stat().st_size <= PICTURE_BYTES
+    (described,) = re.findall(rf"!\[([^\]]+)\]\(docs/images/{name}\.png\)", README)
+    assert len(described.split()) >= 10
+
+
+def test_vwap_is_said_to_be_the_60_second_one_where_it_first_appears() -> None:
+    log_example = README.index("📊 Data feed active")
+    assert "VWAP is the 60-second one" in README[log_example - 200 : log_example]
+    assert "60-second one" in section(PHONE, "## BUY and SELL in full")
+    assert "60-second one" in LOGGING[: LOGGING.index("## ")]
+
+
+def test_the_demos_market_is_called_simulated() -> None:
+    for name in (*DOCUMENTS, ".env.example"):
+        assert not re.search(r"\bmade (market|session|day|trading day)\b", read(name)), name
 
 
 def test_the_readme_leads_to_every_document() -> None:
@@ -141,7 +168,7 @@ def test_the_section_that_the_list_of_packages_names_is_there() -> None:
 
 
 def test_the_manual_says_that_nothing_claims_a_profit() -> None:
-    opening, how_it_decides = README[: README.index("```")], GATES[: GATES.index("\n## ")]
+    opening, how_it_decides = README[: README.index("```")], DECIDES[: DECIDES.index("\n## ")]
     for text in (opening, section(README, "## Disclaimer"), how_it_decides):
         assert re.search(
             r"Nothing (here|in this repository) claims that the signals make money", " ".join(text.split())
@@ -179,20 +206,20 @@ def test_the_checks_run_the_readmes_own_commands() -> None:
 def test_every_reason_for_no_entry_is_explained() -> None:
     gates = [str(reason) for reason in DeclineReason if reason is not DeclineReason.HELD]
     holds = [f"held ({hold})" for hold in HoldReason]
-    assert sorted(first_cells(section(GATES, "## Gates"))) == sorted([*gates, *holds])
+    assert sorted(first_cells(section(DECIDES, "## Gates"))) == sorted([*gates, *holds])
     rules = [str(rule) for rule in ContractRule]
-    assert sorted(first_cells(section(GATES, "### Why a call is rejected"))) == sorted(rules)
+    assert sorted(first_cells(section(DECIDES, "### Why a call is rejected"))) == sorted(rules)
 
 
 def test_the_readme_leads_from_no_alert_to_every_table_of_reasons() -> None:
     steps = section(README, "## If you are not seeing BUY alerts")
-    for target in ("gates.md#gates", "gates.md#why-a-call-is-rejected", "deployment.md#exit-statuses"):
+    for target in ("decides.md#gates", "decides.md#why-a-call-is-rejected", "deploy.md#exit-statuses"):
         assert f"](docs/{target})" in steps
 
 
 def test_a_condition_has_one_name_beside_its_label() -> None:
     evaluation = missing(Condition.VOLUME_SURGE, vwap_1m=240.55)
-    conditions = section(GATES, "## Conditions")
+    conditions = section(DECIDES, "## Conditions")
     for condition in Condition:
         label = f"{wording.label(condition, evaluation, 'SPY')}="
         name = re.escape(wording.condition_name(condition, "SPY"))
@@ -204,7 +231,7 @@ def test_a_condition_has_one_name_beside_its_label() -> None:
 
 
 def test_every_exit_is_explained() -> None:
-    exits = section(GATES, "## Exits")
+    exits = section(DECIDES, "## Exits")
     for reason in ExitReason:
         assert f"\n| {reason[0].upper()}{reason[1:]} |" in exits
     assert (
@@ -276,7 +303,7 @@ def push_titles() -> set[str]:
 
 
 def test_every_push_is_explained() -> None:
-    documented = first_cells(section(PUSHES, "## The pushes"))
+    documented = first_cells(section(PHONE, "## The pushes"))
     titles = push_titles()
     assert len(titles) > 12
     for title in titles:
@@ -284,7 +311,7 @@ def test_every_push_is_explained() -> None:
     for row in documented:
         assert [title for title in titles if row.startswith(title)], row
     for added in ("`Late 12 s`", "`Repeat of #"):
-        assert added in section(PUSHES, "## Two lines that may be added")
+        assert added in section(PHONE, "## Two lines that may be added")
         assert added in section(README, "## What the phone shows")
 
 
@@ -308,7 +335,7 @@ def test_the_examples_are_one_story() -> None:
         f"Entry ~${exits[0][2]} (",
         f"Entry ${exits[0][2]} at",
     ):
-        assert text in README
+        assert text in PHONE
 
 
 @pytest.mark.parametrize("name", [*DOCUMENTS, ".env.example", "LICENSE"])

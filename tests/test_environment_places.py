@@ -81,7 +81,7 @@ def test_a_folder_of_records_that_cannot_be_read_is_not_one_without_records(
             with pytest.raises(Unusable) as told:
                 find(home / "data", day, 0)
             assert str(told.value) == (
-                f"{home}/data/sessions: cannot be looked through (Permission denied); let this user read it, "
+                f"{home}/data/sessions: cannot be listed (Permission denied); let this user read it, "
                 "or name another folder"
             )
         (home / locked).chmod(0o700)
@@ -116,7 +116,7 @@ def test_another_users_record_and_log_are_told_by_the_checks() -> None:
         assert "✗ DATA_DIR: 2026-11-27.jsonl is damaged, or cannot be read (Permission denied)" in said.stdout
         assert "⚠ LOG_FILE: " in said.stdout
         assert (
-            f"not renamed when it is full: it would grow on — give this user the right to write {home}"
+            f"not renamed when it is full: it would grow on — give this user write permission for {home}"
             in said.stdout
         )
         said = run(home, DIAGNOSE, "--offline", env={**KEYS, **LOOPBACK})
@@ -148,7 +148,7 @@ def test_what_stands_where_a_folder_should_be_is_a_failing_line(kind: str, tmp_p
         assert str(place) in done.stdout
         assert "Traceback" not in done.stdout + done.stderr
     if kind != "dangling":
-        assert run(tmp_path, DIAGNOSE, "why").stderr.count("cannot be looked through") == 1
+        assert run(tmp_path, DIAGNOSE, "why").stderr.count("cannot be listed") == 1
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_what_speaks_to_its_own_loopback_alone_goes_on_without_the_machines_tls(
         text=True,
     ) as process:
         assert process.stdout is not None
-        assert process.stdout.readline().startswith("A simulated session on loopback sockets: ")
+        assert process.stdout.readline().startswith("A simulated session on local sockets: ")
         process.kill()
 
 
@@ -193,7 +193,7 @@ async def test_a_demo_whose_record_finds_no_room_is_told_in_a_line(
 ) -> None:
     assert await demo.play(40.0, Cut, tmp_path / "kept") == entry.EXIT_FAILED
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("The demo's record could not be written whole on this machine: ")
+    assert line.startswith("The demo's record could not be written completely on this machine: ")
 
 
 def test_a_clock_beyond_every_calendar_is_a_failing_line(

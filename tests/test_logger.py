@@ -164,7 +164,7 @@ def test_what_nobody_catches_is_logged(start: Start) -> None:
         logging.captureWarnings(True)
         warnings.warn("an old call", stacklevel=1)
     text = stream.getvalue()
-    assert "CRITICAL  💥 A thread ended by an error: ZeroDivisionError: division by zero" in text
+    assert "CRITICAL  💥 A thread ended with an error: ZeroDivisionError: division by zero" in text
     assert "an old call" in text
 
 
@@ -188,7 +188,7 @@ def test_an_uncaught_exception_ends_in_the_log_without_secrets(tmp_path: Path) -
         check=False,
     )
     assert done.returncode == 1
-    assert "💥 The program ended by an error: OSError: cannot reach https://x/?k=***" in done.stdout
+    assert "💥 The program ended with an error: OSError: cannot reach https://x/?k=***" in done.stdout
     assert "in connect" in done.stdout
     assert path.read_text(encoding="utf-8") == done.stdout
     assert KEY not in done.stdout + done.stderr

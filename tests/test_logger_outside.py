@@ -258,7 +258,7 @@ def test_a_console_that_takes_nothing_costs_lines_and_no_time(tmp_path: Path) ->
     assert path.read_text(encoding="utf-8").count("\n") == 2001
     whole = re.findall(r"INFO  (?:line \d+ x{300}|the last)\n", read.decode())
     assert whole[-1] == "INFO  the last\n"
-    missing = re.findall(r"The console takes lines again, (\d+) are missing here\n", read.decode())
+    missing = re.findall(r"The console accepts lines again, (\d+) are missing here\n", read.decode())
     assert missing == [str(2001 - len(whole))]
 
 

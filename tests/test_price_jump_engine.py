@@ -127,6 +127,6 @@ def test_a_doubted_price_is_logged_at_most_once_a_minute() -> None:
             journalist.fact(at(second + 3), Tick())
     texts = [line["text"] for line in lines if line["event"] == "price_doubted"]
     assert texts == [
-        "🤨 IWM $236.50 at 09:31:41 is +10.0% from its last closes: kept apart until something confirms it (1 today)",
-        "🤨 IWM $236.50 at 09:32:30 is +10.0% from its last closes: kept apart until something confirms it (3 today)",
+        "🤨 IWM $236.50 at 09:31:41 is +10.0% from its last closes: set aside until something confirms it (1 today)",
+        "🤨 IWM $236.50 at 09:32:30 is +10.0% from its last closes: set aside until something confirms it (3 today)",
     ]

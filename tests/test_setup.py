@@ -93,7 +93,7 @@ def test_an_installed_copy_is_whole_and_its_commands_work(tmp_path: Path) -> Non
     assert call("iwm-5-vwap-diagnose", "why", "--help")[1].startswith("usage: iwm-5-vwap-diagnose why [-h]")
     status, text = call("iwm-5-vwap", "--demo", without=("numpy",))
     assert (status, text.count("\n")) == (entry.EXIT_CONFIGURATION, 1)
-    assert text.endswith("install it anew, in the repository's folder: pipx install --force '.[demo]'\n")
+    assert text.endswith("install it again, in the repository's folder: pipx install --force '.[demo]'\n")
 
 
 # --- Something is missing ----------------------------------------------------------------------------

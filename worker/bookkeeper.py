@@ -27,7 +27,7 @@ async def enter(context: Context, row: DayRow) -> None:
     if fault:
         log.warning(
             "book_failed",
-            text=f"📒 Session {row.date} is not in the book: {fault}",
+            text=f"📒 Session {row.date} could not be entered in the book: {fault}",
             date=row.date,
             reason=fault,
         )

@@ -65,7 +65,7 @@ class Days:
         early = f", closes early at {minute_text(session.close)}" if session.early else ""
         log.info(
             "asleep",
-            text=f"😴 No session now: the next opens {day_text(session.open)} ET{early}, in {wait}",
+            text=f"😴 No session now: the next one opens {day_text(session.open)} ET{early}, in {wait}",
             opens=session.open,
         )
         self._vendor_time.fall_asleep()

@@ -32,13 +32,13 @@ def conclude(error: Exception, settings: Settings) -> int:
         if not os.access(first.path, os.R_OK):
             cure = "let this user read the file"
         text = (
-            f"🛑 {first}. It is kept as it is, and nothing is watched: look whether you hold a position, {cure} "
+            f"🛑 {first}. It is kept as it is, and nothing is watched: check whether you hold a position, {cure} "
             "and start again."
         )
         log.critical("record_damaged", text=text)
         return EXIT_CRASHED
     if isinstance(first, (LeaseHeld, Taken)):
-        text = f"🛑 Another copy is running on {folder}: {first}. Stop that one, or leave it at that."
+        text = f"🛑 Another copy is running on {folder}: {first}. Stop that one first, or let it run."
         log.critical("lease_held", text=text)
         return EXIT_LEASE
     if isinstance(first, ConfigError):
@@ -47,7 +47,7 @@ def conclude(error: Exception, settings: Settings) -> int:
     if isinstance(first, OSError) and is_within(first.filename, settings.data_dir):
         text = (
             f"🛑 {Path(first.filename).absolute()} cannot be used ({first.strerror}), and a position may be recorded "
-            f"there: let this user use it, move away what stands there, or set DATA_DIR (now {folder}) to another folder."
+            f"there: give this user access to it, move away what is there, or set DATA_DIR (now {folder}) to another folder."
         )
         log.critical("place_unusable", text=text)
         return EXIT_CONFIG
@@ -64,7 +64,7 @@ def reason_text(error: Exception, settings: Settings) -> str:
 def say_crashed(first: BaseException, error: Exception) -> None:
     """Logs a crash: ``first`` is the first exception in ``error``. Logs no traceback if the machine lacks a resource."""
     if shortage := entry.shortage_text(first):
-        log.critical("machine_short", text=f"🛑 The machine has too little for this program: {shortage}")
+        log.critical("machine_short", text=f"🛑 The machine lacks what this program needs: {shortage}")
         return
     log.critical("crashed", text=f"🛑 Crashed: {type(first).__name__}: {first}", exc_info=error)
 

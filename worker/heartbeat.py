@@ -140,7 +140,7 @@ def no_beat_reason(now: int, engine: Engine | None, *, pushes_answered: bool) ->
         return f"no new bar of {symbol}"
     if engine.holds:
         return f"entries held ({', '.join(sorted(engine.holds))})"
-    return "" if pushes_answered else "Pushover does not answer well"
+    return "" if pushes_answered else "Pushover is not answering properly"
 
 
 def one_line(why: str) -> str:

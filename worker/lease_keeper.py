@@ -52,7 +52,7 @@ class LeaseKeeper:
             log.error("lease_failed", text=text)
             return
         if not self._lease.is_locked:
-            text = f"⚠️ {self._lease.path.absolute()} is on a disk without locks: see to it that only one copy runs"
+            text = f"⚠️ {self._lease.path.absolute()} is on a disk without file locks: make sure that only one copy runs"
             log.warning("lease_unsupported", text=text)
 
     async def keep(self) -> None:
@@ -72,13 +72,13 @@ class LeaseKeeper:
                     raise  # for the second time: diagnose.py holds it only for a moment
                 is_new, self._is_disputed = not self._is_disputed, True
                 if is_new:
-                    text = f"🛑 Another copy has taken the lease ({error}): stop one. A session at work here goes on here"
+                    text = f"🛑 Another copy has taken the lease ({error}): stop one of the two. A session in progress here continues"
                     log.critical("lease_disputed", text=text)
             except OSError as error:
                 log.debug("lease_not_taken", text=f"The lease cannot be taken: {error.strerror}")
             else:
                 self._is_disputed = False
-                text = f"🔑 The lease {self._lease.path.absolute()} was not there: taken again"
+                text = f"🔑 The lease {self._lease.path.absolute()} was missing: taken again"
                 log.warning("lease_taken", text=text)
 
     def release(self) -> None:

@@ -80,8 +80,8 @@ class Narrator:
             case Tick(away=away) if away:
                 self._log.warning(
                     "was_away",
-                    text=f"⏸️ Nothing was read for {span_text(away)}: this process was stopped, the machine slept or its "
-                    "clock stepped. The feeds are given their time anew",
+                    text=f"⏸️ Nothing was read for {span_text(away)}: the process was stopped, the machine slept, or its "
+                    "clock jumped. The feeds' time limits start again",
                     away_s=away // SECOND,
                 )
             case Tick():

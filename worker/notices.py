@@ -136,7 +136,7 @@ class Notices:
             case Tick():
                 yield from self._armed(now, engine)
             case Hold(reason=HoldReason.CLOCK_DOUBT, on=True, detail=detail) if detail:
-                self._details[event.reason] = f"{detail}; see that NTP sets it"
+                self._details[event.reason] = f"{detail}; make sure that NTP sets it"
                 if self._clock_told_at is None or now - self._clock_told_at >= CLOCK_SPACING_S * SECOND:
                     self._clock_told_at = now
                     yield notices.clock_doubt(
@@ -170,7 +170,7 @@ class Notices:
             self._arms_by = now + ARMED_WITHIN_S * SECOND
         well, lacking = readiness(now, engine, self._details)
         if not self._time_is_known() and HoldReason.CLOCK_DOUBT not in engine.holds:
-            lacking.append("this machine's clock is not yet compared with the vendor's")
+            lacking.append("this machine's clock has not been compared with the vendor's yet")
         if not lacking or now >= self._arms_by:
             self._is_armed_told = True
             yield notices.armed(

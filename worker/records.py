@@ -211,11 +211,11 @@ class Records:
         log.warning(
             "rules_kept",
             text=f"📏 Position #{opened.id} keeps the rules it was opened under ({rules.digest()}); yours "
-            f"({ours.digest()}) hold once it is closed: {differ}",
+            f"({ours.digest()}) apply once it is closed: {differ}",
             rules=rules.digest(),
             id=opened.id,
         )
-        return f"It keeps the rules it was opened under; the new settings hold once it is closed: {differ}."
+        return f"It keeps the rules it was opened under; the new settings apply once it is closed: {differ}."
 
 
 async def _at_most(seconds: float, task: asyncio.Task[None]) -> None:

@@ -120,7 +120,7 @@ class LiveSession:
         if past is not None and past.torn:
             log.warning(
                 "record_torn",
-                text=f"✂️ The record's last {past.torn} bytes were torn off by a crash: cut ({past.path.name})",
+                text=f"✂️ The record's last {past.torn} bytes were an unfinished line, left by a crash: removed ({past.path.name})",
                 bytes=past.torn,
             )
         self.summary.away(seen, now)
@@ -289,7 +289,7 @@ class LiveSession:
             )
             alert = notices.record_off(now, self._rules, since=now, reason=reason, position=position)
         else:
-            log.info("record_on", text="📼 The session's record is written again")
+            log.info("record_on", text="📼 The session's record is being written again")
             alert = notices.record_on(now, self._rules, since=self._off_since, position=position)
             self._off_since = None
         self._hold(Hold(reason=HoldReason.RECORD_OFF, on=is_off))

@@ -219,7 +219,7 @@ class DaySummary:
         count = self._followed
         followed = f" ({count} before a BUY {'is' if count == 1 else 'are'} left out)" if count else ""
         if found is None:
-            return f"No near miss{since}: at no second did one condition alone fail{followed}"
+            return f"No near miss{since}: there was no second at which exactly one condition failed{followed}"
         return f"Nearest miss{since}: {clock_text(found.start)}, {miss_text(found.missed, rules.benchmark)}{followed}"
 
 

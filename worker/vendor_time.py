@@ -56,7 +56,7 @@ class VendorTime:
                 raise VendorRefused(
                     "The vendor refuses the key: set POLYGON_API_KEY to the one its dashboard shows."
                 ) from error
-            log.warning("key_not_tried", text=f"⚠️ The key could not be tried at the start: {error}")
+            log.warning("key_not_tried", text=f"⚠️ The key could not be checked at the start: {error}")
         finally:
             await close_rest(rest)
 

@@ -108,7 +108,11 @@ class Watch:
         finally:
             context.sender.in_session(False)
             await close_rest(rest)
-        log.info("session_ended", text=f"🔕 Left the feeds of session {session.date}", date=session.date)
+        log.info(
+            "session_ended",
+            text=f"🔕 Disconnected from the feeds of session {session.date}",
+            date=session.date,
+        )
 
     async def _watch(self, live: LiveSession, rest: VendorClient, rules: Rules) -> None:
         async with asyncio.TaskGroup() as tasks:

@@ -37,7 +37,7 @@ def say_last(words: Callable[[], object]) -> None:
 
 
 class Watchdog:
-    """A thread that ends the process if the event loop has not turned for ``limit_s`` real seconds.
+    """A thread that ends the process if the event loop has been stuck for ``limit_s`` real seconds.
 
     If the thread's own wait took much longer than it should while the process used no processor time, the process was
     stopped (SIGSTOP, a suspended machine). The loop could not turn either, so its time starts again.
@@ -81,7 +81,7 @@ class Watchdog:
                 self._turned_at = woke
                 log.warning(
                     "was_stopped",
-                    text=f"⏸️ This process was stopped for {waited - asked_s:.0f} s, and goes on",
+                    text=f"⏸️ This process was paused for {waited - asked_s:.0f} s and continues",
                     seconds=round(waited - asked_s),
                 )
             began, used = woke, uses
@@ -94,7 +94,7 @@ class Watchdog:
     def _tell(self, stood: float) -> None:
         log.critical(
             "watchdog_fired",
-            text=f"🛑 The event loop has not turned for {stood:.0f} s: ending the process\n{self._stacks()}",
+            text=f"🛑 The event loop has been stuck for {stood:.0f} s: ending the process\n{self._stacks()}",
             seconds=round(stood),
         )
 
@@ -142,6 +142,6 @@ class Deadline:
     def _tell(self) -> None:
         log.critical(
             "stop_cut_off",
-            text=f"🛑 The stop took over {time.monotonic() - self._began:.0f} s and is cut off; unfinished: "
+            text=f"🛑 Stopping took over {time.monotonic() - self._began:.0f} s and is cut short; unfinished: "
             f"{'; '.join(self.unfinished()) or 'a thread that does not end'}",
         )

@@ -121,7 +121,7 @@ class Worker:
         if not context.stopping.is_set():
             if self._deadline is not None:
                 self._deadline.start(STOP_REAL_S, EXIT_OK)
-            log.info("stopping", text="🛑 Asked to stop: closing down")
+            log.info("stopping", text="🛑 Asked to stop: shutting down")
             context.stopping.set()
             context.inbox.put_now(Shutdown(close_position=self.settings.on_shutdown == "close"))
 

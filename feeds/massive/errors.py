@@ -35,11 +35,11 @@ ADVICE = {
     RestErrorKind.CERTIFICATE: "check POLYGON_REST_URL, or the proxy and certificates of this machine",
     RestErrorKind.TRANSPORT: "check this machine's network, and POLYGON_REST_URL",
     RestErrorKind.TIMEOUT: "check this machine's network, then the vendor's status page",
-    RestErrorKind.SERVER: "the vendor has trouble: see its status page, then ask again",
+    RestErrorKind.SERVER: "the vendor has trouble: see its status page, then run this again",
 }
 """What the owner can do about a kind; about the others no more than `ASK_AGAIN`."""
 
-ASK_AGAIN = "ask again; if it stays, check POLYGON_REST_URL"
+ASK_AGAIN = "run this again; if it persists, check POLYGON_REST_URL"
 
 
 class RestError(NoAnswer):

@@ -154,7 +154,7 @@ class HttpClient:
             await self._client.aclose()
         except request_faults() as error:
             fault = type(error).__name__
-            log.debug("rest_close_failed", text=f"A connection did not close well: {fault}", fault=fault)
+            log.debug("rest_close_failed", text=f"A connection did not close cleanly: {fault}", fault=fault)
 
     async def get(self, url: httpx.URL | str, limit: int) -> bytes:
         """Returns the body of a JSON answer, at most ``limit`` bytes. Retries once, immediately, within the same deadline."""

@@ -43,7 +43,7 @@ port is taken; 2 bad arguments or configuration; 130 ended by Ctrl-C.
 """
 
 WITHOUT_TEXTUAL = f"watch draws with the package textual: python -m pip install -r {REQUIREMENTS}; --once prints one frame without it"
-WITHOUT_TERMINAL = "watch draws on a terminal, and this is none: --once prints one frame"
+WITHOUT_TERMINAL = "watch draws on a terminal, and this is not one: --once prints one frame"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -69,7 +69,7 @@ def parser() -> argparse.ArgumentParser:
         "--data-dir",
         type=Path,
         metavar="PLACE",
-        help="the folder that records are in, or one record (default: DATA_DIR from the environment or .env)",
+        help="the folder with the records, or one record (default: DATA_DIR from the environment or .env)",
     )
     return made
 

@@ -173,12 +173,12 @@ async def test_what_can_be_no_key_is_asked_again_before_anybody_is_asked(tmp_pat
 
     status, shown = await told(tmp_path, LOOPBACK, story)
     assert status == entry.EXIT_FAILED
-    assert "No Pushover application token that can be one after 3 times" in shown
+    assert "No Pushover application token that looks valid after 3 times" in shown
     assert os.listdir(tmp_path) == []
 
 
 async def test_a_key_of_pushovers_in_the_place_of_massives_is_noticed(market: Market, tmp_path: Path) -> None:
-    question = "This looks like a key of Pushover's. Is it your Massive API key? [y/N] "
+    question = "This looks like one of Pushover's keys. Is it your Massive API key? [y/N] "
 
     def story(terminal: Terminal) -> None:
         again(terminal, ASK_KEY, USER)
@@ -233,7 +233,7 @@ async def test_of_a_file_that_is_there_only_the_keys_change(market: Market, tmp_
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert os.listdir(tmp_path) == ["my.env"]
     assert loaded(tmp_path, "my.env") == SECRETS
-    assert "The program reads .env in the folder in which it starts, not my.env." in shown
+    assert "The program reads .env in the folder where it is started, not my.env." in shown
 
 
 async def test_a_file_that_is_there_is_not_touched_unasked(tmp_path: Path) -> None:
@@ -272,14 +272,14 @@ async def test_what_the_environment_overrides_is_said(tmp_path: Path) -> None:
 
     status, shown = await told(tmp_path, {**LOOPBACK, "PUSHOVER_TOKEN": "b" * 30}, story)
     assert status == entry.EXIT_OK
-    assert "⚠ PUSHOVER_TOKEN is set in the environment, too, and that wins — unset it there" in shown
+    assert "⚠ PUSHOVER_TOKEN is also set in the environment, which wins — unset it there" in shown
 
 
 @pytest.mark.parametrize(
     ("made", "said"),
     [
         (lambda path: path.symlink_to("/etc/iwm.env"), ".env is a link: name the file that it leads to"),
-        (lambda path: path.mkdir(), ".env is no file: name another with --env"),
+        (lambda path: path.mkdir(), ".env is not a file: name another with --env"),
         (lambda path: path.write_bytes(b"\xff"), ".env is no UTF-8 text"),
     ],
 )

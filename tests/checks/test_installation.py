@@ -46,7 +46,7 @@ def test_the_packages_of_an_installed_copy_are_those_that_pip_was_told() -> None
     assert [check.line().strip() for check in check_installed(required, installed)] == [
         "✓ httpx 1.0",
         "✓ pydantic-settings 1.0",
-        "✗ msgspec: missing — install it anew, in the repository's folder: pipx install --force .",
+        "✗ msgspec: missing — install it again, in the repository's folder: pipx install --force .",
     ]
 
 

@@ -37,13 +37,13 @@ async def test_a_plan_without_option_quotes(vendors_at: Open) -> None:
     assert report.line("option chain").endswith(
         "0 quoted, no last_quote — the plan has no option quotes: Options Advanced is needed"
     )
-    assert report.line("contracts").startswith("⚠ contracts: none passes now; of ")
-    assert "fell to each rule: unquoted 19" in report.line("contracts")
+    assert report.line("contracts").startswith("⚠ contracts: none passes right now; of ")
+    assert "rejected by: unquoted 19" in report.line("contracts")
     assert report.line("options socket").startswith(
         "⚠ options socket: connected, key accepted, 0 of 10 subscribed, not Q.O:IWM"
     )
     assert report.line("options socket").endswith(
-        "the plan has no quote stream (Options Advanced has); without it the chain is polled, every 2 s"
+        "the plan has no quote stream (Options Advanced does); without it the program polls the chain every 2 s"
     )
     assert report.failing() == ["option chain"]
 
@@ -57,7 +57,7 @@ async def test_a_delayed_plan(vendors_at: Open) -> None:
     assert report.line("option chain").endswith(
         "timeframe is not REAL-TIME — a delayed plan: Options Advanced is needed"
     )
-    assert "fell to each rule: delayed 1" in report.line("contracts")
+    assert "rejected by: delayed 1" in report.line("contracts")
     assert "the newest 15m" in report.line("stock bars")
     assert report.line("stock bars").endswith("a delayed plan, or a halt: Stocks Advanced is needed")
     assert report.failing() == ["option chain", "stock bars"]
@@ -82,7 +82,7 @@ async def test_a_clock_that_is_off(vendors_at: Open, by: float, text: str) -> No
     assert report.status == diagnose.EXIT_FAILS
     assert report.failing() == ["clock"]
     found = re.fullmatch(
-        rf"✗ clock: (4\d\.\d) s {text} the vendor's, which is told in whole seconds \(limit 2 s\) "
+        rf"✗ clock: (4\d\.\d) s {text} the vendor's, which comes in whole seconds \(limit 2 s\) "
         r"— set this machine's clock \(NTP\): entries are held until then",
         report.line("clock"),
     )
@@ -106,7 +106,7 @@ async def test_a_clock_at_both_sides_of_its_limit(
     vendors.market.faults.add("skewed_date", by=by)
     report = await vendors.run()
     assert report.line("clock").startswith("✗ clock: " if fails else "✓ clock: ")
-    assert f" {text} the vendor's, which is told in whole seconds (limit 2 s)" in report.line("clock")
+    assert f" {text} the vendor's, which comes in whole seconds (limit 2 s)" in report.line("clock")
 
 
 async def test_a_clock_that_is_days_off(vendors_at: Open) -> None:

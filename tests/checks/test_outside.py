@@ -63,11 +63,11 @@ async def test_only_a_counted_beat_is_one(answer: bytes, severity: Severity, wor
 @pytest.mark.parametrize(
     ("answer", "severity", "words"),
     [
-        (reply("200 OK"), Severity.OK, "test taken; it should have arrived there by now"),
-        (reply("204 No Content"), Severity.OK, "test taken; it should have arrived there by now"),
-        (reply("302 Found", b"", "Location: /login"), Severity.FAIL, "test not taken, status 302"),
-        (reply("404 Not Found"), Severity.FAIL, "test not taken, status 404"),
-        (DRIP, Severity.FAIL, "test not taken, no answer in time (TimeoutError)"),
+        (reply("200 OK"), Severity.OK, "test accepted; it should have arrived there by now"),
+        (reply("204 No Content"), Severity.OK, "test accepted; it should have arrived there by now"),
+        (reply("302 Found", b"", "Location: /login"), Severity.FAIL, "test not accepted, status 302"),
+        (reply("404 Not Found"), Severity.FAIL, "test not accepted, status 404"),
+        (DRIP, Severity.FAIL, "test not accepted, no answer in time (TimeoutError)"),
     ],
 )
 async def test_a_test_is_really_posted_to_the_second_channel(
@@ -112,14 +112,14 @@ class Papers:
 @pytest.mark.parametrize(
     ("send_test", "answer", "line"),
     [
-        (True, "", "✓ PAPER_URL: test taken; it should have arrived there by now"),
-        (True, "no paper", f"✗ PAPER_URL: test not taken, no paper — {ODD}"),
+        (True, "", "✓ PAPER_URL: test accepted; it should have arrived there by now"),
+        (True, "no paper", f"✗ PAPER_URL: test not accepted, no paper — {ODD}"),
         (
             False,
             200,
-            "✓ PAPER_URL: its server answers (200); nothing was posted, so more is not known",
+            "✓ PAPER_URL: its server answers (200); nothing was posted, so more is unknown",
         ),
-        (False, None, "✓ PAPER_URL: not tried; --send-test sends one test there"),
+        (False, None, "✓ PAPER_URL: not tested; --send-test sends one test there"),
         (False, "odd", f"✗ PAPER_URL: no such paper — {ODD}"),
         (False, "no paper", "✗ PAPER_URL: no paper — check this machine's network, and PAPER_URL"),
     ],
@@ -149,7 +149,7 @@ async def test_a_second_channel_that_is_not_there_fails() -> None:
     async with checked(send_test=True, SECOND_CHANNEL_URL=f"{NOWHERE}/Canary") as found:
         (check,) = found["SECOND_CHANNEL_URL"]
         assert check.severity is Severity.FAIL
-        assert check.found.startswith("SECOND_CHANNEL_URL: test not taken, no connection")
+        assert check.found.startswith("SECOND_CHANNEL_URL: test not accepted, no connection")
         assert check.do == ODD
 
 
@@ -178,7 +178,7 @@ async def test_the_second_channel_is_asked_and_told_nothing(vendors_at: Open) ->
     elsewhere = vendors.pushover.elsewhere_url
     report = await vendors.run(SECOND_CHANNEL_URL=elsewhere)
     assert report.line("SECOND_CHANNEL_URL: its") == (
-        "✓ SECOND_CHANNEL_URL: its server answers (405); nothing was posted, so more is not known"
+        "✓ SECOND_CHANNEL_URL: its server answers (405); nothing was posted, so more is unknown"
     )
     assert vendors.pushover.texts == []
     report = await vendors.run(SECOND_CHANNEL_URL=f"{vendors.pushover.url}/CanaryGone")
@@ -197,12 +197,14 @@ async def test_apprise_is_tried_only_when_asked_to(vendors_at: Open, form: tuple
         assert report.status == diagnose.EXIT_OK
         told = "\n".join(report.lines)
         for name in ("SECOND_CHANNEL_URL", "SECOND_CHANNEL_URL (json 2)"):
-            assert f"{name}: not tried; --send-test sends one test there" in told
+            assert f"{name}: not tested; --send-test sends one test there" in told
         report = await vendors.run("--send-test", *form, SECOND_CHANNEL_URL=url)
         assert report.status == diagnose.EXIT_FAILS
         told = "\n".join(report.lines)
-        assert "SECOND_CHANNEL_URL: test taken; it should have arrived there by now" in told
-        assert "SECOND_CHANNEL_URL (json 2): test not taken, Failed to send JSON POST notification: " in told
+        assert "SECOND_CHANNEL_URL: test accepted; it should have arrived there by now" in told
+        assert (
+            "SECOND_CHANNEL_URL (json 2): test not accepted, Failed to send JSON POST notification: " in told
+        )
         assert "Canary" not in told + report.errors
         (body,) = map(json.loads, good.bodies)
         assert body["title"] == "🔔 IWM: test"

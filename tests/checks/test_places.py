@@ -29,7 +29,7 @@ def test_places_that_can_and_cannot_be_written(tmp_path: Path) -> None:
     new = tmp_path / "new" / "data"
     log = f"✓ LOG_FILE: {tmp_path}/iwm.log can be written"
     room = "✓ DATA_DIR: 1,000 MB free"
-    assert places(new, LOG_FILE=f"{tmp_path}/iwm.log") == [f"✓ DATA_DIR: {new} can be made", room, log]
+    assert places(new, LOG_FILE=f"{tmp_path}/iwm.log") == [f"✓ DATA_DIR: {new} can be created", room, log]
     assert not (tmp_path / "new").exists()
     data = tmp_path / "data"
     (data / "sessions").mkdir(parents=True)
@@ -37,7 +37,7 @@ def test_places_that_can_and_cannot_be_written(tmp_path: Path) -> None:
     for place in (file, file / "data"):
         assert places(place, LOG_FILE=f"{tmp_path}/iwm.log") == [
             f"✗ DATA_DIR: {place} cannot be used: {file} is a file, not a folder "
-            "— name a folder that is one, or can be made",
+            "— name a folder that exists or can be created",
             log,
         ]
     # What was written as a trial is gone.
@@ -51,7 +51,7 @@ def test_a_disk_that_takes_nothing(tmp_path: Path, number: int) -> None:
     first, *_ = places(tmp_path, disk, LOG_FILE=f"{tmp_path}/iwm.log")
     assert first == (
         f"✗ DATA_DIR: {tmp_path} cannot be written ({os.strerror(number)}) "
-        "— make room, or repair the disk: no entries until then"
+        "— free up space, or repair the disk: no entries until then"
     )
     assert os.listdir(tmp_path) == []
 
@@ -79,7 +79,7 @@ def test_a_disk_that_is_really_full(tmp_path: Path) -> None:
     finally:
         subprocess.run(["umount", str(tmp_path)], timeout=30, check=True)
     assert first.startswith(f"✗ DATA_DIR: {tmp_path} cannot be written (No space left on device)")
-    assert room.startswith("✗ DATA_DIR: 0 MB free, a session needs up to 68 MB — make room")
+    assert room.startswith("✗ DATA_DIR: 0 MB free, a session needs up to 68 MB — free up space")
 
 
 @pytest.mark.parametrize(
@@ -117,11 +117,11 @@ def test_on_render_only_a_mounted_disk_outlives_a_deploy(tmp_path: Path) -> None
         )
         return checks[2]
 
-    assert line(tmp_path).line().strip() == f"✓ DATA_DIR: on the disk that is mounted at {tmp_path}"
+    assert line(tmp_path).line().strip() == f"✓ DATA_DIR: on the disk mounted at {tmp_path}"
     # The root of the container is mounted, too, and is lost.
     assert line(Path("/")).severity is Severity.FAIL
     assert line(Path("/")).found == (
-        f"DATA_DIR: {tmp_path}/data is not on a disk: a deploy loses it, and forgets an open position"
+        f"DATA_DIR: {tmp_path}/data is not on a persistent disk: a deploy loses it, and an open position with it"
     )
 
 

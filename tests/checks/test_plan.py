@@ -37,7 +37,7 @@ def row(**changes: object) -> ChainRow:
         ((row(quoted_at=IN_SESSION - 5 * MINUTE),), IN_SESSION, Severity.WARNING, "the newest 5m00s old"),
         ((row(quoted_at=IN_SESSION - 15 * SECOND),), IN_SESSION, Severity.OK, "the newest 15s old"),
         ((row(quoted_at=IN_SESSION - 16 * SECOND),), IN_SESSION, Severity.WARNING, "the newest 16s old"),
-        ((row(quoted_at=BEFORE - 17 * 60 * MINUTE),), BEFORE, Severity.OK, "shows only after the open"),
+        ((row(quoted_at=BEFORE - 17 * 60 * MINUTE),), BEFORE, Severity.OK, "can be told only after the open"),
         # In the first minutes, yesterday's quotes are still what there is.
         ((row(quoted_at=BEFORE - 17 * 60 * MINUTE),), SESSION.open + MINUTE, Severity.OK, "REAL-TIME"),
     ],
@@ -61,14 +61,14 @@ def test_how_many_calls_fall_to_each_rule() -> None:
     rules = settings_of().rules
     check = judge_contracts(Chain(rows=rows), rules, SESSION, 214.6, IN_SESSION)
     assert check.line().strip() == (
-        "✓ contracts: O:IWM251002C00215000 (Δ0.42, spread 1.4%) would be taken now; of 5 calls, fell to each rule: "
+        "✓ contracts: O:IWM251002C00215000 (Δ0.42, spread 1.4%) would be chosen now; of 5 calls, rejected by: "
         "unquoted 1, spread 1, open interest 1, delta 1"
     )
     check = judge_contracts(Chain(rows=rows[:2]), rules, SESSION, 214.6, IN_SESSION)
     assert check.severity is Severity.WARNING
-    assert check.found == "contracts: none passes now; of 2 calls, fell to each rule: unquoted 1, spread 1"
+    assert check.found == "contracts: none passes right now; of 2 calls, rejected by: unquoted 1, spread 1"
     check = judge_contracts(Chain(rows=rows[2:3]), rules, SESSION, 214.6, IN_SESSION)
-    assert check.found.endswith("would be taken now; of 1 call")
+    assert check.found.endswith("would be chosen now; of 1 call")
 
 
 def test_a_chain_is_said_to_stand_still_from_when_the_worker_takes_it_so() -> None:
@@ -77,7 +77,7 @@ def test_a_chain_is_said_to_stand_still_from_when_the_worker_takes_it_so() -> No
 
 @pytest.mark.parametrize(
     ("age_s", "told"),
-    [(15, "would be taken now"), (16, "none passes now; of 1 call, fell to each rule: delayed 1")],
+    [(15, "would be chosen now"), (16, "none passes right now; of 1 call, rejected by: delayed 1")],
 )
 def test_a_chain_that_stands_still_passes_no_call(age_s: int, told: str) -> None:
     """Though it has just come, and says REAL-TIME."""

@@ -50,7 +50,7 @@ async def test_a_real_push_when_asked_for(vendors_at: Open) -> None:
     ("answer", "words"),
     [
         ("400", "✗ test push: refused, 400: this message was refused by request — check PUSHOVER_TOKEN"),
-        ("cut", "⚠ test push: sent, and the answer was lost (connection closed without an answer"),
+        ("cut", "⚠ test push: sent, but the answer was lost (connection closed without an answer"),
     ],
 )
 async def test_a_push_that_is_not_taken(vendors_at: Open, answer: str, words: str) -> None:

@@ -30,7 +30,7 @@ async def test_a_user_without_devices_and_a_quota_that_is_not_told_are_to_look_a
             "limits.json": httpx.Response(200, json={"status": 1}),
         }
     )
-    assert found["user"].startswith("⚠ user: valid, and no device is named — install the Pushover app")
+    assert found["user"].startswith("⚠ user: valid, but no device is registered — install the Pushover app")
     assert found["quota"] == "⚠ quota: not told"
 
 
@@ -40,5 +40,5 @@ async def test_too_many_questions_are_no_fault_of_the_keys(subject: str) -> None
     found = await lines({"validate.json": too_many, "limits.json": too_many})
     assert found[subject].startswith(f"✗ {subject}: refused, 429")
     assert found[subject].endswith(
-        "— the month's pushes are used up, or too many were asked at once: see pushover.net"
+        "— the month's pushes are used up, or there were too many requests at once: see pushover.net"
     )

@@ -44,7 +44,7 @@ def test_a_place_that_may_not_even_be_looked_at_is_a_line() -> None:
         settings = settings_of(DATA_DIR=str(data), LOG_FILE=str(folder / "iwm.log"))
         with ordinary_user():
             first, last = lines(check_places(settings, {}))
-    assert first.startswith(f"✗ DATA_DIR: {data} cannot be used (Permission denied) — name a place ")
+    assert first.startswith(f"✗ DATA_DIR: {data} cannot be used (Permission denied) — name a folder ")
     assert last.startswith("✓ LOG_FILE: ")
 
 
@@ -53,8 +53,8 @@ def test_a_folder_of_records_that_cannot_be_looked_through_is_a_line(tmp_path: P
     settings = settings_of(DATA_DIR=str(tmp_path), LOG_FILE=str(tmp_path / "iwm.log"))
     found = lines(check_places(settings, {}))
     assert (
-        f"✗ DATA_DIR: {tmp_path}/sessions cannot be looked through (Not a directory) "
-        "— give this user the right to read it: the worker does not start" in found
+        f"✗ DATA_DIR: {tmp_path}/sessions cannot be listed (Not a directory) "
+        "— give this user permission to read it: the worker does not start" in found
     )
 
 
@@ -74,7 +74,7 @@ def test_a_folder_in_which_this_user_may_make_no_file_is_a_line(tmp_path: Path) 
     first, *_ = lines(check_places(settings, {}, opener=disk))
     assert (
         first == f"✗ DATA_DIR: {tmp_path} cannot be written (Permission denied) "
-        f"— give this user the right to write {tmp_path}"
+        f"— give this user write permission for {tmp_path}"
     )
 
 
@@ -86,7 +86,7 @@ def test_rights_that_an_ordinary_user_lacks_are_lines() -> None:
         folder.chmod(0o555)
         with ordinary_user():
             found = lines(check_places(settings, {}))
-    right = f"give this user the right to write {folder}"
+    right = f"give this user write permission for {folder}"
     assert found[0] == f"✗ DATA_DIR: {folder}/data cannot be written — {right}"
     assert (
         found[-1]
@@ -100,7 +100,7 @@ def test_rights_that_an_ordinary_user_lacks_are_lines() -> None:
 def test_a_lease_that_cannot_be_looked_for_is_a_line() -> None:
     check, is_running = check_lease(TOO_LONG)
     assert check.line().strip() == (
-        f"✗ lease: cannot be looked for (File name too long) — give this user the right to search {TOO_LONG}"
+        f"✗ lease: cannot be checked (File name too long) — give this user permission to list {TOO_LONG}"
     )
     assert not is_running
 
@@ -114,7 +114,7 @@ def test_a_lease_that_this_user_may_not_write_is_a_line() -> None:
         with ordinary_user():
             check, is_running = check_lease(folder)
     assert check.line().strip() == (
-        f"✗ lease: cannot be taken (Permission denied) — give this user the right to write {folder}/lease"
+        f"✗ lease: cannot be taken (Permission denied) — give this user write permission for {folder}/lease"
     )
     assert not is_running
 
@@ -167,7 +167,7 @@ def test_what_lacks_to_load_a_module_is_told_once(tmp_path: Path, monkeypatch: p
         "✗ it may open no more files — raise the limit (ulimit -n)"
     ]
     assert lines(check_modules(("broken_module",))) == [
-        "✗ broken_module: KeyError: 'part' — the installation is incomplete: get it anew"
+        "✗ broken_module: KeyError: 'part' — the installation is incomplete: install it again"
     ]
 
 
@@ -176,7 +176,7 @@ def test_a_list_of_packages_that_cannot_be_read_is_told() -> None:
         found = check_requirements(every=True)
     assert lines(found) == [
         f"✗ {entry.FOLDER}/requirements.txt: cannot be read (Too many open files) "
-        "— the installation is incomplete: get it anew"
+        "— the installation is incomplete: install it again"
     ]
 
 

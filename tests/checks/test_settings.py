@@ -41,7 +41,7 @@ def odd(environment: Mapping[str, str] = MappingProxyType({}), /, **changes: str
 def test_the_defaults_are_not_odd_but_for_the_heartbeat() -> None:
     assert odd() == []
     (line,) = odd(HEARTBEAT_URL="")
-    assert line.startswith("⚠ HEARTBEAT_URL is not set: when the whole machine dies, nobody tells you")
+    assert line.startswith("⚠ HEARTBEAT_URL is not set: if the whole machine dies, nobody tells you")
 
 
 @pytest.mark.parametrize(
@@ -74,5 +74,5 @@ def test_what_is_legal_and_odd(changes: dict[str, str], words: str) -> None:
 
 def test_a_slip_of_the_pen_in_the_environment() -> None:
     assert odd({"STOP_LOSS_PERCENTS": "1", "PATH": "/bin", "MASSIVE_API_KEY": "x", "SYMBOL": "IWM"}) == [
-        "⚠ the environment has STOP_LOSS_PERCENTS, which is no setting — did you mean STOP_LOSS_PERCENT?"
+        "⚠ the environment has STOP_LOSS_PERCENTS, which is not a setting — did you mean STOP_LOSS_PERCENT?"
     ]

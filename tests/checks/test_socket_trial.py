@@ -77,7 +77,7 @@ async def test_a_pair_that_is_not_acknowledged(vendors_at: Open) -> None:
     report = await vendors.ask(SOCKETS, limit_s=5.0)
     assert report.line("stocks socket") == (
         "✗ stocks socket: connected, key accepted, 1 of 2 subscribed, not A.SPY "
-        "— ask again; if it stays, check SYMBOL and BENCHMARK"
+        "— run this again; if it persists, check SYMBOL and BENCHMARK"
     )
 
 
@@ -87,5 +87,5 @@ async def test_a_socket_on_which_no_bars_come(vendors_at: Open) -> None:
     report = await vendors.ask(SOCKETS, limit_s=5.0)
     assert report.line("stocks socket") == (
         "✗ stocks socket: connected, key accepted, 2 of 2 subscribed, but no bars came in time "
-        "— ask again; if it stays: a halt, or the plan"
+        "— run this again; if it persists: a halt, or the plan"
     )

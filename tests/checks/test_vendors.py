@@ -29,7 +29,7 @@ async def test_all_is_well_in_a_session(vendors_at: Open) -> None:
     assert report.status == diagnose.EXIT_OK, report.lines
     assert report.line("key") == "✓ key: accepted; the exchange says open"
     assert re.fullmatch(
-        r"✓ clock: [0-1]\.\d s (behind|ahead of) the vendor's, which is told in whole seconds \(limit 2 s\)",
+        r"✓ clock: [0-1]\.\d s (behind|ahead of) the vendor's, which comes in whole seconds \(limit 2 s\)",
         report.line("clock"),
     )
     chain = report.line("option chain")
@@ -54,17 +54,20 @@ async def test_before_the_open_what_cannot_be_proven_is_said(vendors_at: Open) -
     report = await vendors.run()
     assert report.status == diagnose.EXIT_OK, report.lines
     assert report.line("key") == "✓ key: accepted; the exchange says extended-hours"
-    assert report.line("option chain").endswith("that quotes are fresh shows only after the open")
-    assert report.line("contracts") == "✓ contracts: how many calls pass the rules shows only after the open"
+    assert report.line("option chain").endswith("whether quotes are fresh can be told only after the open")
+    assert (
+        report.line("contracts")
+        == "✓ contracts: how many calls pass the rules can be told only after the open"
+    )
     # The day before the made one has no bars: that, too, is no failure before the open.
     assert report.line("stock bars") == (
-        "⚠ stock bars: 0 seconds of IWM in the last session's last half hour — ask again during a session"
+        "⚠ stock bars: 0 seconds of IWM in the last half hour of the last session — run this again during a session"
     )
     # Nobody is connected at that hour, so both sockets are tried without being asked for.
     assert report.line("stocks socket") == (
-        "✓ stocks socket: connected, key accepted, 2 of 2 subscribed; that bars flow shows only after the open"
+        "✓ stocks socket: connected, key accepted, 2 of 2 subscribed; whether bars flow can be told only after the open"
     )
-    assert report.line("options socket").endswith("that quotes flow shows only after the open")
+    assert report.line("options socket").endswith("whether quotes flow can be told only after the open")
     assert report.errors == ""
 
 
@@ -76,11 +79,11 @@ async def test_a_sunday(vendors_at: Open) -> None:
     assert report.line("no session now").startswith("✓ no session now; next: Mon 06 Oct 09:30–16:00")
     assert report.line("key") == "✓ key: accepted; the exchange says closed"
     assert report.line("option chain") == (
-        "⚠ option chain: IWM calls of 2025-10-06: none listed yet — ask again in the morning of that day"
+        "⚠ option chain: IWM calls of 2025-10-06: none listed yet — run this again on the morning of that day"
     )
     assert report.line("stocks socket").startswith("✓")
     assert report.line("options socket") == (
-        "⚠ options socket: connected, key accepted; no contract is known to subscribe to — see option chain"
+        "⚠ options socket: connected, key accepted; there is no known contract to subscribe to — see option chain"
     )
 
 

@@ -252,7 +252,7 @@ async def test_loopback_is_not_asked_through_a_proxy(monkeypatch: pytest.MonkeyP
 
 
 async def test_the_documentations_addresses_can_be_used() -> None:
-    table = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
+    table = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| [A-Za-z][\w -]* \| `(\w+://[^`]+)` \|(.*)$", table, re.MULTILINE)
     assert [address.partition("://")[0] for address, _ in rows] == [
         *("tgram", "discord", "slack", "ntfy", "mailto", "mailtos")
@@ -304,7 +304,7 @@ async def test_a_sell_is_told_to_all_and_each_outcome_is_recorded_under_its_own_
             assert (failed.outcome, failed.attempts, taken.outcome) == (Outcome.UNSENT, 3, Outcome.ACCEPTED)
             assert "error=404" in failed.detail
             (line,) = s.logged("second_channel_failed")
-            assert line["text"].startswith("🛑 Second channel failed too: 🚪 IWM 0DTE CALL — SELL")
+            assert line["text"].startswith("🛑 Second channel failed as well: 🚪 IWM 0DTE CALL — SELL")
             (line,) = s.logged("second_channel_sent")
             assert line["text"].startswith("✓ Alert sent to the second channel (json 2): 🚪 ")
         assert json.loads(good.bodies[0])["title"].startswith("🚪 IWM 0DTE CALL — SELL")

@@ -81,7 +81,7 @@ async def test_buy_gives_up_after_three_attempts() -> None:
         await s.told(2)
         assert s.outcomes[1] == (AlertKind.SELL, Outcome.UNSENT, 0)
         assert s.attempts == 3
-        assert "nobody was told" in s.logged("alert_not_sent")[0]["text"]
+        assert "its BUY was never delivered" in s.logged("alert_not_sent")[0]["text"]
 
 
 async def test_refused_is_never_sent_again_and_holds_until_the_user_is_good() -> None:

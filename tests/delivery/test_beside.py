@@ -71,7 +71,7 @@ async def test_every_side_channel_with_an_address_is_told_under_its_own_name() -
     ]
     assert (len(good.texts), len(third.texts), unset.texts) == (2, 4, ["closed"])
     said = [line["text"].partition(":")[0] for line in logs]
-    assert said == ["✓ Alert sent to the second channel", "🛑 Third channel failed too"]
+    assert said == ["✓ Alert sent to the second channel", "🛑 Third channel failed as well"]
 
 
 async def test_second_channel_is_for_sells_and_safety_only() -> None:
@@ -87,7 +87,9 @@ async def test_second_channel_failure_names_no_address() -> None:
         await s.ready()
         s.sender.submit(system(s.now(), FeedCause.EVICTED))
         await s.until(lambda: s.logged("second_channel_sent"))
-        assert s.pushover.texts[0].startswith("⚠️ IWM: feed taken by another copy\n\nThe vendor gave")
+        assert s.pushover.texts[0].startswith(
+            "⚠️ IWM: feed taken by another copy\n\nAnother copy took our connection"
+        )
     clock = PatientClock(START, 50)
     facts: list[Event] = []
     async with LoopbackPushover(clock, TOKEN, USER) as pushover:

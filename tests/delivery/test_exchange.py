@@ -197,7 +197,7 @@ async def test_a_proxy_that_refuses_the_tunnel_has_passed_nothing_on(monkeypatch
         monkeypatch.setenv("HTTPS_PROXY", server.url.removesuffix("/CanaryPath"))
         async with Pushover("https://192.0.2.1", SecretStr("t"), SecretStr("u"), exchange_s=2.0) as service:
             answer = await service.post({"message": "m"})
-        assert (answer.result, answer.reason) == (Result.FAILED, "the proxy refuses (ProxyError)")
+        assert (answer.result, answer.reason) == (Result.FAILED, "refused by the proxy (ProxyError)")
         assert server.asked == ["CONNECT 192.0.2.1:443"]
 
 

@@ -24,7 +24,7 @@ BUY = buy()
         (Circumstances(ask=BUY.pay_limit + 50), 0, "the ask $1.525 has passed its limit $1.52"),
         (Circumstances(is_sold=True), 0, "its position has closed"),
         (Circumstances(is_unrecorded=True), 0, "its decision could not be recorded"),
-        (Circumstances(is_push_refused=True), 0, "the push service refuses our pushes"),
+        (Circumstances(is_push_refused=True), 0, "Pushover refuses our pushes"),
         (Circumstances(remaining=0), 0, ""),
         (Circumstances(is_unrecorded=True, is_sold=True), 60, "its decision could not be recorded"),
         (Circumstances(is_sold=True, ask=10**6), 60, "its position has closed"),
@@ -40,7 +40,7 @@ HARD = Circumstances(is_unrecorded=True, is_sold=True, is_push_refused=True, ask
 
 def test_a_sell_is_sent_unless_nobody_was_told_of_the_buy() -> None:
     assert obstacle(sell(), DECIDED + 10**12, HARD) == ""
-    assert obstacle(sell(), DECIDED, replace(HARD, is_buy_untold=True)) == "nobody was told of the BUY"
+    assert obstacle(sell(), DECIDED, replace(HARD, is_buy_untold=True)) == "its BUY was never delivered"
 
 
 def test_a_safety_push_is_always_sent() -> None:
@@ -58,7 +58,7 @@ LOUD = replace(system(DECIDED), priority=Priority.HIGH)
         (QUIET, Circumstances(remaining=QUOTA_LOW - 1), "only 199 pushes are left this month"),
         (system(DECIDED), Circumstances(remaining=0), "only 0 pushes are left this month"),
         (LOUD, Circumstances(remaining=0), ""),
-        (LOUD, Circumstances(is_push_refused=True), "the push service refuses our pushes"),
+        (LOUD, Circumstances(is_push_refused=True), "Pushover refuses our pushes"),
     ],
 )
 def test_other_pushes_are_sent_while_pushes_are_taken_and_left(

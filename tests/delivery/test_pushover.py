@@ -56,14 +56,14 @@ async def test_bad_token_is_refused_with_the_vendors_words() -> None:
         (httpx.Response(200, json={"status": 1}), Result.OK, ""),
         (httpx.Response(200, json={"status": 0, "errors": ["no"]}), Result.FAILED, "200: no"),
         (httpx.Response(200, json={"status": 0}), Result.FAILED, "200: no reason given"),
-        (httpx.Response(200, json=[1]), Result.LOST, "200 with a body that is no answer"),
-        (httpx.Response(200, content=b"\xff\xfe"), Result.LOST, "200 with a body that is no answer"),
-        (httpx.Response(200, content=b"[" * 100_000), Result.LOST, "200 with a body that is no answer"),
+        (httpx.Response(200, json=[1]), Result.LOST, "200 with an unusable body"),
+        (httpx.Response(200, content=b"\xff\xfe"), Result.LOST, "200 with an unusable body"),
+        (httpx.Response(200, content=b"[" * 100_000), Result.LOST, "200 with an unusable body"),
         (httpx.Response(302, headers={"Location": "/"}), Result.FAILED, "status 302"),
         (httpx.Response(503, text="x"), Result.FAILED, "status 503"),
         (httpx.Response(404, json={"errors": [f"a\nb {TOKEN}"]}), Result.REFUSED, "404: a b ***"),
         (httpx.Response(400, json={"errors": "x"}), Result.REFUSED, "400: no reason given"),
-        (httpx.Response(429), Result.FAILED, "429, a passing limit"),
+        (httpx.Response(429), Result.FAILED, "429, a temporary limit"),
     ],
 )
 async def test_answers(response: httpx.Response, result: Result, reason: str) -> None:

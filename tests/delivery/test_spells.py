@@ -211,7 +211,7 @@ async def test_a_sell_that_is_given_up_is_named_to_the_outside_watch() -> None:
         await world.clock.wait(90)
         assert said == []
         await world.clock.wait(60)
-        assert said == [f"never told: 🚪 IWM 0DTE CALL — SELL #{ID}"]
+        assert said == [f"never delivered: 🚪 IWM 0DTE CALL — SELL #{ID}"]
 
 
 async def test_a_sell_whose_time_was_over_at_the_start_is_named_everywhere() -> None:
@@ -221,7 +221,7 @@ async def test_a_sell_whose_time_was_over_at_the_start_is_named_everywhere() -> 
         with capture_logs() as logs:
             world.sender.leave(sell(world.clock.now() - 3_600 * SECOND))
             await world.clock.wait(2)
-        assert said == [f"never told: 🚪 IWM 0DTE CALL — SELL #{ID}"]
+        assert said == [f"never delivered: 🚪 IWM 0DTE CALL — SELL #{ID}"]
         assert [line["event"] for line in logs] == ["alert_left", "second_channel_sent"]
         (text,) = [text for _, text in world.texts]
         assert "Late 3602 s" in text or "Late 3600 s" in text or "Late 3601 s" in text

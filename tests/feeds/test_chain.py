@@ -36,9 +36,9 @@ async def test_a_poll_that_fails_is_told_once_and_so_is_recovery(logged: list[An
         # Three polls fail twice each at the usual pace, then the plan's refusal is left alone for a minute.
         assert (snapshots[7] - snapshots[6]) / SECOND >= 60
     lines = [entry["text"] for entry in logged if entry["event"].startswith("chain_poll")]
-    assert lines[0] == "⚠️ Chain poll failed, the last good one stays: vendor's server fails (504)"
-    assert lines[1].startswith("⚠️ Chain poll failed, the last good one stays: not in the plan (403)")
-    assert lines[-1].startswith("✓ Chain polls work again after ")
+    assert lines[0] == "⚠️ Chain poll failed, still using the last good one: vendor's server fails (504)"
+    assert lines[1].startswith("⚠️ Chain poll failed, still using the last good one: not in the plan (403)")
+    assert lines[-1].startswith("✓ Chain polls work again ")
     assert len(lines) == 3
 
 
@@ -65,8 +65,8 @@ async def test_a_chain_that_is_empty_is_said_when_it_changes_and_never_replaces_
     events = [(entry["event"], entry["text"]) for entry in logged if entry["event"].startswith("chain_")]
     assert events == [
         ("chain_empty", f"⚠️ The chain is empty: no IWM calls expire on {session().date}"),
-        ("chain_empty", "⚠️ The chain came empty after good ones: the last good one stays"),
-        ("chain_polled_again", "✓ Chain polls work again after 4 that failed"),
+        ("chain_empty", "⚠️ The chain came back empty after good ones: still using the last good one"),
+        ("chain_polled_again", "✓ Chain polls work again (4 failed)"),
     ]
 
 

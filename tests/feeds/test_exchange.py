@@ -126,7 +126,7 @@ async def test_a_missing_answer_is_said_once_and_a_pause_asked_for_is_kept_withi
         async with read(ExchangeWatch(vendor=vendor, clock=clock, session=session()).events()):
             await until(lambda: len(vendor.asked) == 6, "asked until it is open")
     assert [line["text"] for line in logs if line["event"] == "market_status_failed"] == [
-        f"⚠️ Whether the exchange is open is not known ({why}): asked again every minute"
+        f"⚠️ Cannot tell whether the exchange is open ({why}); asking again every minute"
         for why in ("too many requests (429)", "unusable", "timeout")
     ]
     first, second, third, *_ = vendor.asked

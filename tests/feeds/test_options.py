@@ -86,7 +86,7 @@ async def test_a_plan_without_quotes_is_told_once_and_the_held_contract_is_polle
     why = "not authorized: the plan does not include option quotes"
     assert lines == [
         f"🔌 Disconnected: options, {why}; next attempt in 300 s",
-        f"⚠️ Option quotes do not stream ({why}): chain polled every 2 s instead",
+        f"⚠️ Option quotes are not streaming ({why}): polling the chain every 2 s instead",
     ]
 
 
@@ -108,8 +108,8 @@ async def test_a_silent_stream_is_replaced_by_polls_and_comes_back(logged: list[
         await watch.until(lambda: any(entry["event"] == "quotes_streaming" for entry in logged))
     told = [entry["text"] for entry in logged if entry["event"] in ("quotes_polled", "quotes_streaming")]
     assert told == [
-        "⚠️ Option quotes do not stream (silent): chain polled every 2 s instead",
-        "✓ Option quotes stream again: chain polled every 5 s",
+        "⚠️ Option quotes are not streaming (silent): polling the chain every 2 s instead",
+        "✓ Option quotes are streaming again: polling the chain every 5 s",
     ]
 
 

@@ -267,7 +267,7 @@ async def test_without_the_benchmark_s_acknowledgement_it_goes_on(logged: list[A
         await watch.until(lambda: watch.all(FeedRestored))
         assert place.server.subscriptions("stocks") == {"A.IWM"}
     assert "🔌 Connected: stocks, 1 of 2 subscribed" in texts(logged)
-    assert "⚠️ Stocks: A.SPY not acknowledged; going on without" in texts(logged)
+    assert "⚠️ Stocks: A.SPY not acknowledged; continuing without it" in texts(logged)
 
 
 async def test_a_socket_that_says_nothing_is_given_up() -> None:
@@ -375,7 +375,7 @@ async def test_a_backfill_that_fails_is_tried_until_it_succeeds(logged: list[Any
     for bar in watch.all(Bar):
         assert_true_bar(bar)
     failed = [entry for entry in logged if entry["event"] == "backfill_failed"]
-    assert failed and all("tried again until it succeeds" in entry["text"] for entry in failed)
+    assert failed and all("trying again until it succeeds" in entry["text"] for entry in failed)
 
 
 async def test_a_newer_connection_supersedes_a_backfill_and_keeps_its_gap() -> None:

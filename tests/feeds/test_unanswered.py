@@ -21,7 +21,7 @@ async def test_of_several_contracts_one_that_is_not_acknowledged_is_done_without
         await watch.until(lambda: "⚠️ Options: " in "".join(texts(logged)), seconds=30)
         await watch.until(lambda: len(watch.all(Quote)) > 10)
         assert len(place.server.connects["options"]) == 1
-    assert f"⚠️ Options: Q.{calls[3]} not acknowledged; going on without" in texts(logged)
+    assert f"⚠️ Options: Q.{calls[3]} not acknowledged; continuing without it" in texts(logged)
     assert calls[3] not in {quote.contract for quote in watch.all(Quote)}
 
 

@@ -42,23 +42,23 @@ def test_armed_and_evening_are_quiet() -> None:
     assert armed.title == "✅ IWM: armed"
     assert armed.message == (
         "Watching IWM at 09:30:02 ET, session 2025-10-02 09:30–16:00 ET.\n"
-        "Well: bars arrive; 14 calls.\n"
+        "OK: bars arrive; 14 calls.\n"
         f"Version 1.0.0, rules {RULES.digest()}.\n"
-        "You: nothing to do. No such push on a trading day? The program is not running."
+        "You: nothing to do. If this push is missing on a trading day, the program is not running."
     )
     late = notices.armed(
         time_of("15:30:00"), RULES, version="1.0.0", session=SESSION, well=["bars arrive"], lacking=[]
     )
-    assert "\nNo BUY any more in this session: it is past 15:30 ET.\n" in late.message
+    assert "\nNo more BUYs in this session: it is past 15:30 ET.\n" in late.message
     lame = notices.armed(
         time_of("09:31:02"), RULES, version="1.0.0", session=SESSION, well=[], lacking=["no option chain yet"]
     )
     assert lame.title == "⚠️ IWM: armed, not all well"
     assert lame.message == (
         "Watching IWM at 09:31:02 ET, session 2025-10-02 09:30–16:00 ET.\n"
-        "Not well: no option chain yet. No entry before it is.\n"
+        "Not OK: no option chain yet. No entries until it is.\n"
         f"Version 1.0.0, rules {RULES.digest()}.\n"
-        "You: run python diagnose.py, which says what to do."
+        "You: run python diagnose.py; it says what to do."
     )
     evening = notices.evening(DECIDED, RULES, date="2025-10-02", summary=["2 entries", "P&L +3.1%"])
     assert (evening.title, evening.message) == ("🌙 IWM: 2025-10-02", "2 entries\nP&L +3.1%")

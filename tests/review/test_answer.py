@@ -46,7 +46,7 @@ def test_no_signal(tmp_path: Path) -> None:
 def test_no_signal_and_nothing_near(tmp_path: Path) -> None:
     study = whole(tmp_path / "r", seen(700, SURGE, RISING), seen(800, SURGE, Condition.MOMENTUM))
     assert answer(study) == (
-        "No entry on 2 Oct: no second met all conditions, nor all but one; volume_surge failed most, "
+        "No entry on 2 Oct: no second met all conditions, or all but one; volume_surge failed most, "
         "in 100 % of the seconds."
     )
 
@@ -130,7 +130,7 @@ def test_blind_for_most_of_the_day(tmp_path: Path) -> None:
     story.journal.close()
     assert answer(read(story.path, now=EVENING)) == (
         "No entry on 2 Oct: blind for 6h29m of 6h30m (unexplained silence); nothing but the first 10m00s "
-        "after the open was seen."
+        "after the open was recorded."
     )
 
 
@@ -183,7 +183,7 @@ def test_a_withdrawn_buy(tmp_path: Path) -> None:
     study = read(story.path, now=EVENING)
     said = answer(study)
     assert said.startswith("No entry on 2 Oct: the BUY of 09:31:")
-    assert "was withdrawn before it could arrive (30 s old)." in said
+    assert "was withdrawn before it reached the phone (30 s old)." in said
     (trade,) = study.trades.all
     assert study.held_at(trade.opened_at) is None and study.held_at(trade.opened_at + 1) is trade
     assert study.held_at(at(199)) is trade and study.held_at(at(199) + 1) is None
@@ -195,7 +195,7 @@ def test_the_program_was_not_running(tmp_path: Path) -> None:
     story.tell(SESSION.close + SECOND, Tick())
     story.journal.close()
     assert answer(read(story.path, now=EVENING)) == (
-        "No entry on 2 Oct: the program was not running in the session."
+        "No entry on 2 Oct: the program was not running during the session."
     )
     story = Made(tmp_path / "second.jsonl")
     story.start(at(-10))
@@ -205,7 +205,7 @@ def test_the_program_was_not_running(tmp_path: Path) -> None:
     story.journal.close()
     assert answer(read(story.path, now=EVENING)) == (
         "No entry on 2 Oct: the program was not running for 6h29m of 6h30m; nothing but the first 10m00s "
-        "after the open was seen."
+        "after the open was recorded."
     )
 
 
@@ -247,10 +247,12 @@ def test_before_the_open_and_just_after(tmp_path: Path) -> None:
     story.start(at(-300))
     story.tell(at(-290), FeedRestored())
     story.journal.close()
-    assert answer(read(story.path)) == "The session of 2 Oct opens at 09:30 ET: nothing to tell yet."
+    assert (
+        answer(read(story.path)) == "The session of 2 Oct opens at 09:30 ET: there is nothing to report yet."
+    )
     story.start(at(-280))
     story.tell(at(4), bar(1))
     story.journal.close()
     assert answer(read(story.path)) == (
-        "No entry on 2 Oct so far (until 09:30:04 ET): nothing but the first 10m00s after the open was seen."
+        "No entry on 2 Oct so far (until 09:30:04 ET): nothing but the first 10m00s after the open was recorded."
     )

@@ -77,7 +77,7 @@ def test_a_condition_that_is_left_out(tmp_path: Path) -> None:
     row = seen(700)
     passes = (*row.evaluation.passes[:-1], None)
     study = whole(tmp_path / "r", row._replace(evaluation=replace(row.evaluation, passes=passes)))
-    assert any("– spy_lag" in line and "left out by the rules" in line for line in lines_at(study, 700))
+    assert any("– spy_lag" in line and "switched off in the rules" in line for line in lines_at(study, 700))
 
 
 def test_a_second_without_an_evaluation_says_why(day: Study, tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_a_second_without_an_evaluation_says_why(day: Study, tmp_path: Path) -> 
         if close is None and at(index) > first and index < END_S - 60
     )
     shown = lines_at(day, quiet)
-    assert shown[0].endswith("no bar of IWM is known of it: nothing was traded in that second.")
+    assert shown[0].endswith("no bar of IWM exists for it: nothing was traded in that second.")
     assert shown[1].startswith("The last one before, ") and shown[3].startswith("10:")
     filled = moment.why_not(day, at(BEGIN_S - 5) + 0)
     assert "not running" in filled
@@ -108,11 +108,11 @@ def test_a_second_without_an_evaluation_says_why(day: Study, tmp_path: Path) -> 
     story.tell(at(20), bar(12, backfilled=True))
     story.journal.close()
     study = read(story.path)
-    assert "the feed was blind (unexplained silence), 09:30:08–09:30:20; its bar of IWM is not known" in (
+    assert "the feed was blind (unexplained silence), 09:30:08–09:30:20; its bar of IWM is unknown" in (
         " ".join(lines_at(study, 10))
     )
     assert "its bar of IWM was filled in afterwards" in " ".join(lines_at(study, 12))
-    assert "the record goes until 09:30:20 only, so far" in lines_at(study, 30)[0]
+    assert "the record only reaches 09:30:20 so far" in lines_at(study, 30)[0]
 
 
 def test_a_bar_that_is_still_on_its_way(tmp_path: Path) -> None:
@@ -126,11 +126,12 @@ def test_a_bar_that_is_still_on_its_way(tmp_path: Path) -> None:
             story.tell(at(second), bar(second - 3))
     story.journal.close()
     now = read(story.path, now=at(60))
-    assert "may still come: a bar takes about 2 s" in lines_at(now, 57)[0]
+    assert "may still arrive: a bar takes about 2 s" in lines_at(now, 57)[0]
     killed = read(story.path, now=at(900))
     text = " ".join(lines_at(killed, 57))
     assert (
-        "had not come when the program ended (killed or crashed, or its record was off) at 09:30:59" in text
+        "had not arrived when the program ended (killed or crashed, or its record was off) at 09:30:59"
+        in text
     )
     story.start(at(300))
     story.tell(at(301), bar(30, backfilled=True))
@@ -141,7 +142,7 @@ def test_a_bar_that_is_still_on_its_way(tmp_path: Path) -> None:
 
 
 def test_what_follows_a_second_ends_with_the_record(day: Study, tmp_path: Path) -> None:
-    nothing = "The record holds nothing of the 10 minutes after it."
+    nothing = "The record has nothing for the 10 minutes after it."
     for second in (-1_000, 23_400, 30_000):
         shown = moment.show(day, at(second))
         assert shown.lines[-1] == nothing and shown.data["next_10_minutes"] is None

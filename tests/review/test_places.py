@@ -361,7 +361,7 @@ def test_what_stands_in_a_records_place_is_named_and_not_taken_for_none(
 
 def test_a_folder_of_records_that_cannot_be_looked_through_is_not_an_empty_one(tmp_path: Path) -> None:
     (tmp_path / "sessions").write_bytes(b"mine")
-    with pytest.raises(Unusable, match=r"sessions: cannot be looked through \(Not a directory\)"):
+    with pytest.raises(Unusable, match=r"sessions: cannot be listed \(Not a directory\)"):
         find(tmp_path, date(2025, 10, 2), at(0))
 
 

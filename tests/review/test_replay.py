@@ -142,7 +142,7 @@ def test_a_torn_record_is_replayed_up_to_there_and_said(
     torn = tmp_path / "torn.jsonl"
     torn.write_bytes(made.path.read_bytes()[:-20])
     assert main(["replay", str(torn)]) == 0
-    assert "last line is torn" in capsys.readouterr().out
+    assert "last line is incomplete" in capsys.readouterr().out
 
 
 # --- Other rules -------------------------------------------------------------------------------------

@@ -32,7 +32,7 @@ def test_the_report_of_a_day(folder: Path, capsys: pytest.CaptureFixture[str]) -
     assert out.startswith("1 entry on 2 Oct: ")
     for text in (
         "Session 2025-10-02, 09:30–16:00 ET; rules ",
-        "How far the seconds of the session got",
+        "How many seconds of the session passed each step",
         "  session                     23,400     100.0 %  100.0 %",
         "  five_minute_vwap ",
         "  gate: position open ",
@@ -43,7 +43,7 @@ def test_the_report_of_a_day(folder: Path, capsys: pytest.CaptureFixture[str]) -
         "\n  five_minute_vwap  5-minute VWAP ",
         "\n  spy_lag           SPY lag ",
         "alone, every gate open",
-        "(every gate open, and every condition but one holds)",
+        "(every gate open, exactly one condition not met)",
         "Gaps (",
         "  09:30:00–10:05:30  35m30s  not running: not started yet",
         "Entries (in at the BUY's ask, out at the SELL's bid, one contract)",
@@ -75,7 +75,7 @@ def test_a_near_miss_that_a_buy_follows_within_a_minute_is_left_out_and_counted(
 ) -> None:
     fired = seen(700 + after)._replace(decision="Opened")
     study = whole(tmp_path / "r", seen(500, SURGE), seen(700, SURGE), fired)
-    every = "every gate open, and every condition but one holds"
+    every = "every gate open, and exactly one condition not met"
     shown = (
         f"The nearest of 2 near misses ({every})"
         if is_miss
@@ -196,14 +196,14 @@ def test_the_session_in_progress(folder: Path, tmp_path: Path, capsys: pytest.Ca
     path.parent.mkdir()
     path.write_bytes(b"".join(lines[:opened]) + lines[opened][:40])  # the line of the BUY is half written
     _, out, _ = run(capsys, "--data-dir", tmp_path)
-    assert "The record's last line is torn (40 bytes)" in out
+    assert "The record's last line is incomplete (40 bytes)" in out
     until = read(path).until
     status, out, _ = run(capsys, "--data-dir", tmp_path, now=until + 2 * SECOND)
     assert status == 0
     assert out.startswith("No entry on 2 Oct so far (until 10:07:0")
     assert ", in progress: until 10:07:0" in out and "torn" not in out
     status, out, _ = run(capsys, "--data-dir", tmp_path, now=until + 400 * SECOND)
-    assert ", in progress, but nothing was recorded since 10:07:0" in " ".join(out.split())
+    assert ", in progress, but nothing has been recorded since 10:07:0" in " ".join(out.split())
     assert re.search(
         r"Nothing has been recorded since 10:07:0\d ET: is the program running\?", " ".join(out.split())
     )

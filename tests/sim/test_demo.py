@@ -65,9 +65,7 @@ def test_every_push_is_shown_after_the_lines_that_led_to_it(played: Played) -> N
 @pytest.mark.real_time
 def test_it_says_simulated_and_where_the_record_is(played: Played) -> None:
     first, second, *_ = played.text.splitlines()
-    assert first.startswith(
-        "A simulated session on loopback sockets: 2025-10-02 from 10:40:00 New York time, "
-    )
+    assert first.startswith("A simulated session on local sockets: 2025-10-02 from 10:40:00 New York time, ")
     assert second == f"Its record is kept in {played.folder}"
     assert not re.search(r"\bmade\b", played.text, re.IGNORECASE)
 
@@ -86,7 +84,7 @@ def test_its_record_stays_and_says_that_it_is_simulated(played: Played) -> None:
 @pytest.mark.real_time
 def test_it_ends_with_three_commands_that_work_as_they_are(played: Played) -> None:
     (played.cwd / ".env").unlink()
-    _, last = played.text.split("\nThree commands to try on what it left:\n")
+    _, last = played.text.split("\nThree commands to try on its record:\n")
     why, page, replay = re.findall(r"^  (.*)$", last, re.MULTILINE)
 
     def paste(command: str) -> str:
@@ -183,7 +181,7 @@ def test_a_folder_with_anything_of_somebody_elses_is_refused_and_left_alone(
     keep = tmp_path / "records"
     (keep / name).parent.mkdir(parents=True)
     (keep / name).write_bytes(b"real")
-    with pytest.raises(kept.Refused, match=f"holds {name.partition('/')[0]}, which no demo left there"):
+    with pytest.raises(kept.Refused, match=f"contains {name.partition('/')[0]}, which is not from a demo"):
         kept.folder_for(keep)
     assert contents(keep) == {name: b"real"}
 
@@ -192,7 +190,7 @@ def test_the_workers_own_folder_is_refused_even_before_it_is_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(kept.Refused, match="there the worker keeps real sessions"):
+    with pytest.raises(kept.Refused, match="the worker keeps real sessions there"):
         kept.folder_for(Path("data"))
     assert os.listdir(tmp_path) == []
 

@@ -53,7 +53,7 @@ async def test_a_clock_600_s_ahead_for_five_seconds_costs_no_exit(tmp_path: Path
         "this machine's clock is 10m00s ahead of the program's time, and the vendor's does not confirm it"
         in text
     )
-    assert "The open position is still watched, its time stop by this program's time." in text
+    assert "The open position is still watched; its time stop follows this program's time." in text
     record = read(record_path(tmp_path / "data", session().date))
     holds = [entry.event for entry in record.entries if isinstance(entry.event, Hold)]
     assert [hold.on for hold in holds if hold.reason is HoldReason.CLOCK_DOUBT] == [True, False]
@@ -157,7 +157,7 @@ async def test_a_clock_that_is_days_off_does_not_sleep_through_a_session_without
         assert play.vendor.connects["stocks"] == []
         [text] = told(play)
         assert "this machine's clock is 3 days" in text
-        assert "By its time the next session opens" in text
+        assert "By its clock the next session opens" in text
         play.own.wall_off = 0  # somebody sets it
         await play.until(lambda: play.vendor.connects["stocks"], 240, "connected")
         assert abs(error_s(play)) < 1
@@ -180,7 +180,7 @@ async def test_a_first_question_that_tells_no_time_is_soon_asked_again(
     async with stage(tmp_path, speed=60, wall_off_s=3 * DAY_S + 20, prepare=prepare) as play:
         await play.until(lambda: told(play), 300, "told")
         assert play.vendor.faults.fired[fault] >= 2
-        assert "By its time the next session opens" in told(play)[0]
+        assert "By its clock the next session opens" in told(play)[0]
 
 
 STOPPED = """
@@ -209,4 +209,4 @@ def test_a_process_that_was_stopped_is_not_ended_by_its_own_watchdog() -> None:
         process.send_signal(signal.SIGCONT)
         said, _ = process.communicate(timeout=30)
     assert process.returncode == EXIT_OK, said
-    assert "This process was stopped for 3 s, and goes on" in said
+    assert "This process was paused for 3 s and continues" in said

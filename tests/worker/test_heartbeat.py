@@ -207,8 +207,8 @@ async def test_the_first_beat_follows_start_and_the_next_come_alone() -> None:
             httpx.ReadError("CanaryPath"),
             "not reached: connection lost while waiting for the answer (ReadError)",
         ),
-        (ssl.SSLError(1, "bad record"), "not reached: the exchange failed (SSLError)"),
-        (UnicodeError("CanaryPath"), "not reached: the exchange failed (UnicodeError)"),
+        (ssl.SSLError(1, "bad record"), "not reached: the request failed (SSLError)"),
+        (UnicodeError("CanaryPath"), "not reached: the request failed (UnicodeError)"),
     ],
 )
 async def test_what_is_not_counted_is_said_without_the_address(

@@ -229,7 +229,7 @@ def test_armed_says_after_a_minute_what_is_not_well(
     later += [(s + 1.6, bar(s, symbol="SPY")) for s in range(1, 98) if 4 not in left_out]
     [(second, alert)] = told(sorted([*facts, *added, *later], key=lambda fact: fact[0]))
     assert (second, alert.title, alert.priority) == (60, "⚠️ IWM: armed, not all well", -1)
-    assert f"Not well: {lacking}. No entry before it is." in alert.message.splitlines()
+    assert f"Not OK: {lacking}. No entries until it is." in alert.message.splitlines()
 
 
 @pytest.mark.parametrize(
@@ -296,7 +296,7 @@ def test_armed_waits_for_the_clock_to_be_compared_and_says_when_it_was_not() -> 
     facts = sorted([*OPENED, *later, *bars], key=lambda fact: fact[0])
     [(second, alert)] = told(facts, Notices(arms=True, time_is_known=lambda: bool(known)))
     assert (second, alert.title) == (60, "⚠️ IWM: armed, not all well")
-    assert "Not well: this machine's clock is not yet compared with the vendor's." in alert.message
+    assert "Not OK: this machine's clock has not been compared with the vendor's yet." in alert.message
     known.append(True)
     [(second, alert)] = told(facts, Notices(arms=True, time_is_known=lambda: bool(known)))
     assert (second, alert.title) == (2, "✅ IWM: armed")
@@ -323,11 +323,11 @@ def test_clock_doubt_is_named_in_armed_and_pushed_once_an_hour() -> None:
     ]
     assert found[0][1].message.splitlines() == [
         f"Since Thu 02 Oct 09:30 ET by this program's time: {detail}.",
-        "Now: no entries until they agree; compared every second.",
-        "You: set this machine's clock (switch NTP on). The program follows by itself.",
+        "Now: no entries until the clocks agree; they are compared every second.",
+        "You: set this machine's clock (turn NTP on). The program then follows by itself.",
     ]
     lasting = told(sorted([*OPENED, facts[0], *ticks], key=lambda fact: fact[0]))
-    assert f"entries held (clock doubt: {detail}; see that NTP sets it)" in lasting[-1][1].message
+    assert f"entries held (clock doubt: {detail}; make sure that NTP sets it)" in lasting[-1][1].message
 
 
 def test_armed_is_told_once_a_session_whatever_restarts() -> None:
@@ -346,7 +346,10 @@ def test_armed_is_told_once_a_session_whatever_restarts() -> None:
 
 def test_the_evening_names_the_nearest_miss() -> None:
     summary, rules = DaySummary(SESSION), Rules()
-    assert summary.lines(rules, 0)[3] == "No near miss: at no second did one condition alone fail"
+    assert (
+        summary.lines(rules, 0)[3]
+        == "No near miss: there was no second at which exactly one condition failed"
+    )
     summary.evaluation(rules, missing(Condition.VOLUME_SURGE, start=at(700), volume=3000.0))
     summary.evaluation(
         rules, missing(Condition.VOLUME_SURGE, start=at(4333), volume=3912.0, volume_p95=4105.0)
@@ -381,7 +384,7 @@ def test_a_near_miss_that_a_buy_follows_within_a_minute_is_none(after: int, is_m
             assert each.lines(rules, 2)[3] == "Nearest miss: 10:42:13, volume 3,912, needed 4,105: 5 % short"
     else:
         assert summary.lines(rules, 2)[3] == (
-            "No near miss: at no second did one condition alone fail (1 before a BUY is left out)"
+            "No near miss: there was no second at which exactly one condition failed (1 before a BUY is left out)"
         )
         assert other.lines(rules, 2)[3] == (
             "Nearest miss: 10:40:33, relative volume 1.00, needed 1.50: 33 % short (1 before a BUY is left out)"
@@ -455,7 +458,7 @@ async def test_time_in_which_the_program_stood_is_neither_seen_nor_blind(tmp_pat
         one.handle(SESSION.open + 37 * SECOND, Tick(away=36 * SECOND))
         one.handle(SESSION.open + 37 * SECOND, Tick())
         assert [line["text"] for line in logs if line["event"] == "was_away"] == [
-            "⏸️ Nothing was read for 36s: this process was stopped, the machine slept or its clock stepped. "
+            "⏸️ Nothing was read for 36s: the process was stopped, the machine slept, or its clock stepped. "
             "The feeds are given their time anew"
         ]
     assert one.summary.away_us == 36 * SECOND

@@ -156,7 +156,7 @@ def test_a_stop_that_takes_too_long_is_cut_off_and_says_what_is_unfinished(
         logger.close()
     assert ended.statuses == [EXIT_OK]
     assert (
-        "🛑 The stop took over 0 s and is cut off; unfinished: not sent: 🚪 IWM 0DTE CALL — SELL; "
+        "🛑 Stopping took over 0 s and is cut short; unfinished: not sent: 🚪 IWM 0DTE CALL — SELL; "
         "not closed: the record of 2025-10-02"
     ) in capfd.readouterr().err
 

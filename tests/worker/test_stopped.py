@@ -30,7 +30,7 @@ async def test_a_worker_that_was_stopped_for_longer_than_its_watchdog_waits_goes
         await place.clock.sleep(AWAY_S)
         place.process.send_signal(signal.SIGCONT)
         await place.clock.sleep(15)
-        assert "This process was stopped for " in place.said()
+        assert "This process was paused for " in place.said()
         assert await place.stop() == 0
         assert place.pushes("feed") == []
         assert len(place.vendor.connects["stocks"]) == 1

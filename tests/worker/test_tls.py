@@ -142,7 +142,7 @@ async def test_an_outside_watch_and_a_second_channel_whose_records_cannot_be_rea
                 assert await play.stop() == EXIT_OK
     said = [line["text"] for line in logs if line["event"] == "heartbeat_failed"]
     assert set(said) == {
-        f"💔 HEARTBEAT_URL{signal} not reached: the exchange failed (SSLError): not counted"
+        f"💔 HEARTBEAT_URL{signal} not reached: the request failed (SSLError): not counted"
         for signal in ("", "/start", "/fail")
     }
     assert channel.bodies

@@ -196,4 +196,4 @@ async def test_the_watchdog_tells_the_outside_watch_before_it_ends_the_process(
         assert await asyncio.wait_for(process.wait(), 60) == 1
         assert time.monotonic() - begun < at_most_s + IMPORTS_REAL_S
         assert server.asked == [FAIL]
-        assert server.bodies == ["exit 1: the event loop has not turned for 30 s"]
+        assert server.bodies == ["exit 1: the event loop has been stuck for 30 s"]

@@ -154,7 +154,7 @@ async def test_quotes_of_yesterday_that_are_marked_real_time_buy_nothing_and_arm
         assert play.titles("BUY") == []
         (armed,) = [message for message in play.pushover.messages if "armed" in message.title]
         assert armed.title == "⚠️ IWM: armed, not all well"
-        assert "quotes" in armed.text.partition("Not well: ")[2].partition("\n")[0]
+        assert "quotes" in armed.text.partition("Not OK: ")[2].partition("\n")[0]
         assert await play.stop() == EXIT_OK
 
 

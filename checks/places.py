@@ -178,7 +178,9 @@ def _write_fault(folder: Path, opener: Opener) -> Check | None:
             finally:
                 path.unlink(missing_ok=True)
         except PermissionError:
-            return fault(place, "Permission denied", f"give this user write permission for {place.absolute()}")
+            return fault(
+                place, "Permission denied", f"give this user write permission for {place.absolute()}"
+            )
         except OSError as error:
             return fault(place, error.strerror or type(error).__name__, repair)
         if taken < PROBE_BYTES:

@@ -14,6 +14,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,17 +24,25 @@ from tests.measured import CHILDREN
 
 ROOT = Path(__file__).parent.parent
 
-ROOMS: Mapping[str, tuple[str, ...]] = {
-    "feeds": ("tests/feeds",),
-    "delivery": ("tests/delivery",),
-    "record": ("tests/record",),
-    "worker": ("tests/worker",),
-    "checks": ("tests/checks", "tests/test_diagnose.py"),
-    "review": ("tests/review",),
-    "sim": ("tests/sim",),
-    "top": tuple(sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "tests").glob("test_*.py"))),
-}
-"""The tests, in the order in which they are run. What measures speed (`tests/benchmarks`) proves nothing here."""
+NAMED = ("feeds", "delivery", "record", "worker", "checks", "review", "sim")
+"""Packages whose tests are a room of their own."""
+
+REST = "rest"
+"""The room of all other tests."""
+
+NOT_RUN = ("benchmarks",)
+"""What measures speed proves nothing here."""
+
+
+def _rest() -> tuple[str, ...]:
+    tests = ROOT / "tests"
+    folders = {path.parent for path in tests.glob("*/**/test_*.py")}
+    others = (path for path in folders if path.relative_to(tests).parts[0] not in (*NAMED, *NOT_RUN))
+    return tuple(sorted(path.relative_to(ROOT).as_posix() for path in (*tests.glob("test_*.py"), *others)))
+
+
+ROOMS: Mapping[str, tuple[str, ...]] = {**{name: (f"tests/{name}",) for name in NAMED}, REST: _rest()}
+"""The tests of each room, in the order in which they are run."""
 
 LEFT_OUT = ("review/*", "sim/*")
 """Whose handlers are no promise of the worker: it imports neither."""
@@ -77,10 +86,11 @@ class Measured:
     """Branches that were not taken: from which line to which; a negative one is the end of what begins there."""
 
 
-def measure(folder: Path, rooms: Sequence[str]) -> dict[str, Measured]:
-    """Returns what the tests of ``rooms`` cover, by file. Raises CalledProcessError when a test fails twice."""
+def measure(folder: Path, rooms: Sequence[str]) -> tuple[dict[str, Measured], list[str]]:
+    """Runs the tests of ``rooms``. Returns what they cover, by file, and the rooms in which a test failed twice."""
     configuration = folder / "children.ini"
     configuration.write_text(CONFIGURATION.format(root=ROOT, folder=folder), encoding="utf-8")
+    failed: list[str] = []
     for room in rooms:
         environment = {
             **os.environ,
@@ -88,33 +98,44 @@ def measure(folder: Path, rooms: Sequence[str]) -> dict[str, Measured]:
             "DRAW_THE_SAME": "1",
             CHILDREN: str(configuration),
         }
-        print(f"-- {room}", flush=True)
+        began = time.monotonic()
         tests = ("-m", "pytest", "-q", "--cov", "--cov-branch", "--cov-report=", *ROOMS[room])
         cache = ("-o", f"cache_dir={folder / room}")
-        if _run(environment, *tests, *cache, is_last=False):
-            # A machine that is busy fails a real-time test now and then. What is broken fails again.
-            _run(environment, *tests, *cache, "--cov-append", "--last-failed", "-n", "0")
-    return _read(folder)
+        # A machine that is busy fails a real-time test now and then. What is broken fails again.
+        if _run(environment, *tests, *cache) and _run(
+            environment, *tests, *cache, "--cov-append", "--last-failed", "-n", "0"
+        ):
+            failed.append(room)
+        print(f"-- {room}: {time.monotonic() - began:.0f} s", flush=True)
+    return _read(folder), failed
 
 
-def _run(environment: Mapping[str, str], *arguments: str, is_last: bool = True) -> int:
+def room_of(name: str) -> str:
+    """Returns the room whose tests are the ones of a file."""
+    first = name.partition("/")[0]
+    return first if first in NAMED else REST
+
+
+def _run(environment: Mapping[str, str], *arguments: str) -> int:
+    """Runs Python; says what it said unless all is well. Returns its exit status."""
     done = subprocess.run(
         [sys.executable, *arguments], cwd=ROOT, env=environment, check=False, capture_output=True, text=True
     )
     if done.returncode:
         print(done.stdout[-4000:], done.stderr[-2000:], sep="\n", file=sys.stderr)
-        if is_last:
-            done.check_returncode()
     return done.returncode
 
 
 def _read(folder: Path) -> dict[str, Measured]:
+    """Returns what was measured in all processes. Raises RuntimeError if coverage cannot put it together."""
     parts = [str(path) for path in folder.iterdir() if path.name.startswith(("room-", "children."))]
     parts.remove(str(folder / "children.ini"))
     environment = {**os.environ, "COVERAGE_FILE": str(folder / "all")}
-    _run(environment, "-m", "coverage", "combine", "-q", "--keep", *parts)
     report = folder / "all.json"
-    _run(environment, "-m", "coverage", "json", "-q", "-o", str(report))
+    if _run(environment, "-m", "coverage", "combine", "-q", "--keep", *parts) or _run(
+        environment, "-m", "coverage", "json", "-q", "-o", str(report)
+    ):
+        raise RuntimeError("coverage could not be put together")
     return {
         name: Measured(
             entry["summary"]["percent_covered"],
@@ -128,7 +149,7 @@ def _read(folder: Path) -> dict[str, Measured]:
 
 
 def by_room(found: Mapping[str, Measured]) -> Iterator[tuple[str, float]]:
-    """Yields each package and its percentage; the files at the top are one room."""
+    """Yields each package and its percentage; the files at the top are one of them."""
     rooms: dict[str, list[Measured]] = defaultdict(list)
     for name, file in found.items():
         rooms[name.rpartition("/")[0] or "top"].append(file)

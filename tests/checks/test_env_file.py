@@ -76,7 +76,7 @@ def test_what_was_changed_meanwhile_is_left_as_it_is(
     path = tmp_path / ".env"
     if there is not None:
         path.write_text(there)
-    with pytest.raises(EnvFileError, match="was changed meanwhile"):
+    with pytest.raises(EnvFileError, match="was changed in the meantime"):
         write(path, "A=3\n", before)
     assert read_text(path) == there
 
@@ -121,7 +121,7 @@ def closed() -> Iterator[Path]:
 
 
 def test_a_folder_that_may_not_be_written_is_said_before_and_after(closed: Path) -> None:
-    with pytest.raises(EnvFileError, match="may not be written by this user"):
+    with pytest.raises(EnvFileError, match="cannot be written by this user"):
         check_place(closed / ".env")
     with pytest.raises(EnvFileError, match=r"cannot be written \(Permission denied\)"):
         write(closed / ".env", "A=1\n", None)

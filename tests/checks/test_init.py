@@ -165,7 +165,7 @@ async def test_what_can_be_no_key_is_asked_again_before_anybody_is_asked(tmp_pat
         again(terminal, ASK_KEY, "")
         terminal.wait_for("✗ nothing was typed")
         again(terminal, ASK_KEY, "Canary$Key")
-        terminal.wait_for("✗ takes your Massive (Polygon.io) API key, without quotes or $")
+        terminal.wait_for("✗ takes your Massive (formerly Polygon.io) API key, without quotes or $")
         again(terminal, ASK_KEY, KEY)
         for _ in range(3):
             again(terminal, ASK_TOKEN, TOKEN[:-1])
@@ -199,7 +199,7 @@ async def test_offline_the_keys_are_kept_untried_only_if_their_owner_says_so(
         typed(terminal)
         terminal.wait_for("✗ Massive API key: no connection")
         terminal.wait_for("✗ user: ")
-        terminal.answer("Keep them all the same? [Y/n] ", "y" if are_kept else "n")
+        terminal.answer("Keep them anyway? [Y/n] ", "y" if are_kept else "n")
 
     status, shown = await told(tmp_path, LOOPBACK, story)
     assert status == (entry.EXIT_OK if are_kept else entry.EXIT_FAILED)
@@ -248,7 +248,7 @@ async def test_a_file_that_is_there_is_not_touched_unasked(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(("end", "status"), [(INTERRUPT, entry.EXIT_INTERRUPTED), (END, entry.EXIT_FAILED)])
-@pytest.mark.parametrize("question", [ASK_TOKEN, "Keep them all the same? [Y/n] "])
+@pytest.mark.parametrize("question", [ASK_TOKEN, "Keep them anyway? [Y/n] "])
 async def test_ctrl_c_leaves_nothing(tmp_path: Path, end: str, status: int, question: str) -> None:
     def story(terminal: Terminal) -> None:
         if question == ASK_TOKEN:
@@ -268,7 +268,7 @@ async def test_ctrl_c_leaves_nothing(tmp_path: Path, end: str, status: int, ques
 async def test_what_the_environment_overrides_is_said(tmp_path: Path) -> None:
     def story(terminal: Terminal) -> None:
         typed(terminal)
-        terminal.answer("Keep them all the same? [Y/n] ", "")
+        terminal.answer("Keep them anyway? [Y/n] ", "")
 
     status, shown = await told(tmp_path, {**LOOPBACK, "PUSHOVER_TOKEN": "b" * 30}, story)
     assert status == entry.EXIT_OK
@@ -278,9 +278,9 @@ async def test_what_the_environment_overrides_is_said(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("made", "said"),
     [
-        (lambda path: path.symlink_to("/etc/iwm.env"), ".env is a link: name the file that it leads to"),
+        (lambda path: path.symlink_to("/etc/iwm.env"), ".env is a link: name the file that it points to"),
         (lambda path: path.mkdir(), ".env is not a file: name another with --env"),
-        (lambda path: path.write_bytes(b"\xff"), ".env is no UTF-8 text"),
+        (lambda path: path.write_bytes(b"\xff"), ".env is not UTF-8 text"),
     ],
 )
 async def test_what_is_no_file_of_settings_is_left_alone(
@@ -297,7 +297,7 @@ async def test_what_is_no_file_of_settings_is_left_alone(
 async def test_a_folder_that_is_not_there_is_said_before_anything_is_typed(tmp_path: Path) -> None:
     status, shown = await told(tmp_path, LOOPBACK, lambda terminal: None, "--env", "gone/.env")
     assert status == entry.EXIT_FAILED
-    assert f"{tmp_path}/gone is no folder: make it first" in shown
+    assert f"{tmp_path}/gone is not a folder: create it first" in shown
     assert ASK_KEY not in shown
 
 

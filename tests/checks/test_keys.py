@@ -37,7 +37,11 @@ def test_a_key_is_shown_by_its_end_and_a_short_one_not_at_all() -> None:
     ("name", "key", "said"),
     [
         (MARKET_KEY, "", "nothing was typed"),
-        (MARKET_KEY, "schlüssel", "takes your Massive (Polygon.io) API key, in ASCII and without spaces"),
+        (
+            MARKET_KEY,
+            "schlüssel",
+            "takes your Massive (formerly Polygon.io) API key, in ASCII and without spaces",
+        ),
         (MARKET_KEY, "x", None),
         (
             TOKEN,

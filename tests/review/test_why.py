@@ -75,15 +75,15 @@ def test_a_near_miss_that_a_buy_follows_within_a_minute_is_left_out_and_counted(
 ) -> None:
     fired = seen(700 + after)._replace(decision="Opened")
     study = whole(tmp_path / "r", seen(500, SURGE), seen(700, SURGE), fired)
-    every = "every gate open, and exactly one condition not met"
+    every = "every gate open, exactly one condition not met"
     shown = (
         f"The nearest of 2 near misses ({every})"
         if is_miss
-        else f"The one near miss ({every}; 1 that a BUY followed within 60 s is left out)"
+        else f"The only near miss ({every}; 1 that a BUY followed within 60 s is left out)"
     )
     assert shown in " ".join(report(study))
     none = whole(tmp_path / "n", seen(700, SURGE), seen(701)._replace(decision="Opened"))
-    assert "but one holds): none; 1 that a BUY followed within 60 s is left out." in " ".join(report(none))
+    assert "not met): none; 1 that a BUY followed within 60 s is left out." in " ".join(report(none))
 
 
 def test_one_second_from_the_command_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

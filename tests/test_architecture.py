@@ -227,6 +227,7 @@ REVIEW = {
         "bars",
         "day_rows",
         "days",
+        "days_report",
         "derive",
         "fills",
         "funnel",

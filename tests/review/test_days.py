@@ -15,7 +15,8 @@ from config import Following
 from events import SECOND
 from followed import Fate
 from review.day_rows import day_row
-from review.days import Asked, Range, lines, main
+from review.days import main
+from review.days_report import Asked, Range, lines
 from tests.book.test_store import DAY
 from tests.builders import SESSION
 from tests.review.days import EVENING, folder

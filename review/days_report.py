@@ -64,7 +64,16 @@ def headline(days: Sequence[DayRow], asked: Asked) -> str:
     """Returns the days in a line: their number, their span, and the sum at the owner's delay."""
     total = summed(days, asked.following.follow_delay_seconds, asked.following.fee_per_contract)
     span = days[0].date if len(days) == 1 else f"{days[0].date} to {days[-1].date}"
-    return f"{len(days)} session{plural_s(len(days))}, {span}. {sum_text(total)}."
+    market = simulated_text(days)
+    return f"{market and f'{market}. '}{len(days)} session{plural_s(len(days))}, {span}. {sum_text(total)}."
+
+
+def simulated_text(days: Sequence[DayRow]) -> str:
+    """Returns that the market was simulated, and on how many of the days if not on all; empty if on none."""
+    count = sum(day.simulated for day in days)
+    if not count:
+        return ""
+    return "Simulated market" if count == len(days) else f"Simulated market on {count} of {len(days)} days"
 
 
 def day_text(day: DayRow, delay_s: int, fee: float) -> str:
@@ -89,8 +98,9 @@ def sum_text(total: Sum) -> str:
 def caveat(days: Sequence[DayRow]) -> str:
     """Returns what the sums are worth."""
     return (
-        f"The interval is that of the mean over {DRAWS:,} resamples of {len(days)} day{plural_s(len(days))}; there is none below {LEAST_DAYS} days with "
-        "a trade. While it holds zero, these days do not show that the alerts are worth anything, nor that they are not."
+        f"The interval is that of the mean over {DRAWS:,} resamples of {len(days)} day{plural_s(len(days))}; there is none "
+        f"below {LEAST_DAYS} days with a trade. While it holds zero, these days do not show that the alerts are worth "
+        "anything, nor that they are not."
     )
 
 

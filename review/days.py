@@ -18,8 +18,12 @@ from errors import OurError
 from events import SECOND
 from record.folder import chosen, date_of, look_through
 from record.reader import Damage
+from review.day_pages import standing, write_missing
 from review.day_rows import day_row
+from review.days_page import page
+from review.days_page.parts import Told
 from review.days_report import Asked, Range, as_json, lines
+from review.page.library import library
 from review.places import Unusable, data_dir
 from review.report import print_lines, wrapped
 
@@ -37,6 +41,7 @@ examples:
   python diagnose.py days
   python diagnose.py days 2025-10-01..2025-10-31
   python diagnose.py days 2025-10-01.. --html days.html
+  python diagnose.py days --html pages/days.html --pages
   python diagnose.py days --rebuild
 
 Exit status: 0 answered, 1 the book or a record cannot be used, 2 bad arguments or configuration.
@@ -62,6 +67,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="FROM..TO",
         help="dates, YYYY-MM-DD; either may be omitted",
     )
+    _add_page_options(made)
     made.add_argument("--json", action="store_true", help="print JSON for machines")
     made.add_argument(
         "--rebuild",
@@ -75,6 +81,20 @@ def parser() -> argparse.ArgumentParser:
         help="the folder with the book and the records (default: DATA_DIR from the environment or .env)",
     )
     return made
+
+
+def _add_page_options(made: argparse.ArgumentParser) -> None:
+    made.add_argument(
+        "--html",
+        type=Path,
+        metavar="FILE",
+        help="also write the days as one page: a calendar, the running total, results by hour and reason",
+    )
+    made.add_argument(
+        "--pages",
+        action="store_true",
+        help="with --html: also write each day's missing page next to FILE, from the records that are left",
+    )
 
 
 def _range(text: str) -> Range:
@@ -150,18 +170,32 @@ def _run(options: argparse.Namespace, now: int) -> None:
             f"{folder}: is no folder; nothing was recorded there yet, or name another with --data-dir"
         )
     asked = Asked(folder, options.dates, load_following(), now)
+    if options.html is not None:
+        page.check(options.html)
+        if options.pages:
+            library()
     days, notes = whole_book(asked, rebuild=options.rebuild)
+    out = sys.stderr if options.json else sys.stdout
+    if options.html is not None:
+        if options.pages:
+            notes += write_missing(options.html.parent, days, asked, lambda line: print(line, file=out))
+        page.write(Told(days, asked, standing(options.html.parent, days)), options.html)
     if options.json:
         print(utils.printable(as_json(days, notes, asked), as_json=True))
-        return
-    told = [line for note in notes for line in wrapped(f"⚠️ {note}")]
-    found = lines(days, asked)
-    print_lines([*told, *found], range(len(told), len(told) + (found.index("") if "" in found else 1)))
+    else:
+        told = [line for note in notes for line in wrapped(f"⚠️ {note}")]
+        found = lines(days, asked)
+        print_lines([*told, *found], range(len(told), len(told) + (found.index("") if "" in found else 1)))
+    if options.html is not None:
+        print(f"\nWritten: {options.html}", file=out)
 
 
 def main(arguments: Sequence[str], now: int | None = None) -> int:
     """Runs the command; returns the exit status. ``now`` is when it is asked, µs of UTC (default: the clock)."""
-    options = parser().parse_args(arguments)
+    made = parser()
+    options = made.parse_args(arguments)
+    if options.pages and options.html is None:
+        made.error("--pages needs --html FILE: the pages are written next to it")
     reconfigure = getattr(sys.stdout, "reconfigure", None)
     if reconfigure is not None:
         reconfigure(encoding="utf-8", errors="backslashreplace")

@@ -55,3 +55,5 @@ class DayRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     miss_since: int | None = None
     """From when on near misses are known: a restart forgets them. None: the whole session."""
     trades: tuple[TradeRow, ...] = ()
+    simulated: bool = False
+    """Whether the market was played on this machine, for a part of the session at least."""

@@ -30,6 +30,7 @@ def day_row(path: Path, following: Following, *, quiet: bool = False) -> DayRow:
             progress.tell(item.number)
             if isinstance(item, Start):
                 header, engine = item.header, item.engine
+                summary.is_simulated |= header.simulated
                 summary.away(first.session.open if item.before is None else item.before.now, header.now)
                 continue
             assert engine is not None, "a record begins with a header"

@@ -53,8 +53,8 @@ def day_dollars(day: DayRow, delay_s: int, fee: float) -> list[float]:
     return [value for value in found if value is not None]
 
 
-def summed(days: Sequence[DayRow], delay_s: int, fee: float) -> Sum:
-    """Returns the sum of several days at one delay."""
+def summed(days: Sequence[DayRow], delay_s: int, fee: float, *, with_interval: bool = True) -> Sum:
+    """Returns the sum of several days at one delay. The interval costs a moment, and may be left out."""
     by_day = [day_dollars(day, delay_s, fee) for day in days]
     every = [value for values in by_day for value in values]
     fates: dict[Fate, int] = {}
@@ -71,7 +71,7 @@ def summed(days: Sequence[DayRow], delay_s: int, fee: float) -> Sum:
         dollars=sum(every),
         fates=fates,
         mean=sum(every) / len(every) if every else None,
-        interval=mean_interval([(sum(values), len(values)) for values in by_day]),
+        interval=mean_interval([(sum(values), len(values)) for values in by_day]) if with_interval else None,
         days=sum(1 for values in by_day if values),
     )
 

@@ -128,6 +128,7 @@ class LiveSession:
         now = max(now, self.latest)
         # Plain http is refused but for this machine, and no vendor is on it: who answers there plays the market.
         simulated = is_loopback(self._settings.polygon_rest_url)
+        self.summary.is_simulated |= simulated
         self._journal.begin(self._rules, self.engine.session, now, past, simulated=simulated)
         self._update_record_hold(now)
 
@@ -153,6 +154,7 @@ class LiveSession:
                     trades.record_quotes(line.now, line.event)
             else:
                 self.summary.away(seen, line.now)
+                self.summary.is_simulated |= line.simulated
                 is_own = is_of(line, self._rules.symbol)
                 rules = self._rules if is_own else rules_of(past.path, line)
             seen = line.now

@@ -58,6 +58,8 @@ class DaySummary:
         """Why each position was closed, in words, by its id."""
         self.resumed_at: int | None = None
         """When the program last started again, µs; None: it did not. Earlier near misses are not known."""
+        self.is_simulated = False
+        """Whether a header of the record says that the market was simulated."""
         self._nearest: _Miss | None = None
         self._recent: deque[_Miss] = deque()
         """Near misses that a BUY may still follow, the oldest first."""
@@ -190,6 +192,7 @@ class DaySummary:
             miss_condition="" if nearest is None else nearest.missed.condition,
             miss_since=self.resumed_at,
             trades=tuple(self._trade_row(result) for result in self.trades.results(0).every),
+            simulated=self.is_simulated,
         )
 
     def _trade_row(self, result: Result) -> TradeRow:

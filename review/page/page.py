@@ -48,15 +48,16 @@ NOTHING_ASKED, ALONE = Asked(), Neighbours()
 
 def neighbours_of(path: Path) -> Neighbours:
     """The pages beside a page that is named by its day, as ``2025-10-02.html`` is: the nearest before it and after it."""
-    if _day_of(path) is None:
+    if day_of(path) is None:
         return ALONE
-    names = sorted(found.name for found in path.parent.glob("*.html") if _day_of(found) is not None)
+    names = sorted(found.name for found in path.parent.glob("*.html") if day_of(found) is not None)
     before = [name for name in names if name < path.name]
     after = [name for name in names if name > path.name]
     return Neighbours(before[-1] if before else "", after[0] if after else "")
 
 
-def _day_of(path: Path) -> date | None:
+def day_of(path: Path) -> date | None:
+    """The day of which a file has the name, as ``2025-10-02.html`` has; None for another name."""
     try:
         day = date.fromisoformat(path.stem)
     except ValueError:
@@ -70,12 +71,16 @@ def check(path: Path) -> None:
     check_own(path, "--html", PAGE_BEGINS.encode())
 
 
-def write(study: Study, path: Path, asked: Asked = NOTHING_ASKED) -> None:
+def write(
+    study: Study, path: Path, asked: Asked = NOTHING_ASKED, neighbours: Neighbours | None = None
+) -> None:
     """Write the page of a study, and what was ``asked`` of the day. It leads to the pages of other days beside it.
+
+    ``neighbours`` names those that will be there; None: those that are there now.
 
     Raises Unusable when the charting library is not installed or the file cannot be written.
     """
-    page = render(study, library(), asked, neighbours_of(path))
+    page = render(study, library(), asked, neighbours_of(path) if neighbours is None else neighbours)
     try:
         with open(claim(path, "--html", PAGE_BEGINS.encode()), "w", encoding="utf-8", newline="\n") as file:
             file.write(page)

@@ -68,7 +68,7 @@ class Tab:
         return answer["result"].get("value")
 
     async def open(self, path: Path, *, width: int = 1280, scheme: str = "light", zone: str = "UTC") -> None:
-        """Show a file on such a screen, and wait until its charts are drawn or cannot be."""
+        """Show a file on such a screen, and wait until its charts are drawn or cannot be. One without a script is whole once it is loaded."""
         target = await self.call("Target.createTarget", url="about:blank")
         attached = await self.call("Target.attachToTarget", targetId=target["targetId"], flatten=True)
         self._session = attached["sessionId"]
@@ -100,7 +100,8 @@ DRAWN = """new Promise((done) => {
   const look = () => {
     const failed = document.getElementById("failed");
     const drawn = document.documentElement && document.documentElement.dataset.drawn;
-    if (drawn || (failed && failed.textContent)) done(true);
+    const still = document.readyState === "complete" && !document.scripts.length;
+    if (drawn || still || (failed && failed.textContent)) done(true);
     else setTimeout(look, 20);
   };
   look();

@@ -14,8 +14,12 @@ from book.rows import DayRow
 from config import Following
 from events import SECOND
 from followed import Fate
+from record.journal import Journal
+from record.reader import Reader
 from review.day_rows import day_row
-from review.days import Asked, Range, lines, main
+from review.days import main
+from review.days_report import Asked, Range, lines
+from rules import Rules
 from tests.book.test_store import DAY
 from tests.builders import SESSION
 from tests.review.days import EVENING, folder
@@ -59,6 +63,24 @@ def test_a_session_without_a_row_is_derived_from_its_record_and_entered(
     assert row == day_row(place / "sessions" / "2025-10-02.jsonl", Following())
     assert len(row.trades) == 1
     assert run(capsys, "--data-dir", place)[1] == out  # from the book
+
+
+def test_a_row_says_that_the_market_was_simulated(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A part of the session is enough."""
+    path = tmp_path / "sessions" / "2025-10-02.jsonl"
+    path.parent.mkdir()
+    for simulated in (True, False):
+        journal = Journal(path)
+        past = Reader(path) if path.exists() else None
+        assert past is None or [*past]
+        journal.begin(Rules(), SESSION, SESSION.open, past, simulated=simulated)
+        journal.close()
+    _, out, _ = run(capsys, "--data-dir", tmp_path)
+    assert out.startswith("Simulated market. 1 session, 2025-10-02. ")
+    (row,) = store.read(store.path_in(tmp_path))
+    assert row.simulated
+    store.enter(store.path_in(tmp_path), [replace(DAY, date="2025-10-01")])
+    assert run(capsys, "--data-dir", tmp_path)[1].startswith("Simulated market on 1 of 2 days. 2 sessions")
 
 
 def test_rows_outlive_their_records(place: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -333,7 +333,7 @@ def test_every_gate_has_a_colour() -> None:
     assert sorted(kinds) == sorted(DeclineReason)
     assert set(GATE_TEXTS) == {"open", *GATE_KINDS}
     style = (ROOT / "review" / "page" / "page.css").read_text(encoding="utf-8")
-    light, dark = style.split("@media (prefers-color-scheme: dark)", 1)
+    light, dark = style.split("@media screen and (prefers-color-scheme: dark)", 1)
     for kind in GATE_TEXTS:
         assert f"--gate-{kind}:" in light
         assert f"--gate-{kind}:" in dark

@@ -99,7 +99,7 @@ async def test_a_torn_record_is_cut_and_said(tmp_path: Path) -> None:
             file.write(b'[1759416000000000,99999,{"type":"ti')
         await place.start()
         await place.until(lambda: "Record resumed" in place.said(), 60, "resumed")
-        assert "torn off" in place.said()
+        assert "left by a crash" in place.said()
         await to_the_end(place)
 
 

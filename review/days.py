@@ -31,9 +31,9 @@ EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
 EXIT_INTERRUPTED, EXIT_PIPE = 130, 141
 
 DESCRIPTION = """\
-The sessions so far, a row each: what was seen, what came of it, and what following each push by hand would have brought.
-The rows are in DATA_DIR/book.sqlite, which outlives the records; a session that is not in it yet is derived from its
-record first.
+The sessions so far, one per row: what was seen, what came of it, and what following each push by hand would have paid.
+The rows are in DATA_DIR/book.sqlite, which outlives the records; a session that is not in it yet is first derived from
+its record.
 """
 
 EXAMPLES = """\

@@ -202,7 +202,7 @@ def test_armed_is_told_at_the_open_once_all_is_well() -> None:
     [(second, alert)] = told([*OPENED, *((float(s), Tick()) for s in range(3, 100))])
     assert (second, alert.title, alert.priority) == (2, "✅ IWM: armed", -1)
     assert alert.message.splitlines()[1] == (
-        "Well: bars of IWM and SPY arrive, 0.6 s late; 2 calls with real-time quotes; "
+        "OK: bars of IWM and SPY arrive, 0.6 s late; 2 calls with real-time quotes; "
         "the record is written, nothing holds entries."
     )
 
@@ -458,8 +458,8 @@ async def test_time_in_which_the_program_stood_is_neither_seen_nor_blind(tmp_pat
         one.handle(SESSION.open + 37 * SECOND, Tick(away=36 * SECOND))
         one.handle(SESSION.open + 37 * SECOND, Tick())
         assert [line["text"] for line in logs if line["event"] == "was_away"] == [
-            "⏸️ Nothing was read for 36s: the process was stopped, the machine slept, or its clock stepped. "
-            "The feeds are given their time anew"
+            "⏸️ Nothing was read for 36s: the process was stopped, the machine slept, or its clock jumped. "
+            "The feeds' time limits start again"
         ]
     assert one.summary.away_us == 36 * SECOND
     assert one.summary.seen_s + one.summary.blind_s == 2

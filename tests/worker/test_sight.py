@@ -54,7 +54,7 @@ async def hold_and_lose(folder: Path) -> None:
         assert (engine.feed.cause, engine.feed.symbol) == (FeedCause.UNSEEN, "IWM")
         (push,) = [message for message in play.pushover.messages if "feed blind" in message.title]
         assert push.title == "⚠️ IWM: feed blind (IWM not seen)"
-        assert push.text.startswith("IWM does not trade or is not sent, while SPY comes.\n")
+        assert push.text.startswith("IWM does not trade or is not being sent, while SPY is.\n")
         assert push.fields["priority"] == "1" and push.text.splitlines()[-1].startswith("#")
         assert len(play.vendor.connects["stocks"]) == 1
         await play.wait(61)

@@ -37,5 +37,5 @@ async def test_the_watchdog_ends_a_process_whose_loop_stands() -> None:
     finally:
         logger.close()
     assert statuses == [EXIT_CRASHED]
-    assert "has not turned" in stream.getvalue()
+    assert "has been stuck" in stream.getvalue()
     assert "test_the_watchdog_ends_a_process" in stream.getvalue()

@@ -252,12 +252,15 @@ class _Careful(io.TextIOWrapper):
         """Writes ``text`` with control characters escaped.
 
         Keeps one that moves the cursor only at the start of ``text`` and only on a terminal: there our own code put it.
+        On a terminal, colours stay as well: whatever comes from outside is escaped before it is painted.
         """
         printable = getattr(sys.modules.get("utils"), "printable", None)
         shown = text
         if printable is not None:  # else `utils` is not loaded yet, and every text is our own
             head = next((mark for mark in ("\r\x1b[K", "\r") if text.startswith(mark) and self.isatty()), "")
-            shown = head + printable(text[len(head) :])
+            body = text[len(head) :]
+            escaped = getattr(sys.modules.get("terminal"), "escaped", None) if self.isatty() else None
+            shown = head + (printable(body) if escaped is None else escaped(body, printable))
         with _told_apart():
             super().write(shown)
         return len(text)

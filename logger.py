@@ -226,7 +226,7 @@ class _Output(logging.Handler):
             line = self._render(record.levelname, "logger", {"event": "line_lost", "text": text}, now)
         line = self._redact(line)
         styles = LEVEL_STYLES.get(record.levelname, ()) if self._is_coloured else ()
-        self._to_console(painted(line, *styles))
+        self._to_console(line, styles)
         self._to_file(line)
 
     def close(self) -> None:
@@ -246,8 +246,8 @@ class _Output(logging.Handler):
         finally:
             self.release()
 
-    def _to_console(self, line: str) -> None:
-        """Writes a line to the console. A console that accepts nothing costs lines, but no time."""
+    def _to_console(self, line: str, styles: Sequence[str] = ()) -> None:
+        """Writes a line to the console, in ``styles``. A console that accepts nothing costs lines, but no time."""
         if self._stream is None:
             return
         try:
@@ -261,7 +261,9 @@ class _Output(logging.Handler):
                 if not _takes(self._stream, 0.0 if self._untold else CONSOLE_SECONDS):
                     self._untold += 1
                     return
-                self._stream.write((line + "\n")[start : start + CONSOLE_CHARACTERS])
+                part = line[start : start + CONSOLE_CHARACTERS]
+                is_last = start + CONSOLE_CHARACTERS > len(line)
+                self._stream.write(painted(part, *styles) + "\n" * is_last)
                 self._stream.flush()
         except (OSError, ValueError):  # the terminal or the pipe's reader is gone: only the file goes on
             self._stream = None

@@ -6,6 +6,8 @@ Python 3.8 can load it, and it needs no package.
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Callable
 from typing import IO, Optional
 
 RED, GREEN, YELLOW, BOLD, DIM = "31", "32", "33", "1", "2"
@@ -25,3 +27,11 @@ def is_coloured(stream: Optional[IO[str]]) -> bool:  # noqa: UP045 - Python 3.8 
 def painted(text: str, *styles: str) -> str:
     """Returns ``text`` in ``styles``, which end with it. Without styles, returns it as it is."""
     return f"\x1b[{';'.join(styles)}m{text}\x1b[0m" if styles and text else text
+
+
+def escaped(text: str, printable: Callable[[str], str]) -> str:
+    """Returns ``text`` made ``printable``, except the sequences that `painted` writes."""
+    if "\x1b[" not in text:
+        return printable(text)
+    parts = re.split(r"(\x1b\[(?:[012]|3[0-7])(?:;(?:[012]|3[0-7]))*m)", text)
+    return "".join(part if number % 2 else printable(part) for number, part in enumerate(parts))

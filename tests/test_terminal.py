@@ -6,6 +6,8 @@ import io
 import logging
 import os
 import pty
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -16,6 +18,8 @@ import logger
 from checks.check import Check, Severity
 from checks.report import coloured, report_text
 from terminal import BOLD, RED, is_coloured, painted
+
+ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture
@@ -86,3 +90,21 @@ def test_the_log_is_coloured_on_a_terminal_and_never_in_its_file(
     assert "canary" not in text
     assert "\x1b" not in path.read_text(encoding="utf-8")
     assert not any("\x1b" in line for line in text.splitlines() if "fine" in line)
+
+
+def test_through_an_entry_points_own_output_colours_stay_and_nothing_else_does(
+    terminal: tuple[IO[str], int],
+) -> None:
+    """A line longer than what is written at a time, with what a vendor may have sent in it."""
+    stream, shown = terminal
+    program = (
+        "import logging, entry; entry.begin('a test'); import utils, logger\n"
+        "logger.setup(level='INFO', log_format='console', log_file=None, secrets=(), clock=lambda: 0)\n"
+        "logging.getLogger('iwm.main').warning('w' * 300 + chr(27) + '[2J' + chr(27) + '[31mred')\n"
+        "print(chr(27) + '[1mbold' + chr(27) + '[0m', chr(27) + '[5mblinks', chr(7))\n"
+    )
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, stdout=stream, check=True, timeout=60)
+    text = os.read(shown, 10_000).decode()
+    assert text.count("\x1b[33m") == text.count("\x1b[0m") - 1 >= 3
+    assert "\x1b[1mbold\x1b[0m \\x1b[5mblinks \\x07" in text
+    assert "\\x1b[2J\\x1b[31mred" in text.replace("\x1b[0m\x1b[33m", "")

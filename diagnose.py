@@ -21,7 +21,8 @@ if getattr(sys.flags, "safe_path", False):  # -P, or PYTHONSAFEPATH: this folder
 import entry
 
 if _STARTED := __name__ == "__main__":  # A SyntaxError here: Python 3.11 or newer is needed, see README
-    entry.begin(entry.called("diagnose.py"), reports=sys.argv[1:2] not in (["why"], ["watch"]))
+    # A first word that is no option names another command, which reports nothing of the installation.
+    entry.begin(entry.called("diagnose.py"), reports=all(word.startswith("-") for word in sys.argv[1:2]))
 
 import argparse
 import asyncio
@@ -114,6 +115,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if options.env is not None and not options.init:
         parser.error("--env goes with --init")
+    if options.init and (options.offline or options.send_test or options.sockets or options.json):
+        parser.error("--init tries the keys online and writes them: of the other options it takes only --env")
     if options.offline and (options.send_test or options.sockets):
         parser.error("--offline contacts nobody: it does not go with --send-test or --sockets")
     return options

@@ -10,6 +10,7 @@ Every exception class of the program derives from one of the two, and also from 
     │   ├── LeaseHeld           record/lease        another copy uses the folder
     │   ├── Misplaced (OSError) record/lease        something else stands where a file of ours belongs
     │   ├── BookError           book/store          the book cannot be used
+    │   │   └── BookDamaged         book/store          the book cannot be read, and never will be
     │   ├── BadAddress          delivery/apprise_library    an address cannot be used
     │   ├── Withheld            delivery/attempt    an attempt is not sent after all
     │   ├── Difference          review/verify       a decision cannot be derived again

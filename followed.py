@@ -26,7 +26,7 @@ from events import (
     Withdrawn,
 )
 from quote_history import ContractQuotes, Sighting, is_current
-from utils import plural_s, signed_percent
+from utils import plural_s, session_at, signed_percent
 
 DELAYS_S = (0, 5, 15, 30, 60)
 """Seconds from a push to the order of a trader who follows it; 0 is the moment of the decision, at its own prices."""
@@ -54,7 +54,7 @@ class Fate(StrEnum):
     """No quote was recorded shortly before the moment of one of the orders."""
     UNTOLD = "SELL never arrived"
     OPEN = "still open"
-    """Not sold yet, or the moment of an order has not come yet."""
+    """Not sold yet, or the moment of an order is still to come in the session."""
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
@@ -130,6 +130,8 @@ class _Position:
 
     def __init__(self, now: int, opened: Opened) -> None:
         self.opened_at, self.opened = now, opened
+        self._close = session_at(opened.time_stop).close
+        """After the close no quote comes: a moment that has not come by then is without one."""
         self.closed_at: int | None = None
         self.closed: Closed | None = None
         self.buy_told_at: int | None = None
@@ -149,7 +151,8 @@ class _Position:
     def told(self, now: int, outcome: AlertOutcome) -> None:
         """Records what became of the BUY's or the SELL's push."""
         if outcome.outcome not in (Outcome.ACCEPTED, Outcome.LOST):
-            self.is_sell_refused |= outcome.outcome in (Outcome.REFUSED, Outcome.UNSENT)
+            is_refused = outcome.outcome in (Outcome.REFUSED, Outcome.UNSENT)
+            self.is_sell_refused |= is_refused and outcome.kind is AlertKind.SELL
             return
         # A lost answer says nothing about the moment: the push may have been there at once.
         is_accepted = outcome.outcome is Outcome.ACCEPTED
@@ -168,7 +171,7 @@ class _Position:
         longest = max(delays_s) * SECOND
         if self._asks is None and self.buy_told_at is not None and now > self.buy_told_at + longest:
             self._asks = {delay: self._ask(delay) for delay in delays_s}
-        if self._bids is None and self.sell_told_at is not None and now > self.sell_told_at + longest:
+        if self._bids is None and self.sell_told_at is not None and now > self._sells_at(max(delays_s)):
             self._bids = {delay: self._bid(delay) for delay in delays_s}
         if self._asks is not None and (self.closed is None or self._bids is not None):
             self.quotes.keep_newest()
@@ -200,7 +203,9 @@ class _Position:
         """Returns the moment of the order to sell, µs; of a position that is open, one that never comes."""
         if self.closed_at is None:
             return self.opened.time_stop + delay_s * SECOND
-        return (self.closed_at if self.sell_told_at is None else self.sell_told_at) + delay_s * SECOND
+        told_at = self.closed_at if self.sell_told_at is None else self.sell_told_at
+        # Nobody sells before he has bought: the SELL may arrive first, if the BUY's answer took long.
+        return max(told_at + delay_s * SECOND, self._buys_at(delay_s))
 
     def result(self, now: int, delay_s: int, fee: float) -> Result:
         """Returns what following ``delay_s`` seconds later comes to, as known at ``now`` (µs)."""
@@ -229,7 +234,7 @@ class _Position:
             return Fate.OPEN
         if self.is_sell_refused and self.sell_told_at is None:
             return Fate.UNTOLD
-        if delay_s and now < self._sells_at(delay_s):
+        if delay_s and now < min(self._sells_at(delay_s), self._close):
             return Fate.OPEN
         return Fate.UNPRICED if paid is None or got is None else Fate.TAKEN
 

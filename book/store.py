@@ -41,8 +41,16 @@ CREATE TABLE trade (
 """
 
 
+BESIDE = ("-journal", "-wal", "-shm")
+"""How the names of the files end that SQLite keeps beside a database. A journal is half of what a crash leaves."""
+
+
 class BookError(OurError):
     """The book cannot be used; the text says why and what to do."""
+
+
+class BookDamaged(BookError):
+    """The book is no database, or holds what no book holds: only a new one helps."""
 
 
 def path_in(data_dir: Path) -> Path:
@@ -63,11 +71,13 @@ def enter(path: Path, days: Sequence[DayRow], *, wait_s: float = WAIT_S) -> None
 def read(path: Path, first: str = "", last: str = "9999") -> list[DayRow]:
     """Returns the sessions from ``first`` to ``last`` (dates in ISO form), the oldest first. Raises BookError.
 
-    A book that is not there has none. A row that cannot be read is damage, and said so.
+    A book that is not there, or was only just created, has none. Raises BookDamaged for a row that cannot be read.
     """
     if not os.path.lexists(path):
         return []
     with _opened(path, is_writer=False) as book:
+        if _is_empty(book):
+            return []
         days = book.execute(
             "SELECT date, facts FROM day WHERE date BETWEEN ? AND ? ORDER BY date", (first, last)
         ).fetchall()
@@ -87,11 +97,17 @@ def read(path: Path, first: str = "", last: str = "9999") -> list[DayRow]:
 
 
 def set_aside(path: Path) -> Path:
-    """Renames a book that cannot be used, so that a new one can be made. Returns its new name. Raises OSError."""
+    """Renames a damaged book, so that a new one can be made. Returns its new name. Raises OSError.
+
+    What SQLite keeps beside it goes along: without its journal a book can never be repaired.
+    """
     number = 1
     while os.path.lexists(aside := path.with_name(f"{path.name}.damaged-{number}")):
         number += 1
     path.rename(aside)
+    for ending in BESIDE:
+        with contextlib.suppress(FileNotFoundError):
+            path.with_name(path.name + ending).rename(aside.with_name(aside.name + ending))
     return aside
 
 
@@ -117,8 +133,8 @@ def _decoded(path: Path, facts: Any, kind: type[Any]) -> Any:
         raise _damaged(path, str(error)) from None
 
 
-def _damaged(path: Path, reason: str) -> BookError:
-    return BookError(
+def _damaged(path: Path, reason: str) -> BookDamaged:
+    return BookDamaged(
         f"{path}: damaged ({reason}); python diagnose.py days --rebuild sets it aside and makes it again from the records"
     )
 
@@ -132,8 +148,8 @@ def _opened(path: Path, *, is_writer: bool, wait_s: float = WAIT_S) -> Iterator[
             os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, FILE_MODE))
         if path.is_symlink() or not path.is_file():
             raise BookError(f"{path}: not an ordinary file; move it away")
-        mode = "rw" if is_writer else "ro"
-        book = sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=wait_s)
+        # A reader may have to undo what a crash left half written, so it opens the book for writing, too, where it may.
+        book = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=wait_s)
         with contextlib.closing(book), book:
             _check(path, book, is_writer=is_writer)
             yield book
@@ -152,18 +168,21 @@ def _check(path: Path, book: sqlite3.Connection, *, is_writer: bool) -> None:
     application, schema = (
         book.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")
     )
-    is_empty = not book.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-    if is_empty and not application:
+    if _is_empty(book) and not application:
         if is_writer:
             for statement in filter(str.strip, TABLES.split(";")):
                 book.execute(statement)
             book.execute(f"PRAGMA application_id = {APPLICATION}")
             book.execute(f"PRAGMA user_version = {SCHEMA}")
-            return
-        raise BookError(f"{path}: empty; python diagnose.py days --rebuild makes it from the records")
+        return
     if application != APPLICATION:
         raise BookError(f"{path}: a database of another program; move it away")
     if schema != SCHEMA:
         raise BookError(
             f"{path}: written by a later version of the program; update it, or move the file away"
         )
+
+
+def _is_empty(book: sqlite3.Connection) -> bool:
+    """Returns whether a database has no table, as a file that was created and never written."""
+    return not book.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]

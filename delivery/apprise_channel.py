@@ -54,7 +54,10 @@ class AppriseChannel:
         """Returns what ``action`` returns, or in words why it has not."""
         if len(self._at_work) >= AT_WORK_MAX:
             return f"{AT_WORK_MAX} earlier sends have not ended"
-        thread = self._threads("apprise")
+        try:
+            thread = self._threads("apprise")
+        except RuntimeError as error:  # the machine has no thread left now: the next attempt may get one
+            return str(error)
         ended = thread.submit(action)
         thread.last()
         self._at_work.add(ended)

@@ -9,6 +9,7 @@ import msgspec
 from book.rows import DayRow
 from config import Following
 from engine import Engine
+from record.reader import is_of
 from review.derive import Start, play, survey
 from review.screen import Progress
 from worker.summary import DaySummary
@@ -20,7 +21,7 @@ def day_row(path: Path, following: Following, *, quiet: bool = False) -> DayRow:
     Raises Unusable if the record cannot be read, Damage for any fault except a torn end, ConfigError and OSError.
     """
     found = survey(path)
-    first = found.headers[0][1]
+    first, symbol = found.headers[0][1], found.headers[-1][1].rules.get("symbol", "")
     summary = DaySummary(first.session, following)
     progress = Progress(f"Deriving {first.session.date} again", found.lines, quiet=quiet)
     header, evaluations = first, 0
@@ -34,6 +35,8 @@ def day_row(path: Path, following: Following, *, quiet: bool = False) -> DayRow:
                 summary.away(first.session.open if item.before is None else item.before.now, header.now)
                 continue
             assert engine is not None, "a record begins with a header"
+            if not is_of(header, symbol):
+                continue  # a day is that of the symbol that was watched last, as the worker counts it
             now, event = item.entry.now, item.entry.event
             if item.evaluation is not None:
                 evaluations += 1

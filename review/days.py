@@ -123,14 +123,14 @@ def _range(text: str) -> Range:
 def whole_book(asked: Asked, *, rebuild: bool = False) -> tuple[list[DayRow], list[str]]:
     """Returns the sessions that are asked for, the oldest first, and what is to be said about the book.
 
-    Derives the sessions that are over and not in the book, or of which a restart forgot a part, and enters them. Raises
+    Derives the sessions that are over and not in the book, or of which it lacks a part, and enters them. Raises
     BookError if the book cannot be read, OSError, ConfigError.
     """
     path, notes = store.path_in(asked.folder), list[str]()
     if rebuild:
         try:
             store.read(path)
-        except store.BookError as error:
+        except store.BookDamaged as error:  # one that is locked, or not ours, stays where it is
             notes.append(f"{error}".partition("; ")[0])
             notes.append(f"Set aside as {store.set_aside(path).name}.")
     rows = {row.date: row for row in store.read(path)}
@@ -138,12 +138,15 @@ def whole_book(asked: Asked, *, rebuild: bool = False) -> tuple[list[DayRow], li
     for record in chosen(look_through(asked.folder)):
         day = date_of(record)
         known = rows.get(day)
-        if not _is_over(day, asked.now) or (known is not None and known.miss_since is None and not rebuild):
+        if not _is_over(day, asked.now) or (
+            known is not None and _is_whole(known, asked.delays_s) and not rebuild
+        ):
             continue
         try:
             derived.append(day_row(record, asked.following))
         except (Unusable, Damage) as error:
-            notes.append(f"{day} is not entered: {error}")
+            what = "is not entered" if known is None else "stays as it was entered"
+            notes.append(f"{day} {what}: {error}")
     if derived:
         try:
             store.enter(path, derived)
@@ -151,6 +154,11 @@ def whole_book(asked: Asked, *, rebuild: bool = False) -> tuple[list[DayRow], li
             notes.append(f"Not kept: {error}")
     rows |= {row.date: row for row in derived}
     return [rows[day] for day in sorted(rows) if asked.dates.first <= day <= asked.dates.last], notes
+
+
+def _is_whole(day: DayRow, delays_s: Sequence[int]) -> bool:
+    """Returns whether no restart forgot a part of a session, and each of its trades is followed at each delay."""
+    return day.miss_since is None and all(trade.followed.keys() >= set(delays_s) for trade in day.trades)
 
 
 def _is_over(day: str, now: int) -> bool:

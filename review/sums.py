@@ -22,15 +22,22 @@ LEAST_DAYS = 5
 """Days with a trade below which an interval would only pretend."""
 
 
+NOT_KEPT = "not in the book at this delay"
+"""A row has the delays that were asked for when it was entered. `FOLLOW_DELAY_SECONDS` may have been another one then."""
+
+
 class Sum(NamedTuple):
-    """Followed trades at one delay. ``trades`` of them were taken; ``fates`` has every other one, by what became of it."""
+    """Followed trades at one delay. ``trades`` of them were taken; ``fates`` has every other one, by what became of it.
+
+    `NOT_KEPT` counts those that the book does not have at this delay.
+    """
 
     delay_s: int
     trades: int
     up: int
     down: int
     dollars: float
-    fates: dict[Fate, int]
+    fates: dict[str, int]
     mean: float | None
     """Dollars a trade; None without one."""
     interval: tuple[float, float] | None
@@ -57,11 +64,11 @@ def summed(days: Sequence[DayRow], delay_s: int, fee: float, *, with_interval: b
     """Returns the sum of several days at one delay. The interval costs a moment, and may be left out."""
     by_day = [day_dollars(day, delay_s, fee) for day in days]
     every = [value for values in by_day for value in values]
-    fates: dict[Fate, int] = {}
+    fates: dict[str, int] = {}
     for trade in (trade for day in days for trade in day.trades):
         order = trade.followed.get(delay_s)
-        fate = Fate.UNPRICED if order is None else Fate(order.fate)
-        if fate is not Fate.TAKEN:
+        fate = NOT_KEPT if order is None else order.fate
+        if fate != Fate.TAKEN:
             fates[fate] = fates.get(fate, 0) + 1
     return Sum(
         delay_s=delay_s,

@@ -241,7 +241,8 @@ def old_pythons() -> Iterator[Path]:
 
 @pytest.mark.parametrize("python", list(old_pythons()), ids=lambda path: path.parent.parent.name)
 def test_an_old_python_is_told_in_a_line_by_every_command(tmp_path: Path, python: Path) -> None:
-    for command in ((MAIN,), (MAIN, "--demo"), (DIAGNOSE, "why"), ("-m", "review", "verify", "x")):
+    reviews = [(DIAGNOSE, name) for name in ("why", "days", "watch")]
+    for command in ((MAIN,), (MAIN, "--demo"), *reviews, ("-m", "review", "verify", "x")):
         done = subprocess.run(
             [str(python), *command],
             cwd=tmp_path,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from events import AlertKind, Decision, Event, Outcome, Tick, Withdrawn
+from events import SECOND, AlertKind, Decision, Event, Outcome, Tick, Withdrawn
 from followed import (
     Fate,
     FollowedTrades,
@@ -14,7 +14,7 @@ from followed import (
     fate_text,
     headline,
 )
-from tests.builders import CALL, at, chain, quote, row
+from tests.builders import CALL, SESSION, at, chain, quote, row
 from tests.builders import dollars as price
 from tests.followed_trade import NAME, closed_at, opened_at, outcome
 
@@ -142,6 +142,29 @@ def test_without_a_quote_there_is_no_price() -> None:
     day.trades.record(at(300), Tick(), ())
     assert [day.result(delay).fate for delay in DELAYS_S] == [Fate.UNPRICED] * 3
     assert (day.result(15).paid, day.result(15).got) == (price(1.425), None)
+
+
+def test_a_moment_after_the_last_quotes_of_the_day_has_no_price() -> None:
+    """The SELL of a late start, or one whose delay reaches beyond the close: the session is over, so nothing is open."""
+    late = SESSION.close + 3_600 * SECOND
+    day = Day().buy().until(150)
+    day.trades.record(late, Tick(), [closed_at(None, None)])
+    assert [day.result(delay).fate for delay in DELAYS_S] == [Fate.UNPRICED] * 3
+    day.trades.record(late, outcome(AlertKind.SELL, Outcome.ACCEPTED), ())
+    assert day.result(15).fate is Fate.UNPRICED
+
+
+def test_nobody_sells_before_he_has_bought() -> None:
+    """The BUY was accepted after a long wait, when its SELL was decided already."""
+    day = Day().buy(None).sell(110).until(120).put(outcome(AlertKind.BUY, Outcome.ACCEPTED)).until(136)
+    assert (day.result(15).paid, day.result(15).got) == (price(1.395), price(1.375))
+    assert day.until(300).result(15).got == price(1.375)
+
+
+def test_a_refused_buy_says_nothing_about_its_sell() -> None:
+    day = Day().buy().put(outcome(AlertKind.BUY, Outcome.REFUSED, channel="second channel"))
+    day.sell(200, None).until(300)
+    assert day.result(15).fate is Fate.TAKEN
 
 
 def test_nobody_offering_is_no_price_and_nobody_bidding_is_worth_nothing() -> None:

@@ -23,7 +23,7 @@ async def enter(context: Context, row: DayRow) -> None:
     action = partial(_enter, context.settings.data_dir, row)
     entering = asyncio.create_task(in_thread(context.threads, "book", action))
     done, _ = await asyncio.wait({entering}, timeout=BOOK_REAL_S)
-    fault = entering.result() if done else f"the disk has not answered within {BOOK_REAL_S:g} s"
+    fault = _fault_of(entering) if done else f"the disk has not answered within {BOOK_REAL_S:g} s"
     if fault:
         log.warning(
             "book_failed",
@@ -31,6 +31,12 @@ async def enter(context: Context, row: DayRow) -> None:
             date=row.date,
             reason=fault,
         )
+
+
+def _fault_of(entering: asyncio.Task[str]) -> str:
+    """Returns why a row was not entered; empty if it was. Whatever the reason, a SELL may still be under way."""
+    error = entering.exception()
+    return entering.result() if error is None else f"{type(error).__name__}: {error}"
 
 
 def _enter(data_dir: Path, row: DayRow) -> str:

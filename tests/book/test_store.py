@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import sqlite3
 import stat
 from pathlib import Path
@@ -12,6 +14,7 @@ from msgspec.structs import replace
 from book import store
 from book.rows import DayRow, Order, TradeRow
 from book.store import BookError, enter, path_in, read, set_aside
+from tests.refusals import ordinary_user, users_folder
 
 TRADE = TradeRow(
     id="7f3a91",
@@ -146,10 +149,11 @@ def test_a_book_of_a_later_version_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_an_empty_file_becomes_a_book_when_it_is_written_and_not_when_it_is_read(tmp_path: Path) -> None:
+    """A writer was cut off, or is about to write."""
     path = path_in(tmp_path)
     path.touch()
-    with pytest.raises(BookError, match="empty"):
-        read(path)
+    assert read(path) == []
+    assert path.read_bytes() == b""
     enter(path, [DAY])
     assert read(path) == [DAY]
 
@@ -192,3 +196,47 @@ def test_what_a_failed_writer_began_is_undone(tmp_path: Path) -> None:
     with pytest.raises(BookError):
         enter(path, [replace(DAY, seen_s=1), twice])
     assert read(path) == [DAY]
+
+
+def _die_while_writing(path: Path) -> None:
+    book = sqlite3.connect(path, isolation_level=None)
+    book.execute("PRAGMA cache_size = 1")  # so that pages are written before the end of the transaction
+    book.execute("BEGIN IMMEDIATE")
+    book.execute("DELETE FROM trade")
+    book.executemany("INSERT INTO day VALUES (?, ?)", [(f"{number}", "x" * 3_000) for number in range(100)])
+    os._exit(0)
+
+
+def killed_while_writing(path: Path) -> None:
+    """A book as a writer leaves it that is killed half way: some of its pages are written, and their journal is beside it."""
+    writer = multiprocessing.get_context("spawn").Process(target=_die_while_writing, args=(path,))
+    writer.start()
+    writer.join()
+    assert path.with_name("book.sqlite-journal").exists()
+
+
+def test_a_reader_undoes_what_a_killed_writer_left(tmp_path: Path) -> None:
+    path = path_in(tmp_path)
+    enter(path, [DAY])
+    killed_while_writing(path)
+    assert read(path) == [DAY]
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+def test_the_journal_is_set_aside_with_its_book(tmp_path: Path) -> None:
+    path = path_in(tmp_path)
+    enter(path, [DAY])
+    killed_while_writing(path)
+    aside = set_aside(path)
+    enter(path, [QUIET])
+    assert (read(path), read(aside)) == ([QUIET], [DAY])
+
+
+def test_a_book_that_may_only_be_read_is_read() -> None:
+    with users_folder() as folder, ordinary_user():
+        path = path_in(folder)
+        enter(path, [DAY])
+        path.chmod(0o400)
+        assert read(path) == [DAY]
+        with pytest.raises(BookError, match="readonly"):
+            enter(path, [QUIET])

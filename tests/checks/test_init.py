@@ -313,3 +313,10 @@ def test_without_a_terminal_it_says_what_to_do(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (entry.EXIT_CONFIGURATION, "")
     assert "needs a terminal: start it in one, or copy .env.example to .env" in done.stderr
     assert "--env goes with --init" in run(tmp_path, DIAGNOSE, "--env", "x").stderr
+
+
+@pytest.mark.parametrize("other", ["--offline", "--json", "--send-test", "--sockets"])
+def test_an_option_of_the_checks_is_refused_rather_than_not_heeded(tmp_path: Path, other: str) -> None:
+    done = run(tmp_path, DIAGNOSE, "--init", other)
+    assert done.returncode == entry.EXIT_CONFIGURATION
+    assert "of the other options it takes only --env" in done.stderr

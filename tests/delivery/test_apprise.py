@@ -27,7 +27,7 @@ from tests.delivery.stories import START, sell, settings_for, story
 from tests.mail import mail_server
 from tests.outside import DRIP, Outside, outside, reply
 from tests.patience import PatientClock
-from threads import DaemonThread
+from threads import DaemonThread, Thread
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -40,6 +40,14 @@ pytestmark = pytest.mark.real_time
 
 def channel(address: str) -> AppriseChannel:
     return AppriseChannel(SecretStr(address), DaemonThread, name=CHANNEL, setting=SETTING)
+
+
+async def test_a_machine_without_a_thread_is_a_failed_attempt() -> None:
+    def none_left(name: str) -> Thread:
+        raise RuntimeError(f"can't start new thread {name}")
+
+    one = AppriseChannel(SecretStr("json://localhost"), none_left, name=CHANNEL, setting=SETTING)
+    assert await one.post(TITLE, TEXT) == await one.fault() == "can't start new thread apprise"
 
 
 def address_of(server: Outside) -> str:

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import json
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
 
 from book import store
-from book.rows import DayRow
+from book.rows import DayRow, Order
 from config import Following
 from events import SECOND
-from followed import Fate
+from followed import DELAYS_S, Fate
 from record.journal import Journal
 from record.reader import Reader
 from review.day_rows import day_row
 from review.days import main
 from review.days_report import Asked, Range, lines
 from rules import Rules
-from tests.book.test_store import DAY
+from tests.book.test_store import DAY, TRADE
 from tests.builders import SESSION
 from tests.review.days import EVENING, folder
 from tests.review.test_sums import traded
@@ -101,11 +103,35 @@ def test_what_a_restart_forgot_is_derived_again(place: Path, capsys: pytest.Capt
     store.enter(path, [replace(DAY, miss_since=SESSION.open, evaluations=1)])
     run(capsys, "--data-dir", place)
     assert store.read(path)[0].evaluations > 1
-    store.enter(path, [replace(DAY, evaluations=1)])
+    followed = dict.fromkeys(DELAYS_S, Order(Fate.UNPRICED, None, None))
+    whole = replace(DAY, evaluations=1, trades=(replace(TRADE, followed=followed),))
+    store.enter(path, [whole])
     run(capsys, "--data-dir", place)
     assert store.read(path)[0].evaluations == 1  # a whole row is believed
     run(capsys, "--data-dir", place, "--rebuild")
     assert store.read(path)[0].evaluations > 1
+
+
+def test_another_delay_is_derived_from_the_records_that_are_left_and_said_to_be_missing_from_the_others(
+    place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.enter(store.path_in(place), [replace(DAY, date="2024-01-02")])
+    run(capsys, "--data-dir", place)
+    monkeypatch.setenv("FOLLOW_DELAY_SECONDS", "20")
+    status, out, _ = run(capsys, "--data-dir", place)
+    gone, kept = store.read(store.path_in(place))
+    assert (gone.trades, set(kept.trades[0].followed)) == ((TRADE,), {*DELAYS_S, 20})
+    assert status == 0 and "20 s: 0 trades; 1 not in the book at this delay; 1 not taken ← yours" in out
+
+
+def test_a_row_stays_if_its_record_cannot_be_derived_again(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store.enter(store.path_in(place), [replace(DAY, date="2025-10-01")])
+    (place / "sessions" / "2025-10-01.jsonl").write_text("nothing that is a record\n")
+    status, out, _ = run(capsys, "--data-dir", place)
+    assert status == 0 and "⚠️ 2025-10-01 stays as it was entered: " in unwrapped(out)
+    assert "\n2025-10-01 " in out
 
 
 def test_a_damaged_book_is_said_and_a_rebuild_sets_it_aside(
@@ -120,6 +146,19 @@ def test_a_damaged_book_is_said_and_a_rebuild_sets_it_aside(
     assert status == 0 and "Set aside as book.sqlite.damaged-1." in out
     assert (place / "book.sqlite.damaged-1").read_bytes() == b"a letter" * 1000
     assert len(store.read(path)) == 1
+
+
+def test_a_rebuild_leaves_a_book_that_only_cannot_be_used_now(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = store.path_in(place)
+    store.enter(path, [replace(DAY, date="2024-01-02")])
+    with closing(sqlite3.connect(path)) as book:
+        book.execute(f"PRAGMA user_version = {store.SCHEMA + 1}")
+    before = path.read_bytes()
+    status, out, err = run(capsys, "--data-dir", place, "--rebuild")
+    assert (status, out) == (1, "") and "written by a later version" in unwrapped(err)
+    assert path.read_bytes() == before and len(list(place.glob("book*"))) == 1
 
 
 def test_a_damaged_record_costs_its_own_row(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -195,7 +234,7 @@ def test_the_sums_lead_with_the_owners_delay_and_never_without_their_number() ->
         "6 sessions, 2025-10-01 to 2025-10-06. 15 s: 12 trades, 6 up, 6 down, +$36; mean +$3.00"
     )
     assert "15 s: 12 trades, 6 up, 6 down, +$36; mean +$3.00 (n 12, 95 %: +$3.00 to +$3.00) ← yours" in text
-    assert "  0 s: 0 trades; 12 no quote" in text
+    assert "  0 s: 0 trades; 12 not in the book at this delay" in text
 
 
 def test_too_few_days_get_a_mean_with_its_number_and_no_interval() -> None:

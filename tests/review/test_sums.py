@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from book.rows import DayRow, Order, TradeRow
 from followed import Fate
-from review.sums import LEAST_DAYS, dollars_of, mean_interval, summed
+from review.sums import LEAST_DAYS, NOT_KEPT, dollars_of, mean_interval, summed
 from tests.book.test_store import DAY, TRADE
 
 
@@ -42,7 +42,7 @@ def test_only_what_was_taken_is_in_the_sum_and_the_rest_is_counted() -> None:
     assert (total.trades, total.up, total.down, total.dollars, total.days) == (3, 2, 1, 15.0, 2)
     assert total.mean == 5.0
     assert total.fates == {Fate.OVER_LIMIT: 2, Fate.UNPRICED: 1}
-    assert summed(days, 5, 0.0).fates == {Fate.UNPRICED: 6}
+    assert summed(days, 5, 0.0).fates == {NOT_KEPT: 6}
 
 
 def test_without_a_trade_there_is_no_mean() -> None:

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from book.store import NAME, read
+from delivery.sender import Sender
 from events import SECOND
+from record.disk import DiskFile
+from tests.book.test_store import DAY
+from tests.builders import at
 from tests.stage import session
 from tests.worker.loop_town import loop_town
+from tests.worker.test_session import settings
+from threads import Thread
+from utils import ScaledClock
+from worker import bookkeeper
+from worker.context import Context
 from worker.ending import EXIT_OK
+from worker.inbox import Inbox
 
 pytestmark = pytest.mark.virtual_time
 
@@ -45,3 +57,29 @@ async def test_a_day_is_entered_once_it_is_over_and_a_bad_book_stops_nothing(
         assert trade.closed_at is not None and set(trade.followed) == {0, 5, 15, 30, 60}
         first = place.pushes("🌙")[0].text.splitlines()
         assert first[0].startswith(("0 trades", "1 trade"))
+
+
+def no_thread(name: str) -> Thread:
+    """What Python does where the machine has no more threads."""
+    raise RuntimeError(f"can't start new thread for {name}")
+
+
+async def test_whatever_keeps_a_row_from_the_book_the_worker_goes_on(tmp_path: Path) -> None:
+    chosen, clock, inbox = settings(tmp_path), ScaledClock(at(0), 1.0), Inbox()
+    context = Context(
+        settings=chosen,
+        rules=chosen.rules,
+        clock=clock,
+        random_source=random.Random(1),
+        opener=DiskFile,
+        threads=no_thread,
+        transport=None,
+        dial=None,
+        inbox=inbox,
+        sender=Sender(chosen, clock, inbox.put_now, lambda _: None),
+    )
+    with capture_logs() as logs:
+        await bookkeeper.enter(context, DAY)
+    assert [(line["event"], line["reason"]) for line in logs] == [
+        ("book_failed", "RuntimeError: can't start new thread for book")
+    ]

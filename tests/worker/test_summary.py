@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from config import Following
+from delivery.sender import Sender
 from events import SECOND, AlertKind, AlertOutcome, Decision, Event, Outcome, Tick, Withdrawn
 from followed import headline
 from record.folder import record_path
+from record.journal import Journal
 from record.reader import Reader
 from review.day_rows import day_row
 from review.keeper import read
@@ -15,7 +17,8 @@ from rules import Rules
 from tests import made_day
 from tests.builders import SESSION, at, quote
 from tests.followed_trade import NAME, closed_at, opened_at, outcome
-from tests.worker.test_session import desk, summary
+from tests.worker.test_session import desk, settings, summary
+from utils import ScaledClock
 from worker.session import LiveSession
 from worker.summary import DaySummary
 
@@ -58,6 +61,26 @@ async def test_live_after_a_restart_and_in_review_the_result_is_the_same(tmp_pat
     assert result.paid != result.opened.ask and result.got is not None  # the delay counts
     assert told[0] == folded[0] == headline(trades.followed(), trades.followed(0))
     assert told[-1].startswith("10:07:03–10:0") and told[-1] == folded[-1]
+
+
+async def test_a_day_of_two_symbols_is_that_of_the_last_one_live_and_in_review(tmp_path: Path) -> None:
+    path, held = record_path(tmp_path, SESSION.date), list[Event]()
+    first = desk(tmp_path, held)
+    first.begin(at(made_day.BEGIN_S), None)
+    played(first, delivery=2)
+    assert len(first.row().trades) == 1
+    await first.end()
+
+    chosen = settings(tmp_path, symbol="SPY", benchmark="")
+    sender = Sender(chosen, ScaledClock(at(100), 1.0), held.append, lambda _: None)
+    other = LiveSession(chosen, SESSION, Journal(path), sender, held.append)
+    other.begin(at(made_day.END_S + 60), Reader(path))
+    for second in range(61, 70):
+        other.handle(at(made_day.END_S + second), Tick())
+    row = other.row()
+    await other.end()
+    assert (row.symbol, row.entries, row.trades, row.blind_s) == ("SPY", 0, (), 9)
+    assert day_row(path, Following()) == row
 
 
 def test_a_trade_is_told_by_its_times_and_by_what_a_hand_could_have_got() -> None:

@@ -1,7 +1,7 @@
 """The command line of the checks: reports what the worker lacks, and what to do about it.
 
 ``why`` as the first word is another command, which explains why there was no alert; ``watch`` shows the session in
-progress. The checks start even without packages or with an old Python, to report that: Python 3.8 can read everything
+progress; ``--init`` asks for the keys. The checks start even without packages or with an old Python, to report that: Python 3.8 can read everything
 that is loaded until then.
 """
 

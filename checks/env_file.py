@@ -53,10 +53,10 @@ def check_place(path: Path) -> None:
         raise EnvFileError(f"{folder} cannot be written by this user: name another file with --env")
 
 
-def example() -> str:
-    """Returns the text that a new file begins as; empty in an installed copy, which has no example."""
+def example(folder: Path = Path(entry.FOLDER)) -> str:
+    """Returns the text that a new file begins as; empty in an installed copy's ``folder``, which has no example."""
     try:
-        return (Path(entry.FOLDER) / EXAMPLE).read_text(encoding="utf-8")
+        return (folder / EXAMPLE).read_text(encoding="utf-8")
     except OSError:
         return ""
 
@@ -91,7 +91,7 @@ def write(path: Path, text: str, before: str | None) -> None:
     """
     try:
         with _part(path) as part:
-            if read_text(path) != before:
+            if before is not None and read_text(path) != before:
                 raise EnvFileError(
                     f"{path} was changed in the meantime: it is left as it is now; run this again"
                 )

@@ -121,15 +121,10 @@ def _asked(key: Key) -> str:
 
 
 def _hidden(question: str) -> str:
-    """Returns a line that was typed unseen. Raises GivenUp on a terminal that would show it."""
+    """Returns a line that was typed unseen. Raises GetPassWarning rather than show it."""
     with warnings.catch_warnings():
         warnings.simplefilter("error", getpass.GetPassWarning)
-        try:
-            return getpass.getpass(question)
-        except getpass.GetPassWarning:
-            raise GivenUp(
-                "This terminal would show the keys: use another, or fill in .env by hand."
-            ) from None
+        return getpass.getpass(question)
 
 
 def _agrees(question: str, *, otherwise: bool) -> bool:

@@ -92,9 +92,9 @@ EXCEPTIONS: Mapping[str, tuple[float, str]] = {
     ),
     "delivery/outbox.py": (97.0, EXHAUSTIVE),
     "delivery/receipts.py": (98.9, EXHAUSTIVE),
-    "sim/demo.py": (
-        75.0,
-        "a demo's pushes: it goes by the machine's clock for half a minute, and `.ci/run` plays it",
+    "checks/init.py": (
+        84.0,
+        "Python 3.11 forgets to trace the callers of a connection that fails, so what they do afterwards is not seen",
     ),
     "timekeeping.py": (98.0, "bars heard of from before the clock was moved"),
 }

@@ -23,6 +23,10 @@ PATIENCE_S = 60.0
 INTERRUPT, END = "\x03", "\x04"
 """Ctrl-C and Ctrl-D, as a keyboard sends them."""
 
+AGAIN_S = 3.0
+"""Real seconds after which somebody presses Ctrl-C again. Between showing a question and reading the answer Python notes
+the first one only, and acts on it once the next key arrives; no hand is that quick."""
+
 
 class Terminal:
     """A command on a terminal. ``shown`` is all that it has shown, ``status`` its exit status once it has ended."""
@@ -31,6 +35,7 @@ class Terminal:
         self._own, side = os.openpty()
         self.shown = ""
         self._seen = 0
+        self._is_interrupted = False
         self.status: int | None = None
         self._process = subprocess.Popen(
             [sys.executable, *command],
@@ -58,6 +63,7 @@ class Terminal:
     def answer(self, question: str, text: str, *, end: str = "\r") -> None:
         """Waits until something new is shown that ends with ``question``, and types ``text``."""
         self.wait_for(question)
+        self._is_interrupted = end == INTERRUPT
         os.write(self._own, (text + end).encode())
 
     def wait_for(self, text: str) -> None:
@@ -70,17 +76,24 @@ class Terminal:
     def ended(self) -> int:
         """Waits until the command has ended. Returns its exit status."""
         until = time.monotonic() + PATIENCE_S
-        while self._read(until):
-            pass
+        while (now := time.monotonic()) < until:
+            if self._is_shown(min(until, now + AGAIN_S)):
+                if not self._read(until):
+                    break
+            elif self._is_interrupted:
+                os.write(self._own, INTERRUPT.encode())
         self.status = self._process.wait(PATIENCE_S)
         return self.status
 
+    def _is_shown(self, until: float) -> bool:
+        """Waits until there is something to read, or everybody has left the terminal. Returns whether that is so."""
+        return bool(select.select([self._own], [], [], max(0.0, until - time.monotonic()))[0])
+
     def _read(self, until: float) -> bool:
         """Reads what is shown next. Returns whether something was."""
-        ready, _, _ = select.select([self._own], [], [], max(0.0, until - time.monotonic()))
         data = b""
         with contextlib.suppress(OSError):  # Linux says so when the last process has left the terminal
-            data = os.read(self._own, 65_536) if ready else b""
+            data = os.read(self._own, 65_536) if self._is_shown(until) else b""
         self.shown += data.decode("utf-8", "replace").replace("\r\n", "\n")
         return bool(data)
 

@@ -69,16 +69,20 @@ def test_only_its_owner_may_read_it_whatever_the_umask_is(tmp_path: Path, mask: 
     assert os.listdir(tmp_path) == [".env"]
 
 
-@pytest.mark.parametrize(("there", "before"), [("A=2\n", "A=1\n"), ("A=2\n", None), (None, "A=1\n")])
+@pytest.mark.parametrize(
+    ("there", "before", "what"),
+    [("A=2\n", "A=1\n", "changed"), ("A=2\n", None, "created"), (None, "A=1\n", "changed")],
+)
 def test_what_was_changed_meanwhile_is_left_as_it_is(
-    tmp_path: Path, there: str | None, before: str | None
+    tmp_path: Path, there: str | None, before: str | None, what: str
 ) -> None:
     path = tmp_path / ".env"
     if there is not None:
         path.write_text(there)
-    with pytest.raises(EnvFileError, match="was changed in the meantime"):
+    with pytest.raises(EnvFileError, match=f"was {what} in the meantime"):
         write(path, "A=3\n", before)
     assert read_text(path) == there
+    assert os.listdir(tmp_path) == ([] if there is None else [".env"])
 
 
 @pytest.mark.parametrize("before", [None, "A=1\n"])
@@ -104,19 +108,20 @@ def test_a_link_is_not_followed(tmp_path: Path) -> None:
 
 @pytest.fixture
 def closed() -> Iterator[Path]:
-    """A folder that this user may not write, as another user than root where root runs the tests."""
+    """A folder that this user may not write, with a file that it may not read. Root runs the test as another user."""
     folder = Path(f"/tmp/iwm-closed-env-{os.getpid()}")
-    folder.mkdir(mode=0o755)
+    folder.mkdir()
+    (folder / "unread").touch(0)
+    folder.chmod(0o555)
     is_root = os.geteuid() == 0
     if is_root:
         os.seteuid(65534)
-    else:
-        folder.chmod(0o555)
     try:
         yield folder
     finally:
         if is_root:
             os.seteuid(0)
+        folder.chmod(0o755)
         shutil.rmtree(folder)
 
 
@@ -125,7 +130,28 @@ def test_a_folder_that_may_not_be_written_is_said_before_and_after(closed: Path)
         check_place(closed / ".env")
     with pytest.raises(EnvFileError, match=r"cannot be written \(Permission denied\)"):
         write(closed / ".env", "A=1\n", None)
-    assert os.listdir(closed) == []
+    assert os.listdir(closed) == ["unread"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root mends another user's file")
+def test_another_users_file_stays_that_users(tmp_path: Path) -> None:
+    path = tmp_path / ".env"
+    path.write_text("A=1\n")
+    os.chown(path, 65534, 65533)
+    write(path, "A=2\n", "A=1\n")
+    found = path.stat()
+    assert (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == (65534, 65533, 0o600)
+
+
+def test_a_file_that_this_user_may_not_read_is_said(closed: Path) -> None:
+    with pytest.raises(EnvFileError, match=r"cannot be read \(Permission denied\)"):
+        read_text(closed / "unread")
+
+
+def test_an_installed_copy_begins_with_an_empty_file(tmp_path: Path) -> None:
+    assert with_values(env_file.example(tmp_path), VALUES, ALIASES) == "".join(
+        f"{name}={value}\n" for name, value in VALUES.items()
+    )
 
 
 def test_an_example_is_there_and_holds_each_key_once() -> None:

@@ -183,7 +183,13 @@ async def test_a_key_of_pushovers_in_the_place_of_massives_is_noticed(market: Ma
     def story(terminal: Terminal) -> None:
         again(terminal, ASK_KEY, USER)
         terminal.answer(question, "")
-        typed(terminal)
+        again(terminal, ASK_KEY, USER)
+        terminal.answer(question, "y")
+        again(terminal, ASK_TOKEN, TOKEN)
+        again(terminal, ASK_USER, USER)
+        terminal.wait_for("⚠ the Massive API key is the same as one of Pushover's")
+        terminal.wait_for("✗ Massive API key: key refused (401)")
+        again(terminal, ASK_KEY, KEY)
 
     async with vendors(market) as addresses:
         status, _ = await told(tmp_path, addresses, story)
@@ -306,6 +312,14 @@ async def test_other_settings_that_are_wrong_are_said_first(tmp_path: Path) -> N
     status, shown = await told(tmp_path, LOOPBACK, lambda terminal: None)
     assert status == entry.EXIT_CONFIGURATION
     assert "STOP_LOSS_PERCENT: got 'lots' in .env, line 1" in shown
+
+
+async def test_what_the_machine_makes_impossible_is_said_first(tmp_path: Path) -> None:
+    gone = {"SSL_CERT_FILE": str(tmp_path / "gone.pem")}
+    status, shown = await told(tmp_path, gone, lambda terminal: None)
+    assert status == entry.EXIT_CONFIGURATION
+    assert "SSL_CERT_FILE" in shown
+    assert ASK_KEY not in shown
 
 
 def test_without_a_terminal_it_says_what_to_do(tmp_path: Path) -> None:

@@ -232,7 +232,11 @@ def shown(cwd: Path, python: str, before: str = "") -> list[str]:
     done = subprocess.run(
         [python, "-c", SHOW, before],
         cwd=cwd,
-        env={"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)},
+        env={
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "PYTHONPATH": str(ROOT),
+            **measured(),
+        },
         capture_output=True,
         text=True,
         timeout=60,

@@ -103,7 +103,7 @@ def measure(folder: Path, rooms: Sequence[str]) -> tuple[dict[str, Measured], li
         cache = ("-o", f"cache_dir={folder / room}")
         # A machine that is busy fails a real-time test now and then. What is broken fails again.
         if _run(environment, *tests, *cache) and _run(
-            environment, *tests, *cache, "--cov-append", "--last-failed", "-n", "0"
+            environment, *tests, *cache, "--cov-append", "--last-failed", "-n", "0", "-x"
         ):
             failed.append(room)
         print(f"-- {room}: {time.monotonic() - began:.0f} s", flush=True)

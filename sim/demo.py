@@ -103,8 +103,7 @@ async def play(speed: float, make_worker: MakeWorker, keep: Path | None = None) 
         print(f"The demo's record could not be written completely on this machine: {damage}", file=sys.stderr)
         return entry.EXIT_FAILED
     print(f"\n{spent}: {phone.summary()}", flush=True)
-    print(*(f"The session's record: {proof}." for proof in proofs.values()), sep="\n")
-    _save_pictures(phone, folder)
+    print(*(f"The session's record: {proof}." for proof in proofs.values()), *_saved(phone, folder), sep="\n")
     if status != entry.EXIT_OK or not phone.is_told():
         print("The demo did not go as planned. Is this machine very busy? Try a lower --speed.")
         return status or entry.EXIT_FAILED
@@ -122,15 +121,14 @@ def _print_beginning(start: int, speed: float, folder: Path) -> None:
     )
 
 
-def _save_pictures(phone: Phone, folder: Path) -> None:
-    """Puts the pictures into the demonstration's folder, and says where."""
+def _saved(phone: Phone, folder: Path) -> list[str]:
+    """Puts the pictures into the demonstration's folder. Returns a line about each, or why there is none."""
     try:
         paths = phone.save(folder)
     except OSError as error:
-        print(f"The picture of the trade could not be kept: {error.strerror or error}")
-        return
-    text = "The picture of the trade, as the phone would have it: {}"
-    print(*map(text.format, paths) if paths else ("No picture of the trade: the log may say why.",), sep="\n")
+        return [f"The picture of the trade could not be kept: {error.strerror or error}"]
+    lines = [f"The picture of the trade, as the phone would have it: {path}" for path in paths]
+    return lines or ["There is no picture of the trade: the log may say why."]
 
 
 def _print_steps(folder: Path, record: Path) -> None:

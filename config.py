@@ -148,6 +148,11 @@ class Settings(Rules, Following, BaseSettings):
         "on/off",
         "Add the strike and the price limit to a BUY's title, and what the bid pays to a SELL's",
     )
+    pictures: bool = rule(
+        True,
+        "on/off",
+        "A quiet push with a picture after each SELL, and a picture of the day after the close",
+    )
     buy_sound: Sound = rule("", "Pushover sound", "Sound of a BUY; empty uses the sound chosen on the phone")
     sell_sound: Sound = rule(
         "", "Pushover sound", "Sound of a SELL; empty uses the sound chosen on the phone"

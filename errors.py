@@ -28,7 +28,8 @@ Every exception class of the program derives from one of the two, and also from 
         ├── Lost                feeds/vendor        a connection is over, or could not be opened
         ├── VendorRefused       feeds/vendor        the key is not let in
         ├── BadValue            feeds/massive/bad_input     an event or a row is bad
-        └── Failed              delivery/exchange   an exchange with a push service gave no answer
+        ├── Failed              delivery/exchange   an exchange with a push service gave no answer
+        └── NotDrawn            pictures/process    there is no picture
 
 What to do follows from the kind. Ours: end, or say what the owner must mend. Theirs: wait, ask again, and say that the
 market or the phone cannot be reached. `entry.Unwritable` stands outside, because `entry` may import nothing but the

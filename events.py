@@ -172,6 +172,7 @@ class AlertKind(StrEnum):
     CLOCK_DOUBT = "clock doubt"
     ARMED = "armed"
     EVENING = "evening"
+    PICTURE = "picture"
 
 
 class Outcome(StrEnum):

@@ -135,15 +135,10 @@ class Signals:
         """Returns the symbol's newest close, never one kept apart; None while only an unconfirmed first print is known."""
         return self.level.price
 
-    @property
-    def price_start(self) -> int | None:
-        """Returns the start (µs) of the second of `price`; None if there is no price."""
-        return self.open + self._tape.newest * SECOND if self._tape.newest >= 0 else None
-
     def price_age(self, now: int) -> int | None:
         """Returns the time (µs) since the end of the second of `price`; None if there is no price."""
-        start = self.price_start
-        return None if start is None else max(0, now - start - SECOND)
+        newest = self._tape.newest
+        return None if newest < 0 else max(0, now - (self.open + (newest + 1) * SECOND))
 
     @property
     def vwap(self) -> float | None:
@@ -152,6 +147,11 @@ class Signals:
             self._tape.settle()
             self._short_vwap = self._tape.vwap(self._tape.evaluated, self._short_s)
         return self._short_vwap
+
+    @property
+    def vwaps(self) -> tuple[float | None, float | None]:
+        """Returns `vwap`, and the primary VWAP of the same second."""
+        return self.vwap, self._tape.vwap(self._tape.evaluated, self._vwap_spans[0])
 
     @property
     def volume(self) -> float:

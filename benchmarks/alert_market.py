@@ -28,8 +28,9 @@ RULES = {
     "CHAIN_POLL_SECONDS": "60",
     "SELL_PRIORITY": "1",
     "DAILY_SUMMARY": "false",
+    "PICTURES": "false",
 }
-"""Settings that let one alert follow the other: no rest, no cap, and no receipts of emergency pushes to ask for."""
+"""Settings that let one alert follow the other: no rest, no cap, no receipts of emergency pushes to ask for, no pictures."""
 
 PRICE, RISE = 240.0, 0.004
 BENCHMARK_PRICE, BENCHMARK_RISE = 668.0, 0.001

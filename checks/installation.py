@@ -28,7 +28,7 @@ MODULES = (
         "quick_imports",
     ),
     *("windows", "price_level", "signals", "option_pricing", "option_quotes", "contract_selector"),
-    *("quote_history", "followed", "book", "terminal"),
+    *("quote_history", "followed", "book", "pictures", "terminal"),
     *("risk_manager", "lags", "gaps", "link", "progress", "telling", "sight"),
     *("quotes", "gates", "decisions", "engine"),
     *(

@@ -11,6 +11,7 @@ from delivery.follow_up import FollowUp
 from delivery.obstacles import Circumstances, obstacle
 from delivery.outbox import Phase, Turn
 from delivery.pending import Pending
+from delivery.pictures import Pictures
 from delivery.questions import Questions
 from delivery.settling import Settling
 from delivery.shared import Shared
@@ -48,6 +49,7 @@ class Attempter:
         settling: Settling,
         follow_up: FollowUp,
         questions: Questions,
+        pictures: Pictures,
     ) -> None:
         self._shared = shared
         self._channel = channel
@@ -55,6 +57,7 @@ class Attempter:
         self._settling = settling
         self._follow_up = follow_up
         self._questions = questions
+        self._pictures = pictures
 
     async def attempt(self, entry: Pending) -> None:
         """Makes one attempt. The last check for obstacles is just before its first byte."""
@@ -78,6 +81,7 @@ class Attempter:
 
     async def _send(self, entry: Pending, now: int) -> None:
         """Prepares an attempt as of ``now`` (µs), sends it, and follows it up. Raises Withheld if it must not go."""
+        self._pictures.make_room()
         self._questions.make_room()
         entry.turn(Turn.BEGIN)
         text = text_at(entry.alert, now, entry.may_have_arrived)

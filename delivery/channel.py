@@ -19,8 +19,11 @@ Cleared = Callable[[], Awaitable[None]]
 class Channel(Protocol):
     """A push service. No method raises for a failed exchange: the `Answer` says what failed."""
 
-    async def push(self, alert: Alert, text: str, now: int, cleared: Cleared) -> Answer:
-        """Pushes ``alert`` with the message ``text``, prepared as of ``now`` (µs) and sent once ``cleared`` returns."""
+    async def push(self, alert: Alert, text: str, now: int, cleared: Cleared, picture: bytes = b"") -> Answer:
+        """Pushes ``alert`` with the message ``text``, prepared as of ``now`` (µs) and sent once ``cleared`` returns.
+
+        ``picture`` is a PNG that goes with it.
+        """
 
     async def validate(self) -> Answer:
         """Requests whether pushes are accepted."""

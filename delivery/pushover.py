@@ -39,6 +39,9 @@ PRIORITIES: Mapping[Priority, str] = {
 """Pushover's numbers."""
 
 
+MESSAGES = "/1/messages.json"
+
+
 class Look(NamedTuple):
     """How alerts appear on the phone. A sound is one of Pushover's names; empty means the phone's own sound."""
 
@@ -110,7 +113,7 @@ class Pushover:
     @functools.cached_property
     def _blank(self) -> httpx.Request:
         """A message's request without its content, so that URL and headers are built once and not for each alert."""
-        blank = self._client.build_request("POST", "/1/messages.json", data={"title": ""})
+        blank = self._client.build_request("POST", MESSAGES, data={"title": ""})
         del blank.headers["Content-Length"]
         return blank
 
@@ -130,9 +133,22 @@ class Pushover:
             extensions=dict(blank.extensions),
         )
 
-    async def push(self, alert: Alert, text: str, now: int, cleared: Cleared) -> Answer:
-        """Pushes one alert, like `post`, with ``text`` as of ``now`` (µs)."""
-        return await self.post(fields_of(alert, text, now, self._look), cleared)
+    async def push(self, alert: Alert, text: str, now: int, cleared: Cleared, picture: bytes = b"") -> Answer:
+        """Pushes one alert, like `post`, with ``text`` as of ``now`` (µs). A PNG goes with it as Pushover's ``attachment``."""
+        fields = fields_of(alert, text, now, self._look)
+        if not picture:
+            return await self.post(fields, cleared)
+        try:
+            request = self._client.build_request(
+                "POST",
+                MESSAGES,
+                data={**self._keys(), **fields},
+                files={"attachment": ("picture.png", picture, "image/png")},
+            )
+            request.read()  # the form in one piece: a few 100 kB
+        except failures() as error:
+            return Answer(result=Result.FAILED, reason=failure_words(error))
+        return await self.send(request, cleared)
 
     async def post(self, fields: Mapping[str, str], cleared: Cleared | None = None) -> Answer:
         """Posts one message, like `send`. Returns FAILED if the request cannot even be built."""

@@ -50,6 +50,11 @@ class Questions:
         self._is_quota_untold = False
         """Whether the last request for the quota failed. The log says so only once."""
 
+    @property
+    def is_asking(self) -> bool:
+        """Whether a question is not answered yet."""
+        return self._question is not None
+
     async def run(self) -> None:
         """Makes the requests that are due until cancelled."""
         while True:

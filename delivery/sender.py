@@ -26,6 +26,7 @@ from delivery.follow_up import FollowUp
 from delivery.holds import Holds
 from delivery.lane import Lane
 from delivery.pending import DUPLICATE_S, Recent
+from delivery.pictures import Pictures
 from delivery.pushover import Look, Pushover
 from delivery.questions import Questions
 from delivery.receipts import Receipt
@@ -97,6 +98,9 @@ class Sender:
             shared, account=account, holds=holds, settling=settling, beside=beside, acknowledgements=awaited
         )
         questions = self._questions = Questions(shared, channel, account, holds, awaited)
+        pictures = self._pictures = Pictures(
+            shared, channel=channel, account=account, holds=holds, questions=questions, submit=self.submit
+        )
         attempter = Attempter(
             shared,
             channel=channel,
@@ -104,6 +108,7 @@ class Sender:
             settling=settling,
             follow_up=follow_up,
             questions=questions,
+            pictures=pictures,
         )
         self._lanes = {urgent: Lane(shared, urgent, attempter.attempt) for urgent in (True, False)}
         self._stop = Stop(shared, account, beside)
@@ -139,8 +144,9 @@ class Sender:
 
     @property
     def pending(self) -> list[Alert]:
-        """Returns the alerts that are still to be delivered, the most important first."""
-        return [entry.alert for entry in sorted(self._shared.outbox.entries, key=lambda e: e.alert.rank)]
+        """Returns the alerts that are still to be delivered, the most important first. Pictures are left out."""
+        waiting = [*(entry.alert for entry in self._shared.outbox.entries), *self._pictures.texts]
+        return sorted(waiting, key=lambda alert: alert.rank)
 
     @property
     def awaits_acknowledgement(self) -> bool:
@@ -178,6 +184,10 @@ class Sender:
         self._account.update_hold()
         self._shared.wake(alert.urgent)
 
+    def show(self, alert: Alert, png: bytes) -> None:
+        """Accepts a picture, which is sent with ``alert`` once no other alert is in the way. Never waits."""
+        self._pictures.add(alert, png)
+
     def leave(self, alert: Alert) -> None:
         """Reports a SELL whose time was over before this start could send it. An earlier start may have sent it."""
         log.critical("alert_left", text=f"🛑 Alert never delivered: {alert.title}", id=alert.id)
@@ -198,6 +208,7 @@ class Sender:
                 tasks.create_task(self._lanes[False].run(), name="alerts-normal")
                 tasks.create_task(self._questions.run(), name="alerts-housekeeping")
                 tasks.create_task(self._beside.run(), name="alerts-overdue")
+                tasks.create_task(self._pictures.run(), name="alerts-pictures")
         finally:
             self._shared.has_ended = True
             self._shared.changed.set()
@@ -210,6 +221,7 @@ class Sender:
         Returns earlier if no attempt falls into that time, or if `run` has ended. Returns the alerts that are left, the
         most important first.
         """
+        self._pictures.stop()
         await self._stop.drain(seconds)
         left = self.pending
         log_left(left)

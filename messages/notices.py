@@ -171,6 +171,21 @@ def armed(
     )
 
 
+def picture(
+    now: int, rules: Rules, *, cause: str, title: str, lines: Iterable[str], position: str | None = None
+) -> Alert:
+    """What a picture comes with: of the trade of ``position``, or of a day. ``cause`` is the position's id or the date."""
+    return system_alert(
+        AlertKind.PICTURE,
+        now,
+        cause,
+        title=f"🖼️ {rules.symbol}: {title}",
+        lines=lines,
+        position=position,
+        priority=Priority.QUIET,
+    )
+
+
 def evening(now: int, rules: Rules, *, date: str, summary: Iterable[str]) -> Alert:
     """Returns the push with the day's ``summary``. Lines that do not fit are only counted; the log has them."""
     title = f"🌙 {rules.symbol}: {date}"

@@ -54,6 +54,10 @@ LOG = "demo.log"
 """The log's name in the demonstration's folder."""
 
 
+PICTURE_REAL_S = 15.0
+"""Real seconds that it waits for the picture of the trade."""
+
+
 class Runnable(Protocol):
     """What the demonstration needs of a worker."""
 
@@ -99,7 +103,7 @@ async def play(speed: float, make_worker: MakeWorker, keep: Path | None = None) 
         print(f"The demo's record could not be written completely on this machine: {damage}", file=sys.stderr)
         return entry.EXIT_FAILED
     print(f"\n{spent}: {phone.summary()}", flush=True)
-    print(*(f"The session's record: {proof}." for proof in proofs.values()), sep="\n")
+    print(*(f"The session's record: {proof}." for proof in proofs.values()), *_saved(phone, folder), sep="\n")
     if status != entry.EXIT_OK or not phone.is_told():
         print("The demo did not go as planned. Is this machine very busy? Try a lower --speed.")
         return status or entry.EXIT_FAILED
@@ -115,6 +119,16 @@ def _print_beginning(start: int, speed: float, folder: Path) -> None:
         f"{speed:g} times faster than real time. No keys, no orders, no network.\nIts record is kept in {folder}\n",
         flush=True,
     )
+
+
+def _saved(phone: Phone, folder: Path) -> list[str]:
+    """Puts the pictures into the demonstration's folder. Returns a line about each, or why there is none."""
+    try:
+        paths = phone.save(folder)
+    except OSError as error:
+        return [f"The picture of the trade could not be kept: {error.strerror or error}"]
+    lines = [f"The picture of the trade, as the phone would have it: {path}" for path in paths]
+    return lines or ["There is no picture of the trade: the log may say why."]
 
 
 def _print_steps(folder: Path, record: Path) -> None:
@@ -162,6 +176,9 @@ async def _until_told(worker: Runnable, phone: Phone, clock: Clock) -> int:
     await asyncio.wait((running, told, limit), return_when=asyncio.FIRST_COMPLETED)
     if told.done():
         await clock.sleep(AFTERGLOW_S)
+        pictured = asyncio.create_task(phone.pictured.wait(), name="pictured")
+        await asyncio.wait((running, pictured), timeout=PICTURE_REAL_S, return_when=asyncio.FIRST_COMPLETED)
+        pictured.cancel()
     worker.stop()
     for task in (told, limit):
         task.cancel()

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 from review.screen import framed
 from sim.push_account import Message
@@ -15,7 +16,7 @@ SENT_EVENT, SENT_TEXT = "alert_sent", "✓ Alert sent: "
 
 
 class Phone:
-    """Prints each push as the phone would show it, and knows when the SELL has come.
+    """Prints each push as the phone would show it, and knows when the SELL and a picture have come.
 
     A push arrives before its sender knows that it did. So it is held until the worker's line says that it was sent: what is
     printed is decided first, then sent, then shown.
@@ -24,7 +25,9 @@ class Phone:
     def __init__(self) -> None:
         self.titles: list[str] = []
         self.sold = asyncio.Event()
+        self.pictured = asyncio.Event()
         self._held: list[Message] = []
+        self._pictures: list[bytes] = []
 
     def receive(self, message: Message) -> None:
         """Takes a push that has arrived, and holds it."""
@@ -32,6 +35,16 @@ class Phone:
         self._held.append(message)
         if "SELL" in message.title:
             self.sold.set()
+        if message.picture:
+            self._pictures.append(message.picture)
+            self.pictured.set()
+
+    def save(self, folder: Path) -> list[Path]:
+        """Writes the pictures that have come into ``folder``. Returns their paths. Raises OSError."""
+        paths = [folder / f"picture-{number}.png" for number in range(1, len(self._pictures) + 1)]
+        for path, picture in zip(paths, self._pictures, strict=True):
+            path.write_bytes(picture)
+        return paths
 
     def show_sent(self, title: str) -> None:
         """Prints the first push that is held whose title begins with ``title``. Does nothing without one."""

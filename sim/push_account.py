@@ -38,6 +38,8 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     at: int
     fields: dict[str, str]
     receipt: str = ""
+    picture: bytes = b""
+    """The image that came with it."""
 
     @property
     def title(self) -> str:
@@ -58,7 +60,8 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
 class PushAccount:
     """The account, and what the service does next.
 
-    ``answers`` is a queue of faults for the next messages (see `sim.push_faults.FAULTS`; empty: all well), and
+    ``answers`` is a queue of faults for the next messages (see `sim.push_faults.FAULTS`; empty: all well),
+    ``picture_answers`` one for the next that come with a picture, and
     ``elsewhere`` one of statuses for the next posts to the second channel (empty: 200). ``slow_s`` is how long ``slow``
     waits and ``question_s`` how long the answers about keys and limits take, in seconds of the clock. The quota is
     full again at ``reset`` (Unix seconds); with None there is no reset, and answers name none. ``on_message`` is called
@@ -70,6 +73,7 @@ class PushAccount:
     ) -> None:
         self.clock = clock
         self.answers: deque[str] = deque()
+        self.picture_answers: deque[str] = deque()
         self.elsewhere: deque[int] = deque()
         self.messages: list[Message] = []
         self.requests: list[Seen] = []
@@ -123,7 +127,7 @@ class PushAccount:
         if self.reset is not None and self.clock.now() // SECOND >= self.reset:
             self.remaining, self.reset = MONTHLY_QUOTA, self.reset + 30 * 86_400
 
-    def accept(self, fields: dict[str, str]) -> str:
+    def accept(self, fields: dict[str, str], picture: bytes = b"") -> str:
         """Keeps a message. Returns the receipt of an emergency one, "" for any other."""
         self.remaining -= 1
         receipt = ""
@@ -132,7 +136,7 @@ class PushAccount:
             receipt = f"r{len(self.receipts):0{KEY_LENGTH - 1}d}"
             self.receipts[receipt] = _receipt(now // SECOND, int(fields["expire"]))
         shown = {name: value for name, value in fields.items() if name not in ("token", "user")}
-        message = Message(at=now, fields=shown, receipt=receipt)
+        message = Message(at=now, fields=shown, receipt=receipt, picture=picture)
         self.messages.append(message)
         if self._on_message is not None:
             self._on_message(message)

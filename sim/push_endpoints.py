@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 from aiohttp import web
 
 from events import SECOND
 from sim.push_account import MONTHLY_QUOTA, PushAccount
 from sim.push_answers import PushAnswers
 from sim.push_faults import AFTERWARDS, FAULTS, PAGES, YEAR_2100
-from sim.push_rules import message_errors
+from sim.push_rules import attachment_errors, message_errors
 
 
 class PushEndpoints:
@@ -30,28 +32,31 @@ class PushEndpoints:
 
     async def _take_message(self, request: web.Request) -> web.StreamResponse:
         """Accepts or refuses a message, unless a fault answers before the vendor can."""
-        fields = await _form(request)
-        fault = await self._next_fault()
+        fields, picture, kind = await _form_with_picture(request)
+        account = self._account
+        fault = await self._next_fault(account.picture_answers if picture else account.answers)
         answers = self._answers
         if fault == "cut":
             return answers.hang_up(request, fields)
         if fault in PAGES:
-            status, text, kind, headers = PAGES[fault]
+            status, text, page_kind, headers = PAGES[fault]
             answers.note(request, fields, status)
-            return web.Response(status=status, text=text, content_type=kind, headers=headers)
+            return web.Response(status=status, text=text, content_type=page_kind, headers=headers)
         if fault in ("endless", "gzip"):
             return await answers.pour(request, fields, is_packed=fault == "gzip")
         if fault == "400":
             return answers.refusal(request, fields, {"message": "this message was refused by request"})
-        errors = self._account.key_errors(fields) or message_errors(fields)
+        errors = account.key_errors(fields) or message_errors(fields)
+        if picture:
+            errors = errors or attachment_errors(picture, kind)
         if errors:
             return answers.refusal(request, fields, errors)
-        return self._accept(request, fields, fault)
+        return self._accept(request, fields, picture, fault)
 
-    async def _next_fault(self) -> str:
-        """The next fault in the queue, after its wait if it is slow. Raises ValueError for an unknown name."""
+    async def _next_fault(self, queue: deque[str]) -> str:
+        """The next fault in a queue, after its wait if it is slow. Raises ValueError for an unknown name."""
         account = self._account
-        fault = account.answers.popleft() if account.answers else "ok"
+        fault = queue.popleft() if queue else "ok"
         if fault.startswith("slow"):
             await account.clock.sleep(account.slow_s)
             fault = fault.removeprefix("slow").strip() or "ok"
@@ -59,7 +64,9 @@ class PushEndpoints:
             raise ValueError(f"no such answer: {fault}")
         return fault
 
-    def _accept(self, request: web.Request, fields: dict[str, str], fault: str) -> web.StreamResponse:
+    def _accept(
+        self, request: web.Request, fields: dict[str, str], picture: bytes, fault: str
+    ) -> web.StreamResponse:
         """Accepts a good message within the quota, and answers as the fault has it."""
         account, answers = self._account, self._answers
         account.renew()
@@ -68,7 +75,7 @@ class PushEndpoints:
             account.reset = YEAR_2100 if fault == "429 2100" else account.reset
             body = {"errors": ["application is over its message limit"], "status": 0}
             return answers.answer(request, fields, 429, body)
-        receipt = account.accept(fields)
+        receipt = account.accept(fields, picture)
         if fault == "lost":
             return answers.hang_up(request, fields)
         if fault in AFTERWARDS:
@@ -134,3 +141,16 @@ class PushEndpoints:
 async def _form(request: web.Request) -> dict[str, str]:
     """The fields of a request's form."""
     return {name: str(value) for name, value in (await request.post()).items()}
+
+
+async def _form_with_picture(request: web.Request) -> tuple[dict[str, str], bytes, str]:
+    """The fields of a message's form, and its attachment with its MIME type; both empty without one."""
+    fields: dict[str, str] = {}
+    picture, kind = b"", ""
+    for name, value in (await request.post()).items():
+        if isinstance(value, web.FileField):
+            with value.file:
+                picture, kind = value.file.read(), value.content_type
+        else:
+            fields[name] = str(value)
+    return fields, picture, kind

@@ -12,6 +12,7 @@ PAGES: Mapping[str, tuple[int, str, str, dict[str, str]]] = {
     "500": (500, "<html>Internal Server Error</html>", "text/html", {}),
     "403 html": (403, PAGE, "text/html", {}),
     "407": (407, PAGE, "text/html", {}),
+    "413": (413, "<html>Request Entity Too Large</html>", "text/html", {}),
     "408": (408, "", "text/plain", {}),
     "429 passing": (429, '{"errors":["too many requests"],"status":0}', "application/json", {}),
     "200 html": (200, PAGE, "text/html", {}),

@@ -12,6 +12,23 @@ RETRY_MIN_S = 30
 EXPIRE_MAX_S = 10_800
 
 
+ATTACHMENT_MAX = 5_242_880
+"""Bytes of an image: the vendor's limit since 2022."""
+
+IMAGES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8")
+"""How an image begins, whatever its type is said to be: PNG, JPEG, GIF."""
+
+
+def attachment_errors(content: bytes, kind: str) -> dict[str, str]:
+    """Returns what the vendor finds wrong with an attachment of MIME type ``kind``."""
+    if len(content) > ATTACHMENT_MAX:
+        text = f"attachment is too large ({len(content)} bytes is more than {ATTACHMENT_MAX} limit)"
+        return {"attachment": text}
+    if not kind.startswith("image/") or not content.startswith(IMAGES):
+        return {"attachment": "attachment is not an image"}
+    return {}
+
+
 def message_errors(fields: Mapping[str, str]) -> dict[str, str]:
     """Returns what the vendor finds wrong with a message, by field."""
     errors: dict[str, str] = {}

@@ -13,6 +13,9 @@ from sim.push_answers import PushAnswers
 from sim.push_endpoints import PushEndpoints
 from utils import Clock
 
+BODY_MAX = 8_000_000
+"""Bytes of a request that are read; what is longer gets a server's 413, not the service's own words."""
+
 
 class LoopbackPushover(PushAccount):
     """An account at the service, reachable on a loopback port; an asynchronous context manager."""
@@ -31,7 +34,7 @@ class LoopbackPushover(PushAccount):
         self._port = 0
 
     async def __aenter__(self) -> Self:
-        application = web.Application()
+        application = web.Application(client_max_size=BODY_MAX)
         application.add_routes(self._endpoints.routes())
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.2)
         await self._runner.setup()

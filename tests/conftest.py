@@ -58,6 +58,8 @@ FAST = (
     "record/test_journal.py",
     "record/test_lease.py",
     "review/test_fills.py",
+    "pictures/test_[dg]*.py",
+    "worker/test_al*.py",
     "worker/test_inbox.py",
     "worker/test_start.py",
 )

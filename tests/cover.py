@@ -70,6 +70,10 @@ PURE: Mapping[tuple[str, ...], tuple[str, ...]] = {
         "tests/delivery/test_standing.py",
     ),
     ("feeds/states.py",): ("tests/feeds/test_states.py",),
+    ("pictures/facts.py", "pictures/gather.py", "worker/album.py"): (
+        "tests/pictures/test_gather.py",
+        "tests/worker/test_album.py",
+    ),
     ("worker/start.py",): ("tests/worker/test_start.py",),
 }
 """Pure modules, and the tests of their own."""

@@ -16,6 +16,7 @@ from pydantic import SecretStr
 
 from config import Settings
 from events import SECOND, Session
+from pictures.process import Draw, drawn_apart
 from record.disk import DiskFile, Opener
 from record.folder import date_of, records
 from review import verify
@@ -70,6 +71,7 @@ def settings(vendor: LoopbackMarket, pushover: LoopbackPushover, folder: Path, *
         "data_dir": folder / "data",
         "log_file": folder / "worker.log",
         "daily_summary": False,
+        "pictures": False,
     }
     return Settings(**{**values, **changes})
 
@@ -161,11 +163,13 @@ async def stage(
     prepare: Callable[[LoopbackMarket, LoopbackPushover], None] | None = None,
     wall_off_s: float = 0.0,
     made: Market | None = None,
+    draw: Draw = drawn_apart,
     **changes: Any,
 ) -> AsyncIterator[Stage]:
     """A worker that starts ``start_s`` seconds after the open, on a wall clock that is off. Ends it in any case.
 
-    ``made`` is another market than the one of ``episodes``.
+    ``made`` is another market than the one of ``episodes``, and ``draw`` makes the pictures, where they are on. It is longer
+    than 40 lines because it lists all that a test may bring.
     """
     made = market(episodes) if made is None else made
     clock, own = clocks(session().open + round(start_s * SECOND), speed, round(wall_off_s * SECOND))
@@ -182,6 +186,7 @@ async def stage(
             opener=opener,
             threads=threads(),
             transport=transport,
+            draw=draw,
         )
         play = Stage(worker, vendor, pushover, clock, own)
         try:

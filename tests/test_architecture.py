@@ -42,7 +42,7 @@ MODULES = (
     | EDGES
     | ENTRY_POINTS
     | {"engine", "entry", "checks", "worker", "network", "quick_imports", "redaction", "settings", "threads"}
-    | {"exchange_calendar", "log_file", "book", "terminal"}
+    | {"exchange_calendar", "log_file", "book", "pictures", "terminal"}
 )
 """Every module at the top level. The list is closed: a new one needs a place in the picture first."""
 
@@ -56,8 +56,9 @@ ROOMS = {
     "delivery": {
         *("__init__", "account", "acknowledgements", "answers", "attempt", "beside", "channel", "exchange"),
         *("apprise_channel", "apprise_library"),
-        *("first_byte", "follow_up", "holds", "lane", "obstacles", "outbox", "pending", "pushover"),
-        *("questions", "receipts", "second_channel", "sender", "settling", "shared", "standing", "stop"),
+        *("first_byte", "follow_up", "holds", "lane", "obstacles", "outbox", "pending", "pictures"),
+        *("pushover", "questions", "receipts", "second_channel", "sender", "settling", "shared"),
+        *("standing", "stop"),
     },
     "feeds": {
         *("__init__", "arrivals", "backfill", "chain", "connection", "exchange", "options", "outlet"),
@@ -67,6 +68,7 @@ ROOMS = {
         *("massive/rest", "massive/rows", "massive/seconds", "massive/socket", "massive/wire"),
     },
     "messages": {"__init__", "alert", "causes", "notices"},
+    "pictures": {"__init__", "__main__", "canvas", "chart", "draw", "facts", "gather", "process"},
     "record": {
         *("__init__", "anew", "disk", "folder", "journal", "lease", "lines", "past", "reader", "tail"),
         "upgrade",
@@ -75,6 +77,7 @@ ROOMS = {
     "worker": {
         *(
             "__init__",
+            "album",
             "bookkeeper",
             "context",
             "days",
@@ -84,7 +87,7 @@ ROOMS = {
             "lease_keeper",
             "narrator",
         ),
-        *("notices", "records", "session", "start", "summary", "switching", "undelivered"),
+        *("notices", "pictures", "records", "session", "start", "summary", "switching", "undelivered"),
         *("vendor_time", "watch", "watchdog", "worker"),
     },
 }
@@ -94,7 +97,7 @@ PURE_PARTS = {
     *("alerts", "messages/alert", "messages/causes", "messages/notices", "checks/keys", "checks/plan"),
     *("delivery/answers", "delivery/obstacles", "delivery/outbox", "delivery/receipts", "delivery/standing"),
     *("book/rows", "feeds/states", "feeds/massive/numbers", "feeds/massive/seconds"),
-    "worker/start",
+    *("pictures/facts", "pictures/gather", "worker/album", "worker/start"),
 }
 """Files of packages that judge what they are given, and touch nothing."""
 
@@ -125,6 +128,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "decisions": WORDS | {"contract_selector", "risk_manager"},
     "engine": WORDS | RULES,
     "book": {"errors"},
+    "pictures": WORDS,
     "terminal": set(),
     "network": {"settings"},
     "threads": set(),
@@ -154,6 +158,12 @@ CLOCK_READS = {
 }
 HEAVY = {"numpy", "aiohttp", "bokeh", "pandas", "sim", "review"}
 """What the worker's start must not load: the demo and reports need it, the worker does not."""
+
+DRAWING = {"PIL"}
+"""What the process that draws pictures loads, and the worker never."""
+
+DRAWN_WITH = {"__main__", "canvas", "chart", "draw"}
+"""The parts of ``pictures`` that only that process loads."""
 
 AFTER_THE_CLOSE = {"sqlite3"}
 """What the worker loads when a session is over, and not before."""
@@ -292,6 +302,8 @@ def named(path: Path) -> Iterator[str]:
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             yield node.module or "."
+            if node.module == "pictures":
+                yield from (f"pictures.{alias.name}" for alias in node.names)
             if node.module == "feeds":
                 yield from (f"feeds.{alias.name}" for alias in node.names)
 
@@ -384,9 +396,17 @@ def test_what_decides_can_be_loaded_without_input_or_output() -> None:
 
 @pytest.mark.parametrize("name", sorted(ENTRY_POINTS))
 def test_the_start_of_an_entry_point_loads_nothing_heavy(name: str) -> None:
-    late = HEAVY | AFTER_THE_CLOSE | {"apprise", "requests"}
+    late = HEAVY | DRAWING | AFTER_THE_CLOSE | {"apprise", "requests"}
     program = f"import sys; import {name}; print(sorted({late!r} & {{m.split('.')[0] for m in sys.modules}}))"
     assert run(program) == "[]\n"
+
+
+def test_only_the_process_that_draws_knows_what_draws() -> None:
+    ours = {f"pictures.{part}" for part in DRAWN_WITH}
+    rooms = (ROOT / room for room in sorted({*ROOMS, "review"}))
+    for path in (*ROOT.glob("*.py"), *(path for room in rooms for path in room.rglob("*.py"))):
+        found = {name for name in named(path) if name in ours or name.partition(".")[0] in DRAWING}
+        assert not found or (path.parent.name, path.stem) in {("pictures", part) for part in DRAWN_WITH}, path
 
 
 def run(program: str) -> str:

@@ -21,6 +21,7 @@ from threads import Threads
 from utils import KeptClock
 from worker import start
 from worker.inbox import Inbox
+from worker.pictures import Pictures
 from worker.start import Stage, StartEvent
 
 CLOSE_REAL_S = 2.0
@@ -45,6 +46,7 @@ class Context:
     dial: Dial | None
     inbox: Inbox
     sender: Sender
+    pictures: Pictures
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once the worker is asked to stop."""
 

@@ -10,13 +10,11 @@ from worker import bookkeeper
 from worker.context import Context
 from worker.records import CONNECT_EARLY_S, NAP_S, RECORD_OPEN_S, Records
 from worker.start import StartEvent
+from worker.summary import EVENING_S
 from worker.vendor_time import VendorTime
 from worker.watch import Watch
 
 log = structlog.get_logger("main")
-
-EVENING_S = 300
-"""Seconds after the close when the day is summed up."""
 
 
 class Days:

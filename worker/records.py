@@ -89,6 +89,7 @@ class Records:
             context.inbox.put_now,
             time_is_known=self._is_time_known,
             rules=rules,
+            pictures=context.pictures,
         )
         live.begin(context.clock.now(), past)
         context.clock.go_on_from(live.latest)

@@ -47,8 +47,10 @@ from record.reader import Damage, Reader, is_of
 from record.upgrade import rules_of
 from rules import Rules
 from utils import span_text
+from worker.album import Album
 from worker.narrator import Narrator
 from worker.notices import Notices
+from worker.pictures import Pictures
 from worker.summary import DaySummary
 from worker.undelivered import Undelivered
 
@@ -84,11 +86,20 @@ class LiveSession:
         *,
         time_is_known: Callable[[], bool] = lambda: True,
         rules: Rules | None = None,
+        pictures: Pictures | None = None,
     ) -> None:
         self.rules = self._rules = settings.rules if rules is None else rules
         """The rules that decide: the settings', or those under which the open position was opened."""
         self.engine = Engine(self._rules, session)
         self.summary = DaySummary(session, settings.following)
+        self._pictures = pictures
+        self._album = Album(
+            self.engine,
+            self.summary,
+            pictures.request if pictures is not None and pictures.is_on else None,
+            delay_s=settings.follow_delay_seconds,
+            has_day=settings.daily_summary,
+        )
         self._settings = settings
         self._journal = journal
         self._narrator = Narrator(self._rules, self.engine)
@@ -165,6 +176,7 @@ class LiveSession:
         if is_own:
             is_blind = self.engine.feed.is_blind
             self.summary.record(line.now, line.event, line.decisions, self._rules, is_blind=is_blind)
+            self._album.record(line.now, line.event, line.decisions)
         self._undelivered.record(line, rules)
         self._notices.record(line.event)
         if isinstance(line.event, AlertOutcome):
@@ -184,6 +196,7 @@ class LiveSession:
             facts=past.number,
         )
         self.summary.resumed_at = now
+        self._album.resume()
         # The holds and the connection were the earlier process's.
         for reason in sorted(self.engine.holds):
             self.handle(now, Hold(reason=reason, on=False))
@@ -232,6 +245,7 @@ class LiveSession:
                 self.summary.trades.record_quotes(now, event)
             return
         self.summary.record(now, event, decisions, self._rules, is_blind=self.engine.feed.is_blind)
+        self._album.record(now, event, decisions)
         self._narrator.fact(now, event)
         for decision in decisions:
             self._narrator.decision(now, decision, evaluation)
@@ -269,7 +283,11 @@ class LiveSession:
         log.info("evening", text=f"🌙 {'. '.join(lines)}.")
         if self._settings.daily_summary and not self._notices.is_summed_up:
             date = self.engine.session.date
-            self._sender.submit(notices.evening(now, self._rules, date=date, summary=lines))
+            alert = notices.evening(now, self._rules, date=date, summary=lines)
+            if self._pictures is None:
+                self._sender.submit(alert)
+            else:
+                self._pictures.tell_evening(alert, date)
 
     def row(self) -> DayRow:
         """Returns the session as a row of the book."""
@@ -298,7 +316,10 @@ class LiveSession:
         self._sender.submit(alert)
 
     def _look(self, now: int) -> None:
-        """Checks the record once a minute: whether its name still leads to it, and whether it can be written again."""
+        """Requests the pictures that are due. Checks the record once a minute: whether its name still leads to it, and
+        whether it can be written again.
+        """
+        self._album.look(now)
         if self._looked_at is None:
             self._looked_at = now
         if now - self._looked_at >= RECORD_LOOK_S * SECOND:

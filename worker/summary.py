@@ -29,6 +29,9 @@ from signals import BUY_FOLLOWS_S, EPISODE_GAP_S, near_miss
 from utils import clock_text, plural_s, span_text, strike_text
 from wording import miss_text
 
+EVENING_S = 300
+"""Seconds after the close at which the day is summed up."""
+
 
 @dataclass
 class _Miss:

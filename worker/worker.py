@@ -18,6 +18,7 @@ from events import Shutdown
 from feeds.exchange import ClockJudge
 from feeds.vendor import Dial
 from messages.alert import named
+from pictures.process import Draw, drawn_apart
 from record.disk import DiskFile, Opener
 from record.lease import LeaseHeld
 from threads import DaemonThread, Threads
@@ -28,6 +29,7 @@ from worker.ending import EXIT_CRASHED, EXIT_LEASE, EXIT_OK, EXIT_REFUSED, concl
 from worker.heartbeat import Heartbeat, no_beat_reason
 from worker.inbox import Inbox
 from worker.lease_keeper import LeaseKeeper
+from worker.pictures import Pictures
 from worker.records import Records
 from worker.session import LiveSession
 from worker.start import StartEvent
@@ -51,8 +53,8 @@ STOP_REAL_S = 23.0
 class Worker:
     """The live worker.
 
-    Clock, randomness, file opener, threads, HTTP transport and the dial of the sockets are arguments, so that tests and the
-    demo can pass their own. ``deadline`` cuts off a stop that takes too long (None: nothing does).
+    Clock, randomness, file opener, threads, HTTP transport, the dial of the sockets and what draws pictures are arguments,
+    so that tests and the demo can pass their own. ``deadline`` cuts off a stop that takes too long (None: nothing does).
     """
 
     def __init__(
@@ -66,7 +68,9 @@ class Worker:
         transport: httpx.AsyncBaseTransport | None = None,
         dial: Dial | None = None,
         deadline: Deadline | None = None,
+        draw: Draw = drawn_apart,
     ) -> None:
+        """Wires the parts. It is longer than 40 lines because each part is a line."""
         self.settings = settings
         self._deadline = deadline
         if deadline is not None:
@@ -84,6 +88,7 @@ class Worker:
             dial=dial,
             inbox=inbox,
             sender=self._sender,
+            pictures=Pictures(self._sender, clock, draw, is_on=settings.pictures),
         )
         judge = ClockJudge(clock, context.rules.clock_doubt_seconds)
         self._records = Records(context, judge)
@@ -123,6 +128,7 @@ class Worker:
                 self._deadline.start(STOP_REAL_S, EXIT_OK)
             log.info("stopping", text="🛑 Asked to stop: shutting down")
             context.stopping.set()
+            self._context.pictures.stop()
             context.inbox.put_now(Shutdown(close_position=self.settings.on_shutdown == "close"))
 
     def unfinished(self) -> list[str]:
@@ -184,6 +190,7 @@ class Worker:
                 tasks.create_task(self._after_the_feed(self._sender.run), name="sender"),
                 tasks.create_task(self._after_the_feed(self._heart.run), name="heartbeat"),
                 tasks.create_task(self._lease.keep(), name="lease"),
+                tasks.create_task(self._context.pictures.run(), name="pictures"),
             ]
             try:
                 await self._records.settle_newest()
@@ -208,6 +215,7 @@ class Worker:
 
     async def _drain(self, error: BaseException | None) -> None:
         """Delivers what is pending, within the time of a stop or, with an ``error``, of a crash."""
+        self._context.pictures.stop()
         patience = DRAIN_REAL_S
         if error is None:
             self._context.advance(StartEvent.MAY_ASK)

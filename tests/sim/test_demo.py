@@ -12,6 +12,7 @@ from typing import NamedTuple
 import pytest
 
 import entry
+from pictures.process import flaw
 from record.folder import records
 from record.reader import first_header
 from review import verify
@@ -51,11 +52,12 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
 def test_every_push_is_shown_after_the_lines_that_led_to_it(played: Played) -> None:
     text = played.text
     frames = {title[:4]: place.start() for place in FRAME.finditer(text) if (title := place[1])}
-    assert len(frames) == 3
+    assert len(frames) == 4
     buy, sell = text.index("│ 🔥 IWM 0DTE CALL — BUY"), text.index("│ 🚪 IWM 0DTE CALL — SELL")
     for effect, *causes in (
         (buy, "🚀 MOMENTUM SIGNAL: ", "🎯 O:IWM", "🔥 ENTRY: ", "✓ Alert sent: 🔥 IWM 0DTE CALL — BUY"),
         (sell, "🚪 EXIT: ", "✓ Alert sent: 🚪 IWM 0DTE CALL — SELL"),
+        (text.index("│ 🖼️ IWM: trade #"), "🚪 EXIT: ", "✓ Alert sent: 🖼️ IWM: trade #"),
         (text.index("│ ✅ IWM: armed"), "🔌 Connected: stocks", "✓ Alert sent: ✅ IWM: armed"),
     ):
         places = [text.index(cause) for cause in causes]
@@ -72,12 +74,15 @@ def test_it_says_simulated_and_where_the_record_is(played: Played) -> None:
 
 @pytest.mark.real_time
 def test_its_record_stays_and_says_that_it_is_simulated(played: Played) -> None:
-    assert sorted(os.listdir(played.folder)) == ["DEMO.txt", "demo.log", "lease", "sessions"]
+    assert sorted(os.listdir(played.folder)) == ["DEMO.txt", "demo.log", "lease", "picture-1.png", "sessions"]
     (record,) = records(played.folder)
     header = first_header(record)
     assert header is not None and header.simulated
     verify.check(record)
-    assert (played.folder / "demo.log").read_text(encoding="utf-8").count("✓ Alert sent") == 3
+    assert (played.folder / "demo.log").read_text(encoding="utf-8").count("✓ Alert sent") == 4
+    picture = played.folder / "picture-1.png"
+    assert flaw(picture.read_bytes()) == ""
+    assert f"as the phone would have it: {picture}\n" in played.text
     assert os.listdir(played.cwd) == [".env"]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sim.push_rules import message_errors
+from sim.push_rules import attachment_errors, message_errors
 
 EMERGENCY = {"message": "hi", "priority": "2", "retry": "30", "expire": "10800"}
 
@@ -44,3 +44,24 @@ def test_each_bad_field_is_named_with_the_vendors_reason(
 
 def test_an_emergency_message_needs_retry_and_expire() -> None:
     assert set(message_errors({"message": "hi", "priority": "2"})) == {"retry", "expire"}
+
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "wrong"),
+    [
+        (PNG, "image/png", {}),
+        (PNG.ljust(5_242_880), "image/png", {}),
+        (
+            PNG.ljust(5_242_881),
+            "image/png",
+            {"attachment": "attachment is too large (5242881 bytes is more than 5242880 limit)"},
+        ),
+        (PNG, "text/plain", {"attachment": "attachment is not an image"}),
+        (b"<html>", "image/png", {"attachment": "attachment is not an image"}),
+    ],
+)
+def test_an_attachment_is_one_image_of_5_mb_at_most(content: bytes, kind: str, wrong: dict[str, str]) -> None:
+    assert attachment_errors(content, kind) == wrong

@@ -17,6 +17,7 @@ from typing import Any
 
 import logger
 from events import SECOND
+from pictures.process import Draw, drawn_apart
 from sim.demo import SEED
 from tests.stage import BEGIN_S, settings, threads
 from tests.virtual_loop import LoopClock
@@ -48,6 +49,7 @@ class Life:
         self._left: dict[Path, bytes] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._files: list[MortalFile] = []
+        draw: Draw = changes.pop("draw", drawn_apart)
         chosen = settings(place.vendor, place.pushover, place.folder, **changes)
         logger.setup(
             level="DEBUG",
@@ -64,6 +66,7 @@ class Life:
             opener=self._open,
             threads=threads(),
             transport=MortalTransport(self.death),
+            draw=draw,
         )
         context = contextvars.copy_context()
         context.run(Life.current.set, self)

@@ -81,6 +81,7 @@ class ProcessTown(Town):
                 "pushover_url": self.pushover.url,
                 "data_dir": str(self.folder / "data"),
                 "daily_summary": False,
+                "pictures": False,
                 **changes,
             },
         }

@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 from book.store import NAME, read
 from delivery.sender import Sender
 from events import SECOND
+from pictures.process import drawn_apart
 from record.disk import DiskFile
 from tests.book.test_store import DAY
 from tests.builders import at
@@ -23,6 +24,7 @@ from worker import bookkeeper
 from worker.context import Context
 from worker.ending import EXIT_OK
 from worker.inbox import Inbox
+from worker.pictures import Pictures
 
 pytestmark = pytest.mark.virtual_time
 
@@ -66,6 +68,7 @@ def no_thread(name: str) -> Thread:
 
 async def test_whatever_keeps_a_row_from_the_book_the_worker_goes_on(tmp_path: Path) -> None:
     chosen, clock, inbox = settings(tmp_path), ScaledClock(at(0), 1.0), Inbox()
+    sender = Sender(chosen, clock, inbox.put_now, lambda _: None)
     context = Context(
         settings=chosen,
         rules=chosen.rules,
@@ -76,7 +79,8 @@ async def test_whatever_keeps_a_row_from_the_book_the_worker_goes_on(tmp_path: P
         transport=None,
         dial=None,
         inbox=inbox,
-        sender=Sender(chosen, clock, inbox.put_now, lambda _: None),
+        sender=sender,
+        pictures=Pictures(sender, clock, drawn_apart, is_on=False),
     )
     with capture_logs() as logs:
         await bookkeeper.enter(context, DAY)

@@ -148,6 +148,8 @@ def _opened(path: Path, *, is_writer: bool, wait_s: float = WAIT_S) -> Iterator[
             os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, FILE_MODE))
         if path.is_symlink() or not path.is_file():
             raise BookError(f"{path}: not an ordinary file; move it away")
+        if not os.access(path, os.R_OK):  # SQLite would only say that it cannot open it
+            raise BookError(f"{path}: this user may not read it; give it to this user, or move it away")
         # A reader may have to undo what a crash left half written, so it opens the book for writing, too, where it may.
         book = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=wait_s)
         with contextlib.closing(book), book:

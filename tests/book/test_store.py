@@ -240,3 +240,7 @@ def test_a_book_that_may_only_be_read_is_read() -> None:
         assert read(path) == [DAY]
         with pytest.raises(BookError, match="readonly"):
             enter(path, [QUIET])
+        path.chmod(0)
+        for use in (lambda: read(path), lambda: enter(path, [QUIET])):
+            with pytest.raises(BookError, match="this user may not read it"):
+                use()

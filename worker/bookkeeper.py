@@ -18,12 +18,18 @@ BOOK_REAL_S = 10.0
 """Real seconds that the worker waits for the disk of the book. Writing may go on after that."""
 
 
+STOP_REAL_S = 1.0
+"""Real seconds that a stop waits for it: SELLs and the record need the rest of a stop's 25 s."""
+
+
 async def enter(context: Context, row: DayRow) -> None:
     """Enters a session in the book, or replaces its row. Logs a fault of the book, and never raises for one."""
     action = partial(_enter, context.settings.data_dir, row)
     entering = asyncio.create_task(in_thread(context.threads, "book", action))
-    done, _ = await asyncio.wait({entering}, timeout=BOOK_REAL_S)
-    fault = _fault_of(entering) if done else f"the disk has not answered within {BOOK_REAL_S:g} s"
+    await context.unless_stopping(_at_most(BOOK_REAL_S, entering))
+    if not entering.done():
+        await _at_most(STOP_REAL_S, entering)
+    fault = _fault_of(entering) if entering.done() else "the disk has not answered in time"
     if fault:
         log.warning(
             "book_failed",
@@ -31,6 +37,10 @@ async def enter(context: Context, row: DayRow) -> None:
             date=row.date,
             reason=fault,
         )
+
+
+async def _at_most(seconds: float, entering: asyncio.Task[str]) -> None:
+    await asyncio.wait({entering}, timeout=seconds)
 
 
 def _fault_of(entering: asyncio.Task[str]) -> str:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,7 +21,7 @@ from tests.builders import at
 from tests.stage import session
 from tests.worker.loop_town import loop_town
 from tests.worker.test_session import settings
-from threads import Thread
+from threads import Result, Thread, Threads
 from utils import ScaledClock
 from worker import bookkeeper
 from worker.context import Context
@@ -66,24 +69,49 @@ def no_thread(name: str) -> Thread:
     raise RuntimeError(f"can't start new thread for {name}")
 
 
-async def test_whatever_keeps_a_row_from_the_book_the_worker_goes_on(tmp_path: Path) -> None:
-    chosen, clock, inbox = settings(tmp_path), ScaledClock(at(0), 1.0), Inbox()
+def context_of(folder: Path, threads: Threads) -> Context:
+    """What a worker's parts are handed, with threads of one's own."""
+    chosen, clock, inbox = settings(folder), ScaledClock(at(0), 1.0), Inbox()
     sender = Sender(chosen, clock, inbox.put_now, lambda _: None)
-    context = Context(
+    return Context(
         settings=chosen,
         rules=chosen.rules,
         clock=clock,
         random_source=random.Random(1),
         opener=DiskFile,
-        threads=no_thread,
+        threads=threads,
         transport=None,
         dial=None,
         inbox=inbox,
         sender=sender,
         pictures=Pictures(sender, clock, drawn_apart, is_on=False),
     )
+
+
+async def test_whatever_keeps_a_row_from_the_book_the_worker_goes_on(tmp_path: Path) -> None:
+    context = context_of(tmp_path, no_thread)
     with capture_logs() as logs:
         await bookkeeper.enter(context, DAY)
     assert [(line["event"], line["reason"]) for line in logs] == [
         ("book_failed", "RuntimeError: can't start new thread for book")
     ]
+
+
+class StuckThread:
+    """A disk that never answers."""
+
+    def submit(self, action: Callable[[], Result]) -> asyncio.Future[Result]:
+        return asyncio.get_running_loop().create_future()
+
+    def last(self) -> None:
+        pass
+
+
+async def test_a_disk_that_never_answers_delays_a_stop_by_a_second_at_most(tmp_path: Path) -> None:
+    context = context_of(tmp_path, lambda _: StuckThread())
+    context.stopping.set()
+    began = time.monotonic()
+    with capture_logs() as logs:
+        await bookkeeper.enter(context, DAY)
+    assert time.monotonic() - began < bookkeeper.STOP_REAL_S + 1
+    assert "the disk has not answered in time" in logs[0]["text"]

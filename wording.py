@@ -100,9 +100,9 @@ def _momentum_value(evaluation: Evaluation, _: Rules) -> str:
     return "n/a" if evaluation.momentum is None else f"{utils.momentum_text(evaluation.momentum)}%/s"
 
 
-def _five_minute_value(evaluation: Evaluation, _: Rules, name: str = "5m VWAP ") -> str:
+def _five_minute_value(evaluation: Evaluation, _: Rules, between: str = ", 5m VWAP ") -> str:
     change = evaluation.vwap_5m_change
-    return f"{fine_price(evaluation.price)}, {name}{'n/a' if change is None else f'{change:+.4f}%'}"
+    return f"{fine_price(evaluation.price)}{between}{'n/a' if change is None else f'{change:+.4f}%'}"
 
 
 def _five_minute_missed(missed: Shortfall, _: str) -> str:
@@ -192,7 +192,7 @@ CONDITIONS: Mapping[Condition, Wording] = {
         logged=lambda evaluation, benchmark: utils.signed_percent(evaluation.vwap_5m_change, 3),
         value=_five_minute_value,
         needed=lambda evaluation, rules: f"over {fine_price(evaluation.vwap_5m)}, and rising",
-        briefly=lambda now, _: (_five_minute_value(now, _, ""), f"> {fine_price(now.vwap_5m)}, rising"),
+        briefly=lambda now, _: (_five_minute_value(now, _, " "), f"over {fine_price(now.vwap_5m)}, rising"),
         missed=_five_minute_missed,
         undefined=lambda evaluation, benchmark: "no volume in its window",
     ),
@@ -281,9 +281,9 @@ def _small(value: float, decimals: int = 3) -> str:
 
 
 def _percent_of(part: float, whole: float) -> str:
-    """Returns a share in percent: without decimals from 1 % up, else with two significant digits."""
+    """Returns a share in percent: without decimals from 1% up, else with two significant digits."""
     percent = part / whole * 100 if whole else 0.0
-    return f"{percent:.0f} %" if percent >= 1 else f"{percent:.2g} %"
+    return f"{percent:.0f}%" if percent >= 1 else f"{percent:.2g}%"
 
 
 # --- Gates -------------------------------------------------------------------------------------------

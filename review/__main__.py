@@ -102,7 +102,7 @@ def _add_replay(commands: Commands) -> None:
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="try try another value for a rule, such as STOP_LOSS_PERCENT=20; may be repeated",
+        help="try another value for a rule, such as STOP_LOSS_PERCENT=20; may be repeated",
     )
     replay.add_argument(
         "--trace", type=Path, metavar="FILE.csv", help="write one row per evaluation to this file"

@@ -118,7 +118,7 @@ def _unmet(study: Study) -> str:
         return f"no second met all conditions; {', '.join(alone[:RULES_NAMED])}"
     worst = max(found, key=lambda item: item.failed)
     part = share(worst.failed, worst.of)
-    return f"no second met all conditions, or all but one; {worst.condition} failed most, in {part:.0f} % of the seconds"
+    return f"no second met all conditions, or all but one; {worst.condition} failed most, in {part:.0f}% of the seconds"
 
 
 def _stopped_text(study: Study, found: Sequence[Seen]) -> str:

@@ -97,7 +97,7 @@ class Loaded(msgspec.Struct, kw_only=True):
             notes.append(f"{self.bad:,} of {self.rows:,} rows are bad and left out")
         if self.mended:
             notes.append(
-                f"{self.mended:,} rows have a VWAP over 1 % outside low and high: (high + low + close) / 3 is taken"
+                f"{self.mended:,} rows have a VWAP over 1% outside low and high: (high + low + close) / 3 is taken"
             )
         if self.repeats:
             notes.append(f"{self.repeats:,} rows repeat a second: the last of each counts")

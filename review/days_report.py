@@ -83,13 +83,13 @@ def day_text(day: DayRow, delay_s: int, fee: float) -> str:
 
 
 def sum_text(total: Sum) -> str:
-    """Returns a sum in words: ``15 s: 9 trades, 4 up, 5 down, −$31; mean −$3.44 (95 %: −$9.10 to +$2.20, n 9)``."""
+    """Returns a sum in words: ``15 s: 9 trades, 4 up, 5 down, −$31; mean −$3.44 (95%: −$9.10 to +$2.20, n 9)``."""
     text = f"{total.delay_s} s: {total.trades} trade{plural_s(total.trades)}"
     if total.mean is not None:
         text += f", {total.up} up, {total.down} down, {dollars_text(total.dollars, 0)}; mean {dollars_text(total.mean)} (n {total.trades}"
         if total.interval is not None:
             low, high = map(dollars_text, total.interval)
-            text += f", 95 %: {low} to {high}"
+            text += f", 95%: {low} to {high}"
         text += ")"
     left_out = [f"{count} {fate}" for fate, count in total.fates.items()]
     return "; ".join([text, *left_out])

@@ -14,7 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from config import VERSION, ConfigError, load_rules
+from config import VERSION, ConfigError, load_rules, variable_names
 from engine import Engine
 from events import SECOND, Decision, Evaluation, Session
 from record.lines import Entry, Header, Line
@@ -135,9 +135,7 @@ def parse_sets(texts: Iterable[str]) -> dict[str, str]:
         if not separator:
             faults.append(f"--set {name}: takes NAME=VALUE")
         elif name not in names:
-            near = difflib.get_close_matches(name, names, n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            faults.append(f"--set {name}: no such rule{hint}")
+            faults.append(f"--set {name}: {_no_rule(name, names)}")
         elif not value and name != "BENCHMARK":
             faults.append(f"--set {name}: takes a value")
         else:
@@ -145,6 +143,14 @@ def parse_sets(texts: Iterable[str]) -> dict[str, str]:
     if faults:
         raise ConfigError(faults)
     return found
+
+
+def _no_rule(name: str, names: Sequence[str]) -> str:
+    """Returns why a name is not one of the rules' ``names``, and where those are listed."""
+    if name in variable_names():
+        return "is a setting, but not a rule: it decides nothing; rules are those from SYMBOL on in docs/settings.md"
+    near = difflib.get_close_matches(name, names, n=1)
+    return f"no such rule; did you mean {near[0]}?" if near else "no such rule; docs/settings.md lists them"
 
 
 def recorded_rules(header: Header, sets: Mapping[str, str]) -> tuple[Rules, list[str]]:

@@ -78,7 +78,7 @@ def counted(study: Study) -> list[Seen]:
 
 
 def signals(study: Study) -> list[Seen]:
-    """The evaluations at which all conditions held, whatever the gates."""
+    """The signals: evaluations at which all conditions were met, whatever the gates."""
     return [row for row in study.seen if row.evaluation.holds]
 
 

@@ -8,13 +8,12 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import utils
-from events import SECOND, Condition, Evaluation
+from events import SECOND, Condition, DeclineReason, Evaluation
 from review.funnel import share, stopped_by
-from review.report import wrapped
 from review.study import Seen, Study
 from rules import Rules
 from utils import clock_text, share_price, signed_percent, span_text
-from wording import CONDITIONS, fine_price
+from wording import CONDITIONS, fine_price, stop_text
 
 AHEAD_S = 600
 """How far the look ahead goes."""
@@ -25,11 +24,16 @@ BAR_DELAY_S = 3
 OPEN_S = utils.OPEN.hour * 3600 + utils.OPEN.minute * 60
 """The open in seconds of the New York day."""
 
+NUMBERS = ("none", "one", "two", "three", "four", "five", "six", "seven")
+
+UNMET_TOLD = 2
+"""Of more conditions that are not met, only the names are told."""
+
 MARKS = {True: "✓", False: "✗", None: "–"}
 
 
 ConditionRow = tuple[Condition, str, str, bool | None]
-"""A condition with its value, what it takes, and whether it held (None: switched off in the rules)."""
+"""A condition with its value, what it takes, and whether it was met (None: switched off in the rules)."""
 
 
 class Shown(NamedTuple):
@@ -38,6 +42,8 @@ class Shown(NamedTuple):
     ``table`` and ``state`` are empty if there was no evaluation up to it.
     """
 
+    told: str
+    """What became of that second, in a sentence."""
     seen: list[str]
     table: list[ConditionRow]
     state: str
@@ -46,7 +52,7 @@ class Shown(NamedTuple):
 
     @property
     def lines(self) -> list[str]:
-        """The same as lines of text."""
+        """The same as lines of text, without its first."""
         found = list(self.seen)
         if self.table:
             found.append(f"    {'condition':<18}{'value':<36}needed")
@@ -75,7 +81,6 @@ def show(study: Study, at: int) -> Shown:
     missing = None
     if row is None or row.evaluation.start != at:
         missing = why_not(study, at)
-        lines += wrapped(f"{clock_text(at)} ET was not evaluated: {missing}.")
         if row is None:
             lines.append("There was no evaluation before it.")
         else:
@@ -93,18 +98,46 @@ def show(study: Study, at: int) -> Shown:
         lines.append(_seen_text(row))
     is_own = row is not None and row.evaluation.start == at
     ahead, data = _ahead(study, at, decided_at=row.now if row is not None and is_own else at)
+    told = _told(study, row) if row is not None and missing is None else f"no BUY: not evaluated, {missing}"
     return Shown(
+        f"{clock_text(at)}: {told}.",
         lines,
         table,
         "" if row is None else _state_text(study, row),
         ahead,
         {
             "second": utils.utc_iso(at),
+            "answer": told,
             "not_evaluated": missing,
             "evaluation": None if row is None else _data(row, table),
             "next_10_minutes": data,
         },
     )
+
+
+def _told(study: Study, row: Seen) -> str:
+    """What became of an evaluated second, to follow its time."""
+    evaluation, rules = row.evaluation, study.rules_at(row.now)
+    table = conditions(rules, evaluation)
+    unmet = [item for item in table if item[3] is False]
+    enabled = NUMBERS[sum(item[3] is not None for item in table)]
+    if len(unmet) > UNMET_TOLD:
+        names = ", ".join(item[0] for item in unmet)
+        return f"no BUY: {NUMBERS[len(unmet)]} of {enabled} conditions not met ({names})"
+    if unmet:
+        return "no BUY: " + ", ".join(
+            f"{name} not met ({value}; needs {needed})" for name, value, needed, _ in unmet
+        )
+    met = f"all {enabled} conditions met"
+    if row.is_fired:
+        return f"{met}; the BUY was decided at {clock_text(row.now)}"
+    gate, held = stopped_by(row), study.held_at(row.now)
+    if gate is DeclineReason.POSITION_OPEN and held is not None:
+        since = f"since {clock_text(held.opened_at)}"
+        if held.opened_at > evaluation.start:
+            since += f", and this second was seen at {clock_text(row.now)}"
+        return f"{met}; no BUY because a position was open (#{held.opened.id}, {since})"
+    return f"{met}; no BUY, {stop_text(gate, evaluation.hold, rules, study.session, '')}"
 
 
 def why_not(study: Study, at: int) -> str:

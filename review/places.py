@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from pathlib import Path
 from typing import NamedTuple
@@ -54,7 +54,7 @@ def check_file(path: Path) -> None:
     except (OSError, ValueError) as error:
         raise Unusable(f"{path}: {_words(error)}") from None
     if stat.S_ISDIR(mode):
-        raise Unusable(f"{path}: is a folder, takes a file")
+        raise Unusable(f"{path}: is a folder; give a file name")
     if stat.S_ISLNK(mode):
         raise Unusable(f"{path}: is a symbolic link; name the file that it points to")
     if not stat.S_ISREG(mode):
@@ -91,57 +91,89 @@ def named(word: str, now: int) -> Choice:
     return Choice(Path(word))
 
 
-SPOKEN = ("yesterday", "last")
+LAST = "last"
+SPOKEN = ("today", "yesterday", LAST)
 """What people say instead of a date."""
 
 
 def spoken(word: str, now: int) -> date:
-    """Returns the session that is meant at ``now`` (µs): of ``yesterday`` the one before today's date, of ``last`` the last that is over."""
-    day = utils.new_york(now).date()
-    while True:
-        session = utils.session_on(day)
-        if session is not None and (
-            now >= session.close if word == "last" else day < utils.new_york(now).date()
-        ):
-            return day
+    """Returns the date that ``today`` means at ``now`` (µs), or ``yesterday``: the session before today's date."""
+    today = day = utils.new_york(now).date()
+    while word == "yesterday" and (day == today or utils.session_on(day) is None):
         day -= timedelta(days=1)
+    return day
 
 
-def find(place: Path | None, day: date | None, now: int) -> Choice:
-    """The record that is asked for. Raises Unusable when there is none, NoSession when there was no session."""
+def find(place: Path | None, day: date | str | None, now: int) -> Choice:
+    """The record that is asked for: of a date, of what a word of `SPOKEN` means, or today's and else the newest.
+
+    Raises Unusable when there is none, NoSession when there was no session.
+    """
+    if isinstance(day, str) and day != LAST:
+        day = spoken(day, now)
     if place is not None and not place.is_dir():
-        return Choice(place, "" if day is None else day.isoformat())
+        return _one_file(place, day)
     folder = data_dir() if place is None else place
     if folder.name == "sessions" and not (folder / "sessions").is_dir():
         folder = folder.parent
-    by_date = {date_of(path): path for path in _records(folder)}
-    if day is not None:
+    by_date = records_in(folder)
+    if isinstance(day, date):
         if day.isoformat() in by_date:
             return Choice(by_date[day.isoformat()], day.isoformat())
         if day.isoformat() in (others := misnamed(folder)):
             raise Unusable(others[day.isoformat()])
         raise _no_record(folder, day, sorted(by_date), now)
+    return _newest(folder, by_date, now, is_over=day == LAST, is_named=place is not None)
+
+
+def _one_file(path: Path, day: date | str | None) -> Choice:
+    if not path.suffix and not os.path.lexists(path):
+        raise Unusable(f"{path}: no such folder. Give the folder that DATA_DIR names, or one record")
+    return Choice(path, day.isoformat() if isinstance(day, date) else "")
+
+
+def _newest(folder: Path, by_date: Mapping[str, Path], now: int, *, is_over: bool, is_named: bool) -> Choice:
+    """Today's record and else the newest, or the newest whose session ``is_over``. ``is_named``: the folder was given."""
     if not by_date:
         if others := misnamed(folder):
             raise Unusable(others[max(others)])
         raise Unusable(
             f"no record in {folder / 'sessions'}: the program has not run in a session yet, or with another DATA_DIR"
         )
+    if is_over:
+        over = [dated for dated in by_date if _is_over(dated, now)]
+        if not over:
+            raise Unusable(
+                f"no record in {folder / 'sessions'} of a session that is over. {known_text(sorted(by_date))}"
+            )
+        return Choice(by_date[max(over)], max(over))
     today = utils.new_york_date(now)
     newest = max(by_date)
     if today in by_date:
         return Choice(by_date[today], today)
+    state = _today_text(now, is_named=is_named)
     return Choice(
-        by_date[newest],
-        newest,
-        f"Today ({today}) has no record: this is the newest. {_today_text(now)}".strip(),
+        by_date[newest], newest, f"Today ({today}) has no record: this is the newest. {state}".strip()
     )
 
 
-def _records(folder: Path) -> list[Path]:
-    """The records of a folder; none where it is not there yet. Raises Unusable for one that cannot be listed."""
+def _is_over(dated: str, now: int) -> bool:
+    session = utils.session_on(date.fromisoformat(dated))
+    return dated < utils.new_york_date(now) if session is None else session.close <= now
+
+
+def known_text(dates: Sequence[str]) -> str:
+    """Which records there are, in a sentence. ``dates`` ascend."""
+    if not dates:
+        return "There is no record at all."
+    older = len(dates) - DATES_NAMED
+    return f"Records: {', '.join(dates[-DATES_NAMED:])}" + (f", and {older} older." if older > 0 else ".")
+
+
+def records_in(folder: Path) -> dict[str, Path]:
+    """The records of a folder by date; none where it is not there yet. Raises Unusable for one that cannot be listed."""
     try:
-        return chosen(look_through(folder))
+        return {date_of(path): path for path in chosen(look_through(folder))}
     except OSError as error:
         place = error.filename or folder / "sessions"
         raise Unusable(
@@ -155,11 +187,14 @@ def data_dir() -> Path:
     return settings.data_dir
 
 
-def _today_text(now: int) -> str:
+def _today_text(now: int, *, is_named: bool) -> str:
+    """How today's session stands. Of a folder that was named on purpose nobody expects today's record."""
     session = utils.session_on(utils.new_york(now).date())
     if session is None:
         return "The exchange is closed today."
-    return "Today's session has not opened yet." if now < session.open else "Is the program running?"
+    if now < session.open:
+        return "Today's session has not opened yet."
+    return "" if is_named else "Is the program running?"
 
 
 def _no_record(folder: Path, day: date, dates: Sequence[str], now: int) -> Exception:
@@ -171,15 +206,9 @@ def _no_record(folder: Path, day: date, dates: Sequence[str], now: int) -> Excep
         return NoSession(f"No alert on {words}: the exchange was closed, {what}.")
     if now < session.open:
         return NoSession(f"No alert on {words} yet: its session opens {utils.day_text(session.open)} ET.")
-    shown = ", ".join(dates[-DATES_NAMED:])
-    known = "There is no record at all."
-    if dates:
-        known = f"Records: {shown}" + (
-            f", and {len(dates) - DATES_NAMED} older." if len(dates) > DATES_NAMED else "."
-        )
     return Unusable(
         f"no record of {words} in {folder / 'sessions'}: the program was not running in that session, "
-        f"or with another DATA_DIR, or the record was removed (KEEP_SESSIONS). {known}"
+        f"or with another DATA_DIR, or the record was removed (KEEP_SESSIONS). {known_text(dates)}"
     )
 
 
@@ -189,7 +218,7 @@ def _no_record(folder: Path, day: date, dates: Sequence[str], now: int) -> Excep
 def check_own(path: Path, option: str, begins: bytes) -> None:
     """Raises Unusable when ``path`` may not be written: see `claim`. Changes nothing."""
     if path.name.endswith((SUFFIX, PACKED_SUFFIX)):
-        raise Unusable(f"{option} {path}: has the name of a session's record, takes another file")
+        raise Unusable(f"{option} {path}: has the name of a session's record; choose another file")
     try:
         mode = path.lstat().st_mode
     except FileNotFoundError:
@@ -199,9 +228,9 @@ def check_own(path: Path, option: str, begins: bytes) -> None:
     except (OSError, ValueError) as error:
         raise Unusable(f"{option} {path}: {_words(error)}") from None
     if stat.S_ISDIR(mode):
-        raise Unusable(f"{option} {path}: is a folder, takes a file")
+        raise Unusable(f"{option} {path}: is a folder; give a file name")
     if not stat.S_ISREG(mode):
-        raise Unusable(f"{option} {path}: is not an ordinary file, takes another")
+        raise Unusable(f"{option} {path}: is not an ordinary file; choose another file")
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         with open(descriptor, "rb") as file:
@@ -209,7 +238,7 @@ def check_own(path: Path, option: str, begins: bytes) -> None:
     except OSError as error:
         raise Unusable(f"{option} {path}: {_words(error)}") from None
     if found and found != begins:
-        raise Unusable(f"{option} {path}: holds something else, which is not overwritten; takes another file")
+        raise Unusable(f"{option} {path}: already holds something that is not ours; choose another file")
 
 
 def claim(path: Path, option: str, begins: bytes) -> int:

@@ -51,7 +51,7 @@ class Summary:
                 self._free.append(evaluation.start)
 
     def signal_lines(self, rules: Rules) -> list[str]:
-        """How often all conditions held, by the gate that was closed, and how often with a rest between."""
+        """How often all conditions were met, by the gate that was closed, and how often with a rest between."""
         gates = [f"{self._signals[None]} with every gate open"]
         gates += [f"{self._signals[gate]} {gate}" for gate in DeclineReason if self._signals[gate]]
         rest = rules.entry_cooldown_seconds
@@ -60,7 +60,7 @@ class Summary:
             if not spaced or start - spaced[-1] >= rest * SECOND:
                 spaced.append(start)
         return [
-            f"{self._evaluations:,} evaluations; all conditions held in {self._signals.total()}: {', '.join(gates)}",
+            f"{self._evaluations:,} evaluations; all conditions met in {self._signals.total()}: {', '.join(gates)}",
             f"With every gate open and at least {rest} s apart: {len(spaced)}",
         ]
 

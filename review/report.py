@@ -108,7 +108,7 @@ def _funnel_lines(study: Study) -> list[str]:
         if row.kind is RowKind.GATE:
             note = f"  stopped {row.lost:,} signal{'' if row.lost == 1 else 's'}"
         lines.append(
-            f"  {name:<26}{row.left:>8,}{row.of_before:>10.1f} %{_fine(row.of_all):>7} %{note}".rstrip()
+            f"  {name:<26}{row.left:>8,}{row.of_before:>11.1f}%{_fine(row.of_all):>8}%{note}".rstrip()
         )
     silent = [row.name for row in rows if row.kind is RowKind.GATE and not row.lost]
     if silent:
@@ -134,7 +134,7 @@ def _failing_lines(study: Study) -> list[str]:
         if row.is_left_out:
             lines.append(f"  {name:<{NAME_WIDTH}}switched off in the rules")
             continue
-        percent = f"{funnel.share(row.failed, row.of):.1f} %"
+        percent = f"{funnel.share(row.failed, row.of):.1f}%"
         lines.append(
             f"  {name:<{NAME_WIDTH}}{row.failed:>8,}{percent:>10}{row.alone:>8,}{row.alone_open:>25,}"
         )

@@ -68,7 +68,7 @@ class Progress:
         percent = min(FULL, done * FULL // self._total)
         if self._is_shown and percent != self._percent:
             self._percent = percent
-            self._stream.write(f"\r{self._what} {percent:3d} %")
+            self._stream.write(f"\r{self._what} {percent:3d}%")
             self._stream.flush()
 
     def clear(self) -> None:

@@ -31,7 +31,7 @@ class Seen(NamedTuple):
     """One evaluation: when it was made (µs), whether the feed was blind then, and what was decided with it.
 
     ``decision`` is the weightiest decision's name (empty without one), ``declined`` why there was no entry although
-    all conditions held.
+    all conditions were met.
     """
 
     now: int

@@ -27,7 +27,7 @@ from review.derive import parse_sets, survey
 from review.keeper import read
 from review.page import page
 from review.page.asked import Asked
-from review.places import SPOKEN, NoSession, Unusable, find, spoken
+from review.places import SPOKEN, NoSession, Unusable, find
 from review.report import WIDTH, as_json, entry_data, print_lines, report, wrapped
 from review.study import Study
 from rules import seconds_of_day
@@ -67,7 +67,8 @@ def parser() -> argparse.ArgumentParser:
         nargs="?",
         type=_day,
         metavar="DATE",
-        help="a session's date, YYYY-MM-DD; yesterday: the session before today's; last: the last one that is over",
+        help="a session's date, YYYY-MM-DD, or today; yesterday: the session before today's, even if it has no record; "
+        "last: the newest record whose session is over",
     )
     made.add_argument(
         "--at",
@@ -102,7 +103,7 @@ def _day(text: str) -> date | str:
     except ValueError:
         hint = " (a record is named by --data-dir)" if SUFFIX in text else ""
         raise argparse.ArgumentTypeError(
-            f"takes a date as YYYY-MM-DD, or yesterday, or last, not {text!r}{hint}"
+            f"takes a date as YYYY-MM-DD, or today, yesterday, or last, not {text!r}{hint}"
         ) from None
 
 
@@ -119,8 +120,7 @@ def _second(text: str) -> int:
 def _run(options: argparse.Namespace, now: int) -> None:
     """Answer. Raises Unusable, Damage, NoSession, ConfigError or OSError."""
     sets = _sets(options.sets)
-    day = spoken(options.date, now) if isinstance(options.date, str) else options.date
-    found = find(options.data_dir, day, now)
+    found = find(options.data_dir, options.date, now)
     record = survey(found.path)
     if sets:
         what_if.check(record, sets)
@@ -133,13 +133,15 @@ def _run(options: argparse.Namespace, now: int) -> None:
     asked = Asked()
     lines: list[str] = [*wrapped(found.note)] if found.note else []
     notes, told_first = len(lines), wrapped(answer(study))
-    lines += told_first
     if options.at is not None:
         at = moment.at_of(study, options.at)
         shown = moment.show(study, at)
-        lines += ["", *shown.lines]
+        day, told_first = told_first, wrapped(shown.told)
+        lines += [*told_first, "", *shown.lines, "", *day]
         extra["at"] = shown.data
         asked = asked._replace(at=at, shown=shown)
+    else:
+        lines += told_first
     if sets:
         other = read(found.path, sets, now=now, surveyed=record, following=following)
         compared, extra["what_if"] = _tried(study, other, sets, found.path)

@@ -40,7 +40,7 @@ PUSHOVER_KEY_LENGTH = 30
 """The length of Pushover's tokens and user keys, letters and digits: https://pushover.net/api#registration."""
 
 _NEXT_ADDRESS = re.compile(r"[\s,;]+(?=[A-Za-z0-9]{1,32}://)")
-"""What separates two addresses, as Apprise splits them: blanks, commas or semicolons, only if another scheme follows."""
+"""What separates two addresses, as Apprise splits them: spaces, commas or semicolons, only if another scheme follows."""
 
 _SERVICE = re.compile(r"[A-Za-z0-9]{1,32}(?=://[^\s/])")
 """The scheme with which an address names a service of Apprise."""
@@ -119,7 +119,7 @@ def _split(text: str, example: str) -> SplitResult:
     wrong = f"takes an address such as {example}"
     # urlsplit silently drops line breaks and tabs, which nobody means.
     if not text.isprintable() or " " in text or "\\" in text:
-        raise ValueError(f"{wrong}, without blanks")
+        raise ValueError(f"{wrong}, without spaces")
     if len(text) > ADDRESS_LENGTH:
         raise ValueError(f"{wrong}, of at most {ADDRESS_LENGTH} characters")
     try:
@@ -194,7 +194,7 @@ def _secret_urls(value: SecretStr) -> SecretStr:
 
 def _check_one_of_several(address: str) -> None:
     """Checks an address for texts, without loading Apprise: only it can tell whether it has that service. Raises ValueError."""
-    wrong = "takes addresses such as https://example.com/abc or tgram://token/chat, with blanks between them"
+    wrong = "takes addresses such as https://example.com/abc or tgram://token/chat, separated by spaces"
     if not _SERVICE.match(address):
         raise ValueError(wrong)
     service = service_of(address)
@@ -202,7 +202,7 @@ def _check_one_of_several(address: str) -> None:
         _secret_url(SecretStr(address))
         return
     if not address.isprintable() or " " in address or "\\" in address:
-        raise ValueError(f"{wrong}; write a blank inside one as %20, a backslash as %5C")
+        raise ValueError(f"{wrong}; write a space inside one as %20, a backslash as %5C")
     if len(address) > ADDRESS_LENGTH:
         raise ValueError(f"{wrong}, of at most {ADDRESS_LENGTH} characters each")
     if importlib.util.find_spec("apprise") is None:

@@ -133,10 +133,10 @@ def test_the_signal_line() -> None:
         ("above_vwap", 220.3, 220.30002, "price $220.300, needed above the VWAP $220.300: $0.00002 short"),
         ("above_vwap", 220.3, 220.3, "price $220.300, needed above the VWAP $220.300: $0.000 short"),
         ("vwap_rising", 27, 30, "VWAP rising for 27 s, needed 30 s: 3 s short"),
-        ("volume_surge", 3912, 4105, "volume 3,912, needed 4,105: 5 % short"),
-        ("volume_surge", 4100, 4105, "volume 4,100, needed 4,105: 0.12 % short"),
+        ("volume_surge", 3912, 4105, "volume 3,912, needed 4,105: 5% short"),
+        ("volume_surge", 4100, 4105, "volume 4,100, needed 4,105: 0.12% short"),
         ("momentum", -0.00081, 0.0, "momentum -0.00081%/s, needed above 0"),
-        ("relative_volume", 1.42, 1.5, "relative volume 1.42, needed 1.50: 5 % short"),
+        ("relative_volume", 1.42, 1.5, "relative volume 1.42, needed 1.50: 5% short"),
         ("spy_lag", 0.243, 0.2, "QQQ ahead by 0.243 points, allowed 0.200: 0.043 too far"),
     ],
 )

@@ -41,7 +41,7 @@ def calendar_section(told: Told) -> str:
             ("cell up-2", "up"),
             ("cell down-2", "down (deeper for larger, in thirds of the largest result)"),
             ("cell none", "no trade"),
-            ("cell unseen", "blind or not running for over 10 % of the session"),
+            ("cell unseen", "blind or not running for over 10% of the session"),
             ("cell missing", "a session that is not in the book"),
         ),
         f'<div class="months">{"".join(parts)}</div>',

@@ -147,7 +147,7 @@ def _answer(total: Sum) -> str:
     interval = ""
     if total.interval is not None:
         low, high = (amount(value, 2) for value in total.interval)
-        interval = f", 95 %: {low} to {high}"
+        interval = f", 95%: {low} to {high}"
     return (
         f"{after}: {amount(total.dollars)} from {total.trades} trade{plural_s(total.trades)}, {total.up} up, "
         f"{total.down} down; mean {amount(total.mean, 2)} (n {total.trades}{interval})."
@@ -174,7 +174,7 @@ def _facts(told: Told, total: Sum) -> str:
         (
             "Seen",
             span_text(seen * SECOND),
-            f"of {span_text(whole)}; {unseen} day{plural_s(unseen)} with over 10 % unseen",
+            f"of {span_text(whole)}; {unseen} day{plural_s(unseen)} with over 10% unseen",
         ),
     ]
     return '<dl class="facts">{}</dl>'.format(
@@ -193,7 +193,7 @@ def _sum_texts(total: Sum) -> tuple[str, str]:
     if total.interval is None:
         return amount(total.dollars), f"{text}; no interval below {LEAST_DAYS} days with a trade"
     low, high = (amount(value, 2) for value in total.interval)
-    return amount(total.dollars), f"{text}, 95 %: {low} to {high}"
+    return amount(total.dollars), f"{text}, 95%: {low} to {high}"
 
 
 def _footer(told: Told) -> str:

@@ -48,7 +48,7 @@ class Told(NamedTuple):
         return inner if page is None else f'<a href="{escape(page)}">{inner}</a>'
 
 
-AMOUNT = re.compile(r"[+−]\$[\d,]*\d(\.\d+)?|95 %")
+AMOUNT = re.compile(r"[+−]\$[\d,]*\d(\.\d+)?|95%")
 
 
 def unbroken(text: str) -> str:

@@ -104,7 +104,7 @@ def _sum_row(name: str, total: Sum, largest: float) -> str:
     interval = ""
     if total.interval is not None:
         low, high = map(dollars_text, total.interval)
-        interval = f"<small>{unbroken(f'95 %: {low} to {high}')}</small>"
+        interval = f"<small>{unbroken(f'95%: {low} to {high}')}</small>"
     counts = "".join(f'<td class="n">{count or "—"}</td>' for count in (total.trades, total.up, total.down))
     return (
         f'<tr><th scope="row">{escape(name)}{_bar(total.dollars, largest)}{left_out}</th>{counts}'

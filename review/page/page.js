@@ -60,11 +60,11 @@
 
   /** What a condition's cell shows: the value, and what it needs. */
   const SHOWN = {
-    five_minute_vwap: (rows, i) => [dollars(rows.price[i]), `> ${dollars(rows.vwap_5m[i])}, ${signed(rows.vwap_5m_change[i], 4, "%")}`],
-    above_vwap: (rows, i) => [dollars(rows.price[i]), `> ${dollars(rows.vwap_1m[i])}`],
+    five_minute_vwap: (rows, i) => [`${dollars(rows.price[i])}, ${signed(rows.vwap_5m_change[i], 4, "%")}`, `over ${dollars(rows.vwap_5m[i])}, rising`],
+    above_vwap: (rows, i) => [dollars(rows.price[i]), `over ${dollars(rows.vwap_1m[i])}`],
     vwap_rising: (rows, i, limit) => [`${rows.vwap_rising_s[i]} s`, `≥ ${limit} s`],
-    volume_surge: (rows, i) => [counted(rows.volume[i]), `> ${counted(rows.volume_p95[i])}`],
-    momentum: (rows, i) => [rate(rows.momentum[i]), "> 0"],
+    volume_surge: (rows, i) => [counted(rows.volume[i]), `over ${counted(rows.volume_p95[i])}`],
+    momentum: (rows, i) => [rate(rows.momentum[i]), "over 0"],
     relative_volume: (rows, i, limit) => [known(rows.relative_volume[i], (value) => value.toFixed(2)), `≥ ${limit}`],
     spy_lag: (rows, i, limit) => [signed(rows.lag[i], 2), `≤ ${limit}`],
   };
@@ -371,7 +371,8 @@
           const cell = cells.children[place];
           cell.className = passed === null ? "" : passed ? "yes" : "no";
           const mark = passed === null ? "–" : passed ? "✓" : "✗";
-          [`${mark} ${label}`, value, passed === null ? "left out" : needs].forEach((text, part) => {
+          const takes = passed === null ? "left out" : needs && !passed ? `needs ${needs}` : needs;
+          [`${mark} ${label}`, value, takes].forEach((text, part) => {
             cell.children[part].textContent = text;
           });
         });

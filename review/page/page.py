@@ -145,7 +145,7 @@ def _data(study: Study, missed: Sequence[funnel.Miss], asked: Asked) -> dict[str
     from review.page import charts  # noqa: PLC0415
 
     data = payload(study, missed, None if asked.at is None else seconds_after_open(study, asked.at))
-    rows = (*(condition["label"] for condition in data["conditions"]), "All hold", "Gate")
+    rows = (*(condition["label"] for condition in data["conditions"]), "All met", "Gate")
     data["charts"] = {
         "session": charts.session_chart(study.rules.symbol, data["opening"], data["seconds"], rows),
         "trade": charts.trade_chart(),

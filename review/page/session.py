@@ -49,8 +49,12 @@ def _facts(study: Study) -> str:
                 (f"By hand, {delayed.delay_s} s late", *_sum_texts(delayed)),
                 ("By hand, 0 s", *_sum_texts(at_once)),
                 ("Entries", f"{len(study.trades.told)}", _entries_text(study)),
-                ("All conditions held", f"{len(signals):,} s", first),
-                ("Seconds evaluated", f"{len(study.seen):,}", f"of {study.seconds:,} so far"),
+                ("All conditions met", f"{len(signals):,} s", first),
+                (
+                    "Seconds evaluated",
+                    f"{len(study.seen):,}",
+                    f"of {study.seconds:,}{'' if study.is_over else ' so far'}",
+                ),
                 ("Blind", span_text(blind), _times(len(study.blind))),
                 ("Entries held", span_text(held), _times(len(study.held))),
                 ("Not running", span_text(down), _times(len(study.down))),
@@ -118,8 +122,8 @@ def session_section(study: Study, missed: Sequence[funnel.Miss]) -> str:
         _legend(study),
         f'<figure id="session-chart" role="slider" tabindex="0" aria-label="{escape(label)}">{charts}</figure>',
         note(
-            "Seen from afar, a line shows the lowest and the highest of each column, a stick the highest, and a condition "
-            "is the darker, the more of the column's seconds it held."
+            "Zoomed out, each column of the chart stands for several seconds: the lines span the lowest to the highest "
+            "value, a volume stick shows the highest, and a condition is darker the more of those seconds met it."
         ),
         _gate_key(study),
     )
@@ -160,4 +164,4 @@ def _gate_key(study: Study) -> str:
     seen = {funnel.stopped_by(row) for row in study.seen}
     kinds = ["open"] * (None in seen) + [kind for kind, gates in GATE_KINDS.items() if seen & set(gates)]
     items = [("", f"gate-{kind}", GATE_TEXTS[kind]) for kind in kinds]
-    return key(("", "holds", "Condition holds"), ("", "signal", "All conditions hold"), *items)
+    return key(("", "holds", "Condition met"), ("", "signal", "All conditions met"), *items)

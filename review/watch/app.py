@@ -59,7 +59,9 @@ Plot        price with the 1-minute and 5-minute VWAP, every second
             with a bar in the last 20 minutes
 Gate        what else must hold for an entry; the first that is closed
 Conditions  ✓ met, ✗ not, – left out; value, limit, and the last 60 s:
-            ▄ met, · not met, blank where no second was evaluated
+            ▄ met, · not met, blank where no second was evaluated.
+            In a narrow terminal a cell stands for two seconds:
+            ▖ only the first was met, ▗ only the second
 P&L         against the entry of the BUY: at the bid, as closing would
             bring; at the mark, the mid of the newest usable quote
 Sells at    stop, giveback from the peak, giveback while the price is
@@ -222,5 +224,5 @@ def notice_of(watcher: Watcher[Recent]) -> str:
         )
     done, total = watcher.progress
     if watcher.kept is None or (watcher.is_behind and done < total):
-        return f"Reading the record: {done * 100 // max(1, total)} %"
+        return f"Reading the record: {done * 100 // max(1, total)}%"
     return ""

@@ -165,9 +165,18 @@ def _session(recent: Recent, now: int) -> Told:
     hours = f"{minute_text(session.open)}–{minute_text(session.close)}"
     if now < session.open:
         return Told(text=f"opens at {minute_text(session.open)} in {span_text(session.open - now)}")
+    if _is_cut_short(recent, now):
+        what = "the program stopped at" if recent.is_stopped else "nothing recorded since"
+        return Told(text=f"{what} {clock_text(recent.until)}", mood=Mood.WARN)
     if now >= session.close:
         return Told(text=f"session over ({hours})", mood=Mood.WARN)
     return Told(text=f"session {hours}, {span_text(session.close - now)} left")
+
+
+def _is_cut_short(recent: Recent, now: int) -> bool:
+    """Whether the session is over and its record ends before: what is shown is of that moment."""
+    close = recent.session.close
+    return now >= close > recent.until + ALIVE_S * SECOND
 
 
 def _is_silent(recent: Recent, now: int) -> bool:
@@ -220,7 +229,8 @@ def _gate(recent: Recent, now: int) -> Told:
         return Told(text="Gate not known while nothing is recorded", mood=Mood.WARN)
     holds = sorted(engine.holds, key=list(HoldReason).index)
     reason: DeclineReason | None = None
-    if not session.open <= now < session.close:
+    moment = recent.until if _is_cut_short(recent, now) else now
+    if not session.open <= moment < session.close:
         reason = DeclineReason.SESSION_CLOSED
     elif holds:
         reason = DeclineReason.HELD

@@ -108,7 +108,7 @@ class LivePage:
             await asyncio.wait({making}, timeout=self._patience_s)
         if making.done():
             return making.result()
-        return _plain(f"Reading the record: {self._percent} %", REFRESH_SOON_S)
+        return _plain(f"Reading the record: {self._percent}%", REFRESH_SOON_S)
 
     def _made(self, making: asyncio.Future[Answer]) -> None:
         self._made_at, self._patience_s = making.get_loop().time(), AGAIN_S

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 
+import entry
 import utils
 from errors import OurError
 from record.folder import record_path
-from review.places import Choice, check_file
+from review.places import Choice, Unusable, check_file, known_text, records_in
 
 
 class NoRecord(OurError):
@@ -32,7 +34,10 @@ class Source:
             self._folder = place  # it may come with the first session
 
     def find(self, now: int) -> Choice:
-        """Returns the record of today's session at ``now`` (µs), packed or not. Raises NoRecord when there is none."""
+        """Returns the record of today's session at ``now`` (µs), packed or not.
+
+        Raises NoRecord when there is none, and names the others.
+        """
         if self._file is not None:
             return Choice(self._file)
         assert self._folder is not None, "a source is a folder or a file"
@@ -42,7 +47,9 @@ class Source:
         for found in (path, packed):
             if os.path.lexists(found):
                 return Choice(found, today)
-        raise NoRecord(f"No record of today ({today}) in {path.parent} yet. {_why(now)}")
+        raise NoRecord(
+            f"No record of today ({today}) in {path.parent} yet. {_why(now)}{_others(self._folder)}"
+        )
 
     def is_over(self, current: Choice, now: int) -> bool:
         """Returns whether the record of another day has come, to go on with."""
@@ -53,6 +60,18 @@ class Source:
         except NoRecord:
             return False
         return True
+
+
+def _others(folder: Path) -> str:
+    """The records that are there, and how to see one. Begins with a space; empty without any."""
+    try:
+        found = records_in(folder)
+    except Unusable as error:
+        return f" {error}."
+    if not found:
+        return ""
+    command = f"{entry.called('python diagnose.py')} watch --data-dir {shlex.quote(str(found[max(found)]))}"
+    return f" {known_text(sorted(found))} To see one: {command}"
 
 
 def _why(now: int) -> str:

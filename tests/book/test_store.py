@@ -43,7 +43,7 @@ DAY = DayRow(
     entries=1,
     withdrawn=0,
     miss_at=1_759_412_000_000_000,
-    miss="volume 3,912, needed 4,105: 5 % short",
+    miss="volume 3,912, needed 4,105: 5% short",
     miss_condition="volume_surge",
     trades=(TRADE,),
 )

@@ -47,7 +47,7 @@ def test_no_signal_and_nothing_near(tmp_path: Path) -> None:
     study = whole(tmp_path / "r", seen(700, SURGE, RISING), seen(800, SURGE, Condition.MOMENTUM))
     assert answer(study) == (
         "No entry on 2 Oct: no second met all conditions, or all but one; volume_surge failed most, "
-        "in 100 % of the seconds."
+        "in 100% of the seconds."
     )
 
 

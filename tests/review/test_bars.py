@@ -83,7 +83,7 @@ def test_plain_bars_give_signals(place: Path, capsys: pytest.CaptureFixture[str]
     assert "🔁 Session 2025-10-02, 09:30–16:00 ET: " in out
     assert " bars without a chain, rules " + Rules().digest() in out
     assert "🚀 MOMENTUM SIGNAL: IWM $" in out
-    assert "evaluations; all conditions held in " in out
+    assert "evaluations; all conditions met in " in out
     assert "chain too old" not in out
     assert "armed" not in out
 
@@ -277,7 +277,7 @@ def test_a_vwap_over_one_percent_off_is_replaced_as_it_is_live(
     (bar,) = bars_of(loaded)
     assert bar.vwap == pytest.approx(expected)
     assert loaded.mended == (bar.vwap != float(vwap))
-    assert any("VWAP over 1 %" in note for note in loaded.notes()) is bool(loaded.mended)
+    assert any("VWAP over 1%" in note for note in loaded.notes()) is bool(loaded.mended)
 
 
 def test_bounds_are_inside_and_empty_cells_at_the_end_are_nothing(tmp_path: Path) -> None:

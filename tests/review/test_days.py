@@ -233,7 +233,7 @@ def test_the_sums_lead_with_the_owners_delay_and_never_without_their_number() ->
     assert text.startswith(
         "6 sessions, 2025-10-01 to 2025-10-06. 15 s: 12 trades, 6 up, 6 down, +$36; mean +$3.00"
     )
-    assert "15 s: 12 trades, 6 up, 6 down, +$36; mean +$3.00 (n 12, 95 %: +$3.00 to +$3.00) ← yours" in text
+    assert "15 s: 12 trades, 6 up, 6 down, +$36; mean +$3.00 (n 12, 95%: +$3.00 to +$3.00) ← yours" in text
     assert "  0 s: 0 trades; 12 not in the book at this delay" in text
 
 

@@ -90,7 +90,7 @@ def test_an_interval_stands_beside_its_mean() -> None:
         )
         for number, day in enumerate(many(6))
     ]
-    assert "mean +$3.00 (n 12, 95 %: +$3.00 to +$3.00)." in words(rendered(days))
+    assert "mean +$3.00 (n 12, 95%: +$3.00 to +$3.00)." in words(rendered(days))
 
 
 def test_the_owners_delay_may_be_none() -> None:
@@ -420,9 +420,9 @@ def test_a_file_that_is_not_its_own_is_not_overwritten(
     path = place.parent / "other.html"
     path.write_text(begins, encoding="utf-8")
     status, _, err = run(capsys, "--data-dir", place, "--html", path)
-    assert status == 1 and "not overwritten" in " ".join(err.split())
+    assert status == 1 and "already holds something that is not ours" in " ".join(err.split())
     assert path.read_text(encoding="utf-8") == begins
-    with pytest.raises(Unusable, match="holds something else"):
+    with pytest.raises(Unusable, match="already holds something"):
         page.write(told([THU]), path)
 
 
@@ -431,7 +431,7 @@ def test_a_days_own_page_is_not_the_page_of_all(place: Path, capsys: pytest.Capt
     assert status == 1 and "is the name of one day's page" in " ".join(err.split())
     path = place.parent / "days.html"
     page.write(told([THU]), path)
-    with pytest.raises(Unusable, match="holds something else"):
+    with pytest.raises(Unusable, match="already holds something"):
         day_page.check(path)
 
 

@@ -114,7 +114,7 @@ def test_signals_are_counted_by_gate_and_spaced() -> None:
     fallen = (False, *story_passes[1:])
     summary.step(at(1400), Tick(), [], replace(evaluation, start=at(1397), passes=fallen))
     assert summary.signal_lines(Rules()) == [
-        "7 evaluations; all conditions held in 6: 5 with every gate open, 1 warm-up",
+        "7 evaluations; all conditions met in 6: 5 with every gate open, 1 warm-up",
         "With every gate open and at least 300 s apart: 3",
     ]
     assert summary.trade_lines(Rules()) == ["No trades."]

@@ -265,9 +265,9 @@ def test_adjacent_seconds_are_one_miss_shown_where_it_was_nearest(tmp_path: Path
     ]
     assert [miss.text for miss in found] == [
         "VWAP rising for 29 s, needed 30 s: 1 s short",
-        "volume 3,800, needed 4,000: 5 % short",
-        "volume 3,600, needed 4,000: 10 % short",
-        "volume 3,200, needed 4,000: 20 % short",
+        "volume 3,800, needed 4,000: 5% short",
+        "volume 3,600, needed 4,000: 10% short",
+        "volume 3,200, needed 4,000: 20% short",
     ]
     assert [miss.nearness for miss in found] == pytest.approx([1 / 30, 0.05, 0.1, 0.2])
     counts = {item.condition: item for item in failing(study)}
@@ -283,7 +283,7 @@ def test_a_miss_without_a_value_comes_last(tmp_path: Path) -> None:
         seen(720, lag, benchmark_roc5=0.5),
     )
     first, second, last = misses(study)
-    assert first.text == "relative volume 0.30, needed 1.50: 80 % short"
+    assert first.text == "relative volume 0.30, needed 1.50: 80% short"
     assert second.text == "SPY ahead by 0.400 points, allowed 0.200: 0.200 too far"
     assert last.missed is None and last.text == "no SPY"
 
@@ -293,7 +293,7 @@ def test_the_threshold_of_a_miss_is_that_of_its_time(tmp_path: Path) -> None:
     study = study_of(path, seen(700, Condition.RELATIVE_VOLUME, relative_volume=1.4))
     study.starts.append(at(500))
     study.rules_by_start.append(Rules(relative_volume_min=2.0))
-    assert misses(study)[0].text == "relative volume 1.40, needed 2.00: 30 % short"
+    assert misses(study)[0].text == "relative volume 1.40, needed 2.00: 30% short"
 
 
 def test_the_shares_of_the_funnel(tmp_path: Path) -> None:

@@ -22,7 +22,8 @@ __all__ = ["day", "folder"]  # fixtures that the tests here use, too
 
 def lines_at(study: Study, second: float) -> list[str]:
     """What is shown of a second after the open."""
-    return moment.show(study, at(second)).lines
+    shown = moment.show(study, at(second))
+    return [shown.told, *shown.lines]
 
 
 def test_the_second_of_an_entry_in_full(day: Study) -> None:
@@ -35,6 +36,7 @@ def test_the_second_of_an_entry_in_full(day: Study) -> None:
     assert f"volume_surge      {fired.evaluation.volume:,.0f} (Z " in text
     assert f"over {fired.evaluation.volume_p95:,.0f}" in text
     assert "Gate open. Feed well. Position none. Decision: opened." in text
+    assert shown.told.endswith(": all seven conditions met; the BUY was decided at 10:07:03.")
     end = fired.evaluation.start + 600 * SECOND
     later = [
         line
@@ -73,6 +75,41 @@ def test_a_second_that_failed_shows_what_it_needed(tmp_path: Path) -> None:
     assert "  IWM: no prices" in text
 
 
+@pytest.mark.parametrize(
+    ("failed", "gate", "told"),
+    [
+        ((SURGE,), None, "no BUY: volume_surge not met (3,912 (Z 2.0); needs over 4,000)."),
+        (
+            (SURGE, Condition.MOMENTUM, Condition.SPY_LAG),
+            DeclineReason.BLIND,
+            "no BUY: three of seven conditions not met (volume_surge, momentum, spy_lag).",
+        ),
+        ((), DeclineReason.COOLDOWN, "all seven conditions met; no BUY, in the cooldown."),
+        ((), DeclineReason.PAST_CUTOFF, "all seven conditions met; no BUY, after 15:30."),
+    ],
+)
+def test_the_first_line_answers_that_second(
+    failed: tuple[Condition, ...], gate: DeclineReason | None, told: str, tmp_path: Path
+) -> None:
+    row = seen(700, *failed, gate=gate, volume=3_912.0)
+    assert moment.show(whole(tmp_path / "r", row), at(700)).told == f"09:41:40: {told}"
+
+
+def test_a_position_that_was_open_is_named_with_its_beginning(day: Study) -> None:
+    (trade,) = day.trades.told
+    later = [
+        row for row in day.seen if row.evaluation.gate is DeclineReason.POSITION_OPEN and row.evaluation.holds
+    ]
+    row = next(row for row in later if row.evaluation.start >= trade.opened_at)
+    assert moment.show(day, row.evaluation.start).told == (
+        f"{clock_text(row.evaluation.start)}: all seven conditions met; no BUY because a position was open "
+        f"(#{trade.opened.id}, since 10:07:03)."
+    )
+    assert later[0].evaluation.start < trade.opened_at
+    told = moment.show(day, later[0].evaluation.start).told
+    assert told.endswith(f", and this second was seen at {clock_text(later[0].now)}).")
+
+
 def test_a_condition_that_is_left_out(tmp_path: Path) -> None:
     row = seen(700)
     passes = (*row.evaluation.passes[:-1], None)
@@ -82,10 +119,10 @@ def test_a_condition_that_is_left_out(tmp_path: Path) -> None:
 
 def test_a_second_without_an_evaluation_says_why(day: Study, tmp_path: Path) -> None:
     first = day.seen[0].evaluation.start
-    assert lines_at(day, -60)[0] == "09:29:00 ET was not evaluated: it is before the open (09:30)."
+    assert lines_at(day, -60)[0] == "09:29:00: no BUY: not evaluated, it is before the open (09:30)."
     assert lines_at(day, 23_400)[0].endswith("it is after the close (16:00).")
     assert lines_at(day, 100)[:2] == [
-        "09:31:40 ET was not evaluated: the program was not running (not started yet), 09:30:00–10:05:30.",
+        "09:31:40: no BUY: not evaluated, the program was not running (not started yet), 09:30:00–10:05:30.",
         "There was no evaluation before it.",
     ]
     assert "killed or crashed, or its record was off" in " ".join(lines_at(day, END_S + 100))

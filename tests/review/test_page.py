@@ -362,7 +362,7 @@ def test_a_file_that_cannot_be_written_is_said(made: Study, tmp_path: Path) -> N
         page.write(made, tmp_path / "missing" / "page.html")
     with pytest.raises(Unusable, match=r"--html .*/page\.html: there is no folder .*/missing"):
         page.check(tmp_path / "missing" / "page.html")
-    with pytest.raises(Unusable, match=r": is a folder, takes a file"):
+    with pytest.raises(Unusable, match=r": is a folder; give a file name"):
         page.check(tmp_path)
     page.check(tmp_path / "page.html")
 
@@ -374,9 +374,9 @@ def test_a_page_replaces_a_page_and_nothing_else(made: Study, tmp_path: Path) ->
     shutil.copy(made.path, tmp_path / "copy")
     before = {path: path.read_bytes() for path in (mine, made.path, tmp_path / "copy")}
     for path in (*before, made.path.with_name("2025-10-01.jsonl.gz"), tmp_path / "link.html"):
-        with pytest.raises(Unusable, match=r"takes another"):
+        with pytest.raises(Unusable, match=r"choose another file"):
             page.check(path)
-        with pytest.raises(Unusable, match=r"takes another"):
+        with pytest.raises(Unusable, match=r"choose another file"):
             page.write(made, path)
     assert {path: path.read_bytes() for path in before} == before
     mine.write_bytes(b"")

@@ -24,7 +24,7 @@ from events import SECOND, Tick
 from record.folder import pack, record_path
 from review import why
 from review.__main__ import main
-from review.places import NoSession, Unusable, check_own, claim, find, named, spoken
+from review.places import Choice, NoSession, Unusable, check_own, claim, find, named, spoken
 from review.trace import COLUMNS, TRACE_BEGINS
 from rules import Rules
 from tests.builders import SESSION, at
@@ -220,7 +220,7 @@ def test_a_trace_is_written_over_a_trace_and_over_nothing_else(
     for before in ("sym,start_ms,open\n", "time,symbol\n", old):
         mine.write_text(before, encoding="utf-8")
         assert main(["replay", str(record), "--trace", str(mine)]) == 2
-        assert f"--trace {mine}: holds something else" in capsys.readouterr().err
+        assert f"--trace {mine}: already holds something that is not ours" in capsys.readouterr().err
         assert mine.read_text(encoding="utf-8") == before
     for before in ("", TRACE + "1,2,3\n" * 9, TRACE.replace("met_", "")):
         mine.write_text(before, encoding="utf-8")
@@ -242,7 +242,7 @@ def test_a_trace_never_takes_the_place_of_a_record(
         pack(other)
     before = {path.name: path.read_bytes() for path in record.parent.iterdir()}
     assert main(["replay", str(record), "--trace", str(record.with_name(name))]) == 2
-    assert "has the name of a session's record, takes another file" in capsys.readouterr().err
+    assert "has the name of a session's record; choose another file" in capsys.readouterr().err
     assert {path.name: path.read_bytes() for path in record.parent.iterdir()} == before
 
 
@@ -368,14 +368,42 @@ def test_a_folder_of_records_that_cannot_be_looked_through_is_not_an_empty_one(t
 @pytest.mark.parametrize(
     ("word", "second", "day"),
     [
+        ("today", 0, "2025-10-02"),
+        ("today", 3 * 86_400, "2025-10-05"),
         ("yesterday", 0, "2025-10-01"),
         ("yesterday", 40_000, "2025-10-01"),
-        ("last", 0, "2025-10-01"),
-        ("last", 23_399, "2025-10-01"),
-        ("last", 23_400, "2025-10-02"),
         ("yesterday", 4 * 86_400, "2025-10-03"),  # on a Monday, the Friday
-        ("last", 3 * 86_400, "2025-10-03"),
     ],
 )
-def test_yesterday_and_last_are_sessions(word: str, second: int, day: str) -> None:
+def test_today_and_yesterday_are_dates(word: str, second: int, day: str) -> None:
     assert spoken(word, at(second)) == date.fromisoformat(day)
+
+
+@pytest.mark.parametrize(
+    ("second", "dated"),
+    [(23_399, "2025-09-30"), (23_400, "2025-10-02"), (40 * 86_400, "2025-10-02")],
+)
+def test_last_is_the_newest_record_whose_session_is_over(tmp_path: Path, second: int, dated: str) -> None:
+    """Days without a record are passed over, unlike those that yesterday names."""
+    (tmp_path / "sessions").mkdir()
+    for day in ("2025-09-30", "2025-10-02"):
+        record_path(tmp_path, day).touch()
+    assert find(tmp_path, "last", at(second)).date == dated
+    with pytest.raises(Unusable, match=r"no record of Wed 1 Oct 2025 .* Records: 2025-09-30, 2025-10-02\."):
+        find(tmp_path, "yesterday", at(0))
+
+
+def test_without_a_session_that_is_over_there_is_no_last(tmp_path: Path) -> None:
+    (tmp_path / "sessions").mkdir()
+    path = record_path(tmp_path, "2025-10-02")
+    path.touch()
+    with pytest.raises(Unusable, match=r"of a session that is over\. Records: 2025-10-02\."):
+        find(tmp_path, "last", at(0))
+    assert find(path, "last", at(0)) == Choice(path)
+
+
+def test_the_newest_of_our_own_folder_asks_for_the_program(data: Path) -> None:
+    day = 24 * 3_600
+    note = find(None, None, at(day + 60)).note
+    assert note == "Today (2025-10-03) has no record: this is the newest. Is the program running?"
+    assert find(data, None, at(day + 60)).note == "Today (2025-10-03) has no record: this is the newest."

@@ -92,7 +92,7 @@ def test_a_replay_prints_lines_alerts_trades_and_fills(
         f"Watching again #{buy.id}: gap 31s",
         f"🚪 EXIT: {sell.contract} @ $",
         "│ 🚪 IWM 0DTE CALL — SELL",
-        "all conditions held in",
+        "all conditions met in",
         "Trades (",
         f"#{buy.id}  {buy.contract}  ",
         "Followed by hand",
@@ -174,7 +174,7 @@ def test_after_a_restart_the_replay_goes_on_from_its_own_decisions(made: Made) -
     ("text", "fault"),
     [
         ("STOP_LOS_PERCENT=20", "--set STOP_LOS_PERCENT: no such rule; did you mean STOP_LOSS_PERCENT?"),
-        ("POLYGON_API_KEY=abc123secret", "--set POLYGON_API_KEY: no such rule"),
+        ("POLYGON_API_KEY=abc123secret", "--set POLYGON_API_KEY: is a setting, but not a rule"),
         ("STOP_LOSS_PERCENT", "--set STOP_LOSS_PERCENT: takes NAME=VALUE"),
         ("STOP_LOSS_PERCENT=", "--set STOP_LOSS_PERCENT: takes a value"),
         ("STOP_LOSS_PERCENT=many", "STOP_LOSS_PERCENT: got 'many'; takes a number (% of entry)"),
@@ -340,7 +340,7 @@ def test_progress_is_shown_on_a_terminal_only() -> None:
             progress.tell(done)
         progress.clear()
     assert shown.getvalue().count("\r") == 102
-    assert shown.getvalue().endswith("Replaying 100 %\r\x1b[K")
+    assert shown.getvalue().endswith("Replaying 100%\r\x1b[K")
     assert not hidden.getvalue()
 
 

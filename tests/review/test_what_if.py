@@ -139,13 +139,14 @@ def test_a_count_that_cannot_be_kept_is_no_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("setting", "fault"),
     [
-        ("FOO=1", "--what-if FOO: no such rule"),
+        ("FOO=1", "--what-if FOO: no such rule; docs/settings.md lists them"),
         ("STOP_LOS_PERCENT=1", "did you mean STOP_LOSS_PERCENT?"),
         ("STOP_LOSS_PERCENT", "takes NAME=VALUE"),
         ("STOP_LOSS_PERCENT=200", "over 0 and under 100"),
         ("SYMBOL=QQQ", "the record has the options of IWM, and none of QQQ"),
         ("BENCHMARK=QQQ", "the record has no bars of QQQ"),
-        ("DATA_DIR=/tmp", "no such rule"),
+        ("DATA_DIR=/tmp", "is a setting, but not a rule: it decides nothing; rules are those from"),
+        ("FOLLOW_DELAY_SECONDS=5", "SYMBOL on in docs/settings.md"),
     ],
 )
 def test_a_rule_that_cannot_be(

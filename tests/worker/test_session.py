@@ -359,7 +359,7 @@ def test_the_evening_names_the_nearest_miss() -> None:
         rules,
         missing(Condition.RELATIVE_VOLUME, start=at(5001), relative_volume=1.49, gate=DeclineReason.COOLDOWN),
     )
-    nearest = "10:42:13, volume 3,912, needed 4,105: 5 % short"
+    nearest = "10:42:13, volume 3,912, needed 4,105: 5% short"
     assert summary.lines(rules, 4)[3] == f"Nearest miss: {nearest}"
     summary.resumed_at = at(600)
     assert summary.lines(rules, 4)[3] == f"Nearest miss since the restart at 09:40:00: {nearest}"
@@ -381,13 +381,13 @@ def test_a_near_miss_that_a_buy_follows_within_a_minute_is_none(after: int, is_m
         each.decision(BOUGHT, "")
     if is_miss:
         for each in (summary, other):
-            assert each.lines(rules, 2)[3] == "Nearest miss: 10:42:13, volume 3,912, needed 4,105: 5 % short"
+            assert each.lines(rules, 2)[3] == "Nearest miss: 10:42:13, volume 3,912, needed 4,105: 5% short"
     else:
         assert summary.lines(rules, 2)[3] == (
             "No near miss: there was no second at which exactly one condition failed (1 before a BUY is left out)"
         )
         assert other.lines(rules, 2)[3] == (
-            "Nearest miss: 10:40:33, relative volume 1.00, needed 1.50: 33 % short (1 before a BUY is left out)"
+            "Nearest miss: 10:40:33, relative volume 1.00, needed 1.50: 33% short (1 before a BUY is left out)"
         )
 
 

@@ -62,6 +62,13 @@ def test_without_a_record_of_today_it_says_so(tmp_path: Path, capsys: pytest.Cap
     status, found, err = run(capsys, tmp_path, at(60))
     assert (status, found) == (1, [])
     assert err.startswith("python diagnose.py watch: No record of today (2025-10-02) in ")
+    assert "To see one" not in err
+    story = begun(tmp_path)
+    status, found, err = run(capsys, tmp_path, at(3 * 86_400))
+    assert (status, found) == (1, [])
+    assert err.endswith(
+        f" Records: 2025-10-02. To see one: python diagnose.py watch --data-dir {story.path}\n"
+    )
 
 
 def test_a_record_can_be_named_and_may_be_of_another_day(
@@ -131,7 +138,7 @@ def test_one_frame_needs_no_textual_and_no_keys(tmp_path: Path) -> None:
         env=env,
     )
     assert done.returncode == 0, done.stderr
-    assert "session over (09:30–16:00)" in done.stdout
+    assert "nothing recorded since 09:25:00" in done.stdout
 
 
 # --- On a real terminal ------------------------------------------------------------------------------

@@ -48,11 +48,32 @@ def fall(story: Made) -> int:
         (-100, "opens at 09:30 in 1m40s"),
         (60, "session 09:30–16:00, 6h29m left"),
         (23_399, "session 09:30–16:00, 1s left"),
-        (23_400, "session over (09:30–16:00)"),
     ],
 )
 def test_the_session(tmp_path: Path, second: int, text: str) -> None:
     assert frame(begun(tmp_path), second).session.text == text
+
+
+def test_a_session_that_is_over(tmp_path: Path) -> None:
+    """What is shown is of the record's last moment; when that was before the close, it says so."""
+    story = begun(tmp_path)
+    story.tell(at(-299), FeedRestored())
+    bars(story, 0, 80)
+    cut = frame(story, 23_400)
+    assert cut.session.text == "nothing recorded since 09:31:22"
+    assert cut.gate.text == "Gate open"
+    story.tell(at(84), Shutdown(close_position=True))
+    assert frame(story, 23_399).session.text == "session 09:30–16:00, 1s left"
+    cut = frame(story, 23_400)
+    assert cut.session.text == "the program stopped at 09:31:24"
+    assert cut.gate.text == "Gate open"
+    story.start(at(100), EASY)
+    story.tell(at(23_380), Tick())
+    whole = frame(story, 23_400)
+    assert (whole.session.text, whole.gate.text) == (
+        "session over (09:30–16:00)",
+        "Gate closed: session closed",
+    )
 
 
 def test_whether_somebody_writes_the_record(tmp_path: Path) -> None:
@@ -150,6 +171,7 @@ def test_the_gate_is_that_of_the_last_evaluation(tmp_path: Path) -> None:
     assert shown.gate.text == "Gate closed: held (loop lag)"
     story.tell(at(85), Hold(reason=HoldReason.RECORD_OFF, on=True))
     assert frame(story, 85).gate.text == "Gate closed: held (record off, loop lag)"
+    story.tell(at(23_399), Tick())
     assert frame(story, 23_400).gate.text == "Gate closed: session closed"
 
 

@@ -209,7 +209,7 @@ async def test_a_page_that_takes_long_is_waited_for_by_the_one_that_asks_again(t
     live = LivePage(Source(tmp_path), lambda: at(100))
     live._patience_s = 0.0
     early = await live.answer()
-    assert b"Reading the record: 0 %" in early.body and early.refresh == 1
+    assert b"Reading the record: 0%" in early.body and early.refresh == 1
     assert live._making is not None
     page = await live._making
     assert await live.answer() is page and b"IWM 2025-10-02</title>" in page.body

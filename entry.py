@@ -37,7 +37,8 @@ FILES_LEAST, FILES_ENOUGH = 64, 1024
 FOLDER = os.path.dirname(os.path.realpath(__file__))
 
 WORKER_PACKAGES, DEMO_PACKAGES = "requirements.txt", "requirements-demo.txt"
-"""The locks that a remedy names: the worker's own packages, and those with what the demo and the simulated market need."""
+REVIEW_PACKAGES = "requirements-review.txt"
+"""The locks that a remedy names: the worker's own packages, with what the demo needs, and with what a page and `watch` need."""
 
 LEFT_OUT = ("sim", "review")
 """The program's own packages that a machine may do without."""
@@ -79,8 +80,7 @@ def begin(
     for number in stop_signals() if stops else ():
         signal.signal(number, stop)
     _prepare_streams()
-    refusal = _refusal(locks, packages, reports=reports)
-    if refusal is not None:
+    if refusal := _refusal(locks, packages, reports=reports):
         _refuse(command, refusal)
     sys.excepthook = at_import
 
@@ -135,8 +135,7 @@ def shortage_text(error: BaseException) -> str | None:
 
 def python_text(packages: str | None) -> str:
     """Returns what to do about a Python that is too old; ``packages`` is the lock that is to be installed, None for any."""
-    found = ".".join(map(str, sys.version_info[:3]))
-    least = ".".join(map(str, PYTHON_LEAST))
+    found, least = (".".join(map(str, version)) for version in (sys.version_info[:3], PYTHON_LEAST))
     said = f"this is Python {found} ({sys.executable}), {least} or newer is needed: "
     if packages is None:
         return f"{said}install one, then python{least} -m venv --clear .venv, and go on as before"
@@ -166,22 +165,26 @@ def missing_text(error: BaseException, packages: str = WORKER_PACKAGES) -> str |
         what = f"the package {name} is missing"
     elif type(error).__name__ == "ZoneInfoNotFoundError":
         what = "the package tzdata is missing"
-    return f"{what} ({sys.executable}): {_remedy(packages)}"
+    return f"{what} ({sys.executable}): {remedy(packages)}"
 
 
-def _remedy(packages: str) -> str:
+def remedy(packages: str) -> str:
     """Returns the command that brings the packages of a lock to where this Python looks for them."""
     if not os.path.exists(os.path.join(FOLDER, packages)):  # not a clone: pip has installed it
-        extra = "[demo]" if packages == DEMO_PACKAGES else ""
+        extra = {DEMO_PACKAGES: "[demo]", REVIEW_PACKAGES: "[review]"}.get(packages, "")
         return f"install it again, in the repository's folder: pipx install --force '.{extra}'"
-    inside = _start_inside()
-    if inside is not None:
+    if (inside := _start_inside()) is not None:
         return inside
     if sys.prefix == sys.base_prefix:
         return _make("python3", packages)
+    return " ".join(installing(sys.executable, packages))
+
+
+def installing(python: str, packages: str) -> tuple[str, ...]:
+    """Returns the words of the command that installs a lock for ``python``, which is this Python as it is called."""
     if not os.path.exists(os.path.join(sys.prefix, "bin", "pip")):  # an environment of uv's has none
-        return f"uv pip install --python {sys.executable} -r {packages}"
-    return f"{sys.executable} -m pip install -r {packages}"
+        return ("uv", "pip", "install", "--python", python, "-r", packages)
+    return (python, "-m", "pip", "install", "-r", packages)
 
 
 def _start_inside() -> str | None:
@@ -193,8 +196,8 @@ def _start_inside() -> str | None:
 
 def _make(python: str, packages: str) -> str:
     """Returns the command that makes the environment. One of an older Python would keep it, so that one is cleared."""
-    made = f"{python} -m venv --clear .venv && .venv/bin/pip install -r {packages}"
-    return f"{made}, then start it with .venv/bin/python"
+    made = f"{python} -m venv --clear .venv && .venv/bin/pip install"
+    return f"{made} -r {packages}, then start it with .venv/bin/python"
 
 
 def _refuse(command: str, text: str | None) -> NoReturn:
@@ -251,8 +254,8 @@ class _Careful(io.TextIOWrapper):
     def write(self, text: str) -> int:
         """Writes ``text`` with control characters escaped.
 
-        Keeps one that moves the cursor only at the start of ``text`` and only on a terminal: there our own code put it.
-        On a terminal, colours stay as well: whatever comes from outside is escaped before it is painted.
+        Keeps one that moves the cursor only at the start of ``text`` and only on a terminal, where our own code put it;
+        there colours stay as well, because whatever comes from outside is escaped before it is painted.
         """
         printable = getattr(sys.modules.get("utils"), "printable", None)
         shown = text
@@ -370,9 +373,8 @@ def end(status: int) -> NoReturn:
             if not isinstance(error, BrokenPipeError) and status == EXIT_OK:
                 status = EXIT_FAILED
             _silence(stream)
-    if any(
-        thread is not threading.current_thread() and not thread.daemon for thread in threading.enumerate()
-    ):
+    others = (thread for thread in threading.enumerate() if thread is not threading.current_thread())
+    if not all(thread.daemon for thread in others):
         os._exit(status)
     sys.exit(status)
 

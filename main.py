@@ -180,7 +180,7 @@ def parser() -> argparse.ArgumentParser:
         type=Path,
         default=None,
         metavar="DIR",
-        help="with --demo: the folder for the record that it leaves, new or empty (default: a new temporary one)",
+        help="with --demo: the folder for the record that it leaves: new, empty, or an earlier demo's, which gets a folder of its own inside (default: a new temporary one)",
     )
     described.add_argument(
         "--version", action="store_true", help="print the version and the rules' fingerprint, and exit"

@@ -49,7 +49,7 @@ MODULES = (
 DISTRIBUTION = "iwm-5-vwap"
 """What pip calls an installed copy of the program."""
 
-REMEDY = "pip install -r requirements.txt"
+REMEDY = entry.remedy(entry.WORKER_PACKAGES)
 
 
 def check_python(version: tuple[int, ...] = tuple(sys.version_info[:3])) -> Check:

@@ -51,7 +51,10 @@ def main() -> int:
 
         png = draw.draw(facts.decoded(data))
     except ImportError as error:
-        print(f"{error.name or error} cannot be loaded: pip install -r requirements.txt", file=sys.stderr)
+        print(
+            f"{error.name or error} cannot be loaded: {sys.executable} -m pip install -r requirements.txt",
+            file=sys.stderr,
+        )
         return 1
     sys.stdout.buffer.write(png)
     return 0

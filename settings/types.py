@@ -9,6 +9,7 @@ import importlib.util
 import ipaddress
 import os
 import re
+import sys
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import SplitResult, urlsplit
@@ -207,7 +208,8 @@ def _check_one_of_several(address: str) -> None:
         raise ValueError(f"{wrong}, of at most {ADDRESS_LENGTH} characters each")
     if importlib.util.find_spec("apprise") is None:
         raise ValueError(
-            f'takes {service}:// only with the package apprise, which is not installed: pip install "{APPRISE}"'
+            f"takes {service}:// only with the package apprise, which is not installed: "
+            f'{sys.executable} -m pip install "{APPRISE}"'
         )
 
 

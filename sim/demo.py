@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
 from typing import Protocol
@@ -93,7 +94,7 @@ async def play(speed: float, make_worker: MakeWorker, keep: Path | None = None) 
         _print_beginning(start, speed, folder)
         settings = _settings(vendor, pushover, folder)
         _set_up_log(settings, clock)
-        with following_log(phone):
+        with _last_word(folder), following_log(phone):
             status = await _until_told(make_worker(settings, clock, random.Random(SEED)), phone, clock)
         logger.close()
     spent = f"{span_text(clock.now() - start)} of market time in {time.monotonic() - began:.0f} s"
@@ -111,6 +112,17 @@ async def play(speed: float, make_worker: MakeWorker, keep: Path | None = None) 
     # What else shows the day goes into the folder here: nothing is printed after the commands.
     _print_steps(folder, *proofs)
     return entry.EXIT_OK
+
+
+@contextlib.contextmanager
+def _last_word(folder: Path) -> Iterator[None]:
+    """Says where the record is after Ctrl-C, below what the worker logs as it ends."""
+    try:
+        yield
+    except asyncio.CancelledError:
+        logger.close()
+        print(f"\nDemo stopped. Its record so far: {folder}", flush=True)
+        raise
 
 
 def _print_beginning(start: int, speed: float, folder: Path) -> None:
@@ -132,9 +144,9 @@ def _saved(phone: Phone, folder: Path) -> list[str]:
 
 
 def _print_steps(folder: Path, record: Path) -> None:
-    print("\nThree commands to try on its record:")
+    print("\nTo try on its record:")
     for step in steps(folder, record):
-        print(f"\n{step.text}\n  {step.command}")
+        print("", step.text, *(f"  {command}" for command in step.commands), sep="\n")
     sys.stdout.flush()
 
 
@@ -173,14 +185,17 @@ async def _until_told(worker: Runnable, phone: Phone, clock: Clock) -> int:
     running = asyncio.create_task(worker.run(), name="worker")
     told = asyncio.create_task(phone.sold.wait(), name="told")
     limit = asyncio.create_task(clock.sleep(LIMIT_S), name="limit")
-    await asyncio.wait((running, told, limit), return_when=asyncio.FIRST_COMPLETED)
-    if told.done():
-        await clock.sleep(AFTERGLOW_S)
-        pictured = asyncio.create_task(phone.pictured.wait(), name="pictured")
-        await asyncio.wait((running, pictured), timeout=PICTURE_REAL_S, return_when=asyncio.FIRST_COMPLETED)
-        pictured.cancel()
-    worker.stop()
-    for task in (told, limit):
-        task.cancel()
-    await asyncio.gather(told, limit, return_exceptions=True)
-    return await running
+    pictured = asyncio.create_task(phone.pictured.wait(), name="pictured")
+    try:
+        await asyncio.wait((running, told, limit), return_when=asyncio.FIRST_COMPLETED)
+        if told.done():
+            await clock.sleep(AFTERGLOW_S)
+            await asyncio.wait(
+                (running, pictured), timeout=PICTURE_REAL_S, return_when=asyncio.FIRST_COMPLETED
+            )
+        worker.stop()
+        return await running
+    finally:
+        for task in (running, told, limit, pictured):
+            task.cancel()
+        await asyncio.gather(running, told, limit, pictured, return_exceptions=True)

@@ -7,47 +7,50 @@ import os
 import shlex
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import entry
 from record.folder import date_of
-
-REVIEW_PACKAGES = "requirements-review.txt"
-"""The lock that has what a page needs."""
+from review.page.library import PACKAGE as PAGE_PACKAGE
+from review.watch.command import PACKAGE as VIEW_PACKAGE
 
 PAGE = "why.html"
 
 
 class Step(NamedTuple):
-    """A command, and what it does."""
+    """What is to be had, and the command for it; before it, one that installs what it needs if that is missing."""
 
     text: str
-    command: str
+    commands: tuple[str, ...]
 
 
 def steps(folder: Path, record: Path) -> list[Step]:
-    """Returns three commands about a demonstration's ``record`` in ``folder``: why, the page, replay."""
+    """Returns the commands about a demonstration's ``record`` in ``folder``: why, the page, watch, replay."""
     diagnose, review = _checks(), [*_python(), "-m", "review"]
     why = ["why", date_of(record), "--data-dir", str(folder)]
+    page = _line([*diagnose, *why, "--html", str(folder / PAGE)])
+    watch = _line([*diagnose, "watch", "--data-dir", str(record)])
     return [
-        Step("Why it decided as it did, second by second:", _line([*diagnose, *why])),
-        Step(
-            f"The same as a page with charts{_missing_for_page()}:",
-            _line([*diagnose, *why, "--html", str(folder / PAGE)]),
-        ),
-        Step("The session again, from its record:", _line([*review, "replay", str(record)])),
+        Step("Why it decided as it did, second by second:", (_line([*diagnose, *why]),)),
+        _with_package("The same as a page with charts", page, PAGE_PACKAGE),
+        _with_package("The session's last minutes, as the terminal shows them live", watch, VIEW_PACKAGE),
+        Step("The session again, from its record:", (_line([*review, "replay", str(record)]),)),
     ]
 
 
-def _missing_for_page() -> str:
-    """Returns a remark if this machine lacks what the page needs; empty if it does not."""
-    if importlib.util.find_spec("plotly") is not None:
-        return ""
-    return f" (needs the packages of {REVIEW_PACKAGES}, which are not installed)"
+def _with_package(text: str, command: str, package: str) -> Step:
+    """Returns a step that needs a package, with the command that installs it where it is missing."""
+    if importlib.util.find_spec(package) is not None:
+        return Step(f"{text}:", (command,))
+    lacking = f"{text} (needs the package {package}, which is not installed"
+    if _is_installed():  # pip has installed the program: it is installed again, with more
+        return Step(f"{lacking}; {entry.remedy(entry.REVIEW_PACKAGES)}):", (command,))
+    return Step(f"{lacking}):", (_line(entry.installing(*_python(), entry.REVIEW_PACKAGES)), command))
 
 
-def _line(words: list[str]) -> str:
+def _line(words: Sequence[str]) -> str:
     """Returns a command line. In a clone, commands run in its folder, so it goes there first if it must."""
     command = shlex.join(words)
     is_away = not _is_installed() and os.path.realpath(os.getcwd()) != entry.FOLDER

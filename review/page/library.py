@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import entry
 from review.places import Unusable
 
-REQUIREMENTS = "requirements-review.txt"
+PACKAGE = "bokeh"
+"""The package that draws the page."""
+
 SCRIPT = Path("js") / "bokeh.min.js"
 
 
@@ -18,5 +21,5 @@ def library() -> str:
 
         import review.page.charts  # noqa: F401, PLC0415
     except ImportError:
-        raise Unusable(f"--html needs the package bokeh: python -m pip install -r {REQUIREMENTS}") from None
+        raise Unusable(f"--html needs the package {PACKAGE}: {entry.remedy(entry.REVIEW_PACKAGES)}") from None
     return (bokehjs_path() / SCRIPT).read_text(encoding="utf-8")

@@ -10,9 +10,9 @@ import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
+import entry
 import utils
 from config import ConfigError
-from review.page.library import REQUIREMENTS
 from review.places import Unusable, data_dir
 from review.screen import Progress
 from review.watch import lines
@@ -42,7 +42,10 @@ Exit status: 0 ended with q, or one frame was printed; 1 no record of today, a d
 port is taken; 2 bad arguments or configuration; 130 ended by Ctrl-C.
 """
 
-WITHOUT_TEXTUAL = f"watch draws with the package textual: python -m pip install -r {REQUIREMENTS}; --once prints one frame without it"
+PACKAGE = "textual"
+"""The package that draws the view."""
+
+WITHOUT_TEXTUAL = f"watch draws with the package {PACKAGE}: {entry.remedy(entry.REVIEW_PACKAGES)}; --once prints one frame without it"
 WITHOUT_TERMINAL = "watch draws on a terminal, and this is not one: --once prints one frame"
 
 
@@ -119,7 +122,7 @@ def _terminal_fault() -> str:
     if not is_terminal or os.environ.get("TERM") == "dumb":
         return WITHOUT_TERMINAL
     try:
-        importlib.import_module("textual")
+        importlib.import_module(PACKAGE)
     except ImportError:
         return WITHOUT_TEXTUAL
     return ""

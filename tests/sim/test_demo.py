@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -87,10 +88,10 @@ def test_its_record_stays_and_says_that_it_is_simulated(played: Played) -> None:
 
 
 @pytest.mark.real_time
-def test_it_ends_with_three_commands_that_work_as_they_are(played: Played) -> None:
+def test_it_ends_with_commands_that_work_as_they_are(played: Played) -> None:
     (played.cwd / ".env").unlink()
-    _, last = played.text.split("\nThree commands to try on its record:\n")
-    why, page, replay = re.findall(r"^  (.*)$", last, re.MULTILINE)
+    _, last = played.text.split("\nTo try on its record:\n")
+    why, page, watch, replay = re.findall(r"^  (.*)$", last, re.MULTILINE)
 
     def paste(command: str) -> str:
         done = subprocess.run(
@@ -111,6 +112,7 @@ def test_it_ends_with_three_commands_that_work_as_they_are(played: Played) -> No
     assert f"Written: {written}" in paste(page)
     page_text = written.read_text(encoding="utf-8")
     assert ">Simulated market</p>" in page_text and "<h1>1 entry" in page_text
+    assert "session over (09:30–16:00)" in paste(f"{watch} --once")
     assert "🔁 Simulated market, session 2025-10-02, " in paste(replay)
     assert last.rstrip().endswith(replay)
 
@@ -229,7 +231,7 @@ from pathlib import Path
 exec(sys.argv[1])
 from sim.next_steps import steps
 for step in steps(Path("/x y"), Path("/x y/sessions/2025-10-02.jsonl")):
-    print(step.text, step.command, sep="\\n")
+    print(step.text, *step.commands, sep="\\n")
 """
 
 
@@ -255,6 +257,7 @@ def test_the_commands_name_the_interpreter_as_it_was_typed(tmp_path: Path) -> No
     assert shown(ROOT, "python")[1::2] == [
         f"python {why}",
         f"python {why} --html '/x y/why.html'",
+        "python diagnose.py watch --data-dir '/x y/sessions/2025-10-02.jsonl'",
         "python -m review replay '/x y/sessions/2025-10-02.jsonl'",
     ]
     assert shown(ROOT, sys.executable)[1] == f"{sys.executable} {why}"
@@ -264,11 +267,42 @@ def test_the_commands_name_the_interpreter_as_it_was_typed(tmp_path: Path) -> No
 def test_an_installed_copy_has_its_own_commands(tmp_path: Path) -> None:
     lines = shown(tmp_path, "python", "sys.argv[0] = '/opt/iwm/bin/iwm-5-vwap'")
     assert lines[1] == "/opt/iwm/bin/iwm-5-vwap-diagnose why 2025-10-02 --data-dir '/x y'"
-    assert lines[5] == "python -m review replay '/x y/sessions/2025-10-02.jsonl'"
+    assert lines[7] == "python -m review replay '/x y/sessions/2025-10-02.jsonl'"
 
 
-def test_a_page_that_cannot_be_written_yet_says_what_it_needs() -> None:
-    remark = " (needs the packages of requirements-review.txt, which are not installed)"
-    assert [line for line in shown(ROOT, "python") if remark in line] == []
-    (line,) = [line for line in shown(ROOT, "python", "sys.modules['plotly'] = None") if remark in line]
-    assert line.startswith("The same as a page")
+@pytest.mark.parametrize(
+    ("package", "needs"), [("bokeh", "The same as a page"), ("textual", "The session's last minutes")]
+)
+def test_what_needs_a_package_comes_with_the_line_that_installs_it(package: str, needs: str) -> None:
+    assert "not installed" not in "".join(shown(ROOT, "python"))
+    lines = shown(ROOT, "python", f"sys.modules[{package!r}] = None")
+    (place,) = [number for number, line in enumerate(lines) if "not installed" in line]
+    assert lines[place].startswith(needs) and f"needs the package {package}" in lines[place]
+    assert lines[place + 1] == "python -m pip install -r requirements-review.txt"
+    assert lines[place + 2].startswith("python diagnose.py ")
+
+
+def test_the_page_needs_the_package_that_is_looked_for() -> None:
+    """Without it the page refuses, and with it the page is drawn: the hint and the page speak of the same package."""
+    asks = "from review.page.library import library\nfrom review.places import Unusable\ntry: library()\nexcept Unusable as e: print(e)\n"
+    assert not [line for line in shown(ROOT, "python", asks) if line.startswith("--html needs")]
+    refused = shown(ROOT, "python", f"sys.modules['bokeh'] = None\n{asks}")
+    assert refused[0].startswith("--html needs the package bokeh: ") and "not installed" in "".join(refused)
+
+
+@pytest.mark.real_time
+def test_ctrl_c_ends_with_where_the_record_is(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, MAIN, "--demo", "--keep", "kept"],
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], **measured()},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as begun:
+        assert begun.stdout is not None
+        while "Connected: stocks" not in begun.stdout.readline():
+            assert begun.poll() is None
+        begun.send_signal(signal.SIGINT)
+        rest = begun.stdout.read()
+        assert begun.wait(30) == entry.EXIT_INTERRUPTED
+    assert rest.splitlines()[-1] == f"Demo stopped. Its record so far: {tmp_path / 'kept'}"

@@ -112,7 +112,7 @@ def test_it_ends_with_commands_that_work_as_they_are(played: Played) -> None:
     assert f"Written: {written}" in paste(page)
     page_text = written.read_text(encoding="utf-8")
     assert ">Simulated market</p>" in page_text and "<h1>1 entry" in page_text
-    assert "session over (09:30–16:00)" in paste(f"{watch} --once")
+    assert "the program stopped at 10:4" in paste(f"{watch} --once")
     assert "🔁 Simulated market, session 2025-10-02, " in paste(replay)
     assert last.rstrip().endswith(replay)
 

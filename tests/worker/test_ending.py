@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from events import Tick, Withdrawn
+from events import Closed, Opened, Tick, Withdrawn
 from record.lines import Entry
 from record.reader import Damage
 from rules import Rules
@@ -76,7 +76,8 @@ async def test_what_a_stop_would_leave_undone_is_named(tmp_path: Path) -> None:
 
 def test_a_sell_that_was_withdrawn_is_not_sent_by_the_next_start() -> None:
     left, sold = Undelivered(), closed()
-    for number, decision in enumerate((opened(), sold), start=1):
+    decisions: tuple[Opened | Closed, ...] = (opened(), sold)
+    for number, decision in enumerate(decisions, start=1):
         left.record(Entry(at(number), number, Tick(), (decision,)), Rules())
     assert [alert.id for alert in left.outstanding(1)] == [sold.id] * 2
     left.record(

@@ -33,6 +33,9 @@ def within(done: str) -> str:
         ("sys.version_info = (3, 10, 13, 'final', 0)", "this is Python 3.10.13 ("),
         ("os.rmdir(os.getcwd())", "the folder it was started in cannot be used (No such file or directory)"),
         ("sys.modules['fcntl'] = None", "this system has no file locks (fcntl)"),
+        ("sys.modules['pydantic'] = None; sys.prefix = sys.base_prefix", " -m venv --clear .venv && "),
+        ("sys.modules['pydantic'] = None; sys.prefix = '/nowhere'", "uv pip install --python "),
+        ("import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (63, 63))", "only 63 files at once"),
     ],
 )
 def test_what_keeps_a_command_from_running_is_one_line(tmp_path: Path, what: str, said: str) -> None:
@@ -42,6 +45,19 @@ def test_what_keeps_a_command_from_running_is_one_line(tmp_path: Path, what: str
     assert done.stderr.startswith("main.py: ")
     assert said in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        "os.close(0)",
+        "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100))",
+        "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (100, 2000))",
+    ],
+)
+def test_what_a_command_can_do_with_or_mend_stops_nothing(tmp_path: Path, what: str) -> None:
+    done = run(tmp_path, "-c", within(what), MAIN, "--version")
+    assert (done.returncode, done.stderr) == (entry.EXIT_OK, "")
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 from structlog.testing import capture_logs
 
-from record.folder import is_beginning, misnamed, record_path
+from record.folder import is_beginning, misnamed, record_path, tidy
 from record.lines import Header
 from record.past import at_start, changed
 from record.reader import Damage, read
@@ -72,10 +72,8 @@ def test_a_packed_record_beside_todays_that_cannot_be_read_does_not_end_the_star
     tmp_path: Path, sessions: Path
 ) -> None:
     path = lay(sessions, TODAY, "open")
-    text = path.read_bytes()
-    middle = len(text) // 2
-    torn = text[:middle] + b"\0" + text[middle + 1 :]
-    path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(torn, mtime=0))
+    packed = path.with_name(f"{path.name}.gz")
+    packed.write_bytes(gzip.compress(path.read_bytes(), mtime=0)[:-12])
     own = at_start(tmp_path, TODAY).own
     assert own is not None
     assert own.open is not None
@@ -111,6 +109,14 @@ def test_what_is_named_like_a_record_and_is_none_is_told_by_its_date(tmp_path: P
         BEFORE[1]: f"{sessions}/{BEFORE[1]}.jsonl: holds the session of {TODAY}, not of {BEFORE[1]}",
     }
     assert misnamed(tmp_path / ("a" * 300)) == {}
+
+
+def test_a_folder_that_cannot_be_looked_through_is_not_tidied_and_said(tmp_path: Path) -> None:
+    (tmp_path / "sessions").write_bytes(b"mine")
+    with capture_logs() as logs:
+        tidy(tmp_path, 1, TODAY)
+    assert [line["event"] for line in logs] == ["folder_not_tidied"]
+    assert (tmp_path / "sessions").read_bytes() == b"mine"
 
 
 # --- Rules ---

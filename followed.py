@@ -370,7 +370,7 @@ NOT_TAKEN = {
     Fate.OVER_LIMIT: "the ask was above Pay ≤ by then",
     Fate.UNPRICED: "no quote was recorded at that moment",
     Fate.UNTOLD: "the SELL never arrived",
-    Fate.OPEN: "the position is still open",
+    Fate.OPEN: "it is not over yet",
 }
 """Why nothing was taken, if one thing kept every trade from it."""
 

@@ -280,7 +280,7 @@ def test_the_same_in_words_that_need_no_explanation() -> None:
         (Fate.OVER_LIMIT, "the ask was above Pay ≤ by then"),
         (Fate.UNPRICED, "no quote was recorded at that moment"),
         (Fate.UNTOLD, "the SELL never arrived"),
-        (Fate.OPEN, "the position is still open"),
+        (Fate.OPEN, "it is not over yet"),
     ],
 )
 def test_a_day_on_which_nothing_could_be_taken_says_why(fate: Fate, because: str) -> None:

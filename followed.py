@@ -343,6 +343,38 @@ def headline(results: Results, at_once: Results) -> str:
     return "; ".join([text, *_left_out(results)])
 
 
+def acted_text(results: Results, at_once: Results) -> str:
+    """Returns the same in words that need no explanation, as part of a sentence.
+
+    ``acting 15 s after each push: 2 trades, 1 up, 1 down, −$7 after fees (at the pushes' own prices, 0 s: +$3)``
+    """
+    count, delay = len(results.taken), results.delay_s
+    text = f"acting {delay} s after each push: " if delay else "acting at the pushes' own prices (0 s): "
+    left_out = _left_out(results)
+    if count:
+        text += f"{count} trade{plural_s(count)}, {results.up} up, {results.down} down, {dollars_text(results.dollars, 0)} after fees"
+    elif len({result.fate for result in results.every}) == 1:
+        text, left_out = f"{text}no trade, because {NOT_TAKEN[results.every[0].fate]}", []
+    else:
+        text += "no trade"
+    if delay and (number := len(at_once.taken)):
+        whose = "push's" if len(at_once.every) == 1 else "pushes'"
+        other = (
+            "" if number == count else f" from {number} trade{plural_s(number)}" if count else " after fees"
+        )
+        text += f" (at the {whose} own prices, 0 s: {dollars_text(at_once.dollars, 0)}{other})"
+    return "; ".join([text, *left_out])
+
+
+NOT_TAKEN = {
+    Fate.OVER_LIMIT: "the ask was above Pay ≤ by then",
+    Fate.UNPRICED: "no quote was recorded at that moment",
+    Fate.UNTOLD: "the SELL never arrived",
+    Fate.OPEN: "it is not over yet",
+}
+"""Why nothing was taken, if one thing kept every trade from it."""
+
+
 def fate_text(result: Result) -> str:
     """Returns one trade's result in words: ``+$5.70 (+12.4%) at 15 s``, or why there is none."""
     if result.dollars is None:

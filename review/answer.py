@@ -7,16 +7,18 @@ from collections.abc import Sequence
 from datetime import date
 
 from events import SECOND, DeclineReason, HoldReason
-from followed import headline
+from followed import acted_text
 from review import fills
 from review.funnel import counted, failing, share, signals, stopped_by
 from review.study import Seen, Study
-from utils import clock_text, minute_text, span_text
+from utils import clock_text, minute_text, plural_s, span_text
 from wording import stop_text
 
 HALF = 0.5
 
 RULES_NAMED = 3
+
+RUNAWAY = "The simulated price is built to run away: see the result at 0 s."
 
 SIMULATED = "Simulated market. "
 """Begins the answer of a day that was played."""
@@ -40,6 +42,15 @@ def answer(study: Study) -> str:
     return f"{SIMULATED}{told}" if study.is_simulated else told
 
 
+def ended_text(study: Study) -> str:
+    """Returns where a record ends that does not reach the close, as a sentence; empty for one that does."""
+    if study.until >= study.session.close:
+        return ""
+    if study.is_stopped:
+        return f"The program stopped at {clock_text(study.until)}."
+    return f"Nothing was recorded after {clock_text(study.until)}." if study.is_over else ""
+
+
 def _answer(study: Study) -> str:
     if study.end <= study.session.open and not study.down:
         return f"The session of {day_text(study)} opens at {minute_text(study.session.open)} ET: there is nothing to report yet."
@@ -53,13 +64,21 @@ def _answer(study: Study) -> str:
 
 def _entries_text(study: Study) -> str:
     told, withdrawn = study.trades.told, len(study.withdrawn)
-    number = f"{len(told)} entr{'y' if len(told) == 1 else 'ies'}" + ("" if study.is_over else " so far")
-    text = f"{number} on {day_text(study)}: {headline(study.trades.followed(), study.trades.followed(0))}"
+    so_far = "" if study.is_over else " so far"
+    results = study.trades.followed()
+    acted = acted_text(results, study.trades.followed(0))
+    texts = [
+        f"{len(told)} BUY{plural_s(len(told))} on {day_text(study)}{so_far}.",
+        f"{acted[0].upper()}{acted[1:]}.",
+    ]
+    if study.is_simulated and not results.taken and results.delay_s and study.trades.followed(0).taken:
+        texts.append(RUNAWAY)
     if len(told) == 1:
-        text += f"; {_trade_text(told[0])}"
+        texts.append(f"It was {_trade_text(told[0])}.")
     if withdrawn:
-        text += f"; {withdrawn} more {'was' if withdrawn == 1 else 'were'} withdrawn, nobody was told"
-    return f"{text}."
+        were = "was" if withdrawn == 1 else "were"
+        texts.append(f"{withdrawn} more {were} withdrawn; nobody was told.")
+    return " ".join(texts)
 
 
 def _trade_text(trade: fills.Trade) -> str:
@@ -106,9 +125,13 @@ def _longest(study: Study) -> str:
 def _unmet(study: Study) -> str:
     """Returns which conditions failed, given that no second met all of them."""
     if not study.seen:
-        return f"no bar of {study.rules.symbol} arrived"
+        so_far = "" if study.is_over else " has"
+        return f"no bar of {study.rules.symbol}{so_far} arrived" + (" yet" if so_far else "")
     if not counted(study):
         gates = {row.evaluation.gate for row in study.seen}
+        warm_at = study.session.open + study.rules.warmup_seconds * SECOND
+        if not study.is_over and study.end <= warm_at:
+            return f"the warm-up lasts until {minute_text(warm_at)}, and no BUY comes before"
         if DeclineReason.BLIND not in gates:
             return f"nothing but the first {span_text(study.rules.warmup_seconds * SECOND)} after the open was recorded"
         return "every recorded second was blind or in the warm-up"

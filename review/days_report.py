@@ -53,7 +53,13 @@ def lines(days: Sequence[DayRow], asked: Asked) -> list[str]:
             f"{day.date}{span_text(day.seen_s * SECOND):>8}{span_text(day.blind_s * SECOND):>7}"
             f"{day.signals:>8,}{day.entries:>8}{results}{miss}"
         )
-    found += ["", f"Followed by hand, one contract each, less ${fee:.2f} a side, by seconds after each push:"]
+    found += [
+        "",
+        *wrapped(
+            f"Followed by hand, one contract each, less ${fee:.2f} a side (FEE_PER_CONTRACT), by seconds after each push "
+            "(yours: FOLLOW_DELAY_SECONDS):"
+        ),
+    ]
     for delay in delays:
         found.append(f"  {sum_text(summed(days, delay, fee)) + (' ← yours' if delay == own else '')}")
     found += ["", *wrapped(caveat(days))]

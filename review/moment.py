@@ -96,8 +96,7 @@ def show(study: Study, at: int) -> Shown:
     if row is not None:
         table = conditions(study.rules_at(row.now), row.evaluation)
         lines.append(_seen_text(row))
-    is_own = row is not None and row.evaluation.start == at
-    ahead, data = _ahead(study, at, decided_at=row.now if row is not None and is_own else at)
+    ahead, data = _ahead(study, at, decided_at=row.now if row is not None and missing is None else at)
     told = _told(study, row) if row is not None and missing is None else f"no BUY: not evaluated, {missing}"
     return Shown(
         f"{clock_text(at)}: {told}.",

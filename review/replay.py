@@ -16,7 +16,7 @@ import logger
 from config import Following, load_following, load_rules
 from engine import Engine
 from events import SECOND, Bar, Decision, DeclineReason, Evaluation, Event, Session
-from followed import dollars_text, headline
+from followed import acted_text, dollars_text
 from review import bars, fills
 from review.derive import Start, Survey, play, recorded_rules, survey
 from review.places import Unusable, check_file, claim
@@ -75,7 +75,7 @@ class Summary:
         for trade in trades:
             lines += _trade_lines(trade, rules)
         lines.insert(
-            0, f"By hand, one contract each: {headline(self.trades.followed(), self.trades.followed(0))}"
+            0, f"By hand, one contract each, {acted_text(self.trades.followed(), self.trades.followed(0))}"
         )
         return [*lines, "", *fills.table(self.trades)] if self.trades.told else lines
 

@@ -13,7 +13,7 @@ import utils
 from events import SECOND
 from followed import DELAYS_S
 from review import funnel, what_if
-from review.answer import answer
+from review.answer import answer, ended_text
 from review.funnel import RowKind
 from review.study import Study
 from terminal import BOLD, YELLOW, is_coloured, painted
@@ -49,8 +49,9 @@ def report(study: Study) -> list[str]:
 def _heading(study: Study) -> list[str]:
     session = study.session
     hours = f"{utils.minute_text(session.open)}–{utils.minute_text(session.close)} ET"
+    ended = ended_text(study).rstrip(".")
     if study.is_over:
-        state = ""
+        state = ended and f"; {ended[0].lower()}{ended[1:]}"
     elif study.is_down_now:
         state = f", in progress, but nothing has been recorded since {clock_text(study.until)}"
     else:
@@ -208,6 +209,11 @@ def _trade_lines(study: Study) -> list[str]:
             reason = "" if trade.closed is None else f"  {trade.closed.reason}"
             lines.append(f"{head} → {what_if.cell(found[opened.id]):<44}{reason}".rstrip())
     if found:
+        following = study.trades.following
+        lines += wrapped(
+            f"Acting {following.follow_delay_seconds} s after each push and ${following.fee_per_contract:.2f} a side are "
+            "your settings FOLLOW_DELAY_SECONDS and FEE_PER_CONTRACT."
+        )
         lines += [
             "What following each push a few seconds late would have paid:",
             f"  python -m review replay {shlex.quote(str(study.path))}",

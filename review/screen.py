@@ -144,7 +144,11 @@ class Screen:
         if reason == self._declined and now - self._declined_at < DECLINE_SPACING_S * SECOND:
             return
         self._declined, self._declined_at = reason, now
-        log.info("signal", text=signal_line(self._engine.evaluation))
+        # As live: a signal is told when every gate was open. Bars have no contracts, and get no further than that.
+        if declined.considered or not (
+            self._with_contracts or declined.reason is not DeclineReason.CHAIN_TOO_OLD
+        ):
+            log.info("signal", text=signal_line(self._engine.evaluation))
         if declined.considered:
             log.info("contract_declined", text=selection_line(declined))
         if self._with_contracts or declined.reason is not DeclineReason.CHAIN_TOO_OLD:

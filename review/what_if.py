@@ -17,7 +17,7 @@ from typing import NamedTuple
 import msgspec
 
 from config import ConfigError
-from followed import dollars_text, headline
+from followed import acted_text, dollars_text
 from record.folder import date_of
 from review import fills
 from review.answer import answer
@@ -205,7 +205,8 @@ def lines(found: Comparison) -> list[str]:
     out = [found.question, ""]
     for name, counts, by_hand in found.sums:
         out.append(f"  {name + ':':<11}{counts}")
-        out += [f"{'':<13}by hand: {by_hand}"] * bool(by_hand)
+        indent = " " * 13
+        out += textwrap.wrap(by_hand, CAVEAT_WIDTH, initial_indent=indent, subsequent_indent=indent)
     if found.rows:
         out += ["", f"  {'BUY':<17}{'as it was':<{CELL}}with it"]
         out += [f"  {when:<17}{was:<{CELL}}{would}" for when, was, would in found.rows]
@@ -220,7 +221,7 @@ def settings_text(sets: Mapping[str, str]) -> str:
 def _sum_texts(name: str, study: Study, found: Sequence[EntryResult]) -> tuple[str, str, str]:
     count = len(signals(study))
     counts = f"{count} signal{plural_s(count)}, {len(found)} entr{'y' if len(found) == 1 else 'ies'}"
-    by_hand = headline(study.trades.followed(), study.trades.followed(0)) if found else ""
+    by_hand = acted_text(study.trades.followed(), study.trades.followed(0)) if found else ""
     return name, counts, by_hand
 
 

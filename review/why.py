@@ -129,8 +129,7 @@ def _run(options: argparse.Namespace, now: int) -> None:
         page.check(options.html)
     following = load_following()
     study = read(found.path, now=now, surveyed=record, following=following)
-    extra: dict[str, Any] = {}
-    asked = Asked()
+    extra, asked = dict[str, Any](), Asked()
     lines: list[str] = [*wrapped(found.note)] if found.note else []
     notes, told_first = len(lines), wrapped(answer(study))
     if options.at is not None:

@@ -10,6 +10,7 @@ from followed import (
     FollowedTrades,
     Result,
     Results,
+    acted_text,
     dollars_text,
     fate_text,
     headline,
@@ -256,6 +257,41 @@ def test_what_is_not_in_the_sum_is_counted(fate: Fate, said: str) -> None:
     late, at_once = Results(15, (one(5), one(7, fate))), Results(0, (one(9), one(9)))
     assert late.taken == [5.0]
     assert headline(late, at_once) == f"1 trade, 1 up, 0 down, +$5 at 15 s (+$18 at 0 s, 2 trades); {said}"
+
+
+def test_the_same_in_words_that_need_no_explanation() -> None:
+    late, at_once = Results(15, (one(2), one(-9))), Results(0, (one(4, delay_s=0), one(-1, delay_s=0)))
+    assert acted_text(late, at_once) == (
+        "acting 15 s after each push: 2 trades, 1 up, 1 down, −$7 after fees (at the pushes' own prices, 0 s: +$3)"
+    )
+    assert acted_text(at_once, at_once) == (
+        "acting at the pushes' own prices (0 s): 2 trades, 1 up, 1 down, +$3 after fees"
+    )
+    late = Results(15, (one(2), one(1, Fate.UNPRICED)))
+    assert acted_text(late, Results(0, (one(9, delay_s=0),) * 2)) == (
+        "acting 15 s after each push: 1 trade, 1 up, 0 down, +$2 after fees "
+        "(at the pushes' own prices, 0 s: +$18 from 2 trades); 1 without a quote at its moment"
+    )
+
+
+@pytest.mark.parametrize(
+    ("fate", "because"),
+    [
+        (Fate.OVER_LIMIT, "the ask was above Pay ≤ by then"),
+        (Fate.UNPRICED, "no quote was recorded at that moment"),
+        (Fate.UNTOLD, "the SELL never arrived"),
+        (Fate.OPEN, "it is not over yet"),
+    ],
+)
+def test_a_day_on_which_nothing_could_be_taken_says_why(fate: Fate, because: str) -> None:
+    late, at_once = Results(15, (one(1, fate),)), Results(0, (one(9, delay_s=0),))
+    assert acted_text(late, at_once) == (
+        f"acting 15 s after each push: no trade, because {because} (at the push's own prices, 0 s: +$9 after fees)"
+    )
+    mixed = Results(15, (one(1, Fate.OPEN), one(1, Fate.UNTOLD)))
+    assert acted_text(mixed, Results(0, ())) == (
+        "acting 15 s after each push: no trade; 1 whose SELL never arrived; 1 still open"
+    )
 
 
 def test_two_buys_that_are_not_taken() -> None:

@@ -135,7 +135,7 @@ def _header(told: Told) -> str:
     total = told.sum(told.days, told.own_s, with_interval=True)
     return (
         f'<header>{simulated}<p class="quiet">{escape(_symbols(told))}, {count} session{plural_s(count)}, {_span(told)}. '
-        f"Followed by hand, one contract each: bought at the ask, sold at the bid, less ${told.fee:.2f} a side.</p>"
+        f"Followed by hand, one contract each: bought at the ask, sold at the bid, less ${told.fee:.2f} a side (yours: FOLLOW_DELAY_SECONDS, FEE_PER_CONTRACT).</p>"
         f"<h1>{unbroken(_answer(total))}</h1>{_facts(told, total)}{note(caveat(told.days))}</header>"
     )
 
@@ -170,7 +170,7 @@ def _facts(told: Told, total: Sum) -> str:
             f"on {traded} of {len(days)} day{plural_s(len(days))}"
             + (f", {withdrawn} withdrawn" if withdrawn else ""),
         ),
-        ("Signals", f"{sum(day.signals for day in days):,}", "all conditions met, gates open"),
+        ("Signals", f"{sum(day.signals for day in days):,}", "seconds with all conditions met"),
         (
             "Seen",
             span_text(seen * SECOND),

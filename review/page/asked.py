@@ -41,7 +41,7 @@ def _second_section(study: Study, at: int, shown: moment.Shown) -> str:
     return section(
         "at",
         f"At {clock_text(at)} ET",
-        *_paragraphs(shown.seen),
+        *_paragraphs([shown.told, *shown.seen]),
         table("Its conditions", ("Condition", "Value", "Needed"), rows) if rows else "",
         *_paragraphs([shown.state]),
         *_paragraphs(shown.ahead),
@@ -54,7 +54,7 @@ def _paragraphs(lines: list[str]) -> list[str]:
 
 def _compared_section(found: Comparison) -> str:
     sums = [
-        f"<p><b>{escape(name)}:</b> {escape(counts)}{'; by hand: ' if by_hand else ''}{escape(by_hand)}</p>"
+        f"<p><b>{escape(name)}:</b> {escape(counts)}{'; ' if by_hand else ''}{escape(by_hand)}</p>"
         for name, counts, by_hand in found.sums
     ]
     rows = [(escape(when), escape(was), escape(would)) for when, was, would in found.rows]

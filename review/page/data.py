@@ -102,6 +102,7 @@ def payload(study: Study, misses: Sequence[funnel.Miss], start: float | None = N
         "start": _first_look(study, markers) if start is None else start,
         "closeup": CLOSEUP_S,
         "isClose": start is not None,
+        "seen": _seen_part(study),
         "surge": list(Condition).index(Condition.VOLUME_SURGE),
         "conditions": [
             {
@@ -239,6 +240,20 @@ def _first_look(study: Study, markers: dict[str, list[dict[str, Any]]]) -> float
         for marker in markers[name]:
             return float(marker["second"])
     return seconds_after_open(study, study.seen[-1].evaluation.start) if study.seen else 0.0
+
+
+def _seen_part(study: Study) -> list[float] | None:
+    """From when to when (seconds after the open) something was seen, if that is less than half of the session."""
+    if not study.seen:
+        return None
+    first, last = (seconds_after_open(study, row.evaluation.start) for row in (study.seen[0], study.seen[-1]))
+    whole = (study.session.close - study.session.open) / SECOND
+    margin = (last - first) * SEEN_MARGIN
+    return [max(0.0, first - margin), min(whole, last + margin)] if 2 * (last - first) < whole else None
+
+
+SEEN_MARGIN = 0.03
+"""How much of what was seen is left free at either edge of its chart."""
 
 
 def _trade(study: Study, trade: Trade) -> dict[str, Any] | None:

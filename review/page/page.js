@@ -432,6 +432,7 @@
       made.set(name, { x: shown.map((item) => x(item.second)), y: shown.map((item) => item.price) });
     }
     if (data.isClose) around(at, data.closeup);
+    else if (data.seen) show(...data.seen);
     look();
     times.change.connect(soon);
     made.look = look;

@@ -8,6 +8,7 @@ from html import escape
 from events import Condition
 from followed import Results, dollars_text
 from review import fills, funnel
+from review.answer import ended_text
 from review.page.data import GATE_KINDS
 from review.page.parts import key, legend, note, section
 from review.study import Study
@@ -21,8 +22,8 @@ def header(study: Study, said: str) -> str:
     day = new_york(session.open).strftime("%A %-d %B %Y")
     hours = f"{minute_text(session.open)}–{minute_text(session.close)} New York"
     notes = [f"{study.rules.symbol}, {day}, {hours}{', an early close' if session.early else ''}."]
-    if study.until < session.close:
-        notes.append(f"The record ends at {clock_text(study.until)}.")
+    if ended := ended_text(study) or (not study.is_over and f"In progress, until {clock_text(study.end)}."):
+        notes.append(ended)
     if study.torn:
         notes.append(f"Its last line is torn ({study.torn} bytes).")
     notes += [f"{text[0].upper()}{text[1:]}." for text in study.odd]

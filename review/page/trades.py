@@ -5,7 +5,8 @@ from __future__ import annotations
 from html import escape
 
 import alerts
-from followed import DELAYS_S, Fate, Result, dollars_text, fate_text
+from events import Closed
+from followed import DELAYS_S, Fate, Result, dollars_text
 from quote_history import OLDEST_S
 from review import fills
 from review.page.data import evaluated_second
@@ -67,20 +68,23 @@ def _trade_figure(study: Study, trade: fills.Trade) -> str:
         f"The option's mark from {clock_text(trade.opened_at)}, entry {option_price(opened.entry)}, {_ends(trade)}"
         + ("" if closed is None else f", peak {option_price(closed.peak)}, last {option_price(closed.mark)}")
     )
-    name, found = escape(opened.id), _by_hand(study, trade)
-    by_hand = "" if found is None else f"By hand: {fate_text(found)}. "
-    reason = ""
+    name = escape(opened.id)
+    said = f"Entry {option_price(opened.entry)}"
     if closed is not None and trade.closed_at is not None:
-        reason = f"Sold: {alerts.reason_text(closed, study.rules_at(trade.closed_at))}. "
+        reason = alerts.reason_text(closed, study.rules_at(trade.closed_at))
+        said += f"; {_sold_text(closed)}. Sold: {reason}"
     start = moment(study, trade.opened_at, evaluated_second(study, trade.opened_at))
     return (
         f"<figure><h3>{escape(strike_text(opened.strike))}c {start} → {escape(_ends(trade))} "
         f"<small>{escape(opened.contract)} #{name}</small></h3>"
-        f"<p>{escape(by_hand + reason)}Entry {option_price(opened.entry)}"
-        + ("." if closed is None else f", peak {option_price(closed.peak)}.")
-        + f'</p><div class="chart" id="trade-{name}" role="img" aria-label="{escape(label)}"></div>'
+        f'<p>{escape(said)}.</p><div class="chart" id="trade-{name}" role="img" aria-label="{escape(label)}"></div>'
         f'<figcaption id="told-{name}"></figcaption></figure>'
     )
+
+
+def _sold_text(closed: Closed) -> str:
+    """The two prices of a SELL: the mid that decided it, and what a market order would have got."""
+    return f"mark at the SELL {option_price(closed.mark)}, bid {option_price(closed.bid)}"
 
 
 def _trades_table(study: Study) -> str:
@@ -98,7 +102,7 @@ def _trades_table(study: Study) -> str:
     )
     caption = (
         f"By hand: in at the ask and out at the bid, {delay} s after each push and at the decisions' own moments, one "
-        f"contract, less ${study.trades.following.fee_per_contract:.2f} a side. Told: the mark against the entry price"
+        f"contract, less ${study.trades.following.fee_per_contract:.2f} a side (yours: FOLLOW_DELAY_SECONDS, FEE_PER_CONTRACT). Told: the mark against the entry price"
     )
     return table(
         caption, heads, [_trade_cells(study, trade) for trade in study.trades.all], range(3, 8), is_wide=True
@@ -119,7 +123,7 @@ def _trade_cells(study: Study, trade: fills.Trade) -> tuple[str, ...]:
         return (*head, "", by_hand, *[""] * 4, "still open")
     return (
         *head,
-        f"{moment(study, closed_at)}<small>{option_price(closed.mark)}</small>",
+        f"{moment(study, closed_at)}<small>{_sold_text(closed)}</small>",
         by_hand,
         _money(_by_hand(study, trade, 0)),
         result(trade.told_percent),

@@ -21,8 +21,8 @@ from events import (
     Shutdown,
     Tick,
 )
-from followed import headline
-from review.answer import answer
+from followed import acted_text
+from review.answer import RUNAWAY, answer
 from review.keeper import read
 from review.study import Study
 from tests.builders import EARLY_SESSION, SESSION, at, bar, row
@@ -138,8 +138,12 @@ def test_an_entry_with_its_result(day: Study) -> None:
     (trade,) = day.trades.told
     assert trade.closed is not None
     said = answer(day)
-    assert said.startswith(f"1 entry on 2 Oct: {headline(day.trades.followed(), day.trades.followed(0))}; ")
-    assert f"; {trade.opened.contract} at 10:07:03, sold 10:" in said
+    acted = acted_text(day.trades.followed(), day.trades.followed(0))
+    assert said.startswith(f"1 BUY on 2 Oct. A{acted[1:]}. ")
+    assert f" It was {trade.opened.contract} at 10:07:03, sold 10:" in said
+    day.is_simulated = True
+    assert f". {RUNAWAY} It was " in answer(day)
+    day.is_simulated = False
     assert f" ({trade.closed.reason}). It was not running for " in said
 
 
@@ -149,7 +153,7 @@ def test_an_entry_that_is_still_open(folder: Path, tmp_path: Path) -> None:
     path = tmp_path / "record.jsonl"
     path.write_bytes(b"".join(lines[:sold]))
     study = read(path)
-    assert answer(study).startswith("1 entry so far on 2 Oct: 0 trades; ")
+    assert answer(study).startswith("1 BUY on 2 Oct so far. Acting 15 s after each push: no trade, because ")
     assert re.search(r"O:IWM\w+ at 10:07:03\.", answer(study))
 
 
@@ -164,7 +168,8 @@ def test_several_entries(day: Study, tmp_path: Path) -> None:
         study.trades.record(start + SECOND, Tick(), [replace(first.closed, id=name, bid=bid)])
     study.trades.record(start + 60 * SECOND, Tick(), [])
     assert answer(study) == (
-        "2 entries on 2 Oct: 0 trades (+$3 at 0 s, 2 trades); 2 without a quote at its moment."
+        "2 BUYs on 2 Oct. Acting 15 s after each push: no trade, because no quote was recorded at that moment "
+        "(at the pushes' own prices, 0 s: +$3 after fees)."
     )
     study.trades.record(start + 900 * SECOND, Tick(), [replace(first.opened, id="000002")])
     assert answer(study).endswith("; 1 still open.")
@@ -254,5 +259,5 @@ def test_before_the_open_and_just_after(tmp_path: Path) -> None:
     story.tell(at(4), bar(1))
     story.journal.close()
     assert answer(read(story.path)) == (
-        "No entry on 2 Oct so far (until 09:30:04 ET): nothing but the first 10m00s after the open was recorded."
+        "No entry on 2 Oct so far (until 09:30:04 ET): the warm-up lasts until 09:40, and no BUY comes before."
     )

@@ -76,7 +76,7 @@ def test_a_withdrawn_entry_is_no_trade() -> None:
     outcome = AlertOutcome(kind=AlertKind.BUY, id="7f3a91", outcome=Outcome.UNSENT, attempts=3)
     summary.step(at(130), outcome, [withdrawn], None)
     lines = summary.trade_lines(Rules())
-    assert lines[0] == "By hand, one contract each: No trade"
+    assert lines[0] == "By hand, one contract each, acting 15 s after each push: no trade"
     assert lines[2].endswith("withdrawn, nobody was told")
     assert len(lines) == 3
 
@@ -97,7 +97,10 @@ def test_closed_trades_are_summed_up() -> None:
     text = "\n".join(summary.trade_lines(Rules()))
     assert "09:31:40 $1.41 → 09:33:40 $1.20 (2m00s)  peak $1.60  Stop loss -14.9% (limit -15%)" in text
     assert "P&L told -14.9%, mid→mid -14.3%, ask→bid -15.6% (−$22.00 a contract)" in text
-    assert "By hand, one contract each: 1 trade, 0 up, 1 down, −$23 at 15 s (−$23 at 0 s)" in text
+    assert (
+        "acting 15 s after each push: 1 trade, 0 up, 1 down, −$23 after fees (at the push's own prices, 0 s: −$23)"
+        in text
+    )
 
 
 def test_signals_are_counted_by_gate_and_spaced() -> None:

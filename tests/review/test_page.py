@@ -276,6 +276,22 @@ def test_the_title_leads_with_what_a_hand_could_have_got_and_says_whether_the_ma
     assert '<header><p class="simulated">Simulated market</p>' in text
 
 
+def test_how_many_seconds_were_evaluated_is_so_far_only_in_progress(made: Study, tmp_path: Path) -> None:
+    made.asked_at = made.session.open + 3 * 3_600 * SECOND
+    assert f"of {made.seconds:,} so far</small>" in written(made, tmp_path).read_text(encoding="utf-8")
+    made.asked_at = made.session.close
+    assert f"of {made.seconds:,}</small>" in written(made, tmp_path).read_text(encoding="utf-8")
+
+
+def test_a_trades_card_leaves_the_results_to_the_table(made: Study, tmp_path: Path) -> None:
+    (trade,) = made.trades.told
+    assert trade.closed is not None
+    text = written(made, tmp_path).read_text(encoding="utf-8")
+    mark, bid = (option_price(price) for price in (trade.closed.mark, trade.closed.bid))
+    assert text.count(f"mark at the SELL {mark}, bid {bid}") == 2  # the card's and the table's
+    assert "By hand: " not in text.split("<table")[0]
+
+
 def test_a_page_named_by_its_day_leads_to_those_beside_it(made: Study, tmp_path: Path) -> None:
     names = (
         "2025-09-30.html",

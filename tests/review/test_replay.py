@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from events import SECOND, Closed, Opened, Tick
+from events import SECOND, Closed, Declined, Opened, Tick
 from record.lines import Header
 from record.reader import Damage, Reader
 from review.__main__ import main
@@ -104,6 +104,10 @@ def test_a_replay_prints_lines_alerts_trades_and_fills(
         assert place >= 0, text
     assert "2025-10-02 10:07:03 ET  INFO  🔥 ENTRY" in out
     assert "Data feed active" not in out
+    considered = [item for item in made.decisions if isinstance(item, Opened | Declined) and item.considered]
+    assert len([item for item in made.decisions if isinstance(item, Declined)]) > len(considered)
+    # As live: a second with all conditions met is told as a signal only if every gate was open.
+    assert 1 <= out.count("🚀 MOMENTUM SIGNAL") <= len(considered)
     assert main(["replay", str(made.path), "--verbose"]) == 0
     verbose = capsys.readouterr().out
     assert verbose.count("📊 Data feed active: IWM") == verbose.count("📈 Signal conditions:") >= 4

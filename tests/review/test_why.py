@@ -29,9 +29,9 @@ __all__ = ["day", "folder"]  # fixtures that the tests here use, too
 def test_the_report_of_a_day(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     status, out, err = run(capsys, "2025-10-02", "--data-dir", folder)
     assert (status, err) == (0, "")
-    assert out.startswith("1 entry on 2 Oct: ")
+    assert out.startswith("1 BUY on 2 Oct. ")
     for text in (
-        "Session 2025-10-02, 09:30–16:00 ET; rules ",
+        "Session 2025-10-02, 09:30–16:00 ET; nothing was recorded after 10:",
         "How many seconds of the session passed each step",
         "  session                     23,400      100.0%   100.0%",
         "  five_minute_vwap ",
@@ -90,7 +90,7 @@ def test_one_second_from_the_command_line(folder: Path, capsys: pytest.CaptureFi
     status, out, _ = run(capsys, "2025-10-02", "--data-dir", folder, "--at", "10:05")
     assert status == 0
     assert out.startswith("10:05:00: no BUY: not evaluated, the program was not running")
-    assert out.splitlines()[-1] and "1 entry on 2 Oct" in out
+    assert out.splitlines()[-1] and "1 BUY on 2 Oct" in out
 
 
 def test_a_vendors_text_cannot_steer_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -176,13 +176,13 @@ def test_no_record(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
 
 def test_which_record_without_a_date(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _, out, _ = run(capsys, "--data-dir", folder)
-    assert out.startswith("1 entry on 2 Oct")
+    assert out.startswith("1 BUY on 2 Oct")
     _, out, _ = run(capsys, "--data-dir", folder / "sessions")
-    assert out.startswith("1 entry on 2 Oct")
+    assert out.startswith("1 BUY on 2 Oct")
     _, out, _ = run(capsys, "--data-dir", folder / "sessions" / "2025-10-02.jsonl")
-    assert out.startswith("1 entry on 2 Oct")
+    assert out.startswith("1 BUY on 2 Oct")
     _, out, _ = run(capsys, "--data-dir", folder, now=at(24 * 3_600 + 60))
-    first = " ".join(out.split("\n1 entry")[0].split())
+    first = " ".join(out.split("\n1 BUY")[0].split())
     assert (
         first == "Today (2025-10-03) has no record: this is the newest."
     )  # nobody expects today's in a folder that is named
@@ -251,7 +251,7 @@ def test_data_dir_comes_from_the_settings_without_keys(
     monkeypatch.delenv("DATA_DIR", raising=False)
     (tmp_path / ".env").write_text(f"DATA_DIR={folder}\nPUSHOVER_TOKEN={secret}\n")
     status, out, err = run(capsys, "2025-10-02")
-    assert status == 0 and out.startswith("1 entry on 2 Oct") and secret not in out + err
+    assert status == 0 and out.startswith("1 BUY on 2 Oct") and secret not in out + err
     monkeypatch.setenv("DATA_DIR", str(tmp_path))
     assert run(capsys, "2025-10-02")[0] == 1
     (tmp_path / ".env").write_text("STOP_LOSS_PERCENT=x\n")
@@ -294,4 +294,4 @@ def test_the_answer_is_the_same_whatever_the_machine_is(folder: Path) -> None:
         answers.append(done.stdout.decode())
     assert answers[0] == answers[1]
     assert answers[0].startswith("10:07:01: all seven conditions met; no BUY because ")
-    assert "\n1 entry on 2 Oct: " in answers[0]
+    assert "\n1 BUY on 2 Oct. " in answers[0]

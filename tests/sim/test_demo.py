@@ -107,11 +107,11 @@ def test_it_ends_with_commands_that_work_as_they_are(played: Played) -> None:
         assert (done.returncode, done.stderr) == (entry.EXIT_OK, "")
         return done.stdout
 
-    assert paste(why).startswith("Simulated market. 1 entry on 2 Oct: ")
+    assert paste(why).startswith("Simulated market. 1 BUY on 2 Oct. ")
     written = played.folder / "why.html"
     assert f"Written: {written}" in paste(page)
     page_text = written.read_text(encoding="utf-8")
-    assert ">Simulated market</p>" in page_text and "<h1>1 entry" in page_text
+    assert ">Simulated market</p>" in page_text and "<h1>1 BUY on" in page_text
     assert "the program stopped at 10:4" in paste(f"{watch} --once")
     assert "🔁 Simulated market, session 2025-10-02, " in paste(replay)
     assert last.rstrip().endswith(replay)

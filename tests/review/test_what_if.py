@@ -91,8 +91,7 @@ def test_what_cannot_be_priced_is_said(tmp_path: Path) -> None:
     text = "\n".join(what_if.lines(what_if.compare(study, other, {"STOP_LOSS_PERCENT": "40"}, None)))
     assert f"could not be priced: no quote of {opened.contract} was recorded then." in text
     assert (
-        "acting 15 s after each push: no trade, because it is not over yet"
-        in " ".join(text.split())
+        "acting 15 s after each push: no trade, because it is not over yet" in " ".join(text.split())
         and "not priced" in text
     )
 

@@ -47,7 +47,7 @@ def _with_package(text: str, command: str, package: str) -> Step:
     lacking = f"{text} (needs the package {package}, which is not installed"
     if _is_installed():  # pip has installed the program: it is installed again, with more
         return Step(f"{lacking}; {entry.remedy(entry.REVIEW_PACKAGES)}):", (command,))
-    return Step(f"{lacking}):", (_line(entry.installing(*_python(), entry.REVIEW_PACKAGES)), command))
+    return Step(f"{lacking}):", (_line(entry.installing(_python()[0], entry.REVIEW_PACKAGES)), command))
 
 
 def _line(words: Sequence[str]) -> str:

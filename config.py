@@ -290,8 +290,8 @@ class _Found:
         if self.file is None or os.path.lexists(self.file):
             return None
         return (
-            f"No {self.file.name} in {self.file.absolute().parent}: copy .env.example there, "
-            "fill in the three keys, then run diagnose.py"
+            f"No {self.file.name} in {self.file.absolute().parent}: python diagnose.py --init "
+            "asks for the three keys and writes it (or copy .env.example there, and fill them in)"
         )
 
 
@@ -307,8 +307,8 @@ def _validated(model: type[Model], values: Mapping[str, str], found: _Found) -> 
             missing = missing or item["type"] == "missing"
             faults.extend(_fault(item["loc"], item["msg"], found).splitlines())
     if faults:
-        last = found.missing_file() if missing else None
-        raise ConfigError([*sorted(set(faults)), *([last] if last else [])])
+        first = found.missing_file() if missing else None
+        raise ConfigError([*([first] if first else []), *sorted(set(faults))])
     return made
 
 

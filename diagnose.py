@@ -26,6 +26,7 @@ if _STARTED := __name__ == "__main__":  # A SyntaxError here: Python 3.11 or new
 
 import argparse
 import asyncio
+import difflib
 import importlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -39,7 +40,7 @@ import_error: Exception | None = None
 """Why the rest of the program cannot be loaded; None if it can. `main` reports it."""
 try:
     from checks.questions import Asked
-    from checks.vendors import check_network
+    from checks.vendors import check_addresses, check_network
 except (ImportError, SyntaxError) as error:  # an old Python, or a package that is missing
     import_error = error
 
@@ -65,6 +66,9 @@ SOCKETS_WARNING = "Opening both sockets: a copy running elsewhere on this accoun
 
 REVIEWS = {"why": "review.why", "days": "review.days", "watch": "review.watch.command"}
 """The commands that read what was recorded, and where they are."""
+
+NAME_NEAR = 0.5
+"""How similar (`difflib` ratio) a word must be to a command's name to be taken for it."""
 
 EPILOG = """\
 other commands, each with its own --help:
@@ -93,6 +97,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument(
+        "command", nargs="?", metavar=f"{{{','.join(REVIEWS)}}}", help="another command: see below"
+    )
     parser.add_argument("--offline", action="store_true", help="contact nobody: skip market data and push")
     parser.add_argument(
         "--send-test",
@@ -113,6 +120,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--env", metavar="FILE", help="with --init: the file to write instead (default: .env)"
     )
     options = parser.parse_args(arguments)
+    if options.command is not None:
+        parser.error(_unknown(options.command))
     if options.env is not None and not options.init:
         parser.error("--env goes with --init")
     if options.init and (options.offline or options.send_test or options.sockets or options.json):
@@ -120,6 +129,15 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     if options.offline and (options.send_test or options.sockets):
         parser.error("--offline contacts nobody: it does not go with --send-test or --sockets")
     return options
+
+
+def _unknown(command: str) -> str:
+    """Returns what is wrong with a word that is not the first one, or not a command."""
+    if command in REVIEWS:
+        return f"{command} comes first: python diagnose.py {command}"
+    close = difflib.get_close_matches(command, REVIEWS, n=1, cutoff=NAME_NEAR)
+    hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(REVIEWS)}"
+    return f"unknown command {command}; {hint}"
 
 
 def main(arguments: Sequence[str] | None = None, clock: Clock | None = None) -> int:
@@ -197,7 +215,7 @@ def _settings() -> tuple[Settings | None, dict[str, str], list[str]]:
 def _fault_lines(settings: Settings | None, faults: Sequence[str]) -> list[Check]:
     """Returns one line for each fault. The last one carries the remedy, unless a fault names it itself."""
     is_said = settings is not None or any(".env.example" in fault for fault in faults)
-    do = "" if is_said else "see .env.example and the README's table of settings"
+    do = "" if is_said else "see docs/settings.md"
     *others, last = faults
     return [
         *(Check("Settings", Severity.FAIL, fault) for fault in others),
@@ -252,7 +270,9 @@ def _groups(
         yield [Check("Calendar", Severity.FAIL, text, "set this machine's clock (NTP)")]
         return
     yield calendar
-    if not options.offline:
+    if options.offline:
+        yield asyncio.run(_check_addresses(settings))
+    else:
         asked = what_to_ask(options, is_running=is_running, now=clock.now())
         if asked.sockets and may_be_connected(utils.session_at(clock.now()), clock.now()):
             print(SOCKETS_WARNING, file=sys.stderr)
@@ -269,6 +289,11 @@ def what_to_ask(options: argparse.Namespace, *, is_running: bool, now: int) -> A
         do = "if there is none: python diagnose.py --sockets"
         return Asked(no_sockets=why, do=do, send_test=options.send_test)
     return Asked(sockets=True, send_test=options.send_test)
+
+
+async def _check_addresses(settings: Settings) -> list[Check]:
+    """Checks the addresses of the second channel without contacting anybody."""
+    return await check_addresses(settings)
 
 
 async def _ask(settings: Settings, clock: Clock, asked: Asked) -> list[Check]:

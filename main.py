@@ -159,8 +159,8 @@ def parser() -> argparse.ArgumentParser:
     described = argparse.ArgumentParser(
         prog=entry.called("python main.py"),
         description="Watches IWM second by second and pushes a BUY, then the SELL, for one 0DTE call. Alerts only: it never trades.",
-        epilog="Settings come from the environment or .env (see .env.example and README.md). "
-        "Exit status: 0 stopped by SIGTERM or Ctrl-C, 1 crashed, 2 bad configuration, 3 refused by a vendor, "
+        epilog="Settings come from the environment or .env (see docs/settings.md). "
+        "Exit status: 0 stopped by SIGTERM or Ctrl-C, 1 crashed, 2 bad configuration or arguments, 3 refused by a vendor, "
         "4 another copy is running.",
     )
     described.add_argument(

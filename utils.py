@@ -218,6 +218,11 @@ def day_text(at: int) -> str:
     return new_york(at).strftime("%a %d %b %H:%M")
 
 
+def moment_text(at: int) -> str:
+    """Returns ``at`` as New York date and time to the second, such as ``2025-10-02 09:25:00 ET``."""
+    return new_york(at).strftime("%Y-%m-%d %H:%M:%S ET")
+
+
 def new_york_date(at: int) -> str:
     """Returns the New York date of ``at`` in ISO form."""
     return new_york(at).date().isoformat()
@@ -225,12 +230,8 @@ def new_york_date(at: int) -> str:
 
 def utc_iso(at: int) -> str:
     """Returns ``at`` as ISO 8601 UTC, with microseconds only if there are any."""
-    return (
-        datetime.fromtimestamp(at // SECOND, UTC)
-        .replace(microsecond=at % SECOND)
-        .isoformat()
-        .replace("+00:00", "Z")
-    )
+    moment = datetime.fromtimestamp(at // SECOND, UTC).replace(microsecond=at % SECOND)
+    return moment.isoformat().replace("+00:00", "Z")
 
 
 def span_text(microseconds: int) -> str:

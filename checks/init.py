@@ -20,8 +20,7 @@ import logger
 from checks import env_file, machine
 from checks.check import Check, Severity
 from checks.env_file import EnvFileError
-from checks.keys import KEYS, MARKET_KEY, TOKEN, USER, Key, are_swapped, cleaned, doubts, fault, shown
-from checks.keys import is_like_pushovers as is_pushovers
+from checks.keys import KEYS, MARKET_KEY, TOKEN, USER, Key, are_swapped, cleaned, doubt, doubts, fault, shown
 from checks.questions import Inquiry
 from checks.trial import Trial, try_keys
 from config import Settings
@@ -111,11 +110,8 @@ def _asked(key: Key) -> str:
             print(f"  ✗ {wrong}")
             continue
         print(f"  {shown(typed)}")
-        if key.name != MARKET_KEY or not is_pushovers(typed):
-            return typed
-        if _agrees(
-            "  ⚠ This looks like one of Pushover's keys. Is it your Massive API key?", otherwise=False
-        ):
+        odd = doubt(key.name, typed)
+        if odd is None or _agrees(f"  ⚠ {odd}", otherwise=False):
             return typed
     raise GivenUp(f"No {key.title} that looks valid after {TRIES} times: see {key.place}.")
 
@@ -144,8 +140,8 @@ def _look_over(keys: dict[str, str]) -> None:
     """Says what looks odd about the keys, and swaps token and user key if the owner agrees."""
     if are_swapped(keys) and _agrees("\n⚠ Token and user key look swapped. Swap them?", otherwise=True):
         keys[TOKEN], keys[USER] = keys[USER], keys[TOKEN]
-    for doubt in doubts(keys):
-        print(f"⚠ {doubt}")
+    for odd in doubts(keys):
+        print(f"⚠ {odd}")
 
 
 def _try(path: Path, keys: dict[str, str], clock: Clock) -> None:

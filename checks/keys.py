@@ -19,6 +19,10 @@ SHOWN_LENGTH, SHOWN_LEAST = 4, 16
 """How many characters of a key are shown, its last, and how long it must be for that: a short one would be given away."""
 
 
+MARKET_KEY_LENGTH = 32
+"""How long every key of Massive's is that we have seen: letters, digits and underscores. The vendor promises nothing."""
+
+
 class Key(NamedTuple):
     """A key that is needed: its setting, what people call it, and where its owner finds it."""
 
@@ -62,6 +66,19 @@ def is_like_pushovers(key: str) -> bool:
     """Whether a key looks like one of Pushover's, a token or a user's."""
     is_long = len(key) == PUSHOVER_KEY_LENGTH and key.isascii() and key.isalnum()
     return is_long and key[0] in TOKEN_BEGINS + USER_BEGINS
+
+
+def doubt(name: str, key: str) -> str | None:
+    """Returns the question to ask about a key that is probably not the one of a setting; None if nothing is odd."""
+    if name != MARKET_KEY:
+        return None
+    if is_like_pushovers(key):
+        return "This looks like one of Pushover's keys. Is it your Massive API key?"
+    if len(key) < MARKET_KEY_LENGTH:
+        return (
+            f"This is shorter than any Massive API key known to us ({MARKET_KEY_LENGTH} characters). Keep it?"
+        )
+    return None
 
 
 def are_swapped(keys: Mapping[str, str]) -> bool:

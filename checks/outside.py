@@ -44,6 +44,16 @@ class Outside:
         )
         return [check for group in lines for check in group]
 
+    async def check_addresses(self) -> list[Check]:
+        """Checks each side channel's address without contacting anybody."""
+        lines = await asyncio.gather(
+            *(
+                self._inquiry.limited(OUTSIDE, channel.setting, functools.partial(self._spelling, channel))
+                for channel in self._channels
+            )
+        )
+        return [check for group in lines for check in group]
+
     async def _beat(self, url: str) -> Check | None:
         """Sends one beat, as the worker does every minute. Returns None if no address is set: `checks.settings` warns of that."""
         if not url:
@@ -77,10 +87,23 @@ class Outside:
         text = SIDE_TEST_TEXT.format(at=utils.clock_text(self._inquiry.clock.now()))
         failure = await channel.post(title, text, self._inquiry.patience_s)
         if failure:
-            return Check(OUTSIDE, Severity.FAIL, f"{channel.setting}: test not accepted, {failure}", COMPARE)
+            # Without a status nobody has answered, or Apprise does not say what was answered.
+            do = COMPARE if failure.startswith("status ") else f"check this machine's network, then {COMPARE}"
+            return Check(OUTSIDE, Severity.FAIL, f"{channel.setting}: test not accepted, {failure}", do)
         return Check(
             OUTSIDE, Severity.OK, f"{channel.setting}: test accepted; it should have arrived there by now"
         )
+
+    async def _spelling(self, channel: SideChannel) -> Check | None:
+        """Checks that a side channel's address can be used."""
+        try:
+            if not channel.is_set:
+                return None
+            if fault := await channel.fault(self._inquiry.patience_s):
+                return Check(OUTSIDE, Severity.FAIL, f"{channel.setting}: {fault}", COMPARE)
+            return Check(OUTSIDE, Severity.OK, f"{channel.setting}: its address can be used")
+        finally:
+            await channel.close()
 
     async def _knock(self, channel: SideChannel) -> Check:
         """Checks that a side channel's server answers."""

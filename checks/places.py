@@ -255,7 +255,7 @@ def check_lease(folder: Path) -> tuple[Check, bool]:
         return Check("Places", Severity.OK, "lease: free, no copy has run on DATA_DIR yet"), False
     lease = Lease(folder)
     try:
-        lease.acquire(f"{utils.utc_iso(utils.utc_now())} by diagnose.py")
+        lease.acquire(f"{utils.moment_text(utils.utc_now())} by diagnose.py")
     except LeaseHeld as held:
         text = f"lease: a copy is running on DATA_DIR ({held})"
         return Check(

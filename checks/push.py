@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import utils
 from checks.check import PUSH, Check, Severity
-from checks.questions import TEST_TITLE, Inquiry
+from checks.questions import NO_CONNECTION, TEST_TITLE, Inquiry, unreached
 from delivery.answers import TOO_MANY, Answer, Result
 from delivery.obstacles import QUOTA_LOW
 from delivery.sender import Sender, push_channel
@@ -45,13 +45,13 @@ class Push:
 
     async def _ask_user(self) -> Check:
         """Checks token and user key, and names the devices."""
-        return user_line(await self._channel.validate())
+        return user_line("user", await self._channel.validate(), self._inquiry)
 
     async def _ask_quota(self) -> Check:
         """Checks how many pushes are left this month."""
         answer = await self._channel.limits()
         if answer.result is not Result.OK:
-            return _failure("quota", answer)
+            return _failure("quota", answer, self._inquiry)
         if answer.remaining is None:
             return Check(PUSH, Severity.WARNING, "quota: not told")
         reset = "" if answer.reset is None else f" until {utils.day_text(answer.reset * SECOND)}"
@@ -93,14 +93,14 @@ class Push:
         return _outcome_line(outcomes, (self._inquiry.clock.now() - now) / SECOND)
 
 
-def user_line(answer: Answer) -> Check:
-    """Returns the line about token and user, from the answer to `Channel.validate`."""
+def user_line(subject: str, answer: Answer, inquiry: Inquiry) -> Check:
+    """Returns the line about token and user, which calls them ``subject``, from the answer to `Channel.validate`."""
     if answer.result is not Result.OK:
-        return _failure("user", answer)
+        return _failure(subject, answer, inquiry)
     if not answer.devices:
         do = "install the Pushover app, or make sure that the group has members"
-        return Check(PUSH, Severity.WARNING, "user: valid, but no device is registered", do)
-    return Check(PUSH, Severity.OK, f"user: valid; devices: {', '.join(answer.devices)}")
+        return Check(PUSH, Severity.WARNING, f"{subject}: valid, but no device is registered", do)
+    return Check(PUSH, Severity.OK, f"{subject}: valid; devices: {', '.join(answer.devices)}")
 
 
 def refused_key(answer: Answer) -> str | None:
@@ -110,7 +110,7 @@ def refused_key(answer: Answer) -> str | None:
     return "PUSHOVER_USER_KEY" if "user" in " ".join(answer.errors) else "PUSHOVER_TOKEN"
 
 
-def _failure(subject: str, answer: Answer) -> Check:
+def _failure(subject: str, answer: Answer, inquiry: Inquiry) -> Check:
     """Returns the failing line for a question that Pushover refused or left unanswered."""
     if answer.status == TOO_MANY:
         do = "the month's pushes are used up, or there were too many requests at once: see pushover.net"
@@ -119,8 +119,10 @@ def _failure(subject: str, answer: Answer) -> Check:
         return Check(
             PUSH, Severity.FAIL, f"{subject}: refused, {answer.reason}", f"check {wrong} at pushover.net"
         )
-    do = "check this machine's network, and PUSHOVER_URL"
-    return Check(PUSH, Severity.FAIL, f"{subject}: {answer.reason}", do)
+    text = f"{subject}: {answer.reason}"
+    if answer.reason.startswith(NO_CONNECTION):
+        text = unreached(subject, inquiry.settings.pushover_url, answer.reason)
+    return Check(PUSH, Severity.FAIL, text, inquiry.network_advice("PUSHOVER_URL"))
 
 
 def _outcome_line(outcomes: Sequence[AlertOutcome], seconds: float) -> Check:
@@ -136,4 +138,7 @@ def _outcome_line(outcomes: Sequence[AlertOutcome], seconds: float) -> Check:
         text = f"test push: sent, but the answer was lost ({outcome.detail})"
         return Check(PUSH, Severity.WARNING, text, "check whether it has arrived, then run this again")
     text = f"test push: {outcome.outcome}, {outcome.detail}"
-    return Check(PUSH, Severity.FAIL, text, "check PUSHOVER_TOKEN and PUSHOVER_USER_KEY at pushover.net")
+    do = "check this machine's network, then Pushover's status page"
+    if outcome.outcome is Outcome.REFUSED:
+        do = "check PUSHOVER_TOKEN and PUSHOVER_USER_KEY at pushover.net"
+    return Check(PUSH, Severity.FAIL, text, do)

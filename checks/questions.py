@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Protocol
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -20,6 +21,9 @@ LIMIT_S = 9.0
 
 EXCHANGE_SHARE = 0.9
 """An exchange gives up after this part of the limit: it knows a better reason than that the question took too long."""
+
+NO_CONNECTION = "no connection"
+"""How the reason begins when a server could not be reached (`feeds.massive.errors`, `delivery.exchange`)."""
 
 TEST_TITLE = "🔔 {symbol}: test"
 
@@ -79,6 +83,12 @@ class Inquiry:
         """Real seconds that one exchange of any kind may take."""
         return self.limit_s * EXCHANGE_SHARE
 
+    def network_advice(self, name: str) -> str:
+        """Returns what to do when a server cannot be reached. Names the setting of its address only if that is not the default."""
+        field = type(self.settings).model_fields[name.lower()]
+        is_set = getattr(self.settings, name.lower()) != field.default
+        return "check this machine's network" + (f", and {name}" if is_set else "")
+
     async def limited(
         self, group: str, subject: str, ask: Callable[[], Awaitable[Check | None]]
     ) -> list[Check]:
@@ -88,7 +98,7 @@ class Inquiry:
             async with asyncio.timeout(self.limit_s):
                 found = await ask()
         except NoAnswer as error:
-            found = Check(group, Severity.FAIL, f"{subject}: {error}", error.advice)
+            found = self._without_answer(group, subject, error)
         except TimeoutError:
             text = f"{subject}: no answer within {self.limit_s:g} s"
             found = Check(
@@ -106,3 +116,18 @@ class Inquiry:
         finally:
             self.display.end(subject)
         return [] if found is None else [found]
+
+    def _without_answer(self, group: str, subject: str, error: NoAnswer) -> Check:
+        """Returns the line about a question that the vendor of the market data did not answer."""
+        if error.kind != NO_CONNECTION:
+            return Check(group, Severity.FAIL, f"{subject}: {error}", error.advice)
+        text = unreached(subject, self.settings.polygon_rest_url, str(error))
+        return Check(group, Severity.FAIL, text, self.network_advice("POLYGON_REST_URL"))
+
+
+def unreached(subject: str, url: str, reason: str) -> str:
+    """Returns the words for a server that could not be reached. ``reason`` begins with `NO_CONNECTION`."""
+    # An exception's name tells people nothing; words do.
+    detail = reason.removeprefix(NO_CONNECTION).strip(" :()")
+    why = NO_CONNECTION if not detail or detail.isidentifier() else f"{NO_CONNECTION}: {detail}"
+    return f"{subject}: {urlsplit(url).hostname} could not be reached ({why})"

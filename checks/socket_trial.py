@@ -31,6 +31,7 @@ class SocketTrial:
         self._clock = clock
         self._limit_s = inquiry.limit_s
         self._patience_s = inquiry.patience_s
+        self._advice = inquiry.network_advice("POLYGON_WS_URL")
         self._step_s = inquiry.limit_s / SOCKET_STEPS
         self._socket = vendor_streams(
             market,
@@ -104,7 +105,7 @@ class SocketTrial:
             return Check(MARKET, Severity.FAIL, text, EVICTED_DO)
         if lost.cause is FeedCause.REFUSED:
             return Check(MARKET, Severity.FAIL, text, lost.advice)
-        return Check(MARKET, Severity.FAIL, text, "check this machine's network, and POLYGON_WS_URL")
+        return Check(MARKET, Severity.FAIL, text, self._advice)
 
     def _judged(self, data_wanted: int) -> Check:
         """Returns the line for a connection that was not lost."""

@@ -53,11 +53,12 @@ async def try_keys(inquiry: Inquiry) -> Trial:
         answer = await channel.validate()
         if (name := refused_key(answer)) is not None:
             refused.add(name)
-        return user_line(answer)
+        return user_line("Pushover", answer, inquiry)
 
     try:
         lines = await asyncio.gather(
-            inquiry.limited(MARKET, "Massive API key", ask_market), inquiry.limited(PUSH, "user", ask_push)
+            inquiry.limited(MARKET, "Massive API key", ask_market),
+            inquiry.limited(PUSH, "Pushover", ask_push),
         )
     finally:
         async with asyncio.timeout(inquiry.limit_s):

@@ -18,7 +18,7 @@ from checks.push import Push
 from checks.questions import LIMIT_S, Asked, Display, Inquiry, NoDisplay
 from config import Settings
 from delivery.sender import side_channels
-from utils import Clock
+from utils import Clock, SystemClock
 
 
 async def check_network(
@@ -50,6 +50,12 @@ async def check_network(
         key, *others = await asyncio.gather(*market.questions(), push.ask(), outside.ask())
         # Every answer about market data measures the clock, so its line comes after all of them.
         return [*key, market.clock_line(), *(check for group in others for check in group)]
+
+
+async def check_addresses(settings: Settings, limit_s: float = LIMIT_S) -> list[Check]:
+    """Checks how the second channel's addresses are spelt, for at most ``limit_s`` real seconds each. Contacts nobody."""
+    inquiry = Inquiry(settings=settings, clock=SystemClock(), limit_s=limit_s)
+    return await Outside(inquiry, side_channels(settings, None)).check_addresses()
 
 
 async def _close(market: MarketInquiry, push: Push, limit_s: float) -> None:

@@ -24,7 +24,7 @@ from review.days_page import page
 from review.days_page.parts import Told
 from review.days_report import Asked, Range, as_json, lines
 from review.page.library import library
-from review.places import Unusable, data_dir
+from review.places import BadArgument, Unusable, data_dir
 from review.report import print_lines, wrapped
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
@@ -44,7 +44,8 @@ examples:
   python diagnose.py days --html pages/days.html --pages
   python diagnose.py days --rebuild
 
-Exit status: 0 answered, 1 the book or a record cannot be used, 2 bad arguments or configuration.
+Exit status: 0 answered; 1 the book or a record cannot be used, or no package to draw the pages with; 2 bad arguments (a
+--html FILE that may not be written is one) or configuration.
 """
 
 RANGE = re.compile(r"(\d{4}-\d\d-\d\d)?(\.\.)?(\d{4}-\d\d-\d\d)?")
@@ -215,7 +216,7 @@ def main(arguments: Sequence[str], now: int | None = None) -> int:
         return EXIT_USAGE
     except OurError as error:
         print(*wrapped(f"python diagnose.py days: {error}"), sep="\n", file=sys.stderr)
-        return EXIT_FAILED
+        return EXIT_USAGE if isinstance(error, BadArgument) else EXIT_FAILED
     except BrokenPipeError:
         # Whoever read our output has gone, as with `| head`: what is left in the buffer goes nowhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

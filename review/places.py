@@ -36,6 +36,10 @@ class Unusable(OurError):
     """What was asked for cannot be done: why, in a line."""
 
 
+class BadArgument(Unusable):
+    """An argument names what cannot be read or written: why, in a line."""
+
+
 class NoSession(OurError):
     """There was no session to have a record of: why, in a line."""
 
@@ -216,40 +220,40 @@ def _no_record(folder: Path, day: date, dates: Sequence[str], now: int) -> Excep
 
 
 def check_own(path: Path, option: str, begins: bytes) -> None:
-    """Raises Unusable when ``path`` may not be written: see `claim`. Changes nothing."""
+    """Raises BadArgument when ``path`` may not be written: see `claim`. Changes nothing."""
     if path.name.endswith((SUFFIX, PACKED_SUFFIX)):
-        raise Unusable(f"{option} {path}: has the name of a session's record; choose another file")
+        raise BadArgument(f"{option} {path}: has the name of a session's record; choose another file")
     try:
         mode = path.lstat().st_mode
     except FileNotFoundError:
         if not path.parent.is_dir():
-            raise Unusable(f"{option} {path}: there is no folder {path.parent}") from None
+            raise BadArgument(f"{option} {path}: there is no folder {path.parent}") from None
         return
     except (OSError, ValueError) as error:
-        raise Unusable(f"{option} {path}: {_words(error)}") from None
+        raise BadArgument(f"{option} {path}: {_words(error)}") from None
     if stat.S_ISDIR(mode):
-        raise Unusable(f"{option} {path}: is a folder; give a file name")
+        raise BadArgument(f"{option} {path}: is a folder; give a file name")
     if not stat.S_ISREG(mode):
-        raise Unusable(f"{option} {path}: is not an ordinary file; choose another file")
+        raise BadArgument(f"{option} {path}: is not an ordinary file; choose another file")
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         with open(descriptor, "rb") as file:
             found = file.read(len(begins))
     except OSError as error:
-        raise Unusable(f"{option} {path}: {_words(error)}") from None
+        raise BadArgument(f"{option} {path}: {_words(error)}") from None
     if found and found != begins:
-        raise Unusable(f"{option} {path}: already holds something that is not ours; choose another file")
+        raise BadArgument(f"{option} {path}: already holds something that is not ours; choose another file")
 
 
 def claim(path: Path, option: str, begins: bytes) -> int:
     """A descriptor that writes ``path`` anew; the caller closes it.
 
     ``path`` is a new file, an empty one, or one that starts with the bytes ``begins``, as everything does that this
-    program writes there. Raises Unusable for anything else, naming ``option``, and when it cannot be opened.
+    program writes there. Raises BadArgument for anything else, naming ``option``, and when it cannot be opened.
     """
     check_own(path, option, begins)
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
         return os.open(path, flags, FILE_MODE)
     except OSError as error:
-        raise Unusable(f"{option} {path}: {_words(error)}") from None
+        raise BadArgument(f"{option} {path}: {_words(error)}") from None

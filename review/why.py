@@ -27,7 +27,7 @@ from review.derive import parse_sets, survey
 from review.keeper import read
 from review.page import page
 from review.page.asked import Asked
-from review.places import SPOKEN, NoSession, Unusable, find
+from review.places import SPOKEN, BadArgument, NoSession, Unusable, find
 from review.report import WIDTH, as_json, entry_data, print_lines, report, wrapped
 from review.study import Study
 from rules import seconds_of_day
@@ -48,8 +48,8 @@ examples:
   python diagnose.py why 2025-10-02 --what-if VOLUME_PERCENTILE=90 --what-if RELATIVE_VOLUME_MIN=1.2
   python diagnose.py why 2025-10-02 --html why.html
 
-Exit status: 0 answered (also if the exchange was closed that day), 1 no such record, or a damaged one, 2 bad arguments or
-configuration.
+Exit status: 0 answered (also if the exchange was closed that day); 1 no such record, a damaged one, or no package to draw
+the page with; 2 bad arguments (a --html FILE that may not be written is one) or configuration.
 """
 
 
@@ -202,7 +202,7 @@ def main(arguments: Sequence[str], now: int | None = None) -> int:
         return EXIT_USAGE
     except (Unusable, Damage) as error:
         print(*wrapped(f"python diagnose.py why: {error}"), sep="\n", file=sys.stderr)
-        return EXIT_FAILED
+        return EXIT_USAGE if isinstance(error, BadArgument) else EXIT_FAILED
     except BrokenPipeError:
         # Whoever read our output has gone, as with `| head`: what is left in the buffer goes nowhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -59,5 +59,5 @@ def test_a_service_needs_the_package_apprise_and_a_plain_address_does_not(
     assert load(SECOND_CHANNEL_URL="https://ntfy.sh/topic").second_channel_url
     assert faults(SECOND_CHANNEL_URL="https://a.example/x tgram://CanaryToken/c") == [
         "SECOND_CHANNEL_URL: got a value that is not shown; takes tgram:// only with the package apprise, "
-        'which is not installed: pip install "apprise>=2.2,<3" (address 2)'
+        f'which is not installed: {sys.executable} -m pip install "apprise>=2.2,<3" (address 2)'
     ]

@@ -288,14 +288,17 @@ def test_somebody_without_a_file_is_told_where_it_belongs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    missing = f"No .env in {tmp_path}: copy .env.example there, fill in the three keys, then run diagnose.py"
+    missing = (
+        f"No .env in {tmp_path}: python diagnose.py --init asks for the three keys and writes it "
+        "(or copy .env.example there, and fill them in)"
+    )
     with pytest.raises(config.ConfigError) as caught:
         config.load({})
     assert caught.value.faults == [
+        missing,
         "POLYGON_API_KEY: missing; takes your Massive (formerly Polygon.io) API key",
         "PUSHOVER_TOKEN: missing; takes your Pushover application token",
         "PUSHOVER_USER_KEY: missing; takes your Pushover user or group key",
-        missing,
     ]
     assert str(caught.value).splitlines() == caught.value.faults
     # With the keys in the environment no file is needed, and with a file it is not the place that is wrong.

@@ -82,10 +82,12 @@ async def test_bad_configuration_prints_every_fault(tmp_path: Path) -> None:
     assert status == diagnose.EXIT_CONFIGURATION
     for start in ("PUSHOVER_TOKEN: got a value that", "STOP_LOSS_PERCENT: got 'nan'", "SYMBOL: got '?'"):
         assert f"  ✗ {start}" in text
-    assert text.count("see .env.example") == 1
+    assert text.count("see docs/settings.md") == 1
     status, text = await run(tmp_path, "--offline")
     assert status == diagnose.EXIT_CONFIGURATION
-    assert f"  ✗ No .env in {tmp_path}: copy .env.example there" in text
+    assert (
+        f"  ✗ No .env in {tmp_path}: python diagnose.py --init asks for the three keys and writes it" in text
+    )
     assert text.count(".env.example") == 1
     status, text = await run(tmp_path, "--json", **environment)
     assert status == diagnose.EXIT_CONFIGURATION
@@ -169,6 +171,43 @@ async def test_packages_are_one_line_unless_asked_for(tmp_path: Path) -> None:
     assert f"Packages\n  ✓ {pinned} as tested (--verbose shows them)\n\n" in text
     _, text = await run(tmp_path, "--offline", "--verbose", **SECRETS)
     assert text.count("\n  ✓ httpx ") == 1
+
+
+@pytest.mark.parametrize(
+    ("address", "line"),
+    [
+        (
+            "tgrm://123456789:AAEabcdefghijklmnopqrstuvwxyz1234567/12345678",
+            '✗ SECOND_CHANNEL_URL: Apprise has no service "tgrm"',
+        ),
+        ("json://example.com", "✗ SECOND_CHANNEL_URL: "),
+        ("ntfy://ntfy.example.com/topic", "✗ SECOND_CHANNEL_URL: "),
+        ("ntfys://ntfy.example.com/topic", "✓ SECOND_CHANNEL_URL: its address can be used"),
+        ("https://example.com/topic", "✓ SECOND_CHANNEL_URL: its address can be used"),
+    ],
+)
+async def test_offline_an_address_that_cannot_be_used_is_found(
+    tmp_path: Path, address: str, line: str
+) -> None:
+    status, text = await run(tmp_path, "--offline", **SECRETS, SECOND_CHANNEL_URL=address)
+    assert line in text and "example.com" not in text
+    assert status == (diagnose.EXIT_FAILS if line.startswith("✗") else diagnose.EXIT_OK)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("wyh",), "unknown command wyh; did you mean why?"),
+        (("dog",), "unknown command dog; there are why, days, watch"),
+        (("--offline", "why"), "why comes first: python diagnose.py why"),
+    ],
+)
+async def test_an_unknown_command_is_named_beside_those_that_there_are(
+    tmp_path: Path, words: tuple[str, ...], said: str
+) -> None:
+    status, text = await run(tmp_path, *words)
+    assert status == diagnose.EXIT_CONFIGURATION
+    assert said in text and "{why,days,watch}" in text
 
 
 @pytest.mark.parametrize("option", ["--send-test", "--sockets"])

@@ -295,7 +295,7 @@ def test_the_architecture_names_files_that_are_there() -> None:
 
 def push_titles() -> set[str]:
     """The title of every push as far as it does not change, from the source of the texts."""
-    parts = [ROOT / "alerts.py", *sorted((ROOT / "messages").glob("*.py"))]
+    parts = [ROOT / "alerts.py", ROOT / "checks" / "questions.py", *sorted((ROOT / "messages").glob("*.py"))]
     source = "\n".join(part.read_text(encoding="utf-8") for part in parts)
     found = re.findall(r'f?"([^"\\]*\{(?:rules\.)?symbol\}[^"\\]*)"', source)
     titles = {re.sub(r"\{(rules\.)?symbol\}", "IWM", text).partition("{")[0] for text in found}
@@ -313,6 +313,12 @@ def test_every_push_is_explained() -> None:
     for added in ("`Late 12 s`", "`Repeat of #"):
         assert added in section(PHONE, "## Two lines that may be added")
         assert added in section(README, "## What the phone shows")
+
+
+def test_the_message_of_the_second_channel_alone_is_explained() -> None:
+    source = read("delivery/acknowledgements.py")
+    (begins,) = re.findall(r'title = f"([^"{]+)\{span_text', source)
+    assert f"`{begins}5m: `" in PHONE
 
 
 def test_the_examples_are_one_story() -> None:

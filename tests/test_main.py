@@ -78,7 +78,8 @@ def test_a_service_without_the_package_for_it_ends_the_start_with_status_2(tmp_p
     )
     assert result.returncode == EXIT_CONFIG, result.stderr
     _, line = result.stderr.splitlines()
-    assert line.endswith('with the package apprise, which is not installed: pip install "apprise>=2.2,<3"')
+    install = f'{sys.executable} -m pip install "apprise>=2.2,<3"'
+    assert line.endswith(f"with the package apprise, which is not installed: {install}")
     assert "Canary" not in result.stderr + result.stdout
 
 

@@ -10,7 +10,7 @@ import structlog
 
 from record.lease import Lease, LeaseHeld, Misplaced
 from threads import Threads, in_thread
-from utils import Clock, utc_iso
+from utils import Clock, moment_text
 
 log = structlog.get_logger("main")
 
@@ -40,7 +40,7 @@ class LeaseKeeper:
     def acquire(self) -> None:
         """Acquires the lease. Raises LeaseHeld; OSError for a fault that the owner must mend."""
         try:
-            self._lease.acquire(utc_iso(self._clock.now()))
+            self._lease.acquire(moment_text(self._clock.now()))
         except OSError as error:
             if isinstance(error, Misplaced) or error.errno in UNUSABLE:
                 raise
@@ -66,7 +66,7 @@ class LeaseKeeper:
             try:
                 if not await in_thread(self._threads, "lease", self._lease.is_lost):
                     continue
-                self._lease.acquire(utc_iso(self._clock.now()))
+                self._lease.acquire(moment_text(self._clock.now()))
             except LeaseHeld as error:
                 if not self._is_at_work() and self._is_disputed:
                     raise  # for the second time: diagnose.py holds it only for a moment

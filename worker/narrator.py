@@ -73,9 +73,12 @@ class Narrator:
         self._reported_at: int | None = None
         self._doubts: dict[str, int] = {}
         self._doubted_at: int | None = None
+        self._first_at: int | None = None
+        """When the first fact since the start was handled, µs."""
 
     def fact(self, now: int, event: Event) -> None:
         """Logs a fact that was handled at ``now`` (µs), and on a tick what is due."""
+        self._first_at = now if self._first_at is None else self._first_at
         match event:
             case Tick(away=away) if away:
                 self._log.warning(
@@ -124,9 +127,11 @@ class Narrator:
             old = (
                 "" if age is None else f"; {self._rules.symbol} {share_price(price)} is {span_text(age)} old"
             )
+            # A spell that began before a restart counts from the start: nobody looked in between.
+            since = max(feed.blind_since, self._first_at or 0)
             self._log.warning(
                 "feed_blind",
-                text=f"🙈 Data feed blind: {cause}, for {span_text(now - feed.blind_since)}{old}",
+                text=f"🙈 Data feed blind: {cause}, for {span_text(now - since)}{old}",
                 cause=feed.cause,
                 symbol=feed.symbol,
             )

@@ -20,7 +20,7 @@ from review.days_page.tables import days_section, delays_section, hours_section,
 from review.days_report import caveat, simulated_text
 from review.page.page import day_of
 from review.page.parts import note
-from review.places import Unusable, check_own, claim
+from review.places import BadArgument, Unusable, check_own, claim
 from review.sums import LEAST_DAYS, Sum
 from utils import plural_s, span_text
 
@@ -36,7 +36,7 @@ PAGE_BEGINS = '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">
 def check(path: Path) -> None:
     """Raises Unusable if a page may not be written to ``path``, before the wait for its days."""
     if day_of(path) is not None:
-        raise Unusable(f"--html {path}: is the name of one day's page; use another, such as days.html")
+        raise BadArgument(f"--html {path}: is the name of one day's page; use another, such as days.html")
     check_own(path, "--html", PAGE_BEGINS.encode())
 
 

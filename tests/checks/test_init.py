@@ -97,7 +97,7 @@ async def test_three_keys_become_a_file_that_only_its_owner_reads(market: Market
         "…2222 (30 characters)",
         "…3333 (30 characters)",
         "  ✓ Massive API key: accepted\n",
-        "  ✓ user: valid; devices: phone\n",
+        "  ✓ Pushover: valid; devices: phone\n",
         "\nWritten: .env (only you can read it).\n",
         "\nNext: python diagnose.py checks the rest",
     ):
@@ -119,9 +119,9 @@ async def test_swapped_keys_are_noticed(market: Market, tmp_path: Path, are_swap
         if are_swapped_back:
             return
         terminal.wait_for("the token begins with u, as user and group keys do")
-        terminal.wait_for("✗ user: refused, 400: application token is invalid")
+        terminal.wait_for("✗ Pushover: refused, 400: application token is invalid")
         again(terminal, ASK_TOKEN, TOKEN)
-        terminal.wait_for("✗ user: refused, 400: user identifier is not a valid user")
+        terminal.wait_for("✗ Pushover: refused, 400: user identifier is not a valid user")
         again(terminal, ASK_USER, USER)
 
     async with vendors(market) as addresses:
@@ -197,14 +197,26 @@ async def test_a_key_of_pushovers_in_the_place_of_massives_is_noticed(market: Ma
     assert loaded(tmp_path) == SECRETS
 
 
+async def test_a_key_that_is_shorter_than_any_other_is_asked_about(market: Market, tmp_path: Path) -> None:
+    def story(terminal: Terminal) -> None:
+        again(terminal, ASK_KEY, KEY[:-1])
+        terminal.answer("shorter than any Massive API key known to us (32 characters). Keep it? [y/N] ", "")
+        typed(terminal)
+
+    async with vendors(market) as addresses:
+        status, _ = await told(tmp_path, addresses, story)
+    assert status == entry.EXIT_OK
+    assert loaded(tmp_path) == SECRETS
+
+
 @pytest.mark.parametrize("are_kept", [True, False])
 async def test_offline_the_keys_are_kept_untried_only_if_their_owner_says_so(
     tmp_path: Path, are_kept: bool
 ) -> None:
     def story(terminal: Terminal) -> None:
         typed(terminal)
-        terminal.wait_for("✗ Massive API key: no connection")
-        terminal.wait_for("✗ user: ")
+        terminal.wait_for("✗ Massive API key: 127.0.0.1 could not be reached (no connection)")
+        terminal.wait_for("✗ Pushover: 127.0.0.1 could not be reached (no connection)")
         terminal.answer("Keep them anyway? [Y/n] ", "y" if are_kept else "n")
 
     status, shown = await told(tmp_path, LOOPBACK, story)

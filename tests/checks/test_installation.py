@@ -5,7 +5,14 @@ from __future__ import annotations
 import importlib.metadata
 
 from checks.check import Severity
-from checks.installation import MODULES, check_installed, check_modules, check_packages, check_python
+from checks.installation import (
+    MODULES,
+    REMEDY,
+    check_installed,
+    check_modules,
+    check_packages,
+    check_python,
+)
 from tests.checks.given import ROOT
 
 
@@ -25,8 +32,8 @@ def test_python_and_packages() -> None:
     )
     assert [check.line().strip() for check in check_packages(text, installed)] == [
         "✓ httpx 0.28.1",
-        "⚠ structlog 1.0 — tested with 26.1.0: pip install -r requirements.txt",
-        "✗ msgspec: missing — pip install -r requirements.txt",
+        f"⚠ structlog 1.0 — tested with 26.1.0: {REMEDY}",
+        f"✗ msgspec: missing — {REMEDY}",
     ]
 
 

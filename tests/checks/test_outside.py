@@ -113,7 +113,11 @@ class Papers:
     ("send_test", "answer", "line"),
     [
         (True, "", "✓ PAPER_URL: test accepted; it should have arrived there by now"),
-        (True, "no paper", f"✗ PAPER_URL: test not accepted, no paper — {ODD}"),
+        (
+            True,
+            "no paper",
+            f"✗ PAPER_URL: test not accepted, no paper — check this machine's network, then {ODD}",
+        ),
         (
             False,
             200,
@@ -150,7 +154,7 @@ async def test_a_second_channel_that_is_not_there_fails() -> None:
         (check,) = found["SECOND_CHANNEL_URL"]
         assert check.severity is Severity.FAIL
         assert check.found.startswith("SECOND_CHANNEL_URL: test not accepted, no connection")
-        assert check.do == ODD
+        assert check.do == f"check this machine's network, then {ODD}"
 
 
 @pytest.mark.parametrize(

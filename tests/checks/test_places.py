@@ -151,11 +151,11 @@ def test_a_copy_that_is_running_is_told(tmp_path: Path) -> None:
     assert (check.severity, is_running) == (Severity.OK, False)
     assert not (tmp_path / "none").exists()
     lease = Lease(tmp_path)
-    lease.acquire("2025-10-02T13:25:00Z")
+    lease.acquire("2025-10-02 09:25:00 ET")
     check, is_running = check_lease(tmp_path)
     assert (check.severity, is_running) == (Severity.WARNING, True)
     assert check.found == (
-        f"lease: a copy is running on DATA_DIR (pid {os.getpid()}, started 2025-10-02T13:25:00Z)"
+        f"lease: a copy is running on DATA_DIR (pid {os.getpid()}, started 2025-10-02 09:25:00 ET)"
     )
     lease.release()
     # The file stays; nobody holds it, and the preflight does not keep it either.

@@ -147,12 +147,12 @@ async def test_a_copy_that_runs_here_keeps_its_sockets(
 ) -> None:
     vendors = await vendors_at(BEFORE)
     lease = Lease(tmp_path / "data")
-    lease.acquire("2025-10-02T12:25:00Z")
+    lease.acquire("2025-10-02 08:25:00 ET")
     try:
         report = await vendors.run(*arguments)
     finally:
         lease.release()
-    assert "started 2025-10-02T12:25:00Z" in report.line("lease")
+    assert "started 2025-10-02 08:25:00 ET" in report.line("lease")
     assert report.line("lease").startswith("⚠ lease: a copy is running on DATA_DIR (pid ")
     assert report.line("sockets") == (
         "⚠ sockets: not tried, because a copy is running on DATA_DIR and would lose its connection "
@@ -184,6 +184,19 @@ async def somebodys_socket(vendors: Vendors) -> AsyncIterator[Callable[[], bool]
         await socket.send('{"action":"auth","params":"' + KEY + '"}')
         await socket.recv()
         yield lambda: vendors.market.open_connections("stocks") > 0
+
+
+async def test_a_server_that_cannot_be_reached_is_named_and_its_setting_only_if_it_was_set() -> None:
+    def fail(_: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("CANARY")
+
+    found = await check_network(
+        config.load(KEYS, None)[0], utils.SystemClock(), transport=httpx.MockTransport(fail)
+    )
+    lines = {check.found: check.do for check in found}
+    for subject, host in (("key", "api.massive.com"), ("user", "api.pushover.net")):
+        text = f"{subject}: {host} could not be reached (no connection)"
+        assert lines[text] == "check this machine's network"
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ FAULTY = {
     "eats memory": (python(f"{LIMITED}bytes(1 << 30)"), "MemoryError"),
     "no Pillow": (
         python(f"{AS_IT_IS}sys.modules['PIL'] = None\nsys.exit(child.main())"),
-        "PIL cannot be loaded: pip install -r requirements.txt",
+        f"PIL cannot be loaded: {sys.executable} -m pip install -r requirements.txt",
     ),
     "not there": (("/no/such/python",), "no process for it (FileNotFoundError)"),
     "a child of its own": (
@@ -144,7 +144,9 @@ def test_it_is_a_process_of_its_own() -> None:
 def test_without_pillow_it_says_what_to_do() -> None:
     done = ran("-c", f"{AS_IT_IS}sys.modules['PIL'] = None\nsys.exit(child.main())")
     assert (done.returncode, done.stdout) == (1, b"")
-    assert done.stderr == b"PIL cannot be loaded: pip install -r requirements.txt\n"
+    assert (
+        done.stderr.decode() == f"PIL cannot be loaded: {sys.executable} -m pip install -r requirements.txt\n"
+    )
 
 
 def ran(*arguments: str) -> subprocess.CompletedProcess[bytes]:

@@ -420,7 +420,7 @@ def test_a_file_that_is_not_its_own_is_not_overwritten(
     path = place.parent / "other.html"
     path.write_text(begins, encoding="utf-8")
     status, _, err = run(capsys, "--data-dir", place, "--html", path)
-    assert status == 1 and "already holds something that is not ours" in " ".join(err.split())
+    assert status == 2 and "already holds something that is not ours" in " ".join(err.split())
     assert path.read_text(encoding="utf-8") == begins
     with pytest.raises(Unusable, match="already holds something"):
         page.write(told([THU]), path)
@@ -428,7 +428,7 @@ def test_a_file_that_is_not_its_own_is_not_overwritten(
 
 def test_a_days_own_page_is_not_the_page_of_all(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     status, _, err = run(capsys, "--data-dir", place, "--html", place.parent / "2025-10-01.html")
-    assert status == 1 and "is the name of one day's page" in " ".join(err.split())
+    assert status == 2 and "is the name of one day's page" in " ".join(err.split())
     path = place.parent / "days.html"
     page.write(told([THU]), path)
     with pytest.raises(Unusable, match="already holds something"):

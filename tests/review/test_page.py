@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+import entry
 from events import SECOND, AlertKind, AlertOutcome, DeclineReason, Outcome, Tick
 from followed import DELAYS_S, Fate, dollars_text, headline
 from review import funnel, moment, what_if
@@ -373,7 +374,7 @@ def test_without_bokeh_it_says_how_to_install_it() -> None:
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
     )
-    assert done.stdout.startswith(f"--html needs the package bokeh: {sys.executable} -m pip install -r ")
+    assert done.stdout.startswith(f"--html needs the package bokeh: {entry.remedy(entry.REVIEW_PACKAGES)}")
     assert re.search(r"^bokeh==", (ROOT / done.stdout.split()[-1]).read_text(encoding="utf-8"), re.MULTILINE)
 
 

@@ -266,7 +266,7 @@ def test_the_page_is_written(folder: Path, tmp_path: Path, capsys: pytest.Captur
     assert status == 0 and "Written: " in out
     assert page.read_text(encoding="utf-8").lower().startswith("<!doctype html>")
     status, _, err = run(capsys, "--data-dir", folder, "--html", tmp_path / "none" / "why.html")
-    assert status == 1 and "there is no folder" in " ".join(err.split())
+    assert status == 2 and "there is no folder" in " ".join(err.split())
 
 
 def test_the_answer_is_the_same_whatever_the_machine_is(folder: Path) -> None:

@@ -67,7 +67,7 @@ async def test_a_second_copy_is_refused_and_named(tmp_path: Path) -> None:
         assert second is not None
         assert await place.ended() == EXIT_LEASE
         said = place.texts()[-1]
-        assert f"pid {first.pid}, started 2025-10-02T14:" in said
+        assert f"pid {first.pid}, started 2025-10-02 10:" in said
         place.process = first
         await place.kill()
         await place.start()

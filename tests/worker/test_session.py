@@ -289,6 +289,23 @@ def test_no_frozen_price_is_printed_as_if_it_were_live() -> None:
     ]
 
 
+def test_how_long_it_is_blind_does_not_count_what_was_before_a_restart() -> None:
+    engine = Engine(Rules(), SESSION)
+    engine.handle(at(-10), FeedRestored())
+    for second in range(24):
+        engine.handle(at(second), bar(second - 3))
+        engine.handle(at(second), bar(second - 3, 660.0, symbol="SPY"))
+    engine.handle(at(24), FeedLost(cause=FeedCause.DROPPED))
+    engine.handle(at(24), Tick())
+    journalist = Narrator(Rules(), engine)  # of the next start, for which the record was read again
+    with capture_logs() as logged:
+        for second in range(100, 120):
+            engine.handle(at(second), Tick())
+            journalist.fact(at(second), Tick())
+    (line,) = (entry["text"] for entry in logged if entry["event"] == "feed_blind")
+    assert "Data feed blind: connection lost, for 10s" in line
+
+
 def test_armed_waits_for_the_clock_to_be_compared_and_says_when_it_was_not() -> None:
     known: list[bool] = []
     later = [(float(s), Tick()) for s in range(3, 100)]

@@ -289,7 +289,11 @@ def test_a_trades_card_leaves_the_results_to_the_table(made: Study, tmp_path: Pa
     text = written(made, tmp_path).read_text(encoding="utf-8")
     mark, bid = (option_price(price) for price in (trade.closed.mark, trade.closed.bid))
     assert text.count(f"mark at the SELL {mark}, bid {bid}") == 2  # the card's and the table's
-    assert not re.search(r"By hand: (\+|−|not)", text.split("<table")[0])
+    card = text.split('<div class="trades">')[1].split("</figure>")[0]
+    assert (
+        f"Entry {option_price(trade.opened.entry)}; mark at the SELL" in card
+        and "by hand" not in card.lower()
+    )
 
 
 def test_a_page_named_by_its_day_leads_to_those_beside_it(made: Study, tmp_path: Path) -> None:

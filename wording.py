@@ -100,9 +100,13 @@ def _momentum_value(evaluation: Evaluation, _: Rules) -> str:
     return "n/a" if evaluation.momentum is None else f"{utils.momentum_text(evaluation.momentum)}%/s"
 
 
-def _five_minute_value(evaluation: Evaluation, _: Rules, between: str = ", 5m VWAP ") -> str:
-    change = evaluation.vwap_5m_change
-    return f"{fine_price(evaluation.price)}{between}{'n/a' if change is None else f'{change:+.4f}%'}"
+def _five_minute_value(evaluation: Evaluation, _: Rules) -> str:
+    return f"{fine_price(evaluation.price)}, 5m VWAP {utils.signed_percent(evaluation.vwap_5m_change, 4)}"
+
+
+def _five_minute_briefly(evaluation: Evaluation, _: Rules) -> tuple[str, str]:
+    change = utils.signed_percent(evaluation.vwap_5m_change, 3)
+    return f"{fine_price(evaluation.price)} {change}", f"over {fine_price(evaluation.vwap_5m)}, rising"
 
 
 def _five_minute_missed(missed: Shortfall, _: str) -> str:
@@ -192,7 +196,7 @@ CONDITIONS: Mapping[Condition, Wording] = {
         logged=lambda evaluation, benchmark: utils.signed_percent(evaluation.vwap_5m_change, 3),
         value=_five_minute_value,
         needed=lambda evaluation, rules: f"over {fine_price(evaluation.vwap_5m)}, and rising",
-        briefly=lambda now, _: (_five_minute_value(now, _, " "), f"over {fine_price(now.vwap_5m)}, rising"),
+        briefly=_five_minute_briefly,
         missed=_five_minute_missed,
         undefined=lambda evaluation, benchmark: "no volume in its window",
     ),

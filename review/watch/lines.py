@@ -32,7 +32,7 @@ HEAD, CONDITIONS, POSITION, SAID_LEAST, KEYS = 2, 1 + len(Condition), 3, 3, 1
 PLOT_LEAST = HEIGHT_LEAST - HEAD - CONDITIONS - POSITION - SAID_LEAST - KEYS
 """Lines of each part; together `HEIGHT_LEAST`."""
 
-NAME, VALUE, NEEDED = 9, 17, 21
+NAME, VALUE, NEEDED = 9, 16, 22
 """Columns of a condition's name, value and limit."""
 
 WIDE = 2 + NAME + VALUE + 1 + NEEDED + 1 + STRIP_S

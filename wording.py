@@ -100,15 +100,6 @@ def _momentum_value(evaluation: Evaluation, _: Rules) -> str:
     return "n/a" if evaluation.momentum is None else f"{utils.momentum_text(evaluation.momentum)}%/s"
 
 
-def _five_minute_value(evaluation: Evaluation, _: Rules) -> str:
-    return f"{fine_price(evaluation.price)}, 5m VWAP {utils.signed_percent(evaluation.vwap_5m_change, 4)}"
-
-
-def _five_minute_briefly(evaluation: Evaluation, _: Rules) -> tuple[str, str]:
-    change = utils.signed_percent(evaluation.vwap_5m_change, 3)
-    return f"{fine_price(evaluation.price)} {change}", f"over {fine_price(evaluation.vwap_5m)}, rising"
-
-
 def _five_minute_missed(missed: Shortfall, _: str) -> str:
     if not missed.threshold:  # a threshold of 0 is that of the rise
         return f"5m VWAP {_rise_missed(missed)}"
@@ -194,9 +185,14 @@ CONDITIONS: Mapping[Condition, Wording] = {
         short="5m VWAP",
         label="5m VWAP",
         logged=lambda evaluation, benchmark: utils.signed_percent(evaluation.vwap_5m_change, 3),
-        value=_five_minute_value,
+        value=lambda now, _: (
+            f"{fine_price(now.price)}, 5m VWAP {utils.signed_percent(now.vwap_5m_change, 4)}"
+        ),
         needed=lambda evaluation, rules: f"over {fine_price(evaluation.vwap_5m)}, and rising",
-        briefly=_five_minute_briefly,
+        briefly=lambda now, _: (
+            f"{fine_price(now.price)} {utils.signed_percent(now.vwap_5m_change, 3)}",
+            f"over {fine_price(now.vwap_5m)}, rising",
+        ),
         missed=_five_minute_missed,
         undefined=lambda evaluation, benchmark: "no volume in its window",
     ),

@@ -19,6 +19,7 @@ Every exception class of the program derives from one of the two, and also from 
     │   ├── NoRecord            review/watch/source the session has no record yet
     │   ├── Replaced            review/watch/follow the record that was followed is another one now
     │   ├── Unusable            review/places       what was asked for cannot be done
+    │   │   └── BadArgument         review/places       a word of the command line cannot be used
     │   ├── NoSession           review/places       the exchange was closed on that day
     │   ├── EnvFileError        checks/env_file     a file of settings cannot be read or written
     │   └── GivenUp             checks/init         the keys were not typed, or were refused

@@ -33,7 +33,10 @@ def test_several_addresses_of_the_second_channel(value: str, addresses: tuple[st
 @pytest.mark.parametrize(
     ("value", "words"),
     [
-        ("Canary", "takes addresses such as https://example.com/abc or tgram://token/chat, with blanks"),
+        (
+            "Canary",
+            "takes addresses such as https://example.com/abc or tgram://token/chat, separated by spaces",
+        ),
         ("tgram://", "takes addresses such as "),
         ("tgram:///Canary", "takes addresses such as "),
         ("tg+ram://Canary", "takes addresses such as "),

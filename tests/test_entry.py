@@ -22,6 +22,10 @@ WITHIN = (
 """A command in a process to which something was done before."""
 
 
+STARTED_INSIDE = f"start it with {ROOT / '.venv/bin/python'}" if (ROOT / ".venv").exists() else ""
+"""What a clone that has its environment says to an interpreter that is not the one of it."""
+
+
 def within(done: str) -> str:
     return WITHIN.format(done)
 
@@ -33,8 +37,14 @@ def within(done: str) -> str:
         ("sys.version_info = (3, 10, 13, 'final', 0)", "this is Python 3.10.13 ("),
         ("os.rmdir(os.getcwd())", "the folder it was started in cannot be used (No such file or directory)"),
         ("sys.modules['fcntl'] = None", "this system has no file locks (fcntl)"),
-        ("sys.modules['pydantic'] = None; sys.prefix = sys.base_prefix", " -m venv --clear .venv && "),
-        ("sys.modules['pydantic'] = None; sys.prefix = '/nowhere'", "uv pip install --python "),
+        (
+            "sys.modules['pydantic'] = None; sys.prefix = sys.base_prefix",
+            STARTED_INSIDE or " -m venv --clear .venv && ",
+        ),
+        (
+            "sys.modules['pydantic'] = None; sys.prefix = '/nowhere'",
+            STARTED_INSIDE or "uv pip install --python ",
+        ),
         ("import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (63, 63))", "only 63 files at once"),
     ],
 )

@@ -265,7 +265,7 @@ async def test_the_documentations_addresses_can_be_used() -> None:
     assert [address.partition("://")[0] for address, _ in rows] == [
         *("tgram", "discord", "slack", "ntfy", "mailto", "mailtos")
     ]
-    also = [address for _, told in rows for address in re.findall(r"`(\w+://[^`]+)`", told)]
+    also = [address for _, told in rows for address in re.findall(r"`(\w+://[^`<]+)`", told)]
     for address in (*(address for address, _ in rows), *also, "mailto://u:p@gmail.com?to=other@example.com"):
         assert await channel(address).fault() == "", address
 

@@ -173,3 +173,10 @@ def test_time_does_not_go_back() -> None:
     story.tell(10, Tick())
     with pytest.raises(ValueError, match="went back"):
         story.tell(9, Tick())
+
+
+def test_both_vwaps_of_the_last_evaluation_are_to_be_had() -> None:
+    story = calm(Story(quick()))
+    assert story.evaluation is not None
+    made = story.evaluation.vwap_1m, story.evaluation.vwap_5m
+    assert story.engine.signals.vwaps == pytest.approx(made)

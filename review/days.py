@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import sys
 from collections.abc import Sequence
@@ -13,9 +12,9 @@ from pathlib import Path
 import utils
 from book import store
 from book.rows import DayRow
-from config import ConfigError, load_following
-from errors import OurError
+from config import load_following
 from events import SECOND
+from messages.alert import AFTER_CLOSE_S
 from record.folder import chosen, date_of, look_through
 from record.reader import Damage
 from review.day_pages import standing, write_missing
@@ -23,12 +22,13 @@ from review.day_rows import day_row
 from review.days_page import page
 from review.days_page.parts import Told
 from review.days_report import Asked, Range, as_json, lines
+from review.ending import finished
 from review.page.library import library
-from review.places import BadArgument, Unusable, data_dir
+from review.places import Unusable, data_dir
 from review.report import print_lines, wrapped
 
-EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
-EXIT_INTERRUPTED, EXIT_PIPE = 130, 141
+SETTLED_S = AFTER_CLOSE_S + 300
+"""Seconds after the close from which a session is over: an undelivered SELL is tried until shortly before."""
 
 DESCRIPTION = """\
 The sessions so far, one per row: what was seen, what came of it, and what following each push by hand would have paid.
@@ -165,7 +165,7 @@ def _is_whole(day: DayRow, delays_s: Sequence[int]) -> bool:
 def _is_over(day: str, now: int) -> bool:
     """Returns whether a session is over, and its last alerts with it."""
     session = utils.session_on(date.fromisoformat(day))
-    return session is None or now >= session.close + 20 * 60 * SECOND
+    return session is None or now >= session.close + SETTLED_S * SECOND
 
 
 # --- The command -------------------------------------------------------------------------------------
@@ -205,25 +205,5 @@ def main(arguments: Sequence[str], now: int | None = None) -> int:
     options = made.parse_args(arguments)
     if options.pages and options.html is None:
         made.error("--pages needs --html FILE: the pages are written next to it")
-    reconfigure = getattr(sys.stdout, "reconfigure", None)
-    if reconfigure is not None:
-        reconfigure(encoding="utf-8", errors="backslashreplace")
-    try:
-        _run(options, utils.utc_now() if now is None else now)
-        sys.stdout.flush()
-    except ConfigError as error:
-        print("python diagnose.py days: bad settings:", *error.faults, sep="\n  ", file=sys.stderr)
-        return EXIT_USAGE
-    except OurError as error:
-        print(*wrapped(f"python diagnose.py days: {error}"), sep="\n", file=sys.stderr)
-        return EXIT_USAGE if isinstance(error, BadArgument) else EXIT_FAILED
-    except BrokenPipeError:
-        # Whoever read our output has gone, as with `| head`: what is left in the buffer goes nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_PIPE
-    except OSError as error:
-        print(f"python diagnose.py days: {error.filename or ''}: {error.strerror or error}", file=sys.stderr)
-        return EXIT_FAILED
-    except KeyboardInterrupt:
-        return EXIT_INTERRUPTED
-    return EXIT_OK
+    asked_at = utils.utc_now() if now is None else now
+    return finished("python diagnose.py days", lambda: _run(options, asked_at))

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
-import textwrap
 from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
@@ -20,20 +18,17 @@ import entry
 import utils
 from config import ConfigError, load_following
 from record.folder import SUFFIX
-from record.reader import Damage
 from review import funnel, moment, what_if
 from review.answer import answer
 from review.derive import parse_sets, survey
+from review.ending import finished
 from review.keeper import read
 from review.page import page
 from review.page.asked import Asked
-from review.places import SPOKEN, BadArgument, NoSession, Unusable, find
-from review.report import WIDTH, as_json, entry_data, print_lines, report, wrapped
+from review.places import SPOKEN, NoSession, find
+from review.report import as_json, entry_data, print_lines, report, wrapped
 from review.study import Study
 from rules import seconds_of_day
-
-EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
-EXIT_INTERRUPTED, EXIT_PIPE = 130, 141
 
 DESCRIPTION = """\
 Why there was no alert: reads the record of a past day or of the session in progress, and says what stood in the way.
@@ -185,31 +180,16 @@ def _sets(texts: Sequence[str]) -> dict[str, str]:
 def main(arguments: Sequence[str], now: int | None = None) -> int:
     """Run the command; returns the exit status. ``now`` is when it is asked, µs of UTC (default: the clock)."""
     options = parser().parse_args(arguments)
-    reconfigure = getattr(sys.stdout, "reconfigure", None)
-    if reconfigure is not None:
-        reconfigure(encoding="utf-8", errors="backslashreplace")
+    asked_at = utils.utc_now() if now is None else now
+    return finished("python diagnose.py why", lambda: _answered(options, asked_at))
+
+
+def _answered(options: argparse.Namespace, now: int) -> None:
+    """Answers; that there was no session is an answer, too."""
     try:
-        _run(options, utils.utc_now() if now is None else now)
-        sys.stdout.flush()
+        _run(options, now)
     except NoSession as answer:
         if options.json:
             print(json.dumps({"answer": str(answer)}, ensure_ascii=False))
         else:
             print(*wrapped(str(answer)), sep="\n")
-    except ConfigError as error:
-        faults = (textwrap.fill(fault, WIDTH - 4, subsequent_indent="    ") for fault in error.faults)
-        print("python diagnose.py why: bad settings:", *faults, sep="\n  ", file=sys.stderr)
-        return EXIT_USAGE
-    except (Unusable, Damage) as error:
-        print(*wrapped(f"python diagnose.py why: {error}"), sep="\n", file=sys.stderr)
-        return EXIT_USAGE if isinstance(error, BadArgument) else EXIT_FAILED
-    except BrokenPipeError:
-        # Whoever read our output has gone, as with `| head`: what is left in the buffer goes nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_PIPE
-    except OSError as error:
-        print(f"python diagnose.py why: {error.filename or ''}: {error.strerror or error}", file=sys.stderr)
-        return EXIT_FAILED
-    except KeyboardInterrupt:
-        return EXIT_INTERRUPTED
-    return EXIT_OK

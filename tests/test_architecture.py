@@ -240,6 +240,7 @@ REVIEW = {
         "days",
         "days_report",
         "derive",
+        "ending",
         "fills",
         "funnel",
         "keeper",

@@ -6,13 +6,14 @@ import argparse
 import importlib
 import os
 import sys
-import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
 import entry
 import utils
 from config import ConfigError
+from entry import EXIT_CONFIGURATION, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK
+from review.ending import print_faults
 from review.places import Unusable, data_dir
 from review.screen import Progress
 from review.watch import lines
@@ -21,15 +22,13 @@ from review.watch.recent import Recent
 from review.watch.source import Source
 from review.watch.watcher import Watcher
 
-EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
-
 COMMAND = "python diagnose.py watch"
 
 LAST_PORT = 65_535
 
 DESCRIPTION = """\
 The session in progress, from its record: feed and lag, price with both VWAPs, the conditions, the gate, the open position
-and what happened last. Reads the record only: the worker is not touched and needs not run on this terminal.
+and what happened last. Reads the record only: the worker is not touched, and need not run in this terminal.
 """
 
 EXAMPLES = """\
@@ -98,9 +97,8 @@ def main(arguments: list[str], now: Callable[[], int] = utils.utc_now) -> int:
         _catch_up(watcher, now)
         return _print_once(watcher, now()) if options.once else _draw(watcher, now)
     except ConfigError as error:
-        faults = (textwrap.fill(fault, 96, subsequent_indent="    ") for fault in error.faults)
-        print(f"{COMMAND}: bad settings:", *faults, sep="\n  ", file=sys.stderr)
-        return EXIT_USAGE
+        print_faults(COMMAND, error)
+        return EXIT_CONFIGURATION
     except Unusable as error:
         return _failed(str(error))
     except BrokenPipeError:

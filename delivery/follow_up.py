@@ -13,9 +13,9 @@ from delivery.beside import Beside
 from delivery.holds import Holds
 from delivery.outbox import Move, Step
 from delivery.pending import Pending
-from delivery.settling import Settling
+from delivery.settling import Settling, log_sent
 from delivery.shared import Shared
-from events import SECOND, AlertKind, Outcome
+from events import AlertKind, Outcome
 
 log = structlog.get_logger("alerts")
 
@@ -59,15 +59,7 @@ class FollowUp:
     def _accepted(self, entry: Pending, answer: Answer) -> None:
         alert = entry.alert
         now = self._shared.clock.now()
-        seconds = (now - alert.decided_at) / SECOND
-        log.info(
-            "alert_sent",
-            text=f"✓ Alert sent: {alert.title} ({seconds:.2f} s)",
-            kind=alert.kind.value,
-            id=alert.id,
-            seconds=round(seconds, 3),
-            attempts=entry.attempts,
-        )
+        log_sent(alert, now, entry.attempts)
         receipt = answer.receipt if is_receipt(answer.receipt) else ""
         self._settling.finish(entry, Outcome.ACCEPTED, receipt=receipt)
         self._holds.count(now)

@@ -17,9 +17,10 @@ from delivery.channel import Channel
 from delivery.holds import Holds
 from delivery.obstacles import Circumstances, obstacle
 from delivery.questions import Questions
+from delivery.settling import log_sent
 from delivery.shared import Shared
 from events import SECOND, AlertKind, AlertOutcome, Outcome
-from messages.alert import Alert, repeated, text_at
+from messages.alert import PICTURE_LATEST_S, Alert, repeated, text_at
 
 log = structlog.get_logger("alerts")
 
@@ -31,9 +32,6 @@ ATTEMPTS = 2
 
 RETRY_S = 10
 """Pause before the second one. The vendor asks for at least 5 s."""
-
-LATEST_S = 600
-"""Age from which a picture is of no use any more."""
 
 TEXT_WAITS_S = 30
 """Seconds that a text waits with its picture for the way to be free; then it goes without."""
@@ -144,7 +142,7 @@ class Pictures:
         return not (is_due or outbox.is_under_way or self._questions.is_asking)
 
     def _obstacle(self, shown: Shown, now: int) -> str:
-        if not shown.is_text_owed and now - shown.alert.decided_at >= LATEST_S * SECOND:
+        if not shown.is_text_owed and now - shown.alert.decided_at >= PICTURE_LATEST_S * SECOND:
             return f"it is {(now - shown.alert.decided_at) // SECOND} s old"
         given = Circumstances(
             is_push_refused=self._account.is_push_refused, remaining=self._account.remaining
@@ -197,17 +195,8 @@ class Pictures:
                 self._end_unsent(shown, answer.reason, Outcome.LOST)
 
     def _accepted(self, shown: Shown) -> None:
-        alert, now = shown.alert, self._shared.clock.now()
-        seconds = (now - alert.decided_at) / SECOND
-        log.info(
-            "alert_sent",
-            text=f"✓ Alert sent: {alert.title} ({seconds:.2f} s)",
-            kind=alert.kind.value,
-            id=alert.id,
-            seconds=round(seconds, 3),
-            attempts=shown.attempts,
-            picture_bytes=len(shown.png),
-        )
+        now = self._shared.clock.now()
+        log_sent(shown.alert, now, shown.attempts, picture_bytes=len(shown.png))
         self._forget(shown)
         self._report(shown, Outcome.ACCEPTED)
         if shown.is_text_owed:

@@ -10,12 +10,26 @@ from delivery.beside import Beside
 from delivery.pending import OUTBOX_MAX, Pending
 from delivery.shared import Shared
 from events import SECOND, AlertKind, AlertOutcome, Outcome
-from messages.alert import named
+from messages.alert import Alert, named
 
 log = structlog.get_logger("alerts")
 
 FOLLOWS_MOST_S = 3600
 """Seconds that an all-clear waits for its alarm: far longer than the three attempts of an alarm that is not persistent."""
+
+
+def log_sent(alert: Alert, now: int, attempts: int, **more: int) -> None:
+    """Logs that an alert was accepted at ``now`` (µs), after so many attempts; ``more`` are fields besides."""
+    seconds = (now - alert.decided_at) / SECOND
+    log.info(
+        "alert_sent",
+        text=f"✓ Alert sent: {alert.title} ({seconds:.2f} s)",
+        kind=alert.kind.value,
+        id=alert.id,
+        seconds=round(seconds, 3),
+        attempts=attempts,
+        **more,
+    )
 
 
 class Settling:

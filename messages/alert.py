@@ -29,6 +29,9 @@ LATE_S = 5
 AFTER_CLOSE_S = 15 * 60
 """Seconds after the close for which a SELL is still tried: the options trade until then."""
 
+PICTURE_LATEST_S = 600
+"""Age in seconds from which a picture is of no use any more."""
+
 HALF_CENT = 50
 """Half a cent in units of an option price: the step of a mid."""
 

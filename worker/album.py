@@ -25,7 +25,7 @@ from events import (
 )
 from followed import Fate, Result, dollars_text, fate_text
 from messages import notices
-from messages.alert import Alert, repeated
+from messages.alert import PICTURE_LATEST_S, Alert, repeated
 from pictures.facts import DayPicture, DayTrade, Level, Moment, Picture, TradePicture
 from pictures.gather import Gathered
 from rules import Rules
@@ -46,9 +46,6 @@ TRADE_POINTS, DAY_POINTS = 1_300, 1_400
 
 DAY_DRAWN_S = 20
 """Seconds after the close at which the day's picture is due: the evening's push comes 5 minutes after it."""
-
-LATEST_S = 600
-"""A trade's picture is of no use so long after its SELL, nor the day's so long after the evening's time."""
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -164,7 +161,7 @@ class Album:
                 continue
             if now >= trade.told_at + wait * SECOND:
                 self._settled.add(name)
-                if now < trade.told_at + LATEST_S * SECOND:
+                if now < trade.told_at + PICTURE_LATEST_S * SECOND:
                     yield self._trade_request(now, trade, trade.told_at + wait * SECOND)
         session = self._engine.session
         if (
@@ -173,7 +170,7 @@ class Album:
             and session.date not in self._settled
         ):
             self._settled.add(session.date)
-            if now < session.close + (EVENING_S + LATEST_S) * SECOND:
+            if now < session.close + (EVENING_S + PICTURE_LATEST_S) * SECOND:
                 yield self._day_request(now)
 
     def _trade_request(self, now: int, trade: _Trade, due: int) -> Request:

@@ -8,12 +8,12 @@ import pytest
 from pydantic import SecretStr
 
 from delivery.answers import Result
-from delivery.pictures import LATEST_S, WAITING_MAX
+from delivery.pictures import WAITING_MAX
 from delivery.pushover import Pushover
 from delivery.questions import KEEP_WARM_S
 from events import SECOND, AlertKind, HoldReason, Outcome
 from messages import notices
-from messages.alert import Alert
+from messages.alert import PICTURE_LATEST_S, Alert
 from pictures.draw import draw
 from tests.delivery.stories import ID, RULES, START, TOKEN, USER, Story, buy, sell, story
 from tests.pictures.made import trade
@@ -222,7 +222,7 @@ async def test_a_stop_does_not_wait_for_pictures() -> None:
 async def test_an_old_picture_is_not_sent() -> None:
     async with story() as s:
         await s.ready()
-        s.sender.show(picture(s.now() - LATEST_S * SECOND), PNG)
+        s.sender.show(picture(s.now() - PICTURE_LATEST_S * SECOND), PNG)
         await s.told()
         assert s.outcomes == [(AlertKind.PICTURE, Outcome.UNSENT, 0)]
         assert s.attempts == 0

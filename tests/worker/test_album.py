@@ -21,10 +21,11 @@ from events import (
     Tick,
     Withdrawn,
 )
+from messages.alert import PICTURE_LATEST_S
 from pictures.facts import Dark, DayPicture, Level, Moment, TradePicture
 from rules import Rules
 from tests.delivery.stories import CALL, CLOSED, ID, OPENED, SESSION, time_of
-from worker.album import AFTER_S, BEFORE_LEAST_S, DAY_DRAWN_S, HAND_WAITS_S, LATEST_S, Album, Request
+from worker.album import AFTER_S, BEFORE_LEAST_S, DAY_DRAWN_S, HAND_WAITS_S, Album, Request
 from worker.summary import EVENING_S, DaySummary
 
 BOUGHT, SOLD = time_of("10:40:52"), time_of("10:44:04")
@@ -177,7 +178,7 @@ def test_what_is_on_record_is_not_sent_again_and_what_is_late_not_at_all() -> No
     kept.tell(SOLD + SECOND, outcome(AlertKind.PICTURE))
     assert kept.tick(SOLD + 2 * SECOND, SOLD + 60 * SECOND).requests == []
     late = Kept().traded()
-    late.tell(SOLD + (LATEST_S + 16) * SECOND, Tick())
+    late.tell(SOLD + (PICTURE_LATEST_S + 16) * SECOND, Tick())
     assert late.requests == []
 
 
@@ -228,4 +229,4 @@ def test_a_day_that_nobody_wants_or_that_was_told_has_no_picture(kept: Kept) -> 
 
 
 def test_a_day_that_is_long_over_has_no_picture() -> None:
-    assert Kept().tell(SESSION.close + (EVENING_S + LATEST_S) * SECOND, Tick()).requests == []
+    assert Kept().tell(SESSION.close + (EVENING_S + PICTURE_LATEST_S) * SECOND, Tick()).requests == []

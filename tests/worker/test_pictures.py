@@ -13,6 +13,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from events import SECOND, AlertKind, AlertOutcome, Bar, Closed, Outcome, Tick
+from messages.alert import PICTURE_LATEST_S
 from pictures.process import Draw, NotDrawn, drawn_apart, flaw
 from record.folder import record_path
 from record.lines import Entry
@@ -22,7 +23,7 @@ from tests.pictures.test_process import FAULTY
 from tests.stage import Stage, session, stage
 from tests.worker.loop_town import LoopTown, loop_town
 from tests.worker.trades import bought, check_one_of_each, sold
-from worker.album import HAND_WAITS_S, LATEST_S
+from worker.album import HAND_WAITS_S
 from worker.ending import EXIT_OK
 
 pytestmark = pytest.mark.virtual_time
@@ -231,7 +232,7 @@ async def test_a_picture_that_may_have_been_sent_says_so(tmp_path: Path) -> None
 async def test_a_picture_is_not_caught_up_for_ever(tmp_path: Path) -> None:
     async with loop_town(tmp_path) as place:
         await sold_and_killed(place, hang)
-        await asyncio.sleep(LATEST_S)
+        await asyncio.sleep(PICTURE_LATEST_S)
         await place.start(draw=drawn_here, pictures=True)
         await place.until(lambda: "Record resumed" in place.said(), 60, "resumed")
         await asyncio.sleep(2 * HAND_WAITS_S)

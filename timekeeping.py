@@ -12,6 +12,9 @@ from typing import NamedTuple
 
 from events import SECOND
 
+AWAY_S = 5
+"""If what takes a second takes this many more, the process was stopped, the machine slept, or the clock stepped."""
+
 SLOWING = 10
 """While `now` is ahead of the right time it loses one µs in this many: it runs at 0.9 of its rate until both agree."""
 

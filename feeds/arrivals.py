@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from events import SECOND, Session
 from feeds.vendor import MarketData
 from rules import Rules
+from timekeeping import AWAY_S
 from utils import Clock
-
-AWAY_S = 5.0
-"""A wait that takes this many seconds of the clock too long was interrupted: the process was stopped, or the machine slept."""
 
 
 @dataclass(frozen=True)

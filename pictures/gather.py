@@ -12,12 +12,10 @@ from math import isnan, nan
 
 from events import SECOND
 from pictures.facts import Dark, DarkSpan, Seconds
+from timekeeping import AWAY_S
 
 SECONDS_MAX = 40_000
 """Seconds that are kept: more than the longest session with its early connection. What comes later is not."""
-
-AWAY_S = 5
-"""No second for so long, though each has a tick: the program was not running."""
 
 
 class Gathered:

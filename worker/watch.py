@@ -17,6 +17,7 @@ from polygon_client import SessionClient
 from record.reader import Reader
 from risk_manager import Position
 from rules import Rules
+from timekeeping import AWAY_S
 from utils import minute_text
 from worker.context import Context, close_rest
 from worker.records import Records
@@ -33,10 +34,6 @@ FEED_FIRST_REAL_S = 2.0
 
 AFTER_THE_FEED = ("options", "chain", "exchange")
 """Sources that wait for that, too: without bars no contract is needed."""
-
-AWAY_S = 5
-"""A tick comes every second. Without a fact for this many seconds, the process was stopped, the machine slept, or the clock
-stepped."""
 
 BREATH = 100
 """How many facts are handled before other tasks get a turn."""

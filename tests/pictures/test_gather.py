@@ -5,8 +5,9 @@ from __future__ import annotations
 from events import SECOND
 from pictures import gather
 from pictures.facts import Dark, DarkSpan, DayPicture, TradePicture, decoded, encoded
-from pictures.gather import AWAY_S, Gathered
+from pictures.gather import Gathered
 from tests.pictures.made import OPEN, day, gathered, trade
+from timekeeping import AWAY_S
 
 
 def at(second: int) -> int:

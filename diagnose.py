@@ -227,28 +227,18 @@ def _check_program(
     settings: Settings, sources: Mapping[str, str], options: argparse.Namespace, clock: Clock
 ) -> list[Check]:
     """Runs the checks that need settings. A fault of their own becomes a failing line."""
-    # The lines already hold what the edges log. Only a crash goes to standard error, without secrets.
-    logger.setup(
-        level="CRITICAL",
-        log_format="console",
-        log_file=None,
-        secrets=settings.secrets(),
-        clock=clock.now,
-        stream=sys.stderr,
-    )
     checks: list[Check] = []
-    try:
-        for group in _groups(settings, sources, options, clock):
-            checks += group
-    except Exception as error:
-        if shortage := entry.shortage_text(error):
-            return [*checks, Check("Machine", Severity.FAIL, *shortage.split(": ", 1))]
-        name = type(error).__name__
-        log.critical("crashed", text=f"🛑 The checks were ended by {name}: {error}", exc_info=error)
-        text = f"the checks were ended by a fault of their own ({name})"
-        checks.append(Check("Machine", Severity.FAIL, text, "report it"))
-    finally:
-        logger.close()
+    with logger.only_crashes(settings.secrets(), clock.now):
+        try:
+            for group in _groups(settings, sources, options, clock):
+                checks += group
+        except Exception as error:
+            if shortage := entry.shortage_text(error):
+                return [*checks, Check("Machine", Severity.FAIL, *shortage.split(": ", 1))]
+            name = type(error).__name__
+            log.critical("crashed", text=f"🛑 The checks were ended by {name}: {error}", exc_info=error)
+            text = f"the checks were ended by a fault of their own ({name})"
+            checks.append(Check("Machine", Severity.FAIL, text, "report it"))
     return checks
 
 

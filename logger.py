@@ -114,6 +114,18 @@ def close() -> None:
     _installed.close()
 
 
+@contextlib.contextmanager
+def only_crashes(secrets: Sequence[str], clock: Callable[[], int]) -> Iterator[None]:
+    """Logs CRITICAL lines alone, to standard error: for the checks, whose own lines hold what the edges log."""
+    setup(
+        level="CRITICAL", log_format="console", log_file=None, secrets=secrets, clock=clock, stream=sys.stderr
+    )
+    try:
+        yield
+    finally:
+        close()
+
+
 def _standard_output() -> IO[str]:
     """Returns standard output, able to print an emoji whatever the machine's language is."""
     reconfigure = getattr(sys.stdout, "reconfigure", None)

@@ -166,25 +166,15 @@ def _try(path: Path, keys: dict[str, str], clock: Clock) -> None:
 
 
 def _tried(settings: Settings, clock: Clock) -> Trial:
-    """Tries the keys. The lines hold what the edges log, so the log shows a crash only, without secrets."""
+    """Tries the keys."""
 
     async def ask() -> Trial:
         # This executor keeps a silent name server from delaying the end.
         asyncio.get_running_loop().set_default_executor(entry.threads())
         return await try_keys(Inquiry(settings=settings, clock=clock))
 
-    logger.setup(
-        level="CRITICAL",
-        log_format="console",
-        log_file=None,
-        secrets=settings.secrets(),
-        clock=clock.now,
-        stream=sys.stderr,
-    )
-    try:
+    with logger.only_crashes(settings.secrets(), clock.now):
         return asyncio.run(ask())
-    finally:
-        logger.close()
 
 
 def _print_lines(lines: Iterable[Check], keys: Mapping[str, str]) -> None:

@@ -28,7 +28,6 @@ from events import (
     FeedRestored,
     Hold,
     HoldReason,
-    Opened,
     Outcome,
     Tick,
 )
@@ -41,6 +40,7 @@ from rules import Rules
 from sim.pushover import LoopbackPushover
 from tests import made_day
 from tests.builders import SESSION, at, bar, chain, missing, row
+from tests.followed_trade import opened_at
 from utils import ScaledClock, span_text
 from worker.narrator import Narrator
 from worker.notices import Notices, readiness
@@ -48,33 +48,7 @@ from worker.session import LiveSession
 from worker.summary import DaySummary
 
 TOKEN, USER = "a" * 30, "b" * 30
-BOUGHT = Opened(
-    id="7f3a91",
-    contract="O:IWM251002C00215000",
-    strike=215_000,
-    expiry="2025-10-02",
-    price=220.0,
-    vwap=219.0,
-    momentum=0.01,
-    volume_z=2.0,
-    delta=0.4,
-    iv=0.3,
-    in_range=True,
-    mid=14_000,
-    bid=13_900,
-    ask=14_100,
-    bid_size=35.0,
-    ask_size=40.0,
-    entry=14_100,
-    stop=11_985,
-    pay_limit=14_805,
-    pay_until=at(4_400),
-    time_stop=at(23_100),
-    entry_number=1,
-    considered=1,
-    fallen=(),
-    cost_percent=1.4,
-)
+BOUGHT = opened_at(4_370)
 """A BUY."""
 
 

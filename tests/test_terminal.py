@@ -108,3 +108,11 @@ def test_through_an_entry_points_own_output_colours_stay_and_nothing_else_does(
     assert text.count("\x1b[33m") == text.count("\x1b[0m") - 1 >= 3
     assert "\x1b[1mbold\x1b[0m \\x1b[5mblinks \\x07" in text
     assert "\\x1b[2J\\x1b[31mred" in text.replace("\x1b[0m\x1b[33m", "")
+
+
+def test_a_stream_that_is_closed_has_no_colours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    stream = io.StringIO()
+    stream.close()
+    assert not is_coloured(stream)

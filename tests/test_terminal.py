@@ -18,6 +18,7 @@ import logger
 from checks.check import Check, Severity
 from checks.report import coloured, report_text
 from terminal import BOLD, RED, is_coloured, painted
+from tests.measured import measured
 
 ROOT = Path(__file__).parent.parent
 
@@ -103,8 +104,17 @@ def test_through_an_entry_points_own_output_colours_stay_and_nothing_else_does(
         "logging.getLogger('iwm.main').warning('w' * 300 + chr(27) + '[2J' + chr(27) + '[31mred')\n"
         "print(chr(27) + '[1mbold' + chr(27) + '[0m', chr(27) + '[5mblinks', chr(7))\n"
     )
-    subprocess.run([sys.executable, "-c", program], cwd=ROOT, stdout=stream, check=True, timeout=60)
+    env = {**os.environ, **measured()}
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=env, stdout=stream, check=True, timeout=60)
     text = os.read(shown, 10_000).decode()
     assert text.count("\x1b[33m") == text.count("\x1b[0m") - 1 >= 3
     assert "\x1b[1mbold\x1b[0m \\x1b[5mblinks \\x07" in text
     assert "\\x1b[2J\\x1b[31mred" in text.replace("\x1b[0m\x1b[33m", "")
+
+
+def test_a_stream_that_is_closed_has_no_colours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    stream = io.StringIO()
+    stream.close()
+    assert not is_coloured(stream)

@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 from structlog.testing import capture_logs
 
-from record.folder import is_beginning, misnamed, record_path, tidy
+from record.folder import Kind, is_beginning, look_at, misnamed, record_path, tidy
 from record.lines import Header
 from record.past import at_start, changed
 from record.reader import Damage, read
@@ -73,7 +73,10 @@ def test_a_packed_record_beside_todays_that_cannot_be_read_does_not_end_the_star
 ) -> None:
     path = lay(sessions, TODAY, "open")
     packed = path.with_name(f"{path.name}.gz")
-    packed.write_bytes(gzip.compress(path.read_bytes(), mtime=0)[:-12])
+    text = path.read_bytes()
+    decided = text.index(b'"type":"opened"') + 20
+    packed.write_bytes(gzip.compress(text[:decided] + b"\0" + text[decided + 1 :], mtime=0))
+    assert look_at(packed).kind is Kind.RECORD, "its beginning is whole"
     own = at_start(tmp_path, TODAY).own
     assert own is not None
     assert own.open is not None

@@ -30,6 +30,7 @@ from rules import Rules
 from tests.builders import SESSION, at
 from tests.made_day import Made
 from tests.made_record import resealed
+from tests.measured import measured
 from tests.review.records import record_in
 
 ROOT = Path(__file__).parent.parent.parent
@@ -273,7 +274,7 @@ def test_the_command_line_says_it_in_a_process_of_its_own(data: Path, tmp_path: 
     done = subprocess.run(
         [sys.executable, "-m", "review", "verify", "2025-10-02", str(tmp_path / "pipe")],
         cwd=ROOT,
-        env={**os.environ, "DATA_DIR": str(data)},
+        env={**os.environ, **measured(), "DATA_DIR": str(data)},
         capture_output=True,
         text=True,
         timeout=60,

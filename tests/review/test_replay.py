@@ -25,6 +25,7 @@ from review.verify import check
 from sim.__main__ import main as sim_main
 from tests.builders import SESSION
 from tests.made_day import BEGIN_S, END_S, Made
+from tests.measured import measured
 from tests.review.records import ROOT, derived, drop, has, line_of, made, recorded, rewritten, run
 
 __all__ = ["made"]  # fixtures that the tests here use, too
@@ -316,6 +317,7 @@ def test_a_reader_that_has_gone_is_no_crash(made: Made) -> None:
     with subprocess.Popen(
         [sys.executable, "-m", "review", "replay", str(made.path), "--verbose"],
         cwd=ROOT,
+        env={**os.environ, **measured()},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     ) as process:

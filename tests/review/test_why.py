@@ -20,6 +20,7 @@ from review.study import Study
 from review.why import main
 from tests.builders import at
 from tests.made_day import Made
+from tests.measured import measured
 from tests.review.days import EVENING, ROOT, SURGE, day, folder, run, whole
 from tests.review.studies import EASY, bought, seen
 
@@ -288,7 +289,7 @@ def test_the_answer_is_the_same_whatever_the_machine_is(folder: Path) -> None:
             capture_output=True,
             timeout=60,
             check=False,
-            env={**os.environ, **world},
+            env={**os.environ, **measured(), **world},
         )
         assert (done.returncode, done.stderr) == (0, b"")
         answers.append(done.stdout.decode())

@@ -20,6 +20,7 @@ from events import SECOND, Tick
 from review.watch import command
 from tests.builders import SESSION, at
 from tests.made_day import Made
+from tests.measured import measured
 from tests.review.watch.frames import begun, go_on, record_path, with_position
 from utils import session_at, utc_now
 
@@ -117,7 +118,7 @@ def started(*arguments: str, env: dict[str, str] | None = None) -> subprocess.Co
         timeout=WAIT_REAL_S,
         check=False,
         stdin=subprocess.DEVNULL,
-        env={**os.environ, **(env or {})},
+        env={**os.environ, **measured(), **(env or {})},
     )
 
 
@@ -128,6 +129,7 @@ def test_one_frame_needs_no_textual_and_no_keys(tmp_path: Path) -> None:
     begun(tmp_path)
     program = f"{WITHOUT_TEXTUAL} raise SystemExit(diagnose.main(['watch', '--once', '--data-dir', {str(record_path(tmp_path))!r}]))"
     env = {name: value for name, value in os.environ.items() if "KEY" not in name and "TOKEN" not in name}
+    env |= measured()
     done = subprocess.run(
         [sys.executable, "-c", program],
         cwd=ROOT,
@@ -159,7 +161,7 @@ class Terminal:
             stdout=other,
             stderr=other,
             start_new_session=True,
-            env={**os.environ, "TERM": "xterm-256color", **env},
+            env={**os.environ, **measured(), "TERM": "xterm-256color", **env},
         )
         self.output = ""
 

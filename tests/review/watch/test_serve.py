@@ -19,6 +19,7 @@ from review.watch import serve
 from review.watch.serve import CONNECTIONS_MAX, HOST, LivePage, PageServer
 from review.watch.source import Source
 from tests.builders import at
+from tests.measured import measured
 from tests.review.watch.frames import begun, go_on, record_path, with_position
 
 ROOT = Path(__file__).parent.parent.parent.parent
@@ -228,7 +229,7 @@ async def test_the_command_prints_an_address_with_a_token_and_serves_until_it_is
         cwd=ROOT,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        env=os.environ.copy(),
+        env={**os.environ, **measured()},
     )
     assert process.stdout is not None
     async with asyncio.timeout(60):
@@ -249,6 +250,7 @@ async def test_a_port_that_is_taken_is_said(tmp_path: Path) -> None:
             subprocess.run,
             [sys.executable, "diagnose.py", "watch", "--serve", str(port), "--data-dir", str(tmp_path)],
             cwd=ROOT,
+            env={**os.environ, **measured()},
             capture_output=True,
             text=True,
             timeout=60,

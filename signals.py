@@ -296,9 +296,9 @@ def traded_since(signals: Signals, start: int) -> list[Traded]:
     found: list[Traded] = []
     for index in tape.seconds[first:]:
         close = tape.close[index]
-        if close is not None:
-            short_vwap, long_vwap = tape.vwap(index, signals._short_s), tape.vwap(index, long)
-            found.append(Traded(signals.open + index * SECOND, close, short_vwap, long_vwap))
+        assert close is not None, "the seconds that are kept have a close"
+        short_vwap, long_vwap = tape.vwap(index, signals._short_s), tape.vwap(index, long)
+        found.append(Traded(signals.open + index * SECOND, close, short_vwap, long_vwap))
     return found
 
 

@@ -85,11 +85,6 @@ EXCEPTIONS: Mapping[str, tuple[float, str]] = {
         92.0,
         "what is said of an alert once it is late or repeated is tested where it is sent (tests/delivery)",
     ),
-    "signals.py": (
-        99.0,
-        "a kept second without a close: `traded_since` is for a record that is read while it grows",
-    ),
-    "messages/notices.py": (94.0, "a notice that is tested where it is owed (tests/worker/test_session.py)"),
     "price_level.py": (
         97.0,
         "more than 60 bars that wait at once, and a symbol that is looked back on past its first bar",

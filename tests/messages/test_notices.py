@@ -72,3 +72,19 @@ def test_evening_that_is_too_long_says_what_it_leaves_out() -> None:
     assert kept == summary[: len(kept)]
     assert last == f"({40 - len(kept)} more lines: see the log)"
     assert 900 < len(message) <= 1024
+
+
+def test_a_picture_is_quiet_and_names_what_it_is_of() -> None:
+    made = notices.picture(DECIDED, RULES, cause=ID, title=f"trade #{ID}", lines=["Held 3m12s."], position=ID)
+    assert (made.kind, made.id, made.priority) == (AlertKind.PICTURE, ID, -1)
+    assert (made.title, made.message) == (f"🖼️ IWM: trade #{ID}", f"Held 3m12s.\n#{ID}")
+    assert notices.picture(DECIDED, RULES, cause="2025-10-02", title="t", lines=["a"]).message == "a"
+
+
+@pytest.mark.parametrize("opens_in_s", [3600, 0])
+def test_a_clock_that_is_doubted_may_miss_the_next_open(opens_in_s: int) -> None:
+    now = SESSION.open - opens_in_s * 1_000_000
+    message = notices.clock_doubt(
+        now, RULES, since=now, detail="this clock is 9 s ahead", session=SESSION
+    ).message
+    assert ("the next session opens" in message) is bool(opens_in_s)

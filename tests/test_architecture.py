@@ -156,7 +156,7 @@ CLOCK_READS = {
     *("now", "utcnow", "today", "time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "utc_now"),
     *("SystemClock", "ScaledClock", "sleep"),
 }
-HEAVY = {"numpy", "aiohttp", "bokeh", "pandas", "sim", "review"}
+HEAVY = {"numpy", "aiohttp", "bokeh", "pandas", "arch", "scipy", "sim", "review", "research"}
 """What the worker's start must not load: the demo and reports need it, the worker does not."""
 
 DRAWING = {"PIL"}
@@ -284,7 +284,7 @@ def test_a_vendors_wire_knows_of_the_feeds_only_what_they_want_and_of_no_other_v
 
 
 def test_only_the_client_of_a_session_names_a_vendor() -> None:
-    rooms = [*(ROOT / room for room in sorted({*ROOMS, "review", "sim"}))]
+    rooms = [*(ROOT / room for room in sorted({*ROOMS, "research", "review", "sim"}))]
     paths = [*ROOT.glob("*.py"), *(path for room in rooms for path in room.rglob("*.py"))]
     ours = [path for path in paths if path.parent not in VENDOR_FOLDERS]
     vendors = [f"feeds.{folder.name}" for folder in VENDOR_FOLDERS]
@@ -404,7 +404,7 @@ def test_the_start_of_an_entry_point_loads_nothing_heavy(name: str) -> None:
 
 def test_only_the_process_that_draws_knows_what_draws() -> None:
     ours = {f"pictures.{part}" for part in DRAWN_WITH}
-    rooms = (ROOT / room for room in sorted({*ROOMS, "review"}))
+    rooms = (ROOT / room for room in sorted({*ROOMS, "research", "review"}))
     for path in (*ROOT.glob("*.py"), *(path for room in rooms for path in room.rglob("*.py"))):
         found = {name for name in named(path) if name in ours or name.partition(".")[0] in DRAWING}
         assert not found or (path.parent.name, path.stem) in {("pictures", part) for part in DRAWN_WITH}, path
@@ -452,7 +452,7 @@ def test_no_tests_name_depends_on_when_it_is_collected() -> None:
 
 
 def test_one_file_knows_apprise() -> None:
-    rooms = sorted({*ROOMS, "review", "sim"})
+    rooms = sorted({*ROOMS, "research", "review", "sim"})
     paths = [*ROOT.glob("*.py"), *(path for room in rooms for path in (ROOT / room).rglob("*.py"))]
     knowing = {
         path for path in paths if "apprise" in set(imports(ast.parse(path.read_text(encoding="utf-8"))))

@@ -1,0 +1,57 @@
+"""Research stands above review; nothing imports it, and its statistics are pure."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.test_architecture import ENTRY_POINTS, IMPURE, MODULES, ROOT, imports, modules_in
+
+FOLDER = ROOT / "research"
+RESEARCH = {
+    *(
+        "__init__",
+        "__main__",
+        "calibrate",
+        "calibration",
+        "judge",
+        "judge_report",
+        "judgement",
+        "track_record",
+    ),
+    *("statistics/__init__", "statistics/days", "statistics/deflated", "statistics/intervals"),
+    *("statistics/overfitting", "statistics/superiority", "statistics/verdict", "statistics/walk_forward"),
+}
+"""A closed list."""
+
+
+def imported(path: Path) -> set[str]:
+    """What a file imports, wherever in it."""
+    return set(imports(ast.parse(path.read_text(encoding="utf-8"))))
+
+
+def test_the_rooms_of_research_are_a_closed_list() -> None:
+    assert modules_in("research") == RESEARCH
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.rglob("*.py")), ids=lambda path: path.stem)
+def test_research_uses_review_and_the_worker_s_words_but_no_simulation(path: Path) -> None:
+    found = imported(path)
+    assert "sim" not in found
+    assert found & MODULES <= MODULES - ENTRY_POINTS | {"entry"}
+
+
+def test_review_and_the_simulation_do_without_research() -> None:
+    for room in ("review", "sim"):
+        for path in sorted((ROOT / room).rglob("*.py")):
+            assert "research" not in imported(path), path
+
+
+@pytest.mark.parametrize("path", sorted((FOLDER / "statistics").glob("*.py")), ids=lambda path: path.stem)
+def test_statistics_are_pure(path: Path) -> None:
+    found = imported(path)
+    assert not IMPURE & found
+    assert found <= {"research", "numpy", "arch", *sys.stdlib_module_names}

@@ -19,7 +19,6 @@ from events import (
     STRIKE_UNIT,
     AlertKind,
     AlertOutcome,
-    Bar,
     Chain,
     ChainRow,
     Closed,

@@ -19,12 +19,12 @@ from importlib.util import find_spec
 
 from review.ending import finished
 
-PACKAGES = ("numpy", "arch")
+PACKAGES = ("numpy", "polars", "arch")
 
 
 def parser() -> argparse.ArgumentParser:
     """Returns the command line."""
-    from research import calibrate, judge  # noqa: PLC0415 - its packages may be missing
+    from research.commands import backtest, calibrate, data, fetch, judge  # noqa: PLC0415 - its packages may be missing
 
     made = argparse.ArgumentParser(
         prog="python -m research",
@@ -32,8 +32,8 @@ def parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     commands = made.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    judge.add_command(commands)
-    calibrate.add_command(commands)
+    for command in (backtest, judge, fetch, data, calibrate):
+        command.add_command(commands)
     return made
 
 

@@ -59,6 +59,8 @@ class State(StrEnum):
     """Bars and every quote that the rules asked for when it was fetched."""
     BARS_ONLY = "bars only"
     """The plan has no quotes: the signal layer can be computed, and nothing else."""
+    PARTIAL = "incomplete"
+    """Being fetched, or ended while it was: the next fetch goes on."""
     LEFT_OUT = "left out"
     """Too little of it is there, or it is not what was asked for."""
 
@@ -78,6 +80,8 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     """µs of UTC."""
     requests: int = 0
     state: State = State.WHOLE
+    rules: tuple[str, ...] = ()
+    """The hashes of the rules for which no quote is missing."""
     faults: tuple[str, ...] = ()
     counts: dict[str, int] = {}
     simulated: bool = False

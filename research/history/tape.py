@@ -4,7 +4,7 @@ A bar arrives some seconds after its end. The quotes of the calls nearest the mo
 of the held call four times a second; the chain is made of the calls and the quotes that stand, every five seconds; a tick
 follows each second. A push is accepted a moment after its decision.
 
-A day of bars cannot tell a silent feed from seconds without a trade, so its gaps make nobody blind.
+Silence counts as it does live: a stretch without any bar blinds the engine, whether nothing was traded or nothing was sent.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from events import (
     Closed,
     Covered,
     Decision,
+    Evaluation,
     Event,
     FeedRestored,
     Opened,
@@ -53,7 +54,8 @@ BEFORE_US, AFTER_US = 15 * SECOND, 5 * SECOND
 FOLLOWED_S = 61
 """How long a call's quotes are wanted after its SELL: the longest delay that is followed, and the push."""
 
-Take = Callable[[int, Event, Sequence[Decision]], None]
+Take = Callable[[int, Event, Sequence[Decision], Evaluation | None], None]
+"""Gets each fact with its time (µs), what was decided on it, and the evaluation if it caused one."""
 
 
 def unsold(rules: Rules) -> Rules:
@@ -73,7 +75,7 @@ class Played(NamedTuple):
 def play(
     past: PastSession,
     rules: Rules,
-    take: Take = lambda now, event, decisions: None,
+    take: Take = lambda now, event, decisions, evaluation: None,
     *,
     bar_delay_s: int = BAR_DELAY_S,
 ) -> Played:
@@ -107,7 +109,7 @@ class _Play:
     def run(self) -> Played:
         session = self._session
         begin, end = session.open - EARLY_S * SECOND, session.close + LATE_S * SECOND
-        self._handle(begin, FeedRestored(gaps_tell=False))
+        self._handle(begin, FeedRestored())
         for symbol in self._rules.symbols:
             self._handle(begin, Covered(symbol=symbol, start=begin, end=session.close))
         bars = iter(self._bars)
@@ -130,8 +132,10 @@ class _Play:
     # --- Facts ---
 
     def _handle(self, now: int, event: Event) -> None:
+        before = self._engine.evaluation
         decisions = self._engine.handle(now, event)
-        self._take(now, event, decisions)
+        evaluation = self._engine.evaluation
+        self._take(now, event, decisions, None if evaluation is before else evaluation)
         for decision in decisions:
             if isinstance(decision, Opened | Closed):
                 kind = AlertKind.BUY if isinstance(decision, Opened) else AlertKind.SELL
@@ -218,14 +222,10 @@ class _Play:
     def _look_at_signal(self, now: int) -> None:
         """Notes a second at which a call would be chosen, and the blocks that the choice looks at."""
         evaluation = self._engine.evaluation
-        if (
-            evaluation is None
-            or not evaluation.holds
-            or (self._signals and self._signals[-1] == evaluation.start)
-        ):
+        if evaluation is None or evaluation.gate is not None or not evaluation.holds:
             return
-        if evaluation.start + self._delay_us != now:
-            return  # of an earlier second: the newest bar was the benchmark's
+        if evaluation.start + self._delay_us != now or self._signals[-1:] == [evaluation.start]:
+            return  # of an earlier second, or seen already: the newest bar was the benchmark's
         self._signals.append(evaluation.start)
         for contract in self._engine.quotes.nearest(self._rules.stream_contracts):
             self._need(blocks(contract, max(now - BEFORE_US, self._session.open), now + AFTER_US))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from typing import NamedTuple
 
 import numpy as np
@@ -127,7 +128,7 @@ def tallied(scene: Scene, histories: int, jobs: int = 1) -> Tally:
     if jobs == 1:
         found = [_verdicts(parts[0])]
     else:
-        with ProcessPoolExecutor(jobs) as pool:
+        with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
             found = list(pool.map(_verdicts, parts))
     every = [each for part in found for each in part]
     return Tally(scene, histories, {kind: every.count(kind) for kind in Verdict})

@@ -64,7 +64,14 @@ ROOMS = {
         *("__init__", "arrivals", "backfill", "chain", "connection", "exchange", "options", "outlet"),
         *("pacing", "silence", "states", "stocks", "vendor"),
         *("massive/__init__", "massive/bad_input", "massive/body", "massive/dial", "massive/errors"),
-        *("massive/headers", "massive/http_client", "massive/lists", "massive/numbers", "massive/pages"),
+        *(
+            "massive/headers",
+            "massive/history",
+            "massive/http_client",
+            "massive/lists",
+            "massive/numbers",
+            "massive/pages",
+        ),
         *("massive/rest", "massive/rows", "massive/seconds", "massive/socket", "massive/wire"),
     },
     "messages": {"__init__", "alert", "causes", "notices"},
@@ -315,8 +322,29 @@ DAY = ("bars", "chain_rows", "contracts", "episodes", "market", "options", "path
 VENDORS = {
     *DAY,
     # the market's vendor
-    *("account", "actions", "bar_stream", "connection", "faults", "frames", "paging", "quote_stream", "rest"),
-    *("rest_answers", "rest_chain", "rest_seconds", "rest_status", "server", "sockets", "tasks", "wire"),
+    *(
+        "account",
+        "actions",
+        "archive",
+        "bar_stream",
+        "connection",
+        "faults",
+        "frames",
+        "paging",
+        "quote_stream",
+    ),
+    *(
+        "rest",
+        "rest_answers",
+        "rest_chain",
+        "rest_history",
+        "rest_seconds",
+        "rest_status",
+        "server",
+        "sockets",
+        "tasks",
+        "wire",
+    ),
     # the push service
     *("push_account", "push_answers", "push_endpoints", "push_faults", "push_rules", "pushover"),
 }

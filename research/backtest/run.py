@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
 
@@ -43,7 +44,9 @@ def run_all(
     elif jobs == 1:
         yield from map(work, days)
     else:
-        with ProcessPoolExecutor(jobs) as pool:
+        with ProcessPoolExecutor(
+            jobs, mp_context=get_context("spawn")
+        ) as pool:  # polars' threads do not survive a fork
             yield from _in_order(pool, work, days)
 
 

@@ -89,11 +89,15 @@ def add_command(commands: Any) -> None:
         metavar="S",
         help=f"seconds from a bar's end to its arrival ({BAR_DELAY_S})",
     )
+    _add_surroundings(made)
+    made.set_defaults(run=run)
+
+
+def _add_surroundings(made: argparse.ArgumentParser) -> None:
     made.add_argument("--open-vault", action="store_true", help="also run the sealed sessions; asks first")
     made.add_argument("--history", type=Path, metavar="FOLDER", help="the history (default: HISTORY_DIR)")
     made.add_argument("--jobs", type=int, default=1, metavar="N", help="processes (default: 1)")
     made.add_argument("--json", action="store_true", help="print every number as JSON")
-    made.set_defaults(run=run)
 
 
 def _date(text: str) -> date:

@@ -12,16 +12,13 @@ from tests.test_architecture import ENTRY_POINTS, IMPURE, MODULES, ROOT, imports
 
 FOLDER = ROOT / "research"
 RESEARCH = {
+    *("__init__", "__main__", "calibration", "judge_report", "judgement", "ledger", "track_record"),
+    *(f"backtest/{name}" for name in ("__init__", "figures", "greeks", "report", "run", "session", "vault")),
     *(
-        "__init__",
-        "__main__",
-        "calibrate",
-        "calibration",
-        "judge",
-        "judge_report",
-        "judgement",
-        "track_record",
+        f"commands/{name}"
+        for name in ("__init__", "backtest", "calibrate", "data", "fetch", "judge", "places")
     ),
+    *(f"history/{name}" for name in ("__init__", "fetch", "requests", "session", "store", "tape")),
     *("statistics/__init__", "statistics/days", "statistics/deflated", "statistics/intervals"),
     *("statistics/overfitting", "statistics/superiority", "statistics/verdict", "statistics/walk_forward"),
 }
@@ -42,6 +39,21 @@ def test_research_uses_review_and_the_worker_s_words_but_no_simulation(path: Pat
     found = imported(path)
     assert "sim" not in found
     assert found & MODULES <= MODULES - ENTRY_POINTS | {"entry"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "history/session",
+        "history/tape",
+        "backtest/greeks",
+        "backtest/session",
+        "backtest/vault",
+        "backtest/figures",
+    ],
+)
+def test_what_runs_a_session_is_pure(name: str) -> None:
+    assert not IMPURE & imported(FOLDER / f"{name}.py")
 
 
 def test_review_and_the_simulation_do_without_research() -> None:

@@ -59,45 +59,30 @@ def add_command(commands: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    made.add_argument(
-        "--from", dest="first", type=_date, metavar="DATE", help="the first session (default: all)"
-    )
-    made.add_argument("--to", dest="last", type=_date, metavar="DATE", help="the last session")
-    made.add_argument("--only", type=_date, metavar="DATE", help="this session alone")
-    made.add_argument(
-        "--set",
-        dest="sets",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="another value for a rule; may be repeated",
-    )
-    made.add_argument(
-        "--delay",
-        type=int,
-        choices=DELAYS,
-        default=HEADLINE_S,
-        help=f"seconds from a push to the order, of the headline ({HEADLINE_S})",
-    )
-    made.add_argument(
-        "--fee", type=float, metavar="DOLLARS", help="for a contract and side (default: FEE_PER_CONTRACT)"
-    )
-    made.add_argument(
-        "--bar-delay",
-        type=int,
-        default=BAR_DELAY_S,
-        metavar="S",
-        help=f"seconds from a bar's end to its arrival ({BAR_DELAY_S})",
-    )
-    _add_surroundings(made)
+    _add_sessions(made)
+    _add_costs(made)
+    made.add_argument("--jobs", type=int, default=1, metavar="N", help="processes (default: 1)")
+    made.add_argument("--json", action="store_true", help="print every number as JSON")
     made.set_defaults(run=run)
 
 
-def _add_surroundings(made: argparse.ArgumentParser) -> None:
-    made.add_argument("--open-vault", action="store_true", help="also run the sealed sessions; asks first")
-    made.add_argument("--history", type=Path, metavar="FOLDER", help="the history (default: HISTORY_DIR)")
-    made.add_argument("--jobs", type=int, default=1, metavar="N", help="processes (default: 1)")
-    made.add_argument("--json", action="store_true", help="print every number as JSON")
+def _add_sessions(made: argparse.ArgumentParser) -> None:
+    add = made.add_argument
+    add("--from", dest="first", type=_date, metavar="DATE", help="the first session (default: all)")
+    add("--to", dest="last", type=_date, metavar="DATE", help="the last session")
+    add("--only", type=_date, metavar="DATE", help="this session alone")
+    add("--open-vault", action="store_true", help="also run the sealed sessions; asks first")
+    add("--history", type=Path, metavar="FOLDER", help="the history (default: HISTORY_DIR)")
+
+
+def _add_costs(made: argparse.ArgumentParser) -> None:
+    add, seconds = made.add_argument, f"seconds from a bar's end to its arrival ({BAR_DELAY_S})"
+    changed = "another value for a rule; may be repeated"
+    add("--set", dest="sets", action="append", default=[], metavar="NAME=VALUE", help=changed)
+    late = f"seconds from a push to the order, of the headline ({HEADLINE_S})"
+    add("--delay", type=int, choices=DELAYS, default=HEADLINE_S, help=late)
+    add("--fee", type=float, metavar="DOLLARS", help="for a contract and side (default: FEE_PER_CONTRACT)")
+    add("--bar-delay", type=int, default=BAR_DELAY_S, metavar="S", help=seconds)
 
 
 def _date(text: str) -> date:

@@ -135,6 +135,6 @@ def test_each_greek_explains_the_move_that_it_is_of() -> None:
     assert found is not None and found.volatility > 0 and abs(found.rest) < 0.02 * found.volatility
 
     found = attributed(begin, begin, strike, crossing=0.02, fees=1.3, contract=100)
-    assert found is not None and (found.spread, found.fees) == (pytest.approx(-2.0), -1.3)
+    assert found is not None and found.spread == pytest.approx(-2.0) and found.fees == -1.3
     assert math.isclose(sum(found), -3.3)
     assert attributed(begin, Moment(0.0, 241.0, left), strike, **nothing) is None

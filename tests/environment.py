@@ -26,11 +26,11 @@ LOOPBACK = {
 MACHINES_OWN = (*machine.CERTIFICATES, machine.KEY_LOG, *machine.PROXIES, *map(str.upper, machine.PROXIES))
 
 
-def environment(**more: str) -> dict[str, str]:
-    """An environment with made keys that points at closed loopback ports."""
+def environment(*folders: Path, **more: str) -> dict[str, str]:
+    """An environment with made keys that points at closed loopback ports. Modules are found in ``folders``, too."""
     return {
         "PATH": os.environ["PATH"],
-        **measured(),
+        **measured(*folders),
         "POLYGON_API_KEY": KEY,
         "PUSHOVER_TOKEN": TOKEN,
         "PUSHOVER_USER_KEY": USER,
@@ -61,7 +61,7 @@ def run(
     return subprocess.run(  # type: ignore[call-overload, no-any-return]
         [sys.executable, *options, *command],
         cwd=folder,
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **measured(), **(env or {})},
+        env={"PATH": os.environ["PATH"], **measured(ROOT), **(env or {})},
         timeout=60,
         check=False,
         encoding="utf-8",

@@ -70,7 +70,7 @@ def test_a_service_without_the_package_for_it_ends_the_start_with_status_2(tmp_p
     result = subprocess.run(
         [sys.executable, "-c", program],
         cwd=tmp_path,
-        env={**environment(), "SECOND_CHANNEL_URL": "tgram://CanaryToken/12345678", "PYTHONPATH": str(ROOT)},
+        env={**environment(ROOT), "SECOND_CHANNEL_URL": "tgram://CanaryToken/12345678"},
         capture_output=True,
         text=True,
         timeout=60,

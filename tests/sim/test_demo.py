@@ -241,8 +241,7 @@ def shown(cwd: Path, python: str, before: str = "") -> list[str]:
         cwd=cwd,
         env={
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-            "PYTHONPATH": str(ROOT),
-            **measured(),
+            **measured(ROOT),
         },
         capture_output=True,
         text=True,

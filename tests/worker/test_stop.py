@@ -29,7 +29,7 @@ def worker(folder: Path, *, before: str = "", **more: str) -> Iterator[subproces
     with subprocess.Popen(
         [sys.executable, "-c", program],
         cwd=folder,
-        env=environment(PYTHONPATH=str(ROOT), **more),
+        env=environment(ROOT, **more),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -48,6 +48,7 @@ async def interrupted(
         if process.returncode is None:
             process.kill()
             await process.communicate()
+    assert process.returncode is not None
     return process.returncode, (head + out).decode(), err.decode()
 
 

@@ -35,15 +35,23 @@ def entered(place: str) -> None:
 
 def write() -> None:
     """Writes what is not written. What cannot be is tried again at the next handler, and at the end: this one must not see it."""
-    if not unwritten:
-        return
-    with contextlib.suppress(OSError):
-        file = os.open(f"{FOLDER}/entered", os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
-        try:
-            os.write(file, "".join(f"{place}\n" for place in unwritten).encode())
-            unwritten.clear()
-        finally:
-            os.close(file)
+    with contextlib.suppress(IndexError):
+        while True:
+            place = unwritten.pop()  # by one thread, whichever comes first
+            try:
+                append(f"{place}\n".encode())
+            except OSError:
+                unwritten.append(place)
+                return
+
+
+def append(line: bytes) -> None:
+    """Appends a line to the file of all processes. Raises OSError."""
+    file = os.open(f"{FOLDER}/entered", os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+    try:
+        os.write(file, line)
+    finally:
+        os.close(file)
 
 
 def compiled(path: str) -> str:

@@ -38,7 +38,7 @@
   /** The part of a level that a range shows, and a little around it. */
   const part = (level, { start, end }) => {
     const { x } = level.columns;
-    const step = x[1] - x[0];
+    const step = x[1] - x[0] || 1;
     const [first, last] = [Math.max(0, Math.floor((start - x[0]) / step) - 1), Math.ceil((end - x[0]) / step) + 2];
     const found = Object.entries(level.columns).map(([name, values]) => [name, values.slice(first, last)]);
     return Object.fromEntries(found);
@@ -66,10 +66,11 @@
   };
 
   const fillStrip = (level) => {
-    const { x, ...rows } = part(level, times);
-    if (!x.length) return; // nothing is known of what is seen
+    const start = Math.min(times.start, level.columns.x.at(-1)); // an image has a column even where nothing is known
+    const { x, ...rows } = part(level, { start, end: times.end });
     const each = (value) => strip.data.row.map(() => value);
-    const image = strip.data.row.map((name) => ndarray(Uint8Array.from(rows[name]), { dtype: "uint8", shape: [1, x.length] }));
+    const kind = { dtype: "uint8", shape: [1, x.length] };
+    const image = strip.data.row.map((name) => ndarray(Uint8Array.from(rows[name]), kind));
     strip.data = { ...strip.data, image, x: each(x[0]), dw: each(x.length * level.seconds * 1000) };
   };
 
@@ -125,8 +126,17 @@
   };
   const whole = () => show(0, data.closing);
   const scale = (factor) => show(at, (times.end - times.start) * factor);
-  const move = (share) => show((times.start + times.end) / 2 + (times.end - times.start) * share, times.end - times.start);
-  const BUTTONS = { whole, closer: () => scale(1 / 4), wider: () => scale(4), earlier: () => move(-1 / 2), later: () => move(1 / 2) };
+  const move = (share) => {
+    const span = times.end - times.start;
+    show(times.start + span * (1 / 2 + share), span);
+  };
+  const BUTTONS = {
+    whole,
+    closer: () => scale(1 / 4),
+    wider: () => scale(4),
+    earlier: () => move(-1 / 2),
+    later: () => move(1 / 2),
+  };
   for (const [id, press] of Object.entries(BUTTONS)) element(id).onclick = press;
 
   element("session-chart").onkeydown = (event) => {

@@ -12,7 +12,7 @@ from rules import Rules
 from wording import CONDITIONS, condition_name, short_name
 
 CELLS = {
-    Condition.FIVE_MINUTE_VWAP: ("$@price{0.00}, @vwap_5m_change{+0.000}%", "over $@vwap_5m{0.00}, rising"),
+    Condition.FIVE_MINUTE_VWAP: ("$@price{0.00}, @vwap_5m_change{+0.0000}%", "over $@vwap_5m{0.00}, rising"),
     Condition.ABOVE_VWAP: ("$@price{0.00}", "over $@vwap_1m{0.00}"),
     Condition.VWAP_RISING: ("@vwap_rising_s{0} s", "≥ LIMIT s"),
     Condition.VOLUME_SURGE: ("@volume{0,0}", "over @volume_p95{0,0}"),

@@ -257,6 +257,7 @@ REVIEW = {
     *("days_page/running", "days_page/tables"),
     *("page/__init__", "page/page", "page/data", "page/charts", "page/library"),
     *("page/parts", "page/session", "page/asked", "page/trades", "page/tables"),
+    *("page/colours", "page/columns", "page/levels", "page/reading"),
     *("watch/__init__", "watch/app", "watch/command", "watch/follow", "watch/frame", "watch/lines"),
     *("watch/plot", "watch/recent", "watch/serve", "watch/source", "watch/watcher"),
 }

@@ -169,11 +169,15 @@ AFTER_THE_CLOSE = {"sqlite3"}
 """What the worker loads when a session is over, and not before."""
 
 
+def paths_of(name: str) -> list[Path]:
+    """The files of a top-level module or package."""
+    return sorted((ROOT / name).rglob("*.py")) if name in ROOMS else [ROOT / f"{name}.py"]
+
+
 @functools.cache
 def tree(name: str) -> ast.Module:
     """The syntax tree of a top-level module; of a package, the trees of its files one after the other."""
-    paths = sorted((ROOT / name).rglob("*.py")) if name in ROOMS else [ROOT / f"{name}.py"]
-    trees = [ast.parse(path.read_text(encoding="utf-8"), filename=str(path)) for path in paths]
+    trees = [ast.parse(path.read_text(encoding="utf-8"), filename=str(path)) for path in paths_of(name)]
     return ast.Module([node for part in trees for node in part.body], [])
 
 
@@ -187,15 +191,20 @@ def imports(node: ast.AST) -> Iterator[str]:
 
 
 @functools.cache
+def statements(path: Path) -> ast.Module:
+    """A file's imports alone. Kept, because to read a file costs more than any question about it."""
+    found = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    return ast.Module([node for node in found if isinstance(node, (ast.Import, ast.ImportFrom))], [])
+
+
 def imports_of(path: Path) -> frozenset[str]:
-    """The first part of every module that a file imports. Kept, because reading a file costs more than any question about it."""
-    return frozenset(imports(ast.parse(path.read_text(encoding="utf-8"))))
+    """The first part of every module that a file imports."""
+    return frozenset(imports(statements(path)))
 
 
-@functools.cache
 def imports_in(name: str) -> frozenset[str]:
     """The same of a top-level module, or of all files of a package."""
-    return frozenset(imports(tree(name)))
+    return frozenset[str]().union(*(imports_of(path) for path in paths_of(name)))
 
 
 def at_import(module: ast.Module) -> Iterator[str]:
@@ -307,14 +316,9 @@ def is_in(module: str, package: str) -> bool:
     return module == package or module.startswith(f"{package}.")
 
 
-@functools.cache
-def named(path: Path) -> frozenset[str]:
+def named(path: Path) -> Iterator[str]:
     """Every module that a file imports, by its whole name."""
-    return frozenset(_named(path))
-
-
-def _named(path: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in statements(path).body:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):

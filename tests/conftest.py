@@ -31,6 +31,8 @@ settings.load_profile("any machine")
 
 HERE = Path(__file__).parent
 
+gc.disable()  # until everything is collected: next to nothing of that is garbage
+
 # How the fast tests are chosen: by the path of their module, where (nearly) none of its tests opens a socket or starts a
 # process. The few in these modules that do are named. `refuse` holds it: such a test fails when it is in neither list. A new
 # module that needs neither belongs here; one that needs them, or takes seconds for other reasons, does not.
@@ -163,6 +165,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_collection_finish() -> None:
     """What was loaded and collected stays to the end: the garbage collector need not look through it again."""
+    gc.enable()
     gc.collect()
     gc.freeze()
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import ast
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.test_architecture import ENTRY_POINTS, IMPURE, MODULES, ROOT, imports, modules_in
+from tests.test_architecture import ENTRY_POINTS, IMPURE, MODULES, ROOT, imports_of, modules_in
 
 FOLDER = ROOT / "research"
 RESEARCH = {
@@ -25,18 +24,13 @@ RESEARCH = {
 """A closed list."""
 
 
-def imported(path: Path) -> set[str]:
-    """What a file imports, wherever in it."""
-    return set(imports(ast.parse(path.read_text(encoding="utf-8"))))
-
-
 def test_the_rooms_of_research_are_a_closed_list() -> None:
     assert modules_in("research") == RESEARCH
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.rglob("*.py")), ids=lambda path: path.stem)
 def test_research_uses_review_and_the_worker_s_words_but_no_simulation(path: Path) -> None:
-    found = imported(path)
+    found = imports_of(path)
     assert "sim" not in found
     assert found & MODULES <= MODULES - ENTRY_POINTS | {"entry"}
 
@@ -53,17 +47,17 @@ def test_research_uses_review_and_the_worker_s_words_but_no_simulation(path: Pat
     ],
 )
 def test_what_runs_a_session_is_pure(name: str) -> None:
-    assert not IMPURE & imported(FOLDER / f"{name}.py")
+    assert not IMPURE & imports_of(FOLDER / f"{name}.py")
 
 
 def test_review_and_the_simulation_do_without_research() -> None:
     for room in ("review", "sim"):
         for path in sorted((ROOT / room).rglob("*.py")):
-            assert "research" not in imported(path), path
+            assert "research" not in imports_of(path), path
 
 
 @pytest.mark.parametrize("path", sorted((FOLDER / "statistics").glob("*.py")), ids=lambda path: path.stem)
 def test_statistics_are_pure(path: Path) -> None:
-    found = imported(path)
+    found = imports_of(path)
     assert not IMPURE & found
     assert found <= {"research", "numpy", "arch", *sys.stdlib_module_names}

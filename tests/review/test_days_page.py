@@ -37,6 +37,14 @@ def rendered(days: list[DayRow], pages: dict[str, str] | None = None, **followin
     return page.render(told(days, pages, **following))
 
 
+def test_its_own_style_uses_colours_that_are_set() -> None:
+    """It borrows those of a day's page, which has others besides."""
+    own = page.STYLES[-1].read_text(encoding="utf-8")
+    assert set(re.findall(r"var\((--[a-z0-9-]+)", own)) <= set(
+        re.findall(r"(--[a-z0-9-]+):", rendered(many(3)))
+    )
+
+
 def words(html: str) -> str:
     """What a reader sees, with single spaces."""
     html = re.sub(r"<style>.*?</style>|</?span[^>]*>", "", html, flags=re.DOTALL)

@@ -94,8 +94,8 @@ ROOMS = {
             "lease_keeper",
             "narrator",
         ),
-        *("notices", "pictures", "records", "session", "start", "summary", "switching", "undelivered"),
-        *("vendor_time", "watch", "watchdog", "worker"),
+        *("notices", "pictures", "records", "session", "start", "starts", "summary", "switching"),
+        *("undelivered", "vendor_time", "watch", "watchdog", "worker"),
     },
 }
 """Modules of the picture that are packages, and the closed list of what is in each, by its path there."""

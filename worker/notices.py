@@ -1,4 +1,4 @@
-"""The pushes that a fact causes without a decision: armed, clock doubt, market closed, cap reached, unwatched."""
+"""The pushes that a fact causes without a decision: armed, clock doubt, market closed, caps reached, unwatched."""
 
 from __future__ import annotations
 
@@ -99,6 +99,7 @@ class Notices:
         self._arms_by: int | None = None
         self._is_armed_told = False
         self._is_cap_told = False
+        self._is_push_cap_told = False
         self._details: dict[HoldReason, str] = {}
         """What else is known about the holds that began."""
         self._clock_told_at: int | None = None
@@ -110,6 +111,7 @@ class Notices:
         if isinstance(event, AlertOutcome):
             self._is_armed_told = self._is_armed_told or event.kind is AlertKind.ARMED
             self.is_summed_up = self.is_summed_up or event.kind is AlertKind.EVENING
+            self._is_push_cap_told = self._is_push_cap_told or event.kind is AlertKind.PUSH_CAP
 
     def watching_again(self, now: int, engine: Engine, *, since: int, note: str = "") -> Iterator[Alert]:
         """Yields the push that the program watches an open position again, after it did not from ``since`` (µs) on."""
@@ -144,6 +146,9 @@ class Notices:
                     )
             case Hold(reason=HoldReason.MARKET_CLOSED, on=True):
                 yield notices.market_closed(now, rules, session=session, position=position)
+            case Hold(reason=HoldReason.PUSH_CAP, on=True) if not self._is_push_cap_told:
+                self._is_push_cap_told = True
+                yield notices.push_cap(now, rules, position=position)
             case AlertOutcome(kind=AlertKind.BUY, outcome=Outcome.ACCEPTED | Outcome.LOST):
                 # A BUY that arrived counts as an entry, and may be the day's last.
                 if 0 < rules.max_entries_per_day <= engine.book.entries and not self._is_cap_told:

@@ -80,6 +80,7 @@ class Watch:
     async def session(self, session: Session) -> None:
         """Watches one session to its end, or until the worker is asked to stop."""
         context, clock, records = self._context, self._context.clock, self._records
+        starts = context.starts
         context.sender.in_session(True)
         log.info(
             "session_started",
@@ -98,18 +99,19 @@ class Watch:
         try:
             if past is not None:
                 await self._price_position(rest, live)
-                live.resume(clock.now(), past, note=note, is_same_process=self._is_going_on)
-            for reason in sorted(context.sender.holds):
+                live.resume(
+                    clock.now(), past, note=note, is_same_process=self._is_going_on, tells=not starts.is_loop
+                )
+            for reason in sorted(context.sender.holds | starts.holds):
                 live.handle(clock.now(), Hold(reason=reason, on=True))  # it began while no session was on
+            if (alert := starts.owed(live.rules, self.position)) is not None:
+                context.sender.submit(alert)
             await self._watch(live, rest, rules)
         finally:
             context.sender.in_session(False)
             await close_rest(rest)
-        log.info(
-            "session_ended",
-            text=f"🔕 Disconnected from the feeds of session {session.date}",
-            date=session.date,
-        )
+        text = f"🔕 Disconnected from the feeds of session {session.date}"
+        log.info("session_ended", text=text, date=session.date)
 
     async def _watch(self, live: LiveSession, rest: VendorClient, rules: Rules) -> None:
         async with asyncio.TaskGroup() as tasks:
@@ -167,6 +169,8 @@ class Watch:
             has_rows=engine is not None and bool(engine.quotes.chain),
         )
         yield "ticks", self._ticks()
+        is_held = engine is not None and HoldReason.CRASH_LOOP in engine.holds
+        yield "starts", context.starts.events(is_held=is_held)
         watch = ClockWatch(vendor=rest, clock=clock, judge=self._judge, lags=self._lags)
         yield "clock", watch.events()
         yield "stocks", self._stocks.events()

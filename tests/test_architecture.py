@@ -95,7 +95,7 @@ ROOMS = {
             "narrator",
         ),
         *("notices", "pictures", "records", "session", "start", "starts", "summary", "switching"),
-        *("undelivered", "vendor_time", "watch", "watchdog", "worker"),
+        *("ticks", "undelivered", "vendor_time", "watch", "watchdog", "worker"),
     },
 }
 """Modules of the picture that are packages, and the closed list of what is in each, by its path there."""

@@ -173,6 +173,8 @@ class AlertKind(StrEnum):
     CLOCK_DOUBT = "clock doubt"
     PUSH_CAP = "push cap"
     CRASH_LOOP = "crash loop"
+    ENTRIES_BLOCKED = "entries blocked"
+    ENTRIES_POSSIBLE = "entries possible"
     ARMED = "armed"
     EVENING = "evening"
     PICTURE = "picture"

@@ -166,6 +166,24 @@ def crash_loop(
     return system_alert(AlertKind.CRASH_LOOP, now, "starts", title=title, lines=lines, position=position)
 
 
+def entries_blocked(now: int, rules: Rules, *, since: int, reason: str) -> Alert:
+    """Returns the push that no entry has been possible since ``since`` for ``reason``, in words."""
+    lines = (
+        f"No entry is possible since {clock_text(since)} ET: {reason}.",
+        "Now: bars are watched and the program keeps asking; no BUY can come.",
+        "You: run python diagnose.py; it says whether it is the network, the plan or the vendor.",
+    )
+    title = f"⚠️ {rules.symbol}: no entries possible"
+    return system_alert(AlertKind.ENTRIES_BLOCKED, now, "entries", title=title, lines=lines, position=None)
+
+
+def entries_possible(now: int, rules: Rules) -> Alert:
+    """Returns the push that entries are possible again."""
+    lines = (f"Entries are possible again at {clock_text(now)} ET.", "You: nothing to do.")
+    title = f"✅ {rules.symbol}: entries possible again"
+    return system_alert(AlertKind.ENTRIES_POSSIBLE, now, "entries", title=title, lines=lines, position=None)
+
+
 def armed(
     now: int,
     rules: Rules,

@@ -82,19 +82,9 @@ ROOMS = {
     },
     "settings": {"__init__", "faults", "file", "types"},
     "worker": {
-        *(
-            "__init__",
-            "album",
-            "bookkeeper",
-            "context",
-            "days",
-            "ending",
-            "heartbeat",
-            "inbox",
-            "lease_keeper",
-            "narrator",
-        ),
-        *("notices", "pictures", "records", "session", "start", "starts", "summary", "switching"),
+        *("__init__", "album", "blocked", "bookkeeper", "context", "days", "ending", "heartbeat", "inbox"),
+        *("lease_keeper", "narrator", "notices", "pictures", "records", "session", "start", "starts"),
+        *("summary", "switching"),
         *("ticks", "undelivered", "vendor_time", "watch", "watchdog", "worker"),
     },
 }

@@ -28,6 +28,8 @@ class Path:
         """The directions in which nothing arrives any more, while both ends take the connection for open."""
         self.reset_at: dict[str, int] = {}
         """After how many bytes of a direction the next connection is reset; it is used once."""
+        self.refuses = False
+        """Whether new connections are ended at once."""
         self.drip_s: float | None = None
         """Seconds between two bytes on the way down; None for no drip."""
         self.carried = {UP: 0, DOWN: 0}
@@ -41,6 +43,9 @@ class Path:
         assert task is not None
         self._pairs.add(task)
         self.connections += 1
+        if self.refuses:
+            writer.transport.abort()
+            return
         reset_at, self.reset_at = self.reset_at, {}
         with suppress(OSError):
             there, back = await asyncio.open_connection(self._host, self._port)

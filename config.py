@@ -176,10 +176,8 @@ class Settings(Rules, Following, BaseSettings):
     @model_validator(mode="after")
     def _log_apart(self) -> Self:
         log, data = Path(os.path.abspath(self.log_file)), Path(os.path.abspath(self.data_dir))
-        if log in (data / "lease", Path(".env").absolute()) or (data / "sessions") in (
-            log,
-            *log.parents,
-        ):
+        ours = (data / "lease", data / "starts", Path(".env").absolute())
+        if log in ours or (data / "sessions") in (log, *log.parents):
             raise ValueError(
                 f"LOG_FILE ({self.log_file}) must not be .env, the lease in DATA_DIR or a file of its sessions: "
                 "name a file of its own"

@@ -91,6 +91,7 @@ class HoldReason(StrEnum):
     PUSH_REFUSED = "push refused"
     KEY_REFUSED = "key refused"
     MARKET_CLOSED = "market closed by the exchange"
+    CRASH_LOOP = "crash loop"
 
 
 Gate = tuple[DeclineReason | None, HoldReason | None]
@@ -170,6 +171,10 @@ class AlertKind(StrEnum):
     CAP_REACHED = "cap reached"
     MARKET_CLOSED = "market closed"
     CLOCK_DOUBT = "clock doubt"
+    PUSH_CAP = "push cap"
+    CRASH_LOOP = "crash loop"
+    ENTRIES_BLOCKED = "entries blocked"
+    ENTRIES_POSSIBLE = "entries possible"
     ARMED = "armed"
     EVENING = "evening"
     PICTURE = "picture"

@@ -28,6 +28,8 @@ class Account:
         """Whether the last push or request succeeded; False before the first."""
         self.remaining: int | None = None
         """Pushes left this month; None until the service tells."""
+        self._takes_nothing = False
+        """Whether no push can arrive, as far as was told."""
         self._is_stopping = False
         self._last_ask_at: int | None = None
         """When a stopping program requests, once, whether pushes are accepted again, µs; None: it does not."""
@@ -97,6 +99,9 @@ class Account:
                 text = f"not delivered yet: {untold.title}"
             case _:
                 text = "Pushover accepts our pushes"
+        if self.standing.takes_nothing and not self._takes_nothing:
+            self._shared.gave_up(f"no push arrives: {text}")  # nobody else can tell
+        self._takes_nothing = self.standing.takes_nothing
         self._holds.put(HoldReason.PUSH_REFUSED, self.standing.takes_nothing or untold is not None, text)
 
     def stop(self) -> None:

@@ -21,7 +21,8 @@ from events import SECOND
 log = structlog.get_logger("alerts")
 
 KEEP_WARM_S = 45
-"""Seconds between two requests for the quota during a session: they keep the connection open."""
+"""Seconds between two requests during a session, which keep the connection open. One is for the quota, the next whether
+pushes are accepted: else a token or user that is no longer valid would be noticed by a BUY that is refused."""
 
 HOUSEKEEPING_S = 1.0
 """Seconds between two checks for requests that are due."""
@@ -46,6 +47,8 @@ class Questions:
         self.in_session = False
         """Whether the connection is kept open with requests for the quota."""
         self._limits_due = 0
+        self._is_users_turn = False
+        """Whether the last request that kept the connection open was whether pushes are accepted."""
         self._question: asyncio.Task[None] | None = None
         self._is_quota_untold = False
         """Whether the last request for the quota failed. The log says so only once."""
@@ -73,6 +76,7 @@ class Questions:
     def warm_again(self) -> None:
         """Makes a request for the quota due: a connection is gone, and the next alert should find an open one."""
         self._limits_due = 0
+        self._is_users_turn = True
 
     async def _run_question(self, question: Coroutine[Any, Any, None]) -> None:
         task = self._question = asyncio.create_task(question, name="alerts-question")
@@ -92,12 +96,14 @@ class Questions:
         if receipt is not None:
             return self._acknowledgements.request(receipt, now)
         wanted = self.in_session or not self._account.is_healthy or not self._limits_due
-        if wanted and now >= self._limits_due:
-            return self._request_quota(now)
-        return None
+        if not wanted or now < self._limits_due:
+            return None
+        self._limits_due = now + KEEP_WARM_S * SECOND
+        self._is_users_turn = stand.mood is Mood.TAKEN and self.in_session and not self._is_users_turn
+        return self._request_standing(Question.USER, now) if self._is_users_turn else self._request_quota(now)
 
     async def _request_standing(self, question: Question, now: int) -> None:
-        """Requests whether pushes are accepted: at the start, and while they are refused or the quota is used up."""
+        """Requests whether pushes are accepted: at the start, now and then, and while they are refused or the quota is used up."""
         answer = await (self._channel.validate() if question is Question.USER else self._channel.limits())
         self._account.record(answer)
         was = self._account.standing
@@ -115,10 +121,15 @@ class Questions:
 
     async def _request_quota(self, now: int) -> None:
         """Requests the quota, which also keeps the connection open."""
-        self._limits_due = now + KEEP_WARM_S * SECOND
         was_healthy = self._account.is_healthy
         answer = await self._channel.limits()
         self._account.record(answer)
+        if (
+            answer.result is Result.OK
+            and answer.remaining == 0
+            and self._account.standing.mood is not Mood.SPENT
+        ):
+            self._account.stand(standing.spent(self._account.standing, answer, self._shared.clock.now()))
         if answer.result is not Result.OK:
             # The quota itself matters little, but pushes may fail, too: find out before the next alert.
             self._account.doubt(now)

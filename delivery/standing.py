@@ -81,15 +81,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
 def refused(standing: Standing, answer: Answer, now: int) -> Standing:
     """Returns the standing after a push or request was refused at ``now`` (µs)."""
     if answer.is_spent:
-        reset = believed(answer.reset, now)
-        return msgspec.structs.replace(
-            standing,
-            mood=MOODS[standing.mood, News.NO_QUOTA],
-            question=Question.QUOTA,
-            ask_at=_quota_asked_at(reset, now),
-            refused_at=now,
-            reset=reset,
-        )
+        return spent(standing, answer, now)
     mood = MOODS[standing.mood, News.REFUSAL]
     if mood is Mood.SPENT:
         return msgspec.structs.replace(standing, refused_at=now)
@@ -100,6 +92,19 @@ def refused(standing: Standing, answer: Answer, now: int) -> Standing:
         ask_at=now + PROBE_S * SECOND,
         refused_at=now,
         reset=None,
+    )
+
+
+def spent(standing: Standing, answer: Answer, now: int) -> Standing:
+    """Returns the standing after ``answer`` told at ``now`` (µs) that no push is left."""
+    reset = believed(answer.reset, now)
+    return msgspec.structs.replace(
+        standing,
+        mood=MOODS[standing.mood, News.NO_QUOTA],
+        question=Question.QUOTA,
+        ask_at=_quota_asked_at(reset, now),
+        refused_at=now,
+        reset=reset,
     )
 
 

@@ -62,6 +62,9 @@ class Rank(IntEnum):
 ALWAYS_SAFETY = frozenset({AlertKind.MARK_LOST, AlertKind.EVICTED, AlertKind.REFUSED})
 """System pushes that are always safety pushes: without them a position may go unwatched, or every signal be missed."""
 
+SAFETY_WITH_POSITION = frozenset({AlertKind.FEED_BLIND, AlertKind.CRASH_LOOP})
+"""System pushes that are safety pushes while a position is open."""
+
 
 class Alert(msgspec.Struct, frozen=True, kw_only=True):
     """One push, before it is sent.
@@ -97,7 +100,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
             return Rank.SELL
         if self.kind is AlertKind.UNWATCHED:
             return Rank.UNWATCHED
-        if self.kind in ALWAYS_SAFETY or (self.kind is AlertKind.FEED_BLIND and self.position):
+        if self.kind in ALWAYS_SAFETY or (self.kind in SAFETY_WITH_POSITION and self.position):
             return Rank.SAFETY
         if self.kind is AlertKind.BUY:
             return Rank.BUY

@@ -133,6 +133,57 @@ def clock_doubt(
     return system_alert(AlertKind.CLOCK_DOUBT, now, "clock", title=title, lines=lines, position=position)
 
 
+def push_cap(now: int, rules: Rules, *, position: str | None = None) -> Alert:
+    """Returns the push that `Rules.push_cap_count` pushes were accepted within `Rules.push_cap_seconds`."""
+    count, span = rules.push_cap_count, span_text(rules.push_cap_seconds * SECOND)
+    lines = (
+        f"{count} pushes within {span}, at {clock_text(now)} ET: more than is plausible.",
+        f"Now: no entries while there are so many within {span}. SELLs and other pushes still come."
+        + (" The open position is watched to its end." if position else ""),
+        "You: read the log: something is wrong. The cap is a setting (PUSH_CAP_COUNT).",
+    )
+    title = f"⚠️ {rules.symbol}: too many pushes"
+    return system_alert(AlertKind.PUSH_CAP, now, "pushes", title=title, lines=lines, position=position)
+
+
+def crash_loop(
+    now: int, rules: Rules, *, starts: int, span_s: int, held_until: int, position: str | None = None
+) -> Alert:
+    """Returns the push that this is one of ``starts`` starts within ``span_s`` without an orderly end between them."""
+    lines = (
+        f"Started {starts} times within {span_text(span_s * SECOND)}, last at {clock_text(now)} ET: the program "
+        "crashes or is killed again and again.",
+        f"Now: no entries until it has run for {span_text(span_s * SECOND)}, until {minute_text(held_until)} ET."
+        + (
+            " The open position is watched and its SELL comes, except while the program is down."
+            if position
+            else ""
+        ),
+        "You: read the log before each start: a crash says why; nothing there means that it was killed, perhaps for "
+        "its memory." + (" Watch the position yourself meanwhile." if position else ""),
+    )
+    title = f"⚠️ {rules.symbol}: crash loop"
+    return system_alert(AlertKind.CRASH_LOOP, now, "starts", title=title, lines=lines, position=position)
+
+
+def entries_blocked(now: int, rules: Rules, *, since: int, reason: str) -> Alert:
+    """Returns the push that no entry has been possible since ``since`` for ``reason``, in words."""
+    lines = (
+        f"No entry is possible since {clock_text(since)} ET: {reason}.",
+        "Now: bars are watched and the program keeps asking; no BUY can come.",
+        "You: run python diagnose.py; it says whether it is the network, the plan or the vendor.",
+    )
+    title = f"⚠️ {rules.symbol}: no entries possible"
+    return system_alert(AlertKind.ENTRIES_BLOCKED, now, "entries", title=title, lines=lines, position=None)
+
+
+def entries_possible(now: int, rules: Rules) -> Alert:
+    """Returns the push that entries are possible again."""
+    lines = (f"Entries are possible again at {clock_text(now)} ET.", "You: nothing to do.")
+    title = f"✅ {rules.symbol}: entries possible again"
+    return system_alert(AlertKind.ENTRIES_POSSIBLE, now, "entries", title=title, lines=lines, position=None)
+
+
 def armed(
     now: int,
     rules: Rules,

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.canaries import pytest_runtest_teardown  # noqa: F401 - a hook: pytest finds it here
 from tests.virtual_loop import VirtualLoop
 
 # How long a machine takes for an example says nothing about the program: it may be busy, or count branches.

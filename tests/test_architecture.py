@@ -82,20 +82,10 @@ ROOMS = {
     },
     "settings": {"__init__", "faults", "file", "types"},
     "worker": {
-        *(
-            "__init__",
-            "album",
-            "bookkeeper",
-            "context",
-            "days",
-            "ending",
-            "heartbeat",
-            "inbox",
-            "lease_keeper",
-            "narrator",
-        ),
-        *("notices", "pictures", "records", "session", "start", "summary", "switching", "undelivered"),
-        *("vendor_time", "watch", "watchdog", "worker"),
+        *("__init__", "album", "blocked", "bookkeeper", "context", "days", "ending", "heartbeat", "inbox"),
+        *("lease_keeper", "narrator", "notices", "pictures", "records", "session", "start", "starts"),
+        *("summary", "switching"),
+        *("ticks", "undelivered", "vendor_time", "watch", "watchdog", "worker"),
     },
 }
 """Modules of the picture that are packages, and the closed list of what is in each, by its path there."""

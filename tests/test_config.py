@@ -416,6 +416,7 @@ def test_a_file_that_is_no_text_is_a_fault(tmp_path: Path) -> None:
     assert caught.value.faults == [f"{path}: cannot be read as UTF-8 text (UnicodeDecodeError)"]
 
 
+@pytest.mark.shows_keys
 def test_nothing_but_what_is_passed_counts(tmp_path: Path) -> None:
     """A demo or a test must not be touched by the machine it runs on."""
     write(tmp_path, "STOP_LOSS_PERCENT=33\n")

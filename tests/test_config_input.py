@@ -328,7 +328,15 @@ def test_an_address_or_a_drive_is_no_place(value: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "log", ["data/lease", "data/sessions", "data/sessions/2026-11-30.jsonl", "./data/../data/lease", ".env"]
+    "log",
+    [
+        "data/lease",
+        "data/starts",
+        "data/sessions",
+        "data/sessions/2026-11-30.jsonl",
+        "./data/../data/lease",
+        ".env",
+    ],
 )
 def test_the_log_is_not_written_over_what_the_program_keeps(log: str) -> None:
     (fault,) = faults(LOG_FILE=log)

@@ -57,6 +57,7 @@ def build(folder: Path) -> Path:
     return wheel
 
 
+@pytest.mark.shows_keys  # it holds the tests themselves
 def test_an_installed_copy_is_whole_and_its_commands_work(tmp_path: Path) -> None:
     installed, elsewhere = tmp_path / "installed", tmp_path / "elsewhere"
     elsewhere.mkdir()

@@ -23,6 +23,7 @@ from worker import start
 from worker.inbox import Inbox
 from worker.pictures import Pictures
 from worker.start import Stage, StartEvent
+from worker.starts import Starts
 
 CLOSE_REAL_S = 2.0
 """Real seconds that closing REST's connections may take. Nothing depends on a clean close."""
@@ -47,6 +48,7 @@ class Context:
     inbox: Inbox
     sender: Sender
     pictures: Pictures
+    starts: Starts
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once the worker is asked to stop."""
 

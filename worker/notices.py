@@ -1,4 +1,5 @@
-"""The pushes that a fact causes without a decision: armed, clock doubt, market closed, cap reached, unwatched."""
+"""The pushes that a fact causes without a decision: armed, clock doubt, market closed, caps reached, unwatched,
+no entries possible."""
 
 from __future__ import annotations
 
@@ -21,6 +22,7 @@ from events import (
 from messages import notices
 from messages.alert import Alert
 from utils import plural_s, span_text
+from worker.blocked import Blocked, chain_fault
 
 ARMED_WITHIN_S = 60
 """Seconds after the open, or the start, that the push "armed" waits for everything to be well."""
@@ -55,7 +57,7 @@ def readiness(
         late = "" if feed.progress.lag is None else f", {feed.progress.lag / SECOND:.1f} s late"
         well.append(f"bars of {' and '.join(rules.symbols)} arrive{late}")
     calls = engine.quotes.live_calls(now)
-    (lacking if (fault := _chain_fault(now, engine)) else well).append(
+    (lacking if (fault := chain_fault(now, engine)) else well).append(
         fault or f"{calls} call{plural_s(calls)} with real-time quotes"
     )
     if engine.holds:
@@ -67,23 +69,6 @@ def readiness(
     else:
         well.append("the record is written, nothing holds entries")
     return well, lacking
-
-
-def _chain_fault(now: int, engine: Engine) -> str:
-    """Returns why no entry can be priced from the present chain; empty if one can.
-
-    Goes by the quotes' own times, not by their arrival: an answer that has just come may contain yesterday's quotes.
-    """
-    if engine.quotes.chain_at is None:
-        return "no option chain yet"
-    if now - engine.quotes.chain_at > engine.rules.chain_skew_seconds * SECOND:
-        return "option chain too old"
-    stamps = [row.quoted_at for row in engine.quotes.chain if row.real_time and row.quoted_at > 0]
-    if not stamps:
-        return f"no real-time quote in {len(engine.quotes.chain)} calls"
-    if not engine.quotes.live_calls(now):
-        return f"option quotes do not move: the newest is {span_text(now - max(stamps))} old"
-    return ""
 
 
 class Notices:
@@ -99,6 +84,8 @@ class Notices:
         self._arms_by: int | None = None
         self._is_armed_told = False
         self._is_cap_told = False
+        self._is_push_cap_told = False
+        self._blocked = Blocked()
         self._details: dict[HoldReason, str] = {}
         """What else is known about the holds that began."""
         self._clock_told_at: int | None = None
@@ -110,6 +97,7 @@ class Notices:
         if isinstance(event, AlertOutcome):
             self._is_armed_told = self._is_armed_told or event.kind is AlertKind.ARMED
             self.is_summed_up = self.is_summed_up or event.kind is AlertKind.EVENING
+            self._is_push_cap_told = self._is_push_cap_told or event.kind is AlertKind.PUSH_CAP
 
     def watching_again(self, now: int, engine: Engine, *, since: int, note: str = "") -> Iterator[Alert]:
         """Yields the push that the program watches an open position again, after it did not from ``since`` (µs) on."""
@@ -135,6 +123,7 @@ class Notices:
         match event:
             case Tick():
                 yield from self._armed(now, engine)
+                yield from self._blocked.owed(now, engine)
             case Hold(reason=HoldReason.CLOCK_DOUBT, on=True, detail=detail) if detail:
                 self._details[event.reason] = f"{detail}; make sure that NTP sets it"
                 if self._clock_told_at is None or now - self._clock_told_at >= CLOCK_SPACING_S * SECOND:
@@ -144,6 +133,9 @@ class Notices:
                     )
             case Hold(reason=HoldReason.MARKET_CLOSED, on=True):
                 yield notices.market_closed(now, rules, session=session, position=position)
+            case Hold(reason=HoldReason.PUSH_CAP, on=True) if not self._is_push_cap_told:
+                self._is_push_cap_told = True
+                yield notices.push_cap(now, rules, position=position)
             case AlertOutcome(kind=AlertKind.BUY, outcome=Outcome.ACCEPTED | Outcome.LOST):
                 # A BUY that arrived counts as an entry, and may be the day's last.
                 if 0 < rules.max_entries_per_day <= engine.book.entries and not self._is_cap_told:

@@ -182,11 +182,13 @@ class LiveSession:
         if isinstance(line.event, AlertOutcome):
             self._receipts.record(line.now, line.event, alerts.sell_title(rules))
 
-    def resume(self, now: int, past: Reader, *, note: str = "", is_same_process: bool = False) -> None:
+    def resume(
+        self, now: int, past: Reader, *, note: str = "", is_same_process: bool = False, tells: bool = True
+    ) -> None:
         """Goes on from the restored state: with a new connection, and with alerts that were not delivered yet.
 
-        ``note`` is added to the push about an open position. If ``is_same_process``, the sender still has the undelivered
-        alerts.
+        ``note`` is added to the push about an open position, which is left out unless ``tells``. If ``is_same_process``,
+        the sender still has the undelivered alerts.
         """
         if not past.number:
             return
@@ -202,7 +204,8 @@ class LiveSession:
             self.handle(now, Hold(reason=reason, on=False))
         self.handle(now, FeedLost(cause=FeedCause.NOT_CONNECTED))
         for alert in self._notices.watching_again(now, self.engine, since=past.now, note=note):
-            self._sender.submit(alert)
+            if tells:
+                self._sender.submit(alert)
         if is_same_process:
             return
         self._settle(now)

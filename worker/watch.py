@@ -23,6 +23,7 @@ from worker.context import Context, close_rest
 from worker.records import Records
 from worker.session import LiveSession
 from worker.start import StartEvent
+from worker.ticks import Ticks
 
 log = structlog.get_logger("main")
 
@@ -80,6 +81,7 @@ class Watch:
     async def session(self, session: Session) -> None:
         """Watches one session to its end, or until the worker is asked to stop."""
         context, clock, records = self._context, self._context.clock, self._records
+        starts = context.starts
         context.sender.in_session(True)
         log.info(
             "session_started",
@@ -98,29 +100,34 @@ class Watch:
         try:
             if past is not None:
                 await self._price_position(rest, live)
-                live.resume(clock.now(), past, note=note, is_same_process=self._is_going_on)
-            for reason in sorted(context.sender.holds):
+                live.resume(
+                    clock.now(), past, note=note, is_same_process=self._is_going_on, tells=not starts.is_loop
+                )
+            for reason in sorted(context.sender.holds | starts.holds):
                 live.handle(clock.now(), Hold(reason=reason, on=True))  # it began while no session was on
+            if (alert := starts.owed(live.rules, self.position)) is not None:
+                context.sender.submit(alert)
             await self._watch(live, rest, rules)
         finally:
             context.sender.in_session(False)
             await close_rest(rest)
-        log.info(
-            "session_ended",
-            text=f"🔕 Disconnected from the feeds of session {session.date}",
-            date=session.date,
-        )
+        text = f"🔕 Disconnected from the feeds of session {session.date}"
+        log.info("session_ended", text=text, date=session.date)
 
     async def _watch(self, live: LiveSession, rest: VendorClient, rules: Rules) -> None:
         async with asyncio.TaskGroup() as tasks:
+            ticks = Ticks(self._context.clock, self._context.rules.loop_lag_seconds)
             sources = [
                 tasks.create_task(self._start(name, source), name=name)
-                for name, source in self._sources(live.engine.session, rest, rules)
+                for name, source in (
+                    ("ticks", ticks.events()),
+                    *self._sources(live.engine.session, rest, rules),
+                )
             ]
             asyncio.get_running_loop().call_later(
                 FEED_FIRST_REAL_S, self._context.advance, StartEvent.MAY_ASK
             )
-            await self._consume(live)
+            await self._consume(live, ticks)
             for task in sources:
                 task.cancel()
 
@@ -141,7 +148,7 @@ class Watch:
     # --- Sources ---
 
     def _sources(self, session: Session, rest: VendorClient, rules: Rules) -> Iterator[Source]:
-        """Yields every source of facts, with its name."""
+        """Yields every source of facts but the ticks, with its name."""
         context, clock, engine = self._context, self._context.clock, self._records.engine
         client = SessionClient(
             rest=rest,
@@ -166,7 +173,8 @@ class Watch:
             streaming=lambda: options.streaming,
             has_rows=engine is not None and bool(engine.quotes.chain),
         )
-        yield "ticks", self._ticks()
+        is_held = engine is not None and HoldReason.CRASH_LOOP in engine.holds
+        yield "starts", context.starts.events(is_held=is_held)
         watch = ClockWatch(vendor=rest, clock=clock, judge=self._judge, lags=self._lags)
         yield "clock", watch.events()
         yield "stocks", self._stocks.events()
@@ -207,25 +215,9 @@ class Watch:
             "a source of facts has ended"
         )  # sources never end: better no worker than a half-blind one
 
-    async def _ticks(self) -> AsyncGenerator[Sequence[Event], None]:
-        """Yields a tick every second, on the second. Yields a hold while the event loop lags."""
-        clock, loop, is_lagging = self._context.clock, asyncio.get_running_loop(), False
-        lag_limit = self._context.rules.loop_lag_seconds
-        while True:
-            now = clock.now()
-            wait = ((now // SECOND + 1) * SECOND - now) / SECOND
-            began = loop.time()
-            await clock.sleep(wait)
-            # The loop's lag is measured in real time, whatever the clock's speed, and even if it steps.
-            lag = loop.time() - began - wait / clock.speed
-            if (lag > lag_limit) is not is_lagging:
-                is_lagging = not is_lagging
-                yield (Hold(reason=HoldReason.LOOP_LAG, on=is_lagging),)
-            yield (Tick(),)
-
     # --- The one consumer ---
 
-    async def _consume(self, live: LiveSession) -> None:
+    async def _consume(self, live: LiveSession, ticks: Ticks) -> None:
         """Gives each fact to the session, until that is over or the worker is asked to stop."""
         clock = self._context.clock
         end = live.engine.session.close + LEAVE_LATE_S * SECOND
@@ -237,6 +229,8 @@ class Watch:
                 # Handled first, so that neither the silence nor the late facts count as the feed's fault.
                 live.handle(now, Tick(away=now - taken_at))
             taken_at = now
+            if (hold := ticks.hold()) is not None:
+                live.handle(now, hold)
             live.handle(now, event)
             if type(event) is Bar:
                 self._lags.record(now, event)

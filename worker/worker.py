@@ -33,6 +33,7 @@ from worker.pictures import Pictures
 from worker.records import Records
 from worker.session import LiveSession
 from worker.start import StartEvent
+from worker.starts import Starts
 from worker.switching import switch_quickly
 from worker.vendor_time import VendorTime
 from worker.watch import Watch
@@ -89,6 +90,7 @@ class Worker:
             inbox=inbox,
             sender=self._sender,
             pictures=Pictures(self._sender, clock, draw, is_on=settings.pictures),
+            starts=Starts(settings.data_dir, clock, threads),
         )
         judge = ClockJudge(clock, context.rules.clock_doubt_seconds)
         self._records = Records(context, judge)
@@ -159,11 +161,13 @@ class Worker:
             return conclude(error, self.settings)  # no `/fail`: the other copy sends the heartbeat
         except OSError as error:
             return await self._fail(error)
+        self._context.starts.begin()
         try:
             await self._run()
         except Exception as error:  # noqa: BLE001 - the worker's border: any crash ends it, with its reason
             return await self._fail(error)
         else:
+            await self._context.starts.end()
             if self._left_untold:
                 await self._heart.fail(
                     f"stopped with a SELL or a safety push untold: {'; '.join(self._left_untold)}"

@@ -77,7 +77,14 @@ def test_it_says_simulated_and_where_the_record_is(played: Played) -> None:
 
 @pytest.mark.real_time
 def test_its_record_stays_and_says_that_it_is_simulated(played: Played) -> None:
-    assert sorted(os.listdir(played.folder)) == ["DEMO.txt", "demo.log", "lease", "picture-1.png", "sessions"]
+    assert sorted(os.listdir(played.folder)) == [
+        "DEMO.txt",
+        "demo.log",
+        "lease",
+        "picture-1.png",
+        "sessions",
+        "starts",
+    ]
     (record,) = records(played.folder)
     header = first_header(record)
     assert header is not None and header.simulated

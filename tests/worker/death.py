@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,6 +24,8 @@ class Death:
         self._end = end
         self.has_come = False
         """From then on nothing reaches the disk or a wire."""
+        self.disk_fault = 0
+        """The error number that the disk answers every write with; 0 while it works."""
 
     def comes(self, moment: str, push: str) -> None:
         """That moment is here for that push."""
@@ -48,6 +51,8 @@ class MortalFile(DiskFile):
                 self._decided = push
             if b'"type":"alertoutcome"' in data and f'"kind":"{push}"'.encode() in data:
                 self._death.comes("before outcome", push)
+        if self._death.disk_fault:
+            raise OSError(self._death.disk_fault, os.strerror(self._death.disk_fault))
         return len(data) if self._death.has_come else super().write(data)
 
     def truncate(self, size: int) -> None:

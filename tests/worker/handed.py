@@ -15,6 +15,7 @@ from utils import ScaledClock
 from worker.context import Context
 from worker.inbox import Inbox
 from worker.pictures import Pictures
+from worker.starts import Starts
 
 
 def context_of(folder: Path, threads: Threads) -> Context:
@@ -33,4 +34,5 @@ def context_of(folder: Path, threads: Threads) -> Context:
         inbox=inbox,
         sender=sender,
         pictures=Pictures(sender, clock, drawn_apart, is_on=False),
+        starts=Starts(folder, clock, threads),
     )

@@ -42,7 +42,7 @@ class Life:
     current: contextvars.ContextVar[Life | None] = contextvars.ContextVar("life", default=None)
     """Whose task this is; none where it is the surroundings'."""
 
-    def __init__(self, place: Town, death: tuple[str, str], changes: dict[str, Any]) -> None:
+    def __init__(self, place: LoopTown, death: tuple[str, str], changes: dict[str, Any]) -> None:
         self.output = io.StringIO()
         self.death = Death(death[0], death[1], self._die)
         self._folder = place.folder / "data"
@@ -56,12 +56,12 @@ class Life:
             log_format="console",
             log_file=None,
             secrets=chosen.secrets(),
-            clock=place.clock.now,
+            clock=place.own.now,
             stream=self.output,
         )
         self.worker = Worker(
             chosen,
-            clock=place.clock,
+            clock=place.own,
             random_source=random.Random(SEED),
             opener=self._open,
             threads=threads(),
@@ -125,6 +125,8 @@ class LoopTown(Town):
     def __init__(self, *surroundings: Any) -> None:
         super().__init__(*surroundings)
         self.lives: list[Life] = []
+        self.own = self.clock
+        """The worker's clock, which a test may put in place of the market's."""
 
     async def start(self, death: tuple[str, str] = ("", ""), **changes: Any) -> None:
         self.lives.append(Life(self, death, changes))

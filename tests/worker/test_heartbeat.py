@@ -272,7 +272,8 @@ async def test_a_session_in_which_entries_are_held_does_not_beat(tmp_path: Path)
                 engine = play.worker.engine
                 assert engine is not None
                 assert engine.holds == {HoldReason.PUSH_REFUSED}
-        assert server.asked == []
+        assert server.asked == [FAIL]
+        assert server.bodies[0].startswith("no push arrives: Pushover refuses our pushes (")
     (said,) = [line["text"] for line in logs if line["event"] == "heartbeat_withheld"]
     assert said == "💔 No heartbeat: entries held (push refused)"
 

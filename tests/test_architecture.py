@@ -71,6 +71,7 @@ ROOMS = {
             "massive/lists",
             "massive/numbers",
             "massive/pages",
+            "massive/pieces",
         ),
         *("massive/rest", "massive/rows", "massive/seconds", "massive/socket", "massive/wire"),
     },

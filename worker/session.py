@@ -65,6 +65,9 @@ PRICES = frozenset({Bar, Quote, Chain, Covered})
 RECORD_LOOK_S = 60
 """Seconds between two checks of the record: whether its name still leads to it, and whether it can be written again."""
 
+NEWEST = 4_102_444_800 * SECOND
+"""2100-01-01 in µs of UTC: no record has a later time."""
+
 RECORD_END_REAL_S = 5.0
 """Real seconds that the end of a session waits for the disk; with 12 s for alerts a stop stays under 25 s."""
 
@@ -169,6 +172,8 @@ class LiveSession:
                 is_own = is_of(line, self._rules.symbol)
                 rules = self._rules if is_own else rules_of(past.path, line)
             seen = line.now
+            if seen >= NEWEST:
+                raise Damage(past.path, number, f"its time, {seen} µs, cannot be")
         return seen
 
     def _restore_rare(self, line: Entry, rules: Rules, *, is_own: bool) -> None:

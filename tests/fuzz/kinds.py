@@ -15,6 +15,9 @@ import structlog
 from tests.fuzz.bodies import Answers, Bodies
 from tests.fuzz.case import Case, Kind, smallest
 from tests.fuzz.frames import Frames
+from tests.fuzz.pushes import Pushes
+from tests.fuzz.records import Records, Resealed
+from tests.fuzz.texts import Csv, EnvFiles, SettingsValues
 
 FAILURES_MAX = 5
 """How many failures of a slice are made small and shown: they are often the same."""
@@ -28,7 +31,18 @@ class Share(NamedTuple):
 
 
 KINDS: dict[str, Share] = {
-    share.kind.name: share for share in (Share(Frames(), 50), Share(Bodies(), 20), Share(Answers(), 10))
+    share.kind.name: share
+    for share in (
+        Share(Frames(), 50),
+        Share(Bodies(), 16),
+        Share(Answers(), 8),
+        Share(Pushes(), 10),
+        Share(Records(), 4),
+        Share(Resealed(), 2),
+        Share(SettingsValues(), 4),
+        Share(EnvFiles(), 3),
+        Share(Csv(), 3),
+    )
 }
 
 

@@ -293,6 +293,11 @@ def _quoted_row(
 def check_bounds(bar: Any) -> None:
     """Every number of a bar that came through is within the bounds and fits the others."""
     assert bar.start % 1_000_000 == 0 and OLDEST_MS * 1000 <= bar.start <= (NOW_MS + AHEAD_MS - 1000) * 1000
+    check_shape(bar)
+
+
+def check_shape(bar: Any) -> None:
+    """The same of its prices and volume."""
     assert 0.01 <= bar.low <= min(bar.open, bar.close) <= max(bar.open, bar.close) <= bar.high <= 1_000_000
     assert bar.low * 0.99 <= bar.vwap <= bar.high * 1.01
     assert 0 <= bar.volume < 1e12

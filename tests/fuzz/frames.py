@@ -28,7 +28,7 @@ STATUSES: tuple[dict[str, Any], ...] = (
     {"ev": "status", "status": "slow_down", "message": "a status that nobody knows"},
 )
 
-LARGE_PART = 0.002
+LARGE_PART = 0.0003
 """How many of the frames are large ones: each takes as long as a thousand others."""
 
 

@@ -20,7 +20,7 @@ TOKENS: tuple[bytes, ...] = (
 )  # fmt: skip
 """Values that are nothing, at a bound, of another kind, or no JSON."""
 
-NESTS = (2, 50, 400, 1_200, 20_000)
+NESTS = (2, 50, 400, 1_200, 3_000)
 """How deep a value may be nested: as usual, and deeper than readers go."""
 
 

@@ -39,7 +39,7 @@ ODD = (
     "${X}", "'", '"', "#", " #x", "a b", "~", "~nobody-there/x", "/", "..", "\u202e", "\x1b[2J", "\x7f", "\ud800", "https://", "http://[::1", "https://a:99999",
     "https://x.test:0x50", "https://user:secret@x.test", "wss://\u00e4.test", "http://xn--a.test", "https://xn--ls8h.la", "25:00", "15:5", "15:55:61", "IWM,SPY", "\u00df",
     "x" * 3_000, "http://a/" * 300, "tgram://", "mailtos://u:p@x.test tgram://a/b", "https://x.test/?token=" + KEYS["PUSHOVER_TOKEN"], KEYS["PUSHOVER_TOKEN"],
-    "e" * 20_000, "1" * 20_000 + "x", ":" * 20_000, "." * 20_000, "a-" * 10_000, "\u0130" * 500, "https://" + "a." * 900 + "test", "\u00e4" * 1_900,
+    "e" * 20_000, "1" * 20_000 + "x", ":" * 20_000, "." * 20_000, "a-" * 10_000, "\u0130" * 500, "a" + " " * 20_000 + "b", "https://a.test" + " ," * 10_000 + "b", "1." + "0" * 20_000 + "x", "https://" + "a." * 900 + "test", "\u00e4" * 1_900,
 )  # fmt: skip
 
 CASE_S = 0.1
@@ -79,7 +79,8 @@ class SettingsValues:
             value = odd_bytes(source, chosen.get(name, "15:30").encode(), 2).decode(errors="surrogateescape")
         if source.random() < 0.2:
             name = odd_bytes(source, name.encode(), 1).decode(errors="replace")
-        chosen[name.replace("\0", "").replace("=", "")] = value.replace("\0", "")
+        name = name.replace("\0", "").replace("=", "")
+        chosen[name] = value.replace("\0", "")
         pieces = [f"{key}={item}".encode(errors="surrogatepass") for key, item in chosen.items()]
         return Case(self.name, tuple(pieces), {"odd": name})
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 
+from tests.fuzz import disk, kills
 from tests.fuzz.case import KEPT
 from tests.fuzz.kinds import KINDS, Failure, Found, run
 
@@ -27,7 +28,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--keep", action="store_true", help="keep what fails in tests/fuzz/kept, where the suite runs it"
     )
+    parser.add_argument(
+        "--kills", action="store_true", help="kill the program at each step of a short session instead"
+    )
+    parser.add_argument(
+        "--disk", action="store_true", help="let each step on the disk fail instead, and spoil a record"
+    )
     chosen = parser.parse_args(arguments)
+    if chosen.kills or chosen.disk:
+        return deaths(chosen.jobs, is_killed=chosen.kills, is_refused=chosen.disk)
     failures = cases(chosen.seed, chosen.cases, chosen.only, chosen.jobs)
     for failure in (each for each in failures if each.is_small):
         print(failure.told())
@@ -37,6 +46,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
             path.write_text(failure.case.written(), encoding="utf-8")
             print(f"kept as {path}")
     return 1 if failures else 0
+
+
+def deaths(jobs: int, *, is_killed: bool, is_refused: bool) -> int:
+    """Kills the program at every step, and lets every step on the disk fail. Returns 0 if nothing is wrong, else 1."""
+    wrong: list[str] = []
+    with ProcessPoolExecutor(jobs) as pool:
+        if is_killed:
+            names = kills.steps()
+            for found in pool.map(kills.failures, ([place] for place in range(len(names)))):
+                wrong += found
+            print(f"killed at {len(names):,} steps, in {len(kills.MODES)} ways each: {len(wrong)} wrong")
+        if is_refused:
+            names, before = disk.steps(), len(wrong)
+            for found in pool.map(disk.failures, ([place] for place in range(len(names)))):
+                wrong += found
+            ways = 2 * len(disk.FAULTS)
+            print(f"refused at {len(names):,} steps, in {ways} ways each: {len(wrong) - before} wrong")
+            count, spoilt = disk.spoilt_failures()
+            wrong += spoilt
+            print(f"{count:,} spoilt records: {len(spoilt)} wrong")
+    print("\n".join(wrong))
+    return 1 if wrong else 0
 
 
 def cases(seed: int, count: int, only: Sequence[str], jobs: int) -> list[Failure]:

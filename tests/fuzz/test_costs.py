@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from delivery.answers import Result
 from feeds.massive.dial import FRAME_MAX_BYTES
 from feeds.massive.http_client import SECONDS_BODY_BYTES
 from feeds.massive.rest import CHAIN_BODY_BYTES
@@ -13,6 +14,8 @@ from tests.fuzz.bodies import Bodies
 from tests.fuzz.case import Case
 from tests.fuzz.frames import Frames
 from tests.fuzz.kinds import wrong
+from tests.fuzz.pushes import answer_of
+from tests.fuzz.texts import KEYS
 from tests.wire import aggregate, chain_row, option_quote, second_row
 
 BAR, QUOTE = (json.dumps(event).encode() for event in (aggregate(), option_quote()))
@@ -110,3 +113,17 @@ def test_a_row_nested_deeper_than_readers_go_costs_no_neighbour(endpoint: str, d
     deep = row[:-1] + b',"x":' + b"[" * depth + b"]" * depth + b"}"
     options = {"endpoint": endpoint, "split": [], "around": '"status":"OK"', "next": "", "raw": 0}
     assert wrong(Case(Bodies.name, (row.replace(b"215", b"214"), deep), options)) == ""
+
+
+@pytest.mark.parametrize("unit", [b"1e308", b"9e-324", b"1" * 105])
+def test_an_answer_of_the_push_service_holds_the_loop_for_a_moment_only(unit: bytes) -> None:
+    text = b'{"status":1,"x":[' + many(unit, 60_000) + b"]}"
+    options = {"asked": "post", "code": 200, "headers": [], "mood": "pushes are taken"}
+    answer = answer_of(Case("pushes", (text,), options))
+    assert answer.result is Result.LOST
+
+
+@pytest.mark.parametrize("value", ["1" * 20_000 + "x", "1." + "0" * 20_000 + "x", "." + "1" * 20_000 + "e"])
+def test_a_number_without_end_among_the_settings_is_refused_at_once(value: str) -> None:
+    pieces = tuple(f"{name}={key}".encode() for name, key in {**KEYS, "MAX_SPREAD_PERCENT": value}.items())
+    assert wrong(Case("settings", pieces, {"odd": "MAX_SPREAD_PERCENT"})) == ""

@@ -102,7 +102,7 @@ def decode_snapshot(raw: bytes | msgspec.Raw) -> SnapshotRow:
     try:
         fields = msgspec.json.decode(raw, type=_LooseRow)
         return SnapshotRow(
-            details=msgspec.json.decode(fields.details, type=_Details | None),
+            details=msgspec.json.decode(fields.details, type=Details | None),
             greeks=_loose_greeks(fields.greeks),
             implied_volatility=loose(value_of(fields.implied_volatility)),
             last_quote=msgspec.json.decode(fields.last_quote, type=_LastQuote | None),

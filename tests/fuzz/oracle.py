@@ -239,7 +239,7 @@ def chain_row(text: bytes) -> Verdict:
     ticker = details.get("ticker")
     named = TICKER.fullmatch(ticker) if isinstance(ticker, str) else None
     strike: Any = details.get("strike_price")
-    if named is None or not is_number(strike) or round(strike * 1000) != int(named[1]):
+    if named is None or not is_price(strike) or round(strike * 1000) != int(named[1]):
         return Verdict()
     if details.get("contract_type") not in (None, "call") or details.get("expiration_date") not in (
         None,

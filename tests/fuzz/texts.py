@@ -89,7 +89,7 @@ class SettingsValues:
         pairs = [piece.decode(errors="surrogatepass").partition("=") for piece in case.pieces]
         environment = {name: value for name, _, value in pairs if name}
         odd = case.options["odd"].upper()
-        secrets = [value for name, value in environment.items() if name in SECRET_NAMES and len(value) >= 8]
+        secrets = [value for name, value in environment.items() if name in SECRET_NAMES and len(value) >= 12]
 
         def read() -> None:
             try:

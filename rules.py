@@ -21,7 +21,7 @@ FULL_DAY_CLOSE_S = 16 * 3600
 """The close that `NO_ENTRY_AFTER` and `HARD_TIME_STOP` are written for, in seconds of the New York day."""
 
 _WHOLE = re.compile(r"[+-]?[0-9]+(?:\.0+)?")
-_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 """Numbers in ASCII. Python's int() and float() also accept underscores and the digits of every script."""
 
 

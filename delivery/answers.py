@@ -12,6 +12,8 @@ from typing import Any
 
 import msgspec
 
+from network import is_slow
+
 ERROR_TEXT_MAX = 200
 """How many characters of one of the service's errors are kept."""
 
@@ -30,6 +32,9 @@ TOO_MANY = 429
 GATEWAY_STATUSES = frozenset({502, 504, 520, 524})
 """Statuses of a gateway that has already forwarded the request, so the service may have accepted it. With 503, 521, 522 and
 523 the gateway did not get that far. 52x are Cloudflare's."""
+
+SLOW_MAX = 100
+"""How many numbers that take long to read a body may have. The service's have none: with more, it is not the service's."""
 
 ERRORS_MAX = 8
 """How many of the service's errors are kept. More than two were never seen."""
@@ -146,6 +151,8 @@ def _is_zero(value: object) -> bool:
 
 def _json_object(content: bytes) -> dict[str, Any]:
     """Returns the body as a JSON object; an empty one if it is anything else."""
+    if is_slow(content, SLOW_MAX):
+        return {}
     try:
         body = msgspec.json.decode(content)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

@@ -65,6 +65,9 @@ PRICES = frozenset({Bar, Quote, Chain, Covered})
 RECORD_LOOK_S = 60
 """Seconds between two checks of the record: whether its name still leads to it, and whether it can be written again."""
 
+NEWEST = 4_102_444_800 * SECOND
+"""2100-01-01 in µs of UTC: no record has a later time."""
+
 RECORD_END_REAL_S = 5.0
 """Real seconds that the end of a session waits for the disk; with 12 s for alerts a stop stays under 25 s."""
 
@@ -151,24 +154,29 @@ class LiveSession:
         restore, seen, rules, is_own = self.engine.restore, self.engine.session.open, self._rules, True
         trades = self.summary.trades
         for number, line in enumerate(past, start=1):
+            if line.now >= NEWEST or (isinstance(line, Entry) and line.decisions and _names_no_time(line)):
+                raise Damage(past.path, number, "a time in it cannot be")
             if isinstance(line, Entry):
-                if is_own:
-                    try:
+                try:
+                    if is_own:
                         restore(line.now, line.event, line.decisions)
-                    except (ValueError, KeyError, ArithmeticError) as error:
-                        raise Damage(
-                            past.path, number, f"it does not follow from what is before ({error})"
-                        ) from error
-                if line.decisions or type(line.event) in COUNTED:
-                    self._restore_rare(line, rules, is_own=is_own)
-                elif trades.is_waiting and is_own and isinstance(line.event, Quote | Chain):
-                    trades.record_quotes(line.now, line.event)
+                    if line.decisions or type(line.event) in COUNTED:
+                        self._restore_rare(line, rules, is_own=is_own)
+                    elif trades.is_waiting and is_own and isinstance(line.event, Quote | Chain):
+                        trades.record_quotes(line.now, line.event)
+                except (ValueError, KeyError, ArithmeticError) as error:
+                    reason = f"it does not follow from what is before ({error})"
+                    raise Damage(past.path, number, reason) from error
             else:
                 self.summary.away(seen, line.now)
                 self.summary.is_simulated |= line.simulated
                 is_own = is_of(line, self._rules.symbol)
                 rules = self._rules if is_own else rules_of(past.path, line)
             seen = line.now
+        try:
+            self._undelivered.outstanding(self._settings.sell_priority)
+        except (ValueError, ArithmeticError) as error:
+            raise Damage(past.path, 1, f"an alert in it cannot be told ({error})") from error
         return seen
 
     def _restore_rare(self, line: Entry, rules: Rules, *, is_own: bool) -> None:
@@ -344,6 +352,13 @@ class LiveSession:
         closing = self._journal.close()
         if closing is not None and not late:
             await asyncio.wait({closing}, timeout=RECORD_END_REAL_S)
+
+
+def _names_no_time(entry: Entry) -> bool:
+    """Returns whether a decision names a time that cannot be."""
+    return any(
+        max(each.pay_until, each.time_stop) >= NEWEST for each in entry.decisions if isinstance(each, Opened)
+    )
 
 
 def _lost(alert: Alert, detail: str) -> AlertOutcome:

@@ -13,7 +13,16 @@ from events import SECOND, Quote
 from feeds.massive.bad_input import BadReason, BadValue
 from feeds.massive.errors import RestError, RestErrorKind
 from feeds.massive.http_client import SECONDS_BODY_BYTES
-from feeds.massive.numbers import FIELDS, NANOSECONDS, UNDECODABLE, amount_of, loose, option_price, time_us
+from feeds.massive.numbers import (
+    NANOSECONDS,
+    NO_VALUE,
+    UNDECODABLE,
+    amount_of,
+    loose,
+    option_price,
+    time_us,
+    value_of,
+)
 from feeds.massive.pages import Page, RowDecoder
 from feeds.massive.rest import Rest
 from feeds.massive.rows import Details, contract_terms
@@ -42,7 +51,17 @@ class QuoteRow(msgspec.Struct, frozen=True, gc=False):
     ask_size: float | None = None
 
 
-def _decode_contract(raw: msgspec.Raw) -> Details:
+class _LooseQuoteRow(msgspec.Struct, frozen=True, gc=False):
+    """The same fields, not read yet: for a row in which one of them has another type."""
+
+    sip_timestamp: msgspec.Raw = NO_VALUE
+    bid_price: msgspec.Raw = NO_VALUE
+    ask_price: msgspec.Raw = NO_VALUE
+    bid_size: msgspec.Raw = NO_VALUE
+    ask_size: msgspec.Raw = NO_VALUE
+
+
+def _decode_contract(raw: bytes) -> Details:
     """Returns one contract's row. Raises BadValue."""
     try:
         return msgspec.json.decode(raw, type=Details)
@@ -50,15 +69,17 @@ def _decode_contract(raw: msgspec.Raw) -> Details:
         raise BadValue(BadReason.EVENT) from None
 
 
-def _decode_quote(raw: msgspec.Raw) -> QuoteRow:
+def _decode_quote(raw: bytes) -> QuoteRow:
     """Returns one quote's row. Raises BadValue."""
     try:
         return msgspec.json.decode(raw, type=QuoteRow)
     except UNDECODABLE:
         pass
     try:
-        fields = FIELDS.decode(raw)
-        return QuoteRow(**{name: loose(fields.get(name)) for name in QuoteRow.__struct_fields__})
+        fields = msgspec.json.decode(raw, type=_LooseQuoteRow)
+        return QuoteRow(
+            **{name: loose(value_of(getattr(fields, name))) for name in QuoteRow.__struct_fields__}
+        )
     except UNDECODABLE:
         raise BadValue(BadReason.EVENT) from None
 

@@ -12,6 +12,7 @@ import msgspec
 from feeds.massive.bad_input import BadInput, BadReason, beginning
 from feeds.massive.errors import RestError, RestErrorKind
 from feeds.massive.http_client import HttpClient, Params, origin_of
+from feeds.massive.numbers import value_of
 from feeds.massive.pages import Page, RowDecoder
 from feeds.vendor import LIST_DEADLINES
 from threads import Threads
@@ -62,7 +63,7 @@ class Lists:
             rows += self._results(page, is_empty=not undecodable)
             broken += undecodable
             delayed = delayed or is_delayed(page.status)
-            if ticker is not None and page.ticker not in (None, ticker):
+            if ticker is not None and value_of(page.ticker) not in (None, ticker):
                 raise RestError(RestErrorKind.BAD_BODY, "another symbol than was asked for")
             if len(rows) + len(broken) > LIST_ROWS_MAX:
                 raise RestError(RestErrorKind.BAD_BODY, f"more than {LIST_ROWS_MAX} rows")
@@ -84,12 +85,12 @@ class Lists:
     def _results(self, page: Page[T], *, is_empty: bool) -> list[T]:
         """Returns the rows of a page. Raises RestError for an empty page unless it says so: with ``[]``, or a count of 0."""
         check_status(page.status, self._http.scrub)
-        results = page.results
-        if results is msgspec.UNSET and page.results_count == 0:
+        results, count = page.results, value_of(page.results_count)
+        if results is msgspec.UNSET and count == 0:
             results = []
         if not isinstance(results, list):
             raise RestError(RestErrorKind.BAD_BODY, "no results in it")
-        if not results and is_empty and (page.status is None or page.results_count not in (None, 0)):
+        if not results and is_empty and (page.status is None or count not in (None, 0)):
             raise RestError(RestErrorKind.BAD_BODY, "empty, and it does not say that it should be")
         return results
 

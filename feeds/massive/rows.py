@@ -6,24 +6,26 @@ import functools
 import math
 import re
 from collections.abc import Iterable
-from typing import Any
 
 import msgspec
 
 from events import PRICE_MAX, STRIKE_UNIT, ChainRow
 from feeds.massive.bad_input import BadInput, BadReason, BadValue
 from feeds.massive.numbers import (
-    FIELDS,
     NANOSECONDS,
+    NO_VALUE,
     UNDECODABLE,
+    UNUSABLE,
     amount_of,
     is_price,
+    is_zero,
     loose,
     option_price,
     time_us,
+    value_of,
 )
 from feeds.massive.pages import Page, RowDecoder
-from feeds.massive.seconds import SecondRow, second_numbers
+from feeds.massive.seconds import LOOSE_SECOND, SecondRow, second_numbers
 
 IMPLIED_VOLATILITY_MAX = 100.0
 """The greatest plausible volatility, a fraction per year. The vendor's degenerate rows show 5; percent read as a fraction
@@ -53,13 +55,13 @@ class _Greeks(msgspec.Struct, frozen=True, gc=False):
     """Only the delta is used. The others show whether the vendor computed any of them."""
 
     delta: float | None = None
-    gamma: Any = None
-    theta: Any = None
-    vega: Any = None
+    gamma: msgspec.Raw = NO_VALUE
+    theta: msgspec.Raw = NO_VALUE
+    vega: msgspec.Raw = NO_VALUE
 
 
 class _Underlying(msgspec.Struct, frozen=True, gc=False):
-    price: Any = None
+    price: msgspec.Raw = NO_VALUE
 
 
 class SnapshotRow(msgspec.Struct, frozen=True, gc=False):
@@ -73,6 +75,21 @@ class SnapshotRow(msgspec.Struct, frozen=True, gc=False):
     underlying_asset: _Underlying | None = None
 
 
+class _LooseRow(msgspec.Struct, frozen=True, gc=False):
+    """The same fields, not read yet: for a row in which one of them has another type."""
+
+    details: msgspec.Raw = NO_VALUE
+    greeks: msgspec.Raw = NO_VALUE
+    implied_volatility: msgspec.Raw = NO_VALUE
+    last_quote: msgspec.Raw = NO_VALUE
+    open_interest: msgspec.Raw = NO_VALUE
+    underlying_asset: msgspec.Raw = NO_VALUE
+
+
+class _LooseGreeks(msgspec.Struct, frozen=True, gc=False):
+    delta: msgspec.Raw = NO_VALUE
+
+
 def decode_snapshot(raw: bytes | msgspec.Raw) -> SnapshotRow:
     """Returns one contract's row. Raises BadValue.
 
@@ -83,24 +100,40 @@ def decode_snapshot(raw: bytes | msgspec.Raw) -> SnapshotRow:
     except UNDECODABLE:
         pass
     try:
-        fields = FIELDS.decode(raw)
-        greeks = fields.get("greeks")
-        if greeks is not None:
-            fields["greeks"] = {"delta": loose(greeks.get("delta") if isinstance(greeks, dict) else greeks)}
-        fields["implied_volatility"] = loose(fields.get("implied_volatility"))
-        return msgspec.convert(fields, SnapshotRow)
+        fields = msgspec.json.decode(raw, type=_LooseRow)
+        return SnapshotRow(
+            details=msgspec.json.decode(fields.details, type=Details | None),
+            greeks=_loose_greeks(fields.greeks),
+            implied_volatility=loose(value_of(fields.implied_volatility)),
+            last_quote=msgspec.json.decode(fields.last_quote, type=_LastQuote | None),
+            open_interest=msgspec.json.decode(fields.open_interest, type=float | None),
+            underlying_asset=msgspec.json.decode(fields.underlying_asset, type=_Underlying | None),
+        )
     except UNDECODABLE:
         raise BadValue(BadReason.EVENT) from None
 
 
-def _decode_second(raw: msgspec.Raw) -> SecondRow:
+def _loose_greeks(raw: msgspec.Raw) -> _Greeks | None:
+    """Returns greeks of which the delta may be `UNUSABLE`."""
+    try:
+        return msgspec.json.decode(raw, type=_Greeks | None)
+    except UNDECODABLE:
+        pass
+    try:
+        delta = msgspec.json.decode(raw, type=_LooseGreeks).delta
+    except UNDECODABLE:
+        return _Greeks(delta=UNUSABLE)
+    return _Greeks(delta=loose(value_of(delta)))
+
+
+def _decode_second(raw: bytes) -> SecondRow:
     """Returns one second's row. Raises BadValue."""
     try:
         return msgspec.json.decode(raw, type=SecondRow)
     except UNDECODABLE:
         pass
     try:
-        return SecondRow(**second_numbers(FIELDS.decode(raw), "t"))
+        return SecondRow(**second_numbers(LOOSE_SECOND.decode(raw), "t"))
     except UNDECODABLE:
         raise BadValue(BadReason.EVENT) from None
 
@@ -183,7 +216,7 @@ def _volatility_and_delta(row: SnapshotRow, bad: BadInput) -> tuple[float | None
     """Returns a row's implied volatility and delta, rounded; None for one that is absent or impossible."""
     greeks, iv = row.greeks, row.implied_volatility or None
     delta = None if greeks is None else greeks.delta
-    if delta == 0 and greeks is not None and not any((greeks.gamma, greeks.theta, greeks.vega)):
+    if delta == 0 and greeks is not None and all(map(is_zero, (greeks.gamma, greeks.theta, greeks.vega))):
         delta = None
     is_delta, is_iv = delta is None or -1 <= delta <= 1, iv is None or 0 < iv <= IMPLIED_VOLATILITY_MAX
     if not (is_delta and is_iv):
@@ -230,6 +263,6 @@ def replaces(row: ChainRow, known: ChainRow) -> bool:
 
 def underlying_price(rows: Iterable[SnapshotRow]) -> float | None:
     """Returns the underlying's price in dollars: the median of the rows', so that no single row decides; None without any."""
-    found = (loose(row.underlying_asset.price) for row in rows if row.underlying_asset is not None)
+    found = (loose(value_of(row.underlying_asset.price)) for row in rows if row.underlying_asset is not None)
     prices = sorted(price for price in found if price is not None and is_price(price))
     return prices[len(prices) // 2] if prices else None

@@ -8,7 +8,7 @@ import msgspec
 
 from events import PRICE_MAX, PRICE_MIN, VWAP_SLACK, Bar, is_vwap, typical_price
 from feeds.massive.bad_input import BadInput, BadReason, BadValue
-from feeds.massive.numbers import UNUSABLE, is_price, loose, second_us, volume_of
+from feeds.massive.numbers import NO_VALUE, UNUSABLE, is_price, loose, second_us, value_of, volume_of
 
 SPAN_MOST = 2.0
 """The greatest ratio of high to low. A greater one means that a number has another unit; any VWAP would lie in between."""
@@ -60,18 +60,38 @@ class SecondRow(msgspec.Struct, frozen=True, gc=False):
     vw: float | None = None
 
 
+class LooseSecond(msgspec.Struct, frozen=True, gc=False):
+    """The fields of either that are used, not read yet: for a second with a field of another type."""
+
+    ev: msgspec.Raw = NO_VALUE
+    sym: msgspec.Raw = NO_VALUE
+    s: msgspec.Raw = NO_VALUE
+    e: msgspec.Raw = NO_VALUE
+    t: msgspec.Raw = NO_VALUE
+    o: msgspec.Raw = NO_VALUE
+    h: msgspec.Raw = NO_VALUE
+    l: msgspec.Raw = NO_VALUE  # noqa: E741 - the vendor's name
+    c: msgspec.Raw = NO_VALUE
+    v: msgspec.Raw = NO_VALUE
+    dv: msgspec.Raw = NO_VALUE
+    vw: msgspec.Raw = NO_VALUE
+
+
+LOOSE_SECOND: msgspec.json.Decoder[LooseSecond] = msgspec.json.Decoder(LooseSecond)
+
 Second = Aggregate | SecondRow
 """One second on the wire, from a frame or from REST."""
 
 
-def second_numbers(fields: dict[str, Any], start: str, *more: str) -> dict[str, Any]:
+def second_numbers(fields: LooseSecond, start: str, *more: str) -> dict[str, Any]:
     """Returns a second's numbers, with `UNUSABLE` for what is none. Raises BadValue if its start or close is `UNUSABLE`."""
-    numbers: dict[str, Any] = {name: loose(fields.get(name)) for name in (start, *more, *"ohlc", "vw")}
+    names = (start, *more, *"ohlc", "vw")
+    numbers: dict[str, Any] = {name: loose(value_of(getattr(fields, name))) for name in names}
     for name in (start, "c"):
         if numbers[name] is UNUSABLE:
             raise BadValue(BadReason.NUMBER)
     for name in ("v", "dv"):
-        value = fields.get(name)
+        value = value_of(getattr(fields, name))
         numbers[name] = value if isinstance(value, str) else loose(value)
     return numbers
 

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import functools
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import msgspec
 import structlog
@@ -24,7 +24,7 @@ from feeds.massive.dial import (
     open_connection,
 )
 from feeds.massive.numbers import ahead_us
-from feeds.massive.wire import FrameDecoder, Status
+from feeds.massive.wire import FrameDecoder, Status, StreamEvent
 from feeds.vendor import PING_TIMEOUT_S, Dial, Early, Lost, StreamQuote
 from rules import Rules
 from utils import Clock
@@ -80,6 +80,8 @@ class Socket:
         self._seen: set[str] = set()
         self._unknown: set[str] = set()
         self._is_heavy = False
+        self._parts: Iterator[list[StreamEvent]] = iter(())
+        """What is left of the newest frame."""
         self._early: list[Bar | StreamQuote] = []
         self._end: Lost | None = None
 
@@ -112,7 +114,7 @@ class Socket:
         await self._send("unsubscribe", ",".join(unwanted))
 
     async def receive(self) -> list[Bar | StreamQuote]:
-        """Waits for the next frame and returns its data; empty if it has only statuses."""
+        """Waits for the next frame and returns its data, a long frame's some at a time; empty if it has only statuses."""
         if self._early:
             early, self._early = self._early, []
             return early
@@ -144,20 +146,26 @@ class Socket:
             self._connection.transport.abort()
 
     async def _receive_frame(self) -> list[Bar | StreamQuote]:
-        if self._end is not None:
-            raise self._end
         if self._is_heavy:
             # The library returns buffered frames without a turn of the event loop, so give one here, between two frames.
             await asyncio.sleep(0)
+        if (rest := next(self._parts, None)) is not None:
+            return self._data_of(rest)
+        if self._end is not None:
+            raise self._end
         assert self._connection is not None, "open it first"
         with lost_by_fault("connection lost"):
             try:
                 frame = await self._connection.recv(decode=False)
             except ConnectionClosed as closed:
-                raise Lost(FeedCause.DROPPED, self._closed_text(closed)) from None
+                raise Lost(FeedCause.DROPPED, _closed_text(closed, self._scrub)) from None
         self.received_at = now = self._clock.now()
-        events = self._decoder.decode(frame, now)
+        self._parts = self._decoder.parts(frame, now)
         self._is_heavy = len(frame) > HEAVY_FRAME_BYTES
+        return self._data_of(next(self._parts, []))
+
+    def _data_of(self, events: list[StreamEvent]) -> list[Bar | StreamQuote]:
+        """Applies the statuses among a frame's events, and returns the data."""
         data = [event for event in events if isinstance(event, (Bar, StreamQuote))]
         if len(data) < len(events):
             for event in events:
@@ -230,12 +238,6 @@ class Socket:
             message=message,
         )
 
-    def _closed_text(self, closed: ConnectionClosed) -> str:
-        if closed.rcvd is None:
-            return "connection lost without a close frame"
-        reason = beginning(closed.rcvd.reason, self._scrub, 80)
-        return f"closed by the vendor ({closed.rcvd.code}{' ' if reason else ''}{reason})"
-
 
 class Sockets:
     """Makes the sockets of one market, one after the other. They share a decoder and its counters.
@@ -271,6 +273,13 @@ class Sockets:
         """Returns a socket that is not open yet. It calls ``early`` with each bar that it leaves out as too early."""
         self._decoder.early = early
         return self._make()
+
+
+def _closed_text(closed: ConnectionClosed, scrub: Callable[[str], str]) -> str:
+    if closed.rcvd is None:
+        return "connection lost without a close frame"
+    reason = beginning(closed.rcvd.reason, scrub, 80)
+    return f"closed by the vendor ({closed.rcvd.code}{' ' if reason else ''}{reason})"
 
 
 def _auth_failed(market: str, message: str) -> Lost:

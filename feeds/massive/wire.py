@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
@@ -13,16 +12,18 @@ from events import Bar, Quote, QuoteSource
 from feeds.massive.bad_input import BadInput, BadReason, BadValue
 from feeds.massive.numbers import (
     AHEAD_US,
-    FIELDS,
     MILLISECOND,
     SECOND_MS,
     UNDECODABLE,
     amount_of,
     option_price,
     time_us,
+    value_of,
 )
-from feeds.massive.seconds import Aggregate, make_bar, second_numbers
+from feeds.massive.pieces import whole_objects
+from feeds.massive.seconds import LOOSE_SECOND, Aggregate, make_bar, second_numbers
 from feeds.vendor import Early, StreamQuote
+from network import is_slow, slow_numbers
 
 
 class Status(msgspec.Struct, frozen=True, gc=False, tag_field="ev", tag="status"):
@@ -54,17 +55,14 @@ _ONE_EVENT: msgspec.json.Decoder[WireEvent] = msgspec.json.Decoder(WireEvent)
 
 _RAW_FRAME: msgspec.json.Decoder[list[msgspec.Raw]] = msgspec.json.Decoder(list[msgspec.Raw])
 
-_PIECE = re.compile(
-    rb"""\{(?>[^{}"]+|"(?>[^"\\]+|\\.)*+")*+\}   # a whole object without another in it: most events are one
-    | "(?>[^"\\]+|\\.)*+"                        # a text, with whatever brackets in it
-    | [{}\[\]"]                                   # a bracket, or the quote of a text that never ends
-    """,
-    re.DOTALL | re.VERBOSE,
-)
-"""Finds the structure of a broken frame. Its possessive groups never backtrack, so it takes linear time."""
+PIECES_MAX = 100_000
+"""How many pieces of a broken frame are read: as many as the events of ten full frames; they take 30 ms."""
 
-PIECES_MAX = 50_000
-"""How many pieces of a broken frame are read: as many as the events of five full frames; they take 15 ms."""
+PART_EVENTS, PART_PIECES = 2_000, 1_000
+"""How many events of a frame are handled in one turn of the event loop; how many, if each must be decoded by itself."""
+
+SLOW_MAX = 500
+"""How many numbers that take long to read a frame may have: they take 5 ms. With more, events that hold one are bad."""
 
 OTHERS_MAX = 4_000
 """How many bad events, and how many statuses, of one frame are handled. The rest of the frame counts as one fault.
@@ -93,15 +91,36 @@ class FrameDecoder:
 
     def decode(self, frame: bytes, now: int) -> list[StreamEvent]:
         """Returns the good events of a frame, received at ``now`` (µs), in their order. Never raises for bad input."""
+        return list(itertools.chain.from_iterable(self.parts(frame, now)))
+
+    def parts(self, frame: bytes, now: int) -> Iterator[list[StreamEvent]]:
+        """Yields the same events some at a time: no part of a frame takes longer than 20 ms."""
         latest = now + self._ahead_us
+        has_slow = is_slow(frame, SLOW_MAX)
         try:
+            if has_slow:
+                raise msgspec.DecodeError
             wire = _FRAME.decode(frame)
         except UNDECODABLE:
-            return self._decode_one_by_one(frame, latest)
+            yield from self._one_by_one(frame, latest, has_slow=has_slow)
+            return
         if len(wire) > OTHERS_MAX:
             wire = self._without_a_flood(wire, frame)
-        events: list[StreamEvent] = []
+        if len(wire) <= PART_EVENTS:
+            yield self._good(wire, latest, frame, OTHERS_MAX)[0]
+            return
         left = OTHERS_MAX
+        for begin in range(0, len(wire), PART_EVENTS):
+            events, left = self._good(wire[begin : begin + PART_EVENTS], latest, frame, left)
+            yield events
+            if not left:
+                return
+
+    def _good(
+        self, wire: list[WireEvent], latest: int, frame: bytes, left: int
+    ) -> tuple[list[StreamEvent], int]:
+        """Returns the good ones of some events, and how many more bad ones are handled after them, of ``left``."""
+        events: list[StreamEvent] = []
         for event in wire:
             try:
                 events.append(self._checked(event, latest))
@@ -111,7 +130,7 @@ class FrameDecoder:
                 if not left:
                     self.bad.add(BadReason.FRAME, frame)
                     break
-        return events
+        return events, left
 
     def _without_a_flood(self, wire: list[WireEvent], frame: bytes) -> list[WireEvent]:
         """Returns the events without the statuses after the first `OTHERS_MAX`."""
@@ -125,21 +144,19 @@ class FrameDecoder:
             self.bad.add(BadReason.FRAME, frame)
         return kept
 
-    def _decode_one_by_one(self, frame: bytes, latest: int) -> list[StreamEvent]:
-        pieces: Iterable[bytes | msgspec.Raw]
-        try:
-            pieces = _RAW_FRAME.decode(frame)
-        except UNDECODABLE:
-            # A bare NaN or a cut end makes the frame invalid JSON, but its complete objects are still good.
-            self.bad.add(BadReason.FRAME, frame)
-            pieces = _whole_objects(frame)
+    def _one_by_one(self, frame: bytes, latest: int, *, has_slow: bool) -> Iterator[list[StreamEvent]]:
         events: list[StreamEvent] = []
         bad = statuses = 0
-        for piece in pieces:
+        slow_left = SLOW_MAX
+        for number, piece in enumerate(self._pieces(frame), start=1):
             try:
+                if has_slow and (slow := slow_numbers(piece)):
+                    slow_left -= slow
+                    if slow_left < 0:
+                        raise BadValue(BadReason.NUMBER)
                 event = self._checked(_decode_event(piece), latest)
             except BadValue as error:
-                self.bad.add(error.reason, bytes(piece))
+                self.bad.add(error.reason, piece)
                 bad += 1
             else:
                 events.append(event)
@@ -147,7 +164,19 @@ class FrameDecoder:
             if OTHERS_MAX in (bad, statuses):
                 self.bad.add(BadReason.FRAME, frame)
                 break
-        return events
+            if number % PART_PIECES == 0:
+                yield events
+                events = []
+        yield events
+
+    def _pieces(self, frame: bytes) -> Iterable[bytes]:
+        """Returns the events of a frame that cannot be decoded at once."""
+        try:
+            return map(bytes, _RAW_FRAME.decode(frame))
+        except UNDECODABLE:
+            # A bare NaN or a cut end makes the frame invalid JSON, but its complete objects are still good.
+            self.bad.add(BadReason.FRAME, frame)
+            return whole_objects(frame, PIECES_MAX)
 
     def _checked(self, event: WireEvent, latest: int) -> StreamEvent:
         # Most frequent kind first: a failing isinstance costs more than a passing one.
@@ -187,53 +216,21 @@ class FrameDecoder:
         )
 
 
-def _whole_objects(frame: bytes) -> Iterable[bytes]:
-    """Yields each complete object that is directly in the list of a broken frame.
-
-    An object inside another one is a part of that one and not an event. Stops at the beginning of a text that never ends:
-    everything after it may belong to that text.
-    """
-    braces = brackets = begin = 0
-    for piece in itertools.islice(_PIECE.finditer(frame), PIECES_MAX):
-        at, end = piece.span()
-        if end - at > 1:
-            if frame[at] == OPENING_BRACE and not braces and brackets <= 1:
-                yield piece[0]
-            continue
-        match frame[at : at + 1]:
-            case b"{":
-                begin = begin if braces else at
-                braces += 1
-            case b"}":
-                braces = max(0, braces - 1)
-                if not braces and brackets <= 1:
-                    yield frame[begin:end]
-            case b"[":
-                brackets += not braces
-            case b"]":
-                brackets -= not braces and brackets > 0
-            case _:
-                return
-
-
-OPENING_BRACE = ord("{")
-
-
-def _decode_event(piece: bytes | msgspec.Raw) -> WireEvent:
+def _decode_event(piece: bytes) -> WireEvent:
     """Returns one event. Raises BadValue with the most precise reason."""
     try:
         return _ONE_EVENT.decode(piece)
     except UNDECODABLE:
         pass
     try:
-        fields = FIELDS.decode(piece)
+        fields = LOOSE_SECOND.decode(piece)
     except UNDECODABLE:
         raise BadValue(BadReason.EVENT) from None
-    kind = fields.get("ev")
+    kind, symbol = value_of(fields.ev), value_of(fields.sym)
     if not isinstance(kind, str):
         raise BadValue(BadReason.EVENT)
     if kind not in KNOWN_EVENTS:
         raise BadValue(BadReason.UNKNOWN_EVENT)
-    if kind != "A" or not isinstance(fields.get("sym"), str | None):
+    if kind != "A" or not isinstance(symbol, str | None):
         raise BadValue(BadReason.NUMBER)
-    return Aggregate(sym=fields.get("sym"), **second_numbers(fields, "s", "e"))
+    return Aggregate(sym=symbol, **second_numbers(fields, "s", "e"))

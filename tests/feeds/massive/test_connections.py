@@ -305,6 +305,6 @@ async def test_junk_frames_leave_the_loop_its_turns_between_them() -> None:
         turning.cancel()
         await socket.close()
     assert data == [GOOD_BAR]
-    assert len(received) == 13
+    assert len(received) >= 13, "each of twelve frames in its parts, and the good one"
     assert all(later > earlier for earlier, later in itertools.pairwise(received[:-1]))
     assert decoder.bad.counts == {BadReason.EVENT: 12 * OTHERS_MAX, BadReason.FRAME: 12}

@@ -15,6 +15,7 @@ from record.folder import record_path
 from record.tail import Tail
 from tests.made_record import written
 from tests.refusals import no_more_files, ordinary_user, users_folder
+from tests.system_calls import system_calls
 
 
 @pytest.fixture
@@ -33,6 +34,16 @@ def test_a_lock_that_fails_otherwise_than_by_another_holder_is_a_fault(tmp_path:
     os.close(descriptor)
     with pytest.raises(OSError, match="Bad file descriptor"):
         lock(descriptor)
+
+
+def test_a_new_record_is_put_on_the_disk_with_its_name_and_then_alone(tmp_path: Path) -> None:
+    file = DiskFile(tmp_path / "2025-10-02.jsonl")
+    for syncs in (["fsync", "fsync"], ["fsync"]):
+        file.write(b"line\n")
+        with system_calls("fsync") as calls:
+            file.sync()
+        assert calls == syncs
+    file.close()
 
 
 # --- A file that gets its name ---
@@ -61,6 +72,18 @@ def test_a_file_never_gets_a_name_that_is_taken(tmp_path: Path) -> None:
 
 
 # --- A record that is written anew ---
+
+
+@pytest.mark.parametrize("is_gone", [True, False])
+def test_a_record_written_anew_is_on_the_disk_before_it_has_its_name(path: Path, is_gone: bool) -> None:
+    file = DiskFile(path, is_new=False)
+    if is_gone:
+        path.unlink()
+    with system_calls("fsync", "link", "replace") as calls:
+        new = written_anew(file, file.size(), path, DiskFile, None if is_gone else file.place())
+    assert calls == ["fsync", "fsync", "link" if is_gone else "replace", "fsync"]
+    new.close()
+    file.close()
 
 
 def test_a_record_whose_name_cannot_be_put_on_the_disk_is_kept_and_said(path: Path) -> None:

@@ -53,6 +53,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """Returns seconds of virtual time."""
         return self._jumping.now
 
+    def stand(self, seconds: float) -> None:
+        """Lets time pass without a turn, as on a machine that is too slow or busy with others."""
+        self._jumping.now += seconds
+
     def run_in_executor(self, executor: object, func: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:  # type: ignore[override]
         """Does at once what would be done in a thread."""
         return inline("executor").submit(lambda: func(*args))

@@ -44,11 +44,11 @@ MUTANTS = (
         "a damaged record, which may hold a position, is removed",
     ),
     Mutant(
-        "record-todays-removed",
+        "record-later-days-counted",
         FOLDER,
-        '        if date_of(path) < current:\n            _attempt("removed"',
-        '        if date_of(path) <= current:\n            _attempt("removed"',
-        "KEEP_SESSIONS=1 removes the record that is being written",
+        "    paths = [path for path in paths if date_of(path) <= current]\n",
+        "",
+        "records of a wrong clock's future push real ones out",
     ),
     Mutant(
         "record-todays-packed",

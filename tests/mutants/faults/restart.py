@@ -295,13 +295,6 @@ MUTANTS = (
         "a settled day's record stays open and is never packed",
     ),
     Mutant(
-        "restart-outcome-of-an-earlier-day-lost",
-        RECORDS,
-        "            await self.sleep_until(min(end, context.clock.now() + SECOND))\n        self.record_rest()\n",
-        "            await self.sleep_until(min(end, context.clock.now() + SECOND))\n",
-        "a SELL that was delivered at a start is sent again at the next",
-    ),
-    Mutant(
         "restart-undelivered-waits-for-the-feed",
         RECORDS,
         "            context.advance(StartEvent.MAY_ASK)  # it may contain a position, and a SELL to send",

@@ -80,10 +80,18 @@ def measure(files: Sequence[str], jobs: int) -> None:
 
 def _measure(files: Sequence[str], jobs: int) -> set[str]:
     """Runs the tests of ``files`` in a copy of the tree. Returns the files in which a test has failed. Raises RuntimeError."""
-    folder = MEASURED / f"{len(measurements()):04}"
-    shutil.rmtree(folder, ignore_errors=True)
+    number = max((int(path.name) for path in MEASURED.glob("*")), default=0) + 1
+    folder = MEASURED / f"{number:04}"
     folder.mkdir(parents=True)
     folder.chmod(0o777)
+    try:
+        return _measured(folder, files, jobs)
+    except BaseException:
+        shutil.rmtree(folder)
+        raise
+
+
+def _measured(folder: Path, files: Sequence[str], jobs: int) -> set[str]:
     digests = {name: digest(name) for name in files}
     with copied_tree() as root:
         _run(root, folder, files, jobs)

@@ -10,9 +10,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from record.anew import written_anew
-from record.disk import DiskFile, lock, publish
+from record.disk import DiskFile, Taken, lock, publish
 from record.folder import record_path
-from record.tail import Tail
+from record.tail import CHANGED, HeldBack, Tail
 from tests.made_record import written
 from tests.refusals import no_more_files, ordinary_user, users_folder
 from tests.system_calls import system_calls
@@ -44,6 +44,31 @@ def test_a_new_record_is_put_on_the_disk_with_its_name_and_then_alone(tmp_path: 
             file.sync()
         assert calls == syncs
     file.close()
+
+
+def test_a_record_that_another_process_writes_leaves_nothing_open(path: Path) -> None:
+    first = DiskFile(path, is_new=False)
+    before = os.listdir("/proc/self/fd")
+    with pytest.raises(Taken):
+        DiskFile(path, is_new=False)
+    assert os.listdir("/proc/self/fd") == before
+    first.close()
+
+
+def test_an_end_that_somebody_has_rewritten_is_not_gone_on_from(tmp_path: Path) -> None:
+    """Of the same length: only what stands there tells."""
+    tail = Tail(tmp_path / "2025-10-02.jsonl", DiskFile)
+    tail.open()
+    assert tail.file is not None
+    held = HeldBack(1_000)
+    held.add(b'{"type":"header"}')
+    assert tail.write(tail.file, b"".join(held.lines)) is None
+    assert tail.mend(tail.file, []) is None
+    with tail.path.open("r+b") as file:
+        file.seek(-3, os.SEEK_END)
+        file.write(b"-")
+    assert tail.mend(tail.file, []) == CHANGED
+    tail.file.close()
 
 
 # --- A file that gets its name ---

@@ -10,6 +10,7 @@ import pytest
 from events import SECOND
 from record.lease import Lease
 from sim.demo import SEED
+from tests.outside import outside
 from tests.stage import clocks, session, stage, threads
 from tests.worker.test_record_start import AFTER_S, settings
 from tests.worker.test_watch import with_position
@@ -53,3 +54,56 @@ async def test_a_stop_that_is_cut_off_asks_the_worker_what_is_unfinished(tmp_pat
         deadline=deadline,
     )
     assert deadline.unfinished == worker.unfinished
+
+
+async def test_a_lease_that_came_back_may_be_disputed_once_more(tmp_path: Path) -> None:
+    """diagnose.py holds it for a moment, now and then: only two looks in a row at another copy end the worker."""
+    lease, other = tmp_path / "data" / "lease", Lease(tmp_path / "data")
+    async with stage(tmp_path, start_s=NEXT_MORNING_S) as play:
+        await play.until(lease.exists, 30, "taken")
+        for _ in range(2):
+            lease.unlink()
+            other.acquire("then")
+            await play.wait(65)
+            other.release()
+            await play.wait(65)
+            assert not play.running.done()
+        assert await play.stop() == EXIT_OK
+
+
+# --- No beat while a SELL is not told, whatever the hour ---------------------------------------------
+
+UNTOLD = ["400"] * 99
+
+
+async def test_no_beat_comes_while_an_earlier_days_sell_is_not_told(tmp_path: Path) -> None:
+    with_position(tmp_path)
+    async with (
+        outside() as server,
+        stage(
+            tmp_path,
+            start_s=NEXT_MORNING_S,
+            heartbeat_url=server.secret,
+            prepare=lambda _, pushover: pushover.answers.extend(UNTOLD),
+        ) as play,
+    ):
+        await play.wait(240)
+        assert not play.titles("SELL")
+        assert server.asked == []
+
+
+async def test_no_beat_comes_after_the_close_while_a_sell_is_not_told(tmp_path: Path) -> None:
+    with_position(tmp_path)
+    close_s = (session().close - session().open) / SECOND
+    async with (
+        outside() as server,
+        stage(
+            tmp_path,
+            start_s=close_s - 302,
+            heartbeat_url=server.secret,
+            prepare=lambda _, pushover: pushover.answers.extend(UNTOLD),
+        ) as play,
+    ):
+        await play.wait(302 + 240)
+        assert not play.titles("SELL")
+        assert server.asked == []

@@ -34,6 +34,7 @@ MUTANTS = (
         " and uses - used < waited / 2:",
         ":",
         "a loop that is stuck in a calculation is never ended",
+        survives="whether a process was busy shows in its share of the processor, and on a busy machine that depends on the others",
     ),
     Mutant(
         "watchdog-is-wound-up-once",

@@ -49,6 +49,7 @@ MUTANTS = (
         "        if place_of(path) is not None:\n            raise FileExistsError",
         "        if path is None:\n            raise FileExistsError",
         "without hard links another file's content is lost",
+        survives="a kernel says that a name is used before it says that it makes no link: only a file that gets its name in between comes so far",
     ),
     Mutant(
         "record-descriptor-left-open",

@@ -33,6 +33,9 @@ MOST_S = 900.0
 GONE = b"no match in any of"
 """What pytest says of a test that does not exist."""
 
+BROKEN = b"INTERNALERROR"
+"""What pytest says when it has failed itself, or a plugin."""
+
 
 class Verdict(StrEnum):
     """What became of a mutant."""
@@ -133,6 +136,7 @@ class Judge:
         order, outcomes = scratch / "order", scratch / "outcomes"
         order.write_text("\n".join(tests), encoding="utf-8")
         outcomes.write_text("", encoding="utf-8")
+        outcomes.chmod(0o666)  # some tests are another user's for a while
         options = ("-x", "-n", "0", "-p", "no:cacheprovider", "-p", plugin.__name__)
         places = (f"--basetemp={scratch / 'tests'}", f"@{order}")
         settings = {plugin.ORDER: order, plugin.OUTCOMES: outcomes, plugin.LIMIT_S: LIMIT_S}
@@ -160,10 +164,9 @@ class Judge:
         if status < 0:
             begun = seen[-1][0] if seen else ""
             return (Verdict.HUNG if status == -signal.SIGALRM else Verdict.KILLED), failed or begun
-        if not failed and GONE in (said := (scratch / "output").read_bytes()):
-            raise RuntimeError(
-                f"tests are not where they were measured: {said[-500:].decode(errors='replace')}"
-            )
+        said = (scratch / "output").read_bytes()
+        if not failed and (GONE in said or BROKEN in said):
+            raise RuntimeError(f"pytest itself has failed: {said[-500:].decode(errors='replace')}")
         return Verdict.KILLED, failed
 
     def _wait(self, process: subprocess.Popen[bytes]) -> int:

@@ -17,18 +17,25 @@ from events import (
     FeedRestored,
     Hold,
     HoldReason,
+    Opened,
     Outcome,
+    Quote,
+    QuoteSource,
     Shutdown,
     Tick,
 )
 from messages.alert import Alert
 from record.folder import record_path
 from record.journal import Journal
+from record.lines import Entry, Header
 from record.reader import Reader, read
 from tests import made_day
 from tests.builders import SESSION, at
+from tests.stage import stage
+from tests.worker.test_record_start import AFTER_S, decisions, watched_again
 from tests.worker.test_session import settings, until_entry
 from tests.worker.test_summary import played
+from tests.worker.test_watch import with_position
 from utils import ScaledClock
 from worker.session import LiveSession
 
@@ -167,3 +174,18 @@ async def test_a_stop_of_before_is_over(tmp_path: Path) -> None:
     start.session.handle(at(21), Tick())
     assert AlertKind.SELL not in {alert.kind for alert in start.pending}
     await start.session.end()
+
+
+@pytest.mark.virtual_time
+async def test_an_open_position_is_priced_before_anything_is_decided(tmp_path: Path) -> None:
+    path = with_position(tmp_path)
+    async with stage(tmp_path, start_s=AFTER_S) as play:
+        await watched_again(play)
+        await play.stop()
+    lines = read(path).lines
+    start = max(number for number, line in enumerate(lines) if isinstance(line, Header))
+    first = lines[start + 1]
+    assert isinstance(first, Entry) and isinstance(first.event, Quote)
+    assert first.event.source is QuoteSource.POLL
+    (opened,) = decisions(path, Opened)
+    assert first.event.contract == opened.contract

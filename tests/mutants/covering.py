@@ -39,15 +39,15 @@ class Covering:
         """Returns the tests that judge a mutant, the fastest first; none if nothing runs it."""
         first, last = mutant.lines()
         tree = ast.parse(mutant.text)
-        found = self._running(mutant.file, range(*_statement(tree, first, last)))
-        if not found and (function := _function(tree, first)) is not None:
-            found = self._running(mutant.file, range(function.body[0].lineno, (function.end_lineno or 0) + 1))
-        if (
-            not found
-        ):  # what is run once, as its module is imported, is judged by the tests of those who use its names
-            for name in _names(tree, first, last):
-                for file, line in _uses(name):
-                    found |= self._running(file, (line,))
+        function = _function(tree, first)
+        if function is None:  # run once, as the module is imported: whoever uses its names judges it
+            uses = (use for name in _names(tree, first, last) for use in _uses(name))
+            found = {test for file, line in uses for test in self._running(file, (line,))}
+        else:
+            body = range(function.body[0].lineno, (function.end_lineno or 0) + 1)
+            is_header = last < function.body[0].lineno
+            found = set() if is_header else self._running(mutant.file, range(*_statement(tree, first, last)))
+            found = found or self._running(mutant.file, body)
         found |= {test for test in self.seconds if file_of(test) in mutant.tests}
         return sorted(found, key=lambda test: (self.seconds[test], test))
 
@@ -65,9 +65,13 @@ class _Measurement:
 
     def __init__(self, folder: Path) -> None:
         self.files: dict[str, str] = json.loads((folder / "files.json").read_text(encoding="utf-8"))
-        self.seconds: dict[str, float] = json.loads((folder / "tests.json").read_text(encoding="utf-8"))
         sources = json.loads((folder / "sources.json").read_text(encoding="utf-8"))
         self._root: str = sources["root"]
+        tests = json.loads((folder / "tests.json").read_text(encoding="utf-8"))
+        # A name with the tree's place in it is another one in another copy.
+        self.seconds: dict[str, float] = {
+            name: taken for name, taken in tests.items() if self._root not in name and "\n" not in name
+        }
         self._texts: dict[str, str] = sources["texts"]
         self._data = CoverageData(str(folder / "data"))
         self._data.read()

@@ -9,7 +9,7 @@ import pytest
 from pydantic import SecretStr
 
 from engine import Engine
-from events import FeedCause, FeedLost, FeedRestored, Hold, HoldReason, Tick
+from events import SECOND, FeedCause, FeedLost, FeedRestored, Hold, HoldReason, Tick
 from rules import Rules
 from tests.builders import SESSION, at, bar
 from tests.virtual_loop import LoopClock
@@ -117,5 +117,18 @@ async def test_it_beats_once_a_minute_after_start_while_nothing_is_wrong() -> No
     beating = asyncio.create_task(heart.run())
     await asyncio.sleep(3 * HEARTBEAT_S + 2)
     assert [what for what, _ in service.heard] == ["GET /abc/start", "GET /abc", "GET /abc", "GET /abc"]
+    beating.cancel()
+    await heart.close()
+
+
+@pytest.mark.virtual_time
+async def test_a_clock_that_steps_forward_is_no_minute_of_work() -> None:
+    service, clock = Service(), LoopClock(SESSION.open)
+    heart = Heartbeat(SecretStr("https://example.com/abc"), clock, lambda _: "", service)
+    beating = asyncio.create_task(heart.run())
+    await asyncio.sleep(10)
+    clock.go_on_from(clock.now() + 3_600 * SECOND)
+    await asyncio.sleep(10)
+    assert service.heard == []
     beating.cancel()
     await heart.close()

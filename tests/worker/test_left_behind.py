@@ -12,6 +12,7 @@ from record.lease import Lease
 from sim.demo import SEED
 from tests.outside import outside
 from tests.stage import clocks, session, stage, threads
+from tests.worker.test_heartbeat import FAIL
 from tests.worker.test_record_start import AFTER_S, settings
 from tests.worker.test_watch import with_position
 from worker.ending import EXIT_OK
@@ -76,7 +77,9 @@ async def test_a_lease_that_came_back_may_be_disputed_once_more(tmp_path: Path) 
 UNTOLD = ["400"] * 99
 
 
-async def test_no_beat_comes_while_an_earlier_days_sell_is_not_told(tmp_path: Path) -> None:
+async def test_no_beat_comes_while_an_earlier_days_sell_is_not_told_and_giving_it_up_is_a_failure(
+    tmp_path: Path,
+) -> None:
     with_position(tmp_path)
     async with (
         outside() as server,
@@ -90,6 +93,9 @@ async def test_no_beat_comes_while_an_earlier_days_sell_is_not_told(tmp_path: Pa
         await play.wait(240)
         assert not play.titles("SELL")
         assert server.asked == []
+        await play.wait(720)  # 15 minutes after it was decided it is given up
+        assert server.asked[0] == FAIL
+        assert server.bodies[0].startswith("never delivered: 🚪 IWM 0DTE CALL — SELL #")
 
 
 async def test_no_beat_comes_after_the_close_while_a_sell_is_not_told(tmp_path: Path) -> None:

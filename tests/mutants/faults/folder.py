@@ -65,14 +65,7 @@ MUTANTS = (
         "one day less is kept than the owner has set",
     ),
     Mutant(
-        "record-tail-of-two-lines-taken-for-torn",
-        READER,
-        "            if bad and not is_torn(bad[0], is_first=not number):",
-        "            if bad and not is_torn(bad[-1], is_first=not number):",
-        "two lost lines in the middle of a day are cut off as a crash's rest",
-    ),
-    Mutant(
-        "record-torn-with-newline",
+        "record-torn-tail-of-two-lines",
         READER,
         '    if b"\\n" in line or b"\\0" in text:',
         '    if b"\\0" in text:',

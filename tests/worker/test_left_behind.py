@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from events import SECOND
+from events import SECOND, AlertKind, AlertOutcome, Outcome
 from record.lease import Lease
+from record.reader import read
 from sim.demo import SEED
 from tests.outside import outside
 from tests.stage import clocks, session, stage, threads
 from tests.worker.test_heartbeat import FAIL
-from tests.worker.test_record_start import AFTER_S, settings
+from tests.worker.test_record_start import AFTER_S, settings, watched_again
 from tests.worker.test_watch import with_position
 from worker.ending import EXIT_OK
 from worker.watchdog import Deadline
@@ -32,6 +33,18 @@ async def test_a_worker_that_has_ended_leaves_the_lease_to_the_next(tmp_path: Pa
     lease = Lease(tmp_path / "data")
     lease.acquire("now")
     lease.release()
+
+
+async def test_what_a_stop_still_delivers_is_in_the_record(tmp_path: Path) -> None:
+    """Else the next start would send the SELL again."""
+    path = with_position(tmp_path)
+    async with stage(tmp_path, start_s=AFTER_S) as play:
+        await watched_again(play)
+        assert await play.stop() == EXIT_OK
+        assert play.titles("SELL")
+    events = [entry.event for entry in read(path).entries]
+    told = [event for event in events if isinstance(event, AlertOutcome) and event.kind is AlertKind.SELL]
+    assert [event.outcome for event in told] == [Outcome.ACCEPTED]
 
 
 async def test_a_day_that_a_start_has_settled_is_packed(tmp_path: Path) -> None:

@@ -177,8 +177,12 @@ class Judge:
             begun = seen[-1][0] if seen else ""
             return (Verdict.HUNG if status == -signal.SIGALRM else Verdict.KILLED), failed or begun
         said = (scratch / "output").read_bytes()
-        if not failed and (GONE in said or BROKEN in said):
-            raise RuntimeError(f"pytest itself has failed: {said[-500:].decode(errors='replace')}")
+        if not failed and GONE in said:
+            raise RuntimeError(
+                f"tests are not where they were measured: {said[-500:].decode(errors='replace')}"
+            )
+        if not failed and BROKEN in said and seen:
+            failed = seen[-1][0]  # whether that is the mutant's doing shows when it is run alone
         return Verdict.KILLED, failed
 
     def _wait(self, process: subprocess.Popen[bytes]) -> int:

@@ -21,7 +21,7 @@ from tests.mutants.tree import KEPT, ROOT, copied_tree
 
 MEASURED = KEPT / "measured"
 
-LEFT_OUT = ("tests", "benchmarks", "review", "sim", "book", "checks", "build")
+LEFT_OUT = ("tests", "benchmarks", "review", "research", "sim", "book", "checks", "build")
 """Folders without a module of the worker."""
 
 ROOMS = ("delivery", "feeds", "messages", "pictures", "record", "worker")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from delivery.sender import Sender
 from events import (
@@ -32,7 +34,7 @@ from record.reader import Reader, read
 from tests import made_day
 from tests.builders import SESSION, at
 from tests.stage import stage
-from tests.worker.test_record_start import AFTER_S, decisions, watched_again
+from tests.worker.test_record_start import AFTER_S, KILLED_S, decisions, watched_again
 from tests.worker.test_session import settings, until_entry
 from tests.worker.test_summary import played
 from tests.worker.test_watch import with_position
@@ -46,10 +48,10 @@ AGAIN_S = made_day.END_S + 60
 class Start:
     """One start of a session on a record, with a sender that sends nothing."""
 
-    def __init__(self, folder: Path, start_s: float) -> None:
+    def __init__(self, folder: Path, start_s: float, **changes: Any) -> None:
         self.told: list[Event] = []
         """The facts that the sender and the record put into the inbox."""
-        chosen, path = settings(folder), record_path(folder, SESSION.date)
+        chosen, path = settings(folder, **changes), record_path(folder, SESSION.date)
         self.now = at(start_s)
         self.sender = Sender(chosen, ScaledClock(self.now, 1.0), self.told.append, lambda _: None)
         self.session = LiveSession(chosen, SESSION, Journal(path), self.sender, self.told.append)
@@ -189,3 +191,82 @@ async def test_an_open_position_is_priced_before_anything_is_decided(tmp_path: P
     assert first.event.source is QuoteSource.POLL
     (opened,) = decisions(path, Opened)
     assert first.event.contract == opened.contract
+
+
+# --- A SELL that no start has told, and what was told already ----------------------------------------
+
+
+async def until_sold(folder: Path) -> str:
+    """A session that ends with a SELL decided, and no word of what became of it. Returns its id."""
+    first = Start(folder, made_day.BEGIN_S)
+    await until_entry(first.session)
+    position = first.session.engine.position
+    assert position is not None
+    name = position.opened.id
+    first.session.handle(
+        first.session.latest, AlertOutcome(kind=AlertKind.BUY, id=name, outcome=Outcome.ACCEPTED, attempts=1)
+    )
+    first.session.handle(first.session.latest + SECOND, Shutdown(close_position=True))
+    await first.session.end()
+    return name
+
+
+async def test_a_sell_whose_time_is_over_is_reported_once(tmp_path: Path) -> None:
+    name = await until_sold(tmp_path)
+    late_s = (SESSION.close - SESSION.open) / SECOND + 1_000
+    for reports in (1, 0):
+        start, reported = Start(tmp_path, late_s), list[str]()
+        start.sender.gave_up = reported.append
+        start.resume()
+        assert [text.endswith(f"SELL #{name}") for text in reported] == [True] * reports
+        assert start.pending == []
+        await start.session.end()
+        late_s += 10
+
+
+async def test_a_sell_is_told_in_the_words_of_the_symbol_that_it_was_decided_for(tmp_path: Path) -> None:
+    name = await until_sold(tmp_path)
+    start = Start(tmp_path, AGAIN_S, symbol="SPY", benchmark="")
+    start.resume()
+    assert [(alert.title, alert.id, alert.repeat) for alert in start.pending] == [
+        ("🚪 IWM 0DTE CALL — SELL", name, True)
+    ]
+    await start.session.end()
+
+
+async def test_an_evening_that_was_told_is_not_told_again(tmp_path: Path) -> None:
+    first = Start(tmp_path, 10, daily_summary=True)
+    first.begin()
+    for kind in (AlertKind.ARMED, AlertKind.EVENING):
+        first.session.handle(
+            at(11), AlertOutcome(kind=kind, id=SESSION.date, outcome=Outcome.ACCEPTED, attempts=1)
+        )
+    await first.session.end()
+    start = Start(tmp_path, 20, daily_summary=True)
+    start.resume()
+    start.session.sum_up(at(21))
+    assert start.pending == []
+    await start.session.end()
+
+
+@pytest.mark.virtual_time
+async def test_a_clock_that_is_behind_the_record_goes_on_from_its_end(tmp_path: Path) -> None:
+    with_position(tmp_path)
+    async with stage(tmp_path, start_s=KILLED_S - 60) as play:
+        await watched_again(play)
+        assert play.own.now() >= SESSION.open + (KILLED_S - 2) * SECOND
+        await play.stop()
+
+
+@pytest.mark.virtual_time
+async def test_rules_that_a_position_keeps_end_with_it(tmp_path: Path) -> None:
+    with_position(tmp_path)
+    with capture_logs() as logs:
+        async with stage(tmp_path, start_s=AFTER_S, entry_cooldown_seconds=60) as play:
+            await watched_again(play)
+            await play.until(lambda: play.titles("SELL"), 300, "SELL")
+            await play.until(lambda: "rules_changed" in [line["event"] for line in logs], 10, "new rules")
+            engine = play.worker.engine
+            assert engine is None or engine.rules.entry_cooldown_seconds == 60
+            await play.stop()
+    assert "rules_kept" in [line["event"] for line in logs]

@@ -6,11 +6,11 @@ import asyncio
 
 import pytest
 
-from events import SECOND, Bar, Covered
+from events import SECOND, Bar, Chain, Covered, Quote
 from feeds.arrivals import Arrivals, Link
 from feeds.backfill import Backfill, StocksEvent
 from feeds.outlet import Outlet
-from feeds.vendor import VENDOR_HOLD_US, MarketData
+from feeds.vendor import VENDOR_HOLD_US, NoAnswer
 from rules import Rules
 from tests.builders import SESSION, at, bar
 from tests.virtual_loop import LoopClock
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.virtual_time
 BEGUN_S = 100
 
 
-class Ahead(MarketData):
+class Ahead:
     """A REST that has each second as soon as it is over, before the socket has sent it."""
 
     def __init__(self, clock: LoopClock) -> None:
@@ -30,6 +30,12 @@ class Ahead(MarketData):
         first, last = (start_us - SESSION.open) // SECOND, (self._clock.now() - SESSION.open) // SECOND
         bars = [bar(second, symbol=symbol, backfilled=True) for second in range(first, last)]
         return [each for each in bars if each.start < end_us]
+
+    async def chain(self, underlying: str, expiry: str, spot: float | None, percent: float) -> Chain:
+        raise NoAnswer("only seconds")
+
+    async def contract(self, underlying: str, contract: str) -> Quote:
+        raise NoAnswer("only seconds")
 
 
 async def test_the_newest_seconds_are_left_to_the_socket() -> None:

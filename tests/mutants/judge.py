@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -169,20 +168,23 @@ class Judge:
             status = self._wait(process)
         if self._is_stopped:
             raise InterruptedError
+        return self._ending(status, outcomes, (scratch / "output").read_bytes())
+
+    def _ending(self, status: int, outcomes: Path, said: bytes) -> tuple[Verdict, str]:
+        """Returns how a run of tests has ended, from pytest's status, what the plugin has noted, and what pytest has said."""
         seen = [json.loads(line) for line in outcomes.read_text(encoding="utf-8").splitlines()]
         if status == 0:
             return Verdict.SURVIVED, ""
+        last = seen[-1][0] if seen else ""
         failed = next((name for name, outcome, _ in seen if outcome == "failed"), "")
         if status < 0:
-            begun = seen[-1][0] if seen else ""
-            return (Verdict.HUNG if status == -signal.SIGALRM else Verdict.KILLED), failed or begun
-        said = (scratch / "output").read_bytes()
+            return (Verdict.HUNG if status == -signal.SIGALRM else Verdict.KILLED), failed or last
         if not failed and GONE in said:
             raise RuntimeError(
                 f"tests are not where they were measured: {said[-500:].decode(errors='replace')}"
             )
-        if not failed and BROKEN in said and seen:
-            failed = seen[-1][0]  # whether that is the mutant's doing shows when it is run alone
+        if not failed and BROKEN in said:
+            failed = last  # whether that is the mutant's doing shows when it is run alone
         return Verdict.KILLED, failed
 
     def _wait(self, process: subprocess.Popen[bytes]) -> int:
@@ -204,9 +206,3 @@ class Judge:
 def _kill(process: subprocess.Popen[bytes]) -> None:
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-
-
-def used_s() -> float:
-    """Returns the processor's seconds of this process alone."""
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.virtual_time
 CONNECTED = '[{"ev":"status","status":"connected","message":"Connected Successfully"}]'
 
 
-def saying(*frames: str) -> Callable[[ServerConnection], object]:
+def saying(*frames: str) -> Callable[[ServerConnection], Awaitable[None]]:
     """A server that says so much, and nothing more for as long as the connection lasts."""
 
     async def talk(connection: ServerConnection) -> None:

@@ -47,6 +47,15 @@ async def test_what_a_stop_still_delivers_is_in_the_record(tmp_path: Path) -> No
     assert [event.outcome for event in told] == [Outcome.ACCEPTED]
 
 
+async def test_a_stop_tries_its_sell_again_while_there_is_time(tmp_path: Path) -> None:
+    with_position(tmp_path)
+    async with stage(tmp_path, start_s=AFTER_S) as play:
+        await watched_again(play)
+        play.pushover.answers.append("500")
+        assert await play.stop() == EXIT_OK
+        assert play.titles("SELL")
+
+
 async def test_a_day_that_a_start_has_settled_is_packed(tmp_path: Path) -> None:
     """Its SELL asks for no acknowledgement, so nothing more is due for its record."""
     path = with_position(tmp_path)

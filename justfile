@@ -31,6 +31,10 @@ types:
 cover *arguments:
     {{python}} -m tests.cover {{arguments}}
 
+# Deliberate faults in the worker, each of which a test must notice.
+mutants *arguments:
+    {{python}} -m tests.mutants {{arguments}}
+
 # Writes what is generated: the table of settings, .env.example, the state diagrams.
 docs:
     {{python}} -m tests.documents --write

@@ -50,6 +50,11 @@ FAULTS: dict[str, Spec] = {
         False,
         {**_SOCKET, "size": 1_000_000},
     ),
+    "burst": Spec(
+        "before a new frame come `frames` frames with its events `copies` times: more than a client can handle at once",
+        False,
+        {**_SOCKET, "frames": 4, "copies": 2_500},
+    ),
     "late": Spec(
         "bars come `by` seconds later than usual: a delayed plan; of `symbol` alone, or of all; `cured`: not those "
         "of a connection made after it was asked for",

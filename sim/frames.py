@@ -26,6 +26,9 @@ class Frames:
         connection.last = dumps(events)
         if fault := self._faults.take("flood", feed=connection.cluster):
             await connection.send(flood(fault["size"]))
+        if fault := self._faults.take("burst", feed=connection.cluster):
+            for _ in range(fault["frames"]):
+                await connection.send(dumps(events * fault["copies"]))
         for payload in self._spoil(connection, events):
             await connection.send(payload)
 

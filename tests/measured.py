@@ -12,6 +12,9 @@ HANDLERS = "HANDLERS"
 
 PATH = "PYTHONPATH"
 
+TEST = "COVER_TEST"
+"""The variable that tells these processes whose they are (`tests.mutants`)."""
+
 UNMEASURED = {"COVERAGE_PROCESS_START": ""}
 """For a process that has no room for coverage, which opens files and writes its own: one without memory or outputs."""
 
@@ -21,7 +24,10 @@ def measured(*folders: object) -> dict[str, str]:
 
     A process is measured only where its test hands it these: coverage is loaded before the program, and writes a file as it ends.
     """
-    found = {"COVERAGE_PROCESS_START": os.environ[CHILDREN]} if CHILDREN in os.environ else {}
+    found = {}
+    if CHILDREN in os.environ:
+        found["COVERAGE_PROCESS_START"] = os.environ[CHILDREN]
+        found[TEST] = os.environ.get("PYTEST_CURRENT_TEST", "")
     path = [str(folder) for folder in folders]
     if HANDLERS in os.environ:
         found[HANDLERS] = os.environ[HANDLERS]

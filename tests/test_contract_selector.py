@@ -132,8 +132,11 @@ def test_the_delta_range_is_compared_to_six_decimals(delta: float, inside: bool)
     assert choice.in_range is expected
 
 
-def test_an_empty_range_is_stretched_and_the_nearest_delta_wins() -> None:
-    choice = choose(fair(215.2, delta=0.52), fair(216.4, delta=0.22))
+@pytest.mark.parametrize(("near_cents", "far_cents"), [(1.0, 1.0), (3.0, 0.5)])
+def test_an_empty_range_is_stretched_and_the_nearest_delta_wins_even_if_it_is_dearer(
+    near_cents: float, far_cents: float
+) -> None:
+    choice = choose(fair(215.2, cents=near_cents, delta=0.52), fair(216.4, cents=far_cents, delta=0.22))
     assert isinstance(choice, Selected)
     assert (choice.delta, choice.in_range) == (0.52, False)
     assert fallen(choice) == {}

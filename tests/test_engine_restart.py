@@ -8,8 +8,10 @@ import pytest
 
 from engine import Engine
 from events import (
+    Closed,
     Covered,
     DeclineReason,
+    ExitReason,
     FeedCause,
     FeedLost,
     FeedRestored,
@@ -82,6 +84,24 @@ def test_a_restored_engine_goes_on_as_if_it_had_never_stopped(share: float) -> N
     for now, event, made in story.log[cut:]:
         assert engine.handle(now, event) == made
     assert engine.evaluation == story.engine.evaluation
+
+
+@pytest.mark.parametrize("seconds", [5, 30, 50])
+def test_seconds_below_vwap_of_before_a_restart_count_for_the_exit(seconds: int) -> None:
+    story, _, second = opened()
+    for offset in range(90):
+        story.tell(second + 1 + offset, quote(second + 1 + offset, 1.39, 1.41))
+        story.tell(second + 1 + offset, bar(second - 2 + offset, 660.0, symbol="SPY"))
+        made = story.tell(second + 1 + offset, bar(second - 2 + offset, 215.0 - offset * 0.001, 500.0))
+        if any(isinstance(decision, Closed) for decision in made):
+            break
+    (closed,) = made
+    assert isinstance(closed, Closed) and closed.reason is ExitReason.VWAP_PERSISTENCE
+    engine = Engine(story.engine.rules, SESSION)
+    for now, event, decisions in story.log[: -3 * seconds]:
+        engine.restore(now, event, decisions)
+    for now, event, decisions in story.log[-3 * seconds :]:
+        assert engine.handle(now, event) == decisions
 
 
 def test_a_stop_in_the_record_is_over_at_the_next_start() -> None:

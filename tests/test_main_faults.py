@@ -17,14 +17,14 @@ from tests.test_config import KEYS
 __all__ = ["bare"]
 
 NO_LOOP = """
-import asyncio, sys
+import asyncio, os, sys
 import main
 class Crowded(asyncio.DefaultEventLoopPolicy):
     calls = 0
     def new_event_loop(self):
         self.calls += 1
         if self.calls == 1:
-            raise PermissionError(13, "Permission denied")
+            raise PermissionError(13, "Permission denied", os.environ.get("PUSHOVER_TOKEN"))
         return super().new_event_loop()
 asyncio.set_event_loop_policy(Crowded())
 sys.exit(main.main(sys.argv[1:]))
@@ -50,10 +50,10 @@ async def test_a_worker_that_cannot_even_begin_is_told_to_the_outside_watch(tmp_
         output, _ = await asyncio.wait_for(process.communicate(), 60)
         assert process.returncode == entry.EXIT_FAILED
         assert server.asked == ["POST /CanaryPath/fail"]
-        assert server.bodies == ["exit 1: PermissionError: [Errno 13] Permission denied"]
+        assert server.bodies == ["exit 1: PermissionError: [Errno 13] Permission denied: '***'"]
     said = output.decode() + (tmp_path / "iwm_momentum.log").read_text(encoding="utf-8")
-    assert "PermissionError: [Errno 13] Permission denied" in said
-    assert "CanaryPath" not in said
+    assert "PermissionError: [Errno 13] Permission denied: '***'" in said
+    assert "CanaryPath" not in said and KEYS["PUSHOVER_TOKEN"] not in said
 
 
 # --- The demo ---

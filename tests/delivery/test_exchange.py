@@ -214,6 +214,21 @@ def tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ssl.SSLCont
     network.trust.cache_clear()
 
 
+async def test_nothing_is_said_to_a_server_whose_certificate_is_not_trusted(
+    tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SSL_CERT_FILE")
+    network.trust.cache_clear()
+    async with outside(reply(), tls=tls) as server:
+        service = Pushover(server.url, SecretStr("t"), SecretStr("u"))
+        assert (await service.post({"message": "m"})).result is Result.FAILED
+        await service.close()
+        channel = SecondChannel(server.secret)
+        assert (await channel.post("title", "text")).endswith("(ConnectError)")
+        await channel.close()
+        assert server.asked == []
+
+
 async def test_one_bad_tls_record_ends_nothing(tls: ssl.SSLContext) -> None:
     async with outside(reply(), BAD_RECORD, tls=tls) as server:
         clock = ScaledClock(0, 1.0)

@@ -10,11 +10,12 @@ import pytest
 from structlog.testing import capture_logs
 
 from record.anew import written_anew
-from record.disk import DiskFile, lock, publish
+from record.disk import DiskFile, Taken, lock, publish
 from record.folder import record_path
-from record.tail import Tail
+from record.tail import CHANGED, HeldBack, Tail
 from tests.made_record import written
 from tests.refusals import no_more_files, ordinary_user, users_folder
+from tests.system_calls import system_calls
 
 
 @pytest.fixture
@@ -33,6 +34,45 @@ def test_a_lock_that_fails_otherwise_than_by_another_holder_is_a_fault(tmp_path:
     os.close(descriptor)
     with pytest.raises(OSError, match="Bad file descriptor"):
         lock(descriptor)
+
+
+def test_a_new_record_is_put_on_the_disk_with_its_name_and_then_alone(tmp_path: Path) -> None:
+    file = DiskFile(tmp_path / "2025-10-02.jsonl")
+    for syncs in (["fsync", "fsync"], ["fsync"]):
+        file.write(b"line\n")
+        with system_calls("fsync") as calls:
+            file.sync()
+        assert calls == syncs
+    file.close()
+
+
+def descriptors(path: Path) -> int:
+    """How often this process has a file open."""
+    return sum(found.resolve() == path for found in Path("/proc/self/fd").iterdir())
+
+
+def test_a_record_that_another_process_writes_leaves_nothing_open(path: Path) -> None:
+    first = DiskFile(path, is_new=False)
+    with pytest.raises(Taken):
+        DiskFile(path, is_new=False)
+    assert descriptors(path) == 1
+    first.close()
+
+
+def test_an_end_that_somebody_has_rewritten_is_not_gone_on_from(tmp_path: Path) -> None:
+    """Of the same length: only what stands there tells."""
+    tail = Tail(tmp_path / "2025-10-02.jsonl", DiskFile)
+    tail.open()
+    assert tail.file is not None
+    held = HeldBack(1_000)
+    held.add(b'{"type":"header"}')
+    assert tail.write(tail.file, b"".join(held.lines)) is None
+    assert tail.mend(tail.file, []) is None
+    with tail.path.open("r+b") as file:
+        file.seek(-3, os.SEEK_END)
+        file.write(b"-")
+    assert tail.mend(tail.file, []) == CHANGED
+    tail.file.close()
 
 
 # --- A file that gets its name ---
@@ -61,6 +101,18 @@ def test_a_file_never_gets_a_name_that_is_taken(tmp_path: Path) -> None:
 
 
 # --- A record that is written anew ---
+
+
+@pytest.mark.parametrize("is_gone", [True, False])
+def test_a_record_written_anew_is_on_the_disk_before_it_has_its_name(path: Path, is_gone: bool) -> None:
+    file = DiskFile(path, is_new=False)
+    if is_gone:
+        path.unlink()
+    with system_calls("fsync", "link", "replace") as calls:
+        new = written_anew(file, file.size(), path, DiskFile, None if is_gone else file.place())
+    assert calls == ["fsync", "fsync", "link" if is_gone else "replace", "fsync"]
+    new.close()
+    file.close()
 
 
 def test_a_record_whose_name_cannot_be_put_on_the_disk_is_kept_and_said(path: Path) -> None:

@@ -23,6 +23,7 @@ from record.reader import Blocks, Reader, read
 from tests.builders import SESSION, at
 from tests.made_record import RULES, written
 from tests.measured import measured
+from tests.system_calls import system_calls
 
 ROOT = Path(main.__file__).parent
 
@@ -39,6 +40,14 @@ def test_a_packed_record_reads_the_same_and_replaces_the_other(path: Path) -> No
     assert stat.S_IMODE(packed.stat().st_mode) == 0o600
     assert read(packed).lines == lines
     assert records(path.parent.parent) == [packed]
+
+
+def test_a_packed_record_and_its_name_are_on_the_disk_before_the_other_is_removed(path: Path) -> None:
+    written(path)
+    with system_calls("fsync", "link", "unlink") as calls:
+        pack(path)
+    # The file, its name, and the folder; at the end, after the unfinished file's name, goes the unpacked record.
+    assert calls == ["fsync", "link", "unlink", "fsync", "unlink", "unlink"]
 
 
 def test_finished_records_are_packed_and_the_oldest_removed(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 from msgspec.structs import replace
 
 import main
-from events import Decision, Tick
+from events import AlertKind, AlertOutcome, Decision, Outcome, Tick
 from record.folder import Kind, look_at, pack, record_path
 from record.journal import Journal
 from record.lines import encode
@@ -235,6 +235,25 @@ def test_what_is_no_ordinary_file_is_refused_without_waiting(
 
 
 # --- A look at what a record holds ---
+
+
+def test_a_glance_takes_only_the_push_services_word_for_a_told_sell(path: Path) -> None:
+    """A SELL that only a side channel took is still to be sent."""
+    sold = closed()
+    record = Journal(path)
+    record.begin(RULES, SESSION, at(0))
+    record.append(at(1), Tick(), [opened()])
+    record.append(at(2), Tick(), [sold])
+    for second, channel in ((3, "second channel"), (4, "")):
+        told = AlertOutcome(
+            kind=AlertKind.SELL, id=sold.id, outcome=Outcome.ACCEPTED, attempts=1, channel=channel
+        )
+        record.append(at(second), told, [])
+        seen = glance(path)
+        assert (seen.untold, seen.told) == (
+            (frozenset({sold.id}), frozenset()) if channel else (frozenset(), frozenset({sold.id}))
+        )
+    record.close()
 
 
 def test_a_glance_finds_the_newest_header_and_the_position_that_is_open(path: Path) -> None:

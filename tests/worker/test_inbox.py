@@ -6,7 +6,21 @@ import asyncio
 
 import pytest
 
-from events import Bar, Chain, Event, FeedCause, FeedLost, Quote, Tick
+from events import (
+    AlertKind,
+    AlertOutcome,
+    Bar,
+    Chain,
+    Event,
+    FeedCause,
+    FeedLost,
+    Hold,
+    HoldReason,
+    Outcome,
+    Quote,
+    Shutdown,
+    Tick,
+)
 from tests.builders import bar, quote
 from worker.inbox import INBOX_MAX, Inbox
 
@@ -28,6 +42,21 @@ async def test_an_inbox_refuses_bars_past_its_bound_and_nothing_else() -> None:
     assert all(isinstance(event, Bar) for event in taken)
     assert await waiting
     assert not isinstance(taken[-1], Quote)
+
+
+async def test_a_full_inbox_takes_outcomes_holds_and_the_shutdown() -> None:
+    inbox = Inbox()
+    for _ in range(INBOX_MAX):
+        inbox.put_now(bar(1))
+    kept: list[Event] = [
+        AlertOutcome(kind=AlertKind.SELL, id="7f3a91", outcome=Outcome.ACCEPTED, attempts=1),
+        Hold(reason=HoldReason.RECORD_OFF, on=True),
+        Shutdown(close_position=True),
+    ]
+    for event in kept:
+        inbox.put_now(event)
+    taken = [await inbox.get() for _ in range(INBOX_MAX + len(kept))]
+    assert taken[INBOX_MAX:] == kept
 
 
 async def test_an_inbox_takes_what_is_offered_whole_or_not_at_all() -> None:

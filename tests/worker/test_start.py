@@ -31,3 +31,9 @@ def test_a_step_takes_nothing_back(stage: Stage, step: StartEvent) -> None:
 def test_both_steps_in_any_order_end_the_start() -> None:
     assert after(after(Stage.BEGUN, StartEvent.MAY_ASK), StartEvent.SETTLED) is Stage.UNDER_WAY
     assert after(after(Stage.BEGUN, StartEvent.SETTLED), StartEvent.MAY_ASK) is Stage.UNDER_WAY
+
+
+def test_nothing_is_settled_or_asked_before_its_step() -> None:
+    assert Stage.BEGUN not in IS_SETTLED | MAY_ASK
+    assert after(Stage.BEGUN, StartEvent.MAY_ASK) not in IS_SETTLED
+    assert after(Stage.BEGUN, StartEvent.SETTLED) not in MAY_ASK

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import pytest
 import entry
 import logger
 from tests.environment import environment
+from tests.measured import measured
 from worker.ending import EXIT_CRASHED, EXIT_OK
 from worker.watchdog import Deadline
 
@@ -244,3 +246,51 @@ def test_a_stop_is_heard_while_the_loop_stands(tmp_path: Path) -> None:
         process.send_signal(signal.SIGTERM)
         output, _ = process.communicate(timeout=25)
         assert (process.returncode, output) == (0, "1 True\n")
+
+
+# --- What the entry point adds to the worker ---------------------------------------------------------
+
+WORKS = """
+import asyncio, os, signal, sys, threading, time
+from pathlib import Path
+import main
+from tests.worker.test_record_start import settings
+from utils import SystemClock
+
+def runs(name):
+    return name in {thread.name for thread in threading.enumerate()}
+
+async def run():
+    working = asyncio.ensure_future(main.work(settings(Path(sys.argv[1])), SystemClock()))
+    async with asyncio.timeout(20):
+        while not (runs("signals") and runs("watchdog")):
+            await asyncio.sleep(0.01)
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(1)
+    assert runs("deadline"), "the stop is limited although the loop stands"
+    assert await working == 0
+    threading.Thread(target=time.sleep, args=(60,)).start()
+    print("ended", flush=True)
+
+asyncio.run(run())
+"""
+
+
+def test_a_watchdog_and_a_deadline_stand_over_the_worker_to_its_end(tmp_path: Path) -> None:
+    """A thread that is stuck for a minute keeps the process for 5 s, not for the rest of a stop's 23."""
+    with subprocess.Popen(
+        [sys.executable, "-c", WORKS, str(tmp_path)],
+        cwd=ROOT,
+        env={**os.environ, **measured()},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            assert process.stdout is not None
+            while (line := process.stdout.readline()) != "ended\n":
+                assert line, "it has ended before"
+            began = time.monotonic()
+            assert process.wait(30) == EXIT_OK
+            assert time.monotonic() - began < 13
+        finally:
+            process.kill()

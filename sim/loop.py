@@ -162,12 +162,16 @@ class SimLoop(asyncio.BaseEventLoop):
         """Lets nothing of a process happen until `thaw`. Everything around it goes on."""
         self._frozen.setdefault(process, [])
 
-    def thaw(self, process: Process) -> None:
-        """Lets a process go on: what has become due meanwhile happens now, in its order."""
+    def thaw(self, process: Process, stood_s: float = 0.0) -> None:
+        """Lets a process go on: what has become due meanwhile happens now, in its order.
+
+        Where its machine slept, its clock has stood for ``stood_s`` seconds, and its timers are due that much later.
+        """
         for handle in self._frozen.pop(process, []):
             if handle.cancelled():
                 continue
             if isinstance(handle, asyncio.TimerHandle):
+                handle._when += stood_s  # type: ignore[attr-defined]
                 heapq.heappush(self._scheduled, handle)
                 handle._scheduled = True  # type: ignore[attr-defined]
             else:
@@ -230,7 +234,7 @@ class SimLoop(asyncio.BaseEventLoop):
         transport.begin(protocol)
         return transport, protocol
 
-    async def create_server(self, protocol_factory: Callable[[], Any], host: str, port: int, **_: Any) -> Any:
+    async def create_server(self, protocol_factory: Callable[[], Any], host: str, port: int, **_: Any) -> Any:  # type: ignore[override]
         """Serves an address; port 0 is any that is free. Raises OSError."""
         return self.network.listen(protocol_factory, host, port)
 

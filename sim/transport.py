@@ -64,9 +64,11 @@ class Direction:
 
     def __init__(self, link: Link, direction: int) -> None:
         self._link, self._direction = link, direction
-        self.written = self.delivered = 0
+        self.written = self.delivered = self.sends = 0
         self.cut_after: int | None = None
-        """The connection is reset once so many bytes have been delivered."""
+        """The network ends the connection once so many bytes have been delivered."""
+        self.cut_is_reset = True
+        """Whether it does so by a reset, or with a FIN."""
         self._held: deque[bytes | None] = deque()
         self._busy_until = 0.0
         self._marks: deque[tuple[int, Callable[[], None]]] = deque()
@@ -79,6 +81,7 @@ class Direction:
     def send(self, data: bytes | None) -> None:
         """Sends bytes, or the end of them (None)."""
         self.written += len(data or b"")
+        self.sends += 1
         if self._held or self._link.route.holed(self._direction, self._link.number):
             self._hold(data)
         else:
@@ -98,7 +101,8 @@ class Direction:
             self._marks.popleft()[1]()
         self._link.ends[self._direction].drain()
         if self.cut_after is not None and self.delivered >= self.cut_after:
-            self._link.reset()
+            self.cut_after = None
+            self._link.reset() if self.cut_is_reset else self._link.end_reading()
 
     def _hold(self, data: bytes | None) -> None:
         if not self._held:
@@ -167,6 +171,11 @@ class Link:
         """Whether both ends have lost it."""
         return all(end.is_lost for end in self.ends)
 
+    @property
+    def carried(self) -> int:
+        """How often either side has sent something."""
+        return sum(direction.sends for direction in self.directions)
+
     def is_dead(self, side: int) -> bool:
         """Whether the process at an end is dead: nothing comes from it."""
         return side == TO_SERVER and self.process is not None and self.process.is_dead
@@ -200,6 +209,12 @@ class Link:
         for end in self.ends:
             end.lose(ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"))
 
+    def end_reading(self) -> None:
+        """The network ends it with a FIN to the client; the server's side is reset."""
+        self.note_end("network")
+        self.ends[TO_SERVER].take(None)
+        self.ends[TO_CLIENT].lose(ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"))
+
     def die(self, *, silently: bool) -> None:
         """The client's process is gone: its kernel ends the connection, or nobody does where the host is gone, too."""
         self.note_end("death")
@@ -219,6 +234,8 @@ class QuietSocket:
         self, address: tuple[str, int], peer: tuple[str, int], is_readable: Callable[[], bool]
     ) -> None:
         self._address, self._peer, self._is_readable = address, peer, is_readable
+        self.is_hard = False
+        """Whether closing it at once makes a reset (SO_LINGER with 0 s)."""
 
     def fileno(self) -> int:
         """Returns the descriptor of a real socket that is readable or not, as this one is."""
@@ -237,8 +254,9 @@ class QuietSocket:
         """Returns the other side's."""
         return self._peer
 
-    def setsockopt(self, *_: Any) -> None:
-        """There is nothing to set."""
+    def setsockopt(self, level: int, option: int, value: Any) -> None:
+        """Heeds no option but SO_LINGER."""
+        self.is_hard = self.is_hard or option == socket.SO_LINGER
 
     def getsockopt(self, *_: Any) -> int:
         """Nothing is set."""
@@ -350,9 +368,9 @@ class Transport(Receiving, FlowControl, asyncio.Transport):
     ) -> None:
         Receiving.__init__(self)
         address, peer = addresses if side == TO_SERVER else addresses[::-1]
-        quiet = QuietSocket(address, peer, self.has_news)
+        self._quiet = QuietSocket(address, peer, self.has_news)
         asyncio.Transport.__init__(
-            self, {"sockname": address, "peername": peer, "socket": quiet, "link": link}
+            self, {"sockname": address, "peername": peer, "socket": self._quiet, "link": link}
         )
         self.context = context
         self._link, self._side = link, side
@@ -418,7 +436,7 @@ class Transport(Receiving, FlowControl, asyncio.Transport):
         if self.is_lost:
             return
         self._link.note_end(self._side)
-        if any(data is not None for data in self._inbox):
+        if self._quiet.is_hard or any(data is not None for data in self._inbox):
             self._link.ends[1 - self._side].refuse()
         else:
             self.write_eof()

@@ -20,6 +20,8 @@ from worker.heartbeat import say_failed
 from worker.watchdog import Deadline
 from worker.worker import STOP_REAL_S, Worker
 
+FIRST_PID = 100
+
 BESIDE_THE_DISK = ("page", "apprise")
 """Threads that do not wait for the disk."""
 
@@ -126,6 +128,7 @@ class Life:
             opener=self._open,
             threads=self._thread,
             deadline=self._deadline,
+            pid=FIRST_PID + number,
         )
 
     def start(self) -> None:

@@ -97,12 +97,14 @@ class Console(io.TextIOBase):
         *lines, self._begun[number] = whole.split("\n")
         now = self._world.services.clock.now()
         for line in lines:
-            self.lines.append(Line(now, number, self._anywhere(line)))
+            self.lines.append(Line(now, number, anywhere(line, self._world.folder)))
         return len(text)
 
-    def _anywhere(self, line: str) -> str:
-        """Takes out of a line what differs from one machine and process to the next."""
-        return line.replace(str(self._world.folder), "FOLDER").replace(f"pid {os.getpid()}", "pid")
+
+def anywhere(text: str, folder: Path) -> str:
+    """Takes out of a text what differs from one machine and process to the next."""
+    own = os.getpid()
+    return text.replace(str(folder), "FOLDER").replace(f"pid {own}", "pid").replace(f".{own}-", ".pid-")
 
 
 class World:
@@ -292,7 +294,8 @@ class World:
     def _note_disk(self, file: SimFile, action: DiskAction, offset: int, data: bytes, error: str) -> None:
         now = self.services.clock.now()
         number = self.number_of(Process.current.get())
-        self.disk_events.append(DiskEvent(now, now, number, file.path.name, action, offset, data, error))
+        name = anywhere(file.path.name, self.folder)
+        self.disk_events.append(DiskEvent(now, now, number, name, action, offset, data, error))
 
     def _ring(self, receipt: str) -> None:
         """The phone rings until the owner taps it, which may be never."""

@@ -16,8 +16,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from sim.link import TO_CLIENT, TO_SERVER, Link, Route
 from sim.loop import Process
-from sim.transport import TO_CLIENT, TO_SERVER, Link, QuietSocket, Route, Transport
+from sim.transport import QuietSocket, Transport
 
 FIRST_PORT = 20_000
 

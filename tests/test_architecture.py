@@ -322,7 +322,10 @@ VENDORS = {
 }
 """The parts of ``sim`` that play the vendors. What they say may not depend on how the worker is built."""
 
-SIM = VENDORS | {"__init__", "__main__", "demo", "kept", "next_steps", "phone", "serve"}
+VIRTUAL = {"link", "loop", "network", "transport"}
+"""The parts of ``sim`` that take the place of time and of the network."""
+
+SIM = VENDORS | VIRTUAL | {"__init__", "__main__", "demo", "kept", "next_steps", "phone", "serve"}
 
 
 def test_the_simulated_vendors_know_words_only_and_nothing_in_sim_knows_an_entry_point() -> None:

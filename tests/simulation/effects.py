@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from sim.link import TO_CLIENT, TO_SERVER, Route
 from sim.network import Network
-from sim.transport import TO_CLIENT, TO_SERVER, Route
 from tests.simulation.disk import Disk
 from tests.simulation.faults import Fault, Kind
-from tests.simulation.life import Life, WorkerClock
+from tests.simulation.host import Host
 from tests.simulation.services import Services
 
 
@@ -23,18 +23,8 @@ class Stage(Protocol):
     network: Network
     services: Services
     disk: Disk
-    clock: WorkerClock
+    host: Host
     source: random.Random
-
-    @property
-    def life(self) -> Life | None:
-        """The worker that runs now."""
-
-    def end_life(self, how: str, restart_s: float) -> bool:
-        """Ends the worker (``kill``, ``stop`` or ``crash``), and starts it again later. Returns whether one ran."""
-
-    def second_copy(self) -> None:
-        """Starts another worker on the same folder."""
 
     def clock_changed(self) -> None:
         """Notes how far the worker's clock is off now."""
@@ -282,7 +272,7 @@ class Weather:
 
 def clock_step(stage: Stage, fault: Fault) -> Effect:
     """The wall clock steps, and perhaps back again."""
-    clock, by, back = stage.clock, float(fault["by"]), float(fault["back"])
+    clock, by, back = stage.host.clock, float(fault["by"]), float(fault["back"])
     clock.step(by)
     stage.clock_changed()
     if back:
@@ -297,10 +287,10 @@ def clock_step(stage: Stage, fault: Fault) -> Effect:
 
 def clock_drift(stage: Stage, fault: Fault) -> Effect:
     """The wall clock runs fast or slow."""
-    stage.clock.drift(float(fault["rate"]))
+    stage.host.clock.drift(float(fault["rate"]))
 
     def undo() -> None:
-        stage.clock.drift(0.0)
+        stage.host.clock.drift(0.0)
         stage.clock_changed()
 
     return Effect(lambda: 1, undo)
@@ -308,17 +298,17 @@ def clock_drift(stage: Stage, fault: Fault) -> Effect:
 
 def suspend(stage: Stage, fault: Fault) -> Effect:
     """The machine sleeps."""
-    if stage.life is None:
+    if stage.host.life is None:
         return once(0)
-    stage.life.pause(fault.seconds, sleeps=bool(fault["stopped"]))
+    stage.host.life.pause(fault.seconds, sleeps=bool(fault["stopped"]))
     return once(1)
 
 
 def loop_lag(stage: Stage, fault: Fault) -> Effect:
     """A callback holds the loop up."""
-    if stage.life is None:
+    if stage.host.life is None:
         return once(0)
-    stage.life.pause(float(fault["by"]))
+    stage.host.life.pause(float(fault["by"]))
     return once(1)
 
 
@@ -326,15 +316,15 @@ def ends(how: str) -> Play:
     """Returns what ends the worker."""
 
     def play(stage: Stage, fault: Fault) -> Effect:
-        return once(stage.end_life(how, float(fault["restart"])))
+        return once(stage.host.end_life(how, float(fault["restart"])))
 
     return play
 
 
 def second_copy(stage: Stage, fault: Fault) -> Effect:
     """Another copy is started on the same folder."""
-    is_running = stage.life is not None
-    stage.second_copy()
+    is_running = stage.host.life is not None
+    stage.host.second_copy()
     return once(is_running)
 
 

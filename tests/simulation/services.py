@@ -19,13 +19,13 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from sim.connection import Connection as MarketConnection
+from sim.link import Link
 from sim.loop import LoopClock
 from sim.market import Market
 from sim.network import Network
 from sim.push_account import Message
 from sim.pushover import LoopbackPushover
 from sim.server import LoopbackMarket
-from sim.transport import Link
 from tests.stage import KEY, TOKEN, USER
 
 HOST = "localhost"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
+from sim.link import Link
 from sim.network import Dial as SeenDial
-from sim.transport import Link
 from tests.simulation import days
 from tests.simulation import story as told
 from tests.simulation.services import PUSH_PATH, SeenPush, SeenQuestion
@@ -36,7 +36,7 @@ def tell(world: World, warm_bytes: int, healed_at: int, stopped_at: int, ended_a
         folder=world.folder,
         warm_bytes=warm_bytes,
         settings=(("on_shutdown", world.on_shutdown),),
-        lives=tuple(_life(world, life) for life in world.lives),
+        lives=tuple(_life(world, life) for life in world.host.lives),
         injected=tuple(_injected(world)),
         dials=tuple(_dial(world, dial) for dial in world.network.dials),
         connections=tuple(_connection(world, link) for link in world.network.links),
@@ -50,16 +50,7 @@ def tell(world: World, warm_bytes: int, healed_at: int, stopped_at: int, ended_a
         ),
         questions=tuple(_question(world, seen) for seen in world.services.questions),
         pushes=_pushes(world),
-        service_questions=tuple(
-            told.ServiceQuestion(
-                seen.at,
-                world.number_of(seen.link.process),
-                seen.path.removeprefix("/1/"),
-                seen.status,
-                seen.answered_at,
-            )
-            for seen in world.services.service_questions
-        ),
+        service_questions=tuple(_asked(world, seen) for seen in world.services.service_questions),
         acknowledged=tuple(world.acknowledged),
         beats=tuple(_beat(world, seen) for seen in world.services.beats),
         disk=tuple(world.disk_events),
@@ -106,7 +97,7 @@ def _dial(world: World, dial: SeenDial) -> told.Dial:
     return told.Dial(
         at=at(dial.at),
         ended_at=None if dial.ended_at is None else at(dial.ended_at),
-        life=world.number_of(dial.process),
+        life=world.host.number_of(dial.process),
         place=_place((dial.route if link is None else link.route).name),
         end=DIAL_ENDS.get(dial.end, told.DialEnd.GIVEN_UP),
         connection=None if link is None else link.number,
@@ -117,7 +108,7 @@ def _connection(world: World, link: Link) -> told.Connection:
     at = world.services.at
     return told.Connection(
         number=link.number,
-        life=world.number_of(link.process),
+        life=world.host.number_of(link.process),
         place=_place(link.route.name),
         opened_at=at(link.opened_at),
         closed_at=None if link.closed_at is None else at(link.closed_at),
@@ -132,7 +123,7 @@ def _question(world: World, seen: SeenQuestion) -> told.Question:
     return told.Question(
         at=seen.at,
         connection=seen.link.number,
-        life=world.number_of(seen.link.process),
+        life=world.host.number_of(seen.link.process),
         method=seen.method,
         path=seen.path,
         query=seen.query,
@@ -142,9 +133,14 @@ def _question(world: World, seen: SeenQuestion) -> told.Question:
     )
 
 
+def _asked(world: World, seen: SeenQuestion) -> told.ServiceQuestion:
+    life = world.host.number_of(seen.link.process)
+    return told.ServiceQuestion(seen.at, life, seen.path.removeprefix("/1/"), seen.status, seen.answered_at)
+
+
 def _beat(world: World, seen: SeenQuestion) -> told.Beat:
     word = seen.path.removeprefix("/beat").strip("/")
-    return told.Beat(seen.at, world.number_of(seen.link.process), word, seen.text, seen.status)
+    return told.Beat(seen.at, world.host.number_of(seen.link.process), word, seen.text, seen.status)
 
 
 def _pushes(world: World) -> tuple[told.Push, ...]:
@@ -158,7 +154,7 @@ def _pushes(world: World) -> tuple[told.Push, ...]:
 
 def _push(world: World, seen: SeenPush) -> told.Push:
     return told.Push(
-        life=world.number_of(seen.link.process),
+        life=world.host.number_of(seen.link.process),
         connection=seen.link.number,
         first_byte_at=seen.first_byte_at,
         fields=seen.fields,
@@ -174,7 +170,7 @@ def _push(world: World, seen: SeenPush) -> told.Push:
 
 def _lost_push(world: World, link: Link, began: float) -> told.Push:
     return told.Push(
-        life=world.number_of(link.process),
+        life=world.host.number_of(link.process),
         connection=link.number,
         first_byte_at=world.services.at(began),
         fields=(),

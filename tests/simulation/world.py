@@ -11,7 +11,7 @@ import io
 import os
 import random
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Literal, cast
@@ -28,7 +28,8 @@ from tests.simulation import days
 from tests.simulation.disk import Disk, SimFile
 from tests.simulation.effects import Effect, Play, plays
 from tests.simulation.faults import Fault
-from tests.simulation.life import Life, WorkerClock
+from tests.simulation.host import Host
+from tests.simulation.life import WorkerClock
 from tests.simulation.services import Services
 from tests.simulation.story import Acknowledged, ClockChange, DiskAction, DiskEvent, Line, Story
 from tests.simulation.telling import tell
@@ -36,15 +37,6 @@ from tests.stage import KEY, TOKEN, USER
 
 GRACE_S = 150.0
 """Every fault is over this long before the end: time to connect, to tell a SELL, and to say what went wrong."""
-
-RESTART_S = 5.0
-"""After how many seconds the platform starts a worker that has ended by itself."""
-
-SECOND_COPY_S = 60.0
-"""How long a second copy may run before it is asked to stop."""
-
-STOP_LASTS_S = 60.0
-"""How long the run waits for the last life's end; its own deadline ends it long before."""
 
 PATIENCE_S = (4.0, 20.0, 70.0, 300.0)
 """After how many seconds the owner may tap an emergency push."""
@@ -92,7 +84,7 @@ class Console(io.TextIOBase):
         process = Process.current.get()
         if process is not None and process.is_dead:
             return len(text)
-        number = self._world.number_of(process)
+        number = self._world.host.number_of(process)
         whole = self._begun.get(number, "") + text
         *lines, self._begun[number] = whole.split("\n")
         now = self._world.services.clock.now()
@@ -115,7 +107,6 @@ class World:
         self.source = random.Random(plan.seed)
         self.network = Network(random.Random(self.source.random()))
         self.playing = [Playing(index, fault) for index, fault in enumerate(faults)]
-        self.lives: list[Life] = []
         self.disk = Disk(self._note_disk)
         self.disk_events: list[DiskEvent] = []
         self.acknowledged: list[Acknowledged] = []
@@ -123,12 +114,8 @@ class World:
         self.on_shutdown: Literal["close", "keep"] = self.source.choice(("close", "keep"))
         self.console = Console(self)
         self.services: Services
-        self.clock: WorkerClock
+        self.host: Host
         self._plays: dict[Any, Play] = plays()
-        self._numbers: dict[Process | None, int] = {None: 0}
-        self._main: Life | None = None
-        self._restart: asyncio.TimerHandle | None = None
-        self._is_over = False
 
     # --- The run ---
 
@@ -138,24 +125,28 @@ class World:
         async with Services(
             self.network, LoopClock(self.plan.begin), days.market(self.plan.market), self._ring
         ) as services:
-            self.services, self.clock = services, WorkerClock(self.plan.begin)
+            self.services = services
+            self.host = Host(
+                self._settings(services.addresses), WorkerClock(self.plan.begin), self.disk, self.source
+            )
             logger.setup(
                 level="INFO",
                 log_format="console",
                 log_file=None,
-                secrets=self._settings().secrets(),
-                clock=self._log_time,
+                secrets=self.host.settings.secrets(),
+                clock=self.host.clock.now,
                 stream=cast(IO[str], self.console),
             )
             try:
                 warm_bytes = size_of(self.record)
-                self._start_life()
+                self.host.start()
                 for each in self.playing:
                     loop.call_at(loop.time() + each.fault.at, self._begin_fault, each)
                 await asyncio.sleep(self.plan.length_s)
                 healed_at = self._heal()
                 await asyncio.sleep(GRACE_S)
-                stopped_at = await self._end()
+                stopped_at = services.clock.now()
+                await self.host.end()
             finally:
                 logger.close()
             ended_at = services.clock.now()
@@ -172,18 +163,6 @@ class World:
             self._end_fault(each)
         self.services.vendor.faults.clear()
         return self.services.clock.now()
-
-    async def _end(self) -> int:
-        """Stops the last life, and waits for its end. Returns when it was asked."""
-        self._is_over = True
-        if self._restart is not None:
-            self._restart.cancel()
-        stopped_at = self.services.clock.now()
-        for life in self.lives:
-            life.stop()
-            async with asyncio.timeout(STOP_LASTS_S):
-                await life.ended.wait()
-        return stopped_at
 
     # --- Faults ---
 
@@ -202,26 +181,8 @@ class World:
             playing.effect.undo = lambda: None
             playing.ended_at = self.services.clock.now()
 
-    def end_life(self, how: str, restart_s: float) -> bool:
-        life = self.life
-        if life is None:
-            return False
-        self._restart_s = restart_s
-        if how == "kill":
-            life.kill()
-        elif how == "stop":
-            life.stop()
-        else:
-            self.disk.raises_next = True
-        return True
-
-    def second_copy(self) -> None:
-        loop = asyncio.get_running_loop()
-        life = self._new_life()
-        loop.call_later(SECOND_COPY_S, life.stop)
-
     def clock_changed(self) -> None:
-        self.clock_changes.append(ClockChange(self.services.clock.now(), self.clock.ahead))
+        self.clock_changes.append(ClockChange(self.services.clock.now(), self.host.clock.ahead))
 
     def spoil_record(self, how: str) -> bool:
         path = self.record
@@ -235,43 +196,7 @@ class World:
             path.write_bytes(b"" if how == "empty" else b"something else\n")
         return True
 
-    # --- Lives ---
-
-    @property
-    def life(self) -> Life | None:
-        """The worker that runs now."""
-        return self._main if self._main is not None and self._main.is_running else None
-
-    def number_of(self, process: Process | None) -> int:
-        """The number of a process's life; 0: none."""
-        return self._numbers[process]
-
-    def _start_life(self) -> None:
-        self._restart_s = RESTART_S
-        self._restart = None
-        self._main = life = self._new_life()
-        watching = asyncio.get_running_loop().create_task(self._start_again(life), name="platform")
-        watching.add_done_callback(lambda done: done.result())
-
-    async def _start_again(self, life: Life) -> None:
-        """Starts the worker again some time after its end, as the platform does."""
-        await life.ended.wait()
-        if not self._is_over:
-            loop = asyncio.get_running_loop()
-            self._restart = loop.call_later(self._restart_s, self._start_life)
-
-    def _new_life(self) -> Life:
-        number = len(self.lives) + 1
-        source = random.Random(self.source.random())
-        life = Life(number, self._settings(), self.clock, self.disk, source)
-        self._numbers[life.process] = number
-        life.start()
-        self.lives.append(life)
-        return life
-
-    @functools.cache  # noqa: B019 - one for each run, and it goes with it
-    def _settings(self) -> Settings:
-        addresses = self.services.addresses
+    def _settings(self, addresses: Mapping[str, str]) -> Settings:
         return Settings(
             polygon_api_key=SecretStr(KEY),
             pushover_token=SecretStr(TOKEN),
@@ -286,14 +211,11 @@ class World:
             on_shutdown=self.on_shutdown,
         )
 
-    def _log_time(self) -> int:
-        return self.clock.now()
-
     # --- What is seen ---
 
     def _note_disk(self, file: SimFile, action: DiskAction, offset: int, data: bytes, error: str) -> None:
         now = self.services.clock.now()
-        number = self.number_of(Process.current.get())
+        number = self.host.number_of(Process.current.get())
         name = anywhere(file.path.name, self.folder)
         self.disk_events.append(DiskEvent(now, now, number, name, action, offset, data, error))
 

@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tests.simulation.books import SECOND
 from tests.simulation.record_lines import sealed
+from tests.simulation.sent import SECOND
 from tests.simulation.story import (
     Beat,
     Connection,

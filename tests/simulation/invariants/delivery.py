@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 
-from tests.simulation.books import SECOND, Books, Told
+from tests.simulation.books import Books, Told
 from tests.simulation.faults import Kind
 from tests.simulation.invariants.durable import line_of
 from tests.simulation.invariants.violation import Violation
+from tests.simulation.sent import SECOND
 from tests.simulation.story import LifeEnd
 
 FRESH_S = 30.0

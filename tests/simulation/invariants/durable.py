@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tests.simulation.books import SECOND, Books, Told
+from tests.simulation.books import Books, Told
 from tests.simulation.faults import Kind
 from tests.simulation.invariants.violation import Violation
 from tests.simulation.record_lines import Line
+from tests.simulation.sent import SECOND
 from tests.simulation.story import DiskAction
 
 DISK_WAIT_S = 1.0

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Iterator
 from record.reader import Damage
 from review import verify
 from review.places import Unusable
-from tests.simulation.books import SECOND, Books
+from tests.simulation.books import Books
 from tests.simulation.invariants.violation import Violation
+from tests.simulation.sent import SECOND
 from tests.simulation.story import Place
 from tests.stage import KEY, TOKEN, USER
 

@@ -6,10 +6,11 @@ import bisect
 from collections.abc import Iterator
 from fractions import Fraction
 
-from tests.simulation.books import SECOND, Books, SentBar
+from tests.simulation.books import Books
 from tests.simulation.faults import Kind
 from tests.simulation.invariants.violation import Violation
 from tests.simulation.record_lines import Decision, Line
+from tests.simulation.sent import SECOND, SentBar
 from tests.simulation.story import Place
 
 DOUBT_S = 2.0
@@ -81,7 +82,7 @@ def _fresh_bars(books: Books, line: Line, decision: Decision) -> Iterator[Violat
         )
     if benchmark:
         oldest = bar["start"] - int(books.rules["benchmark_max_age_seconds"]) * SECOND
-        sent = [each.start for each in books.bars if each.symbol == benchmark and each.at <= line.at]
+        sent = [each.start for each in books.market.bars if each.symbol == benchmark and each.at <= line.at]
         newest = max((start for start in sent if start <= bar["start"]), default=0)
         warm = any(
             each.event.get("symbol") == benchmark and oldest <= each.event["start"] <= bar["start"]
@@ -101,7 +102,7 @@ def _fresh_quote(books: Books, line: Line, decision: Decision) -> Iterator[Viola
     contract, slack = decision["contract"], _tolerance(books)
     limit = round(float(books.rules["entry_quote_seconds"]) * SECOND)
     begin = line.at - limit - slack - books.paused(line.at - limit - slack, line.at)
-    for quote in reversed(books.quotes_between(contract, begin, line.at)):
+    for quote in reversed(books.market.quotes_between(contract, begin, line.at)):
         if (quote.bid, quote.ask) == (decision["bid"], decision["ask"]):
             oldest = line.at - slack - (limit if quote.live else round(CHAIN_STAMP_S * SECOND))
             # A polled quote may itself have stood for long, as long as the chain's others move.
@@ -126,7 +127,7 @@ def _sees(books: Books, line: Line, decision: Decision) -> Iterator[Violation]:
         for connection in books.story.connections
     )
     stall = int(books.rules["stall_seconds"]) * SECOND
-    newest = max((bar.at for bar in books.bars if bar.live and bar.at <= line.at), default=0)
+    newest = max((bar.at for bar in books.market.bars if bar.live and bar.at <= line.at), default=0)
     if not is_open:
         yield Violation("I4", line.at, f"BUY #{decision['id']} with an open stocks connection", "none")
     elif newest < line.at - stall - slack:
@@ -139,7 +140,7 @@ def sold_on_true_quotes(books: Books) -> Iterator[Violation]:
         if line.life < 0 or decision["reason"] not in ("stop loss", "hard giveback", "VWAP giveback"):
             continue
         hold = int(books.rules["mark_lost_seconds"]) * SECOND
-        quotes = books.quotes_between(decision["contract"], line.at - hold - 5 * SECOND, line.at)
+        quotes = books.market.quotes_between(decision["contract"], line.at - hold - 5 * SECOND, line.at)
         base = decision["entry"] if decision["reason"] == "stop loss" else decision["peak"]
         level = base * (1 - Fraction(decision["limit_percent"]).limit_denominator(10_000) / 100)
         marks = [_mid(quote.bid, quote.ask) for quote in quotes if quote.ask]
@@ -215,7 +216,9 @@ def bars_are_the_markets(books: Books) -> Iterator[Violation]:
         if line.kind != "bar" or line.life < 0:
             continue
         bar = line.event
-        sent = [each for each in books.seconds.get((bar["symbol"], bar["start"]), ()) if each.at <= line.at]
+        sent = [
+            each for each in books.market.seconds.get((bar["symbol"], bar["start"]), ()) if each.at <= line.at
+        ]
         if not sent:
             yield Violation("I5", line.at, "bars that the market sent", f"{str(bar)[:120]}")
         elif not any(_is_that(bar, each) for each in sent):
@@ -243,7 +246,7 @@ def nothing_is_lost(books: Books) -> Iterator[Violation]:
     symbols = (books.rules.get("symbol"), books.rules.get("benchmark"))
     subscribed = _subscribed(books)
     closed_at = {each.number: each.closed_at for each in books.story.connections}
-    for bar in books.bars:
+    for bar in books.market.bars:
         due = bar.at + round(TAKEN_S * SECOND)
         if (
             not (bar.live and bar.plain)

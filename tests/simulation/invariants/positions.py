@@ -6,10 +6,11 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 
-from tests.simulation.books import OPTION_UNIT, Books
+from tests.simulation.books import Books
 from tests.simulation.faults import Kind
 from tests.simulation.invariants.violation import Violation
 from tests.simulation.record_lines import Decision, Line
+from tests.simulation.sent import OPTION_UNIT
 from tests.simulation.story import LifeEnd
 
 DISK = frozenset(

@@ -5,9 +5,10 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 
-from tests.simulation.books import SECOND, Books
+from tests.simulation.books import Books
 from tests.simulation.invariants.delivery import was_never_bought
 from tests.simulation.invariants.violation import Violation
+from tests.simulation.sent import SECOND
 from tests.simulation.story import DiskAction
 
 LIMIT_S = 180.0
@@ -85,7 +86,7 @@ def _blind(books: Books) -> Iterator[Span]:
     symbol = str(books.rules.get("symbol", ""))
     seen = [
         bar.at
-        for bar in books.live.get(symbol, [])
+        for bar in books.market.live.get(symbol, [])
         if bar.plain and 0 <= bar.at - bar.end <= FRESH_BAR_S * SECOND and books.life_at(bar.at) is not None
     ]
     moments = [books.story.began_at, *seen, books.story.ended_at]

@@ -24,7 +24,9 @@ def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
     parser.add_argument("--seeds", default="0:100", metavar="FROM:TO", help="which seeds, the end left out")
     parser.add_argument("--jobs", type=int, default=2, metavar="N", help="how many processes")
-    parser.add_argument("--keep", type=Path, metavar="DIR", help="where failing seeds leave their record and log")
+    parser.add_argument(
+        "--keep", type=Path, metavar="DIR", help="where failing seeds leave their record and log"
+    )
     parser.add_argument("--seed", type=int, metavar="N", help="play one seed, twice")
     parser.add_argument("--show", action="store_true", help="with --seed: print all that happened")
     chosen = parser.parse_args(words)
@@ -46,7 +48,11 @@ def _one(seed: int, keep: Path | None, *, is_shown: bool) -> int:
     if is_shown:
         print("\n".join(told(story, faults, violations)))
     else:
-        print(f"seed {seed}: {len(violations)} violations", *(v.text(story.began_at) for v in violations), sep="\n  ")
+        print(
+            f"seed {seed}: {len(violations)} violations",
+            *(v.text(story.began_at) for v in violations),
+            sep="\n  ",
+        )
     if keep is not None:
         keep_story(story, faults, violations, keep / f"seed-{seed}")
     return 1 if violations else 0

@@ -13,6 +13,7 @@ from tests.simulation.story import Story
 JUDGES: tuple[Judge, ...] = (
     durable.durable_before_audible,
     positions.no_orphan,
+    positions.one_at_a_time,
     positions.texts_agree,
     delivery.sells_arrive,
     delivery.buys_are_fresh,
@@ -27,11 +28,13 @@ JUDGES: tuple[Judge, ...] = (
     limits.derived_again,
     positions.one_voice,
     limits.connections_are_few,
+    limits.refusals_are_waited_out,
     limits.attempts_are_apart,
     limits.pushes_are_capped,
     limits.files_are_bounded,
     limits.no_secret,
     silence.silence_is_loud,
+    silence.comes_back,
     market.in_hours,
 )
 

@@ -27,7 +27,7 @@ from tests.simulation.made_story import (
     moment,
     outcome,
 )
-from tests.simulation.story import Injected, Life, LifeEnd, Line, Place
+from tests.simulation.story import Frame, Injected, Life, LifeEnd, Line, Place
 from tests.stage import KEY
 
 Spoil = Callable[[Made], None]
@@ -102,6 +102,14 @@ def withdrawn_though_told(story: Made) -> None:
     story.fact(
         BUY_S + 5, {"type": "tick"}, {"type": "withdrawn", "id": ID, "contract": made.CONTRACT, "detail": ""}
     )
+
+
+def two_positions_at_once(story: Made) -> None:
+    story.fact(BUY_S + 40, {"type": "tick"}, {**OPENED, "id": "aaaaaa"})
+
+
+def a_buy_in_the_cooldown(story: Made) -> None:
+    story.fact(SELL_S + 40, {"type": "tick"}, {**OPENED, "id": "aaaaaa"})
 
 
 def another_price_on_the_phone(story: Made) -> None:
@@ -234,6 +242,12 @@ def a_storm_of_connections(story: Made) -> None:
     story.dials += [made.dial(second) for second in range(13)]
 
 
+def back_at_once_after_an_eviction(story: Made) -> None:
+    status = '[{"ev":"status","status":"max_connections","message":""}]'
+    story.frames.append(Frame(moment(40), 1, Place.STOCKS, status, moment(40)))
+    story.dials.append(made.dial(45))
+
+
 def three_push_connections(story: Made) -> None:
     story.connections += [replace(story.connections[2], number=number) for number in (8, 9)]
 
@@ -268,6 +282,14 @@ def a_silence_that_beats(story: Made) -> None:
     _no_push(story, "CALL")
 
 
+def blind_for_good(story: Made) -> None:
+    story.frames = [
+        frame for frame in story.frames if frame.at < moment(440) or frame.cluster is Place.OPTIONS
+    ]
+    story.facts = [fact for fact in story.facts if fact[0] < 440]
+    story.beats = [beat for beat in story.beats if beat.at < moment(440)]
+
+
 def no_process_that_beats(story: Made) -> None:
     _without(story, "opened", "closed")
     _no_push(story, "CALL")
@@ -288,6 +310,8 @@ BROKEN: tuple[tuple[str, Spoil], ...] = (
     ("I2", buy_without_a_sell),
     ("I2", two_sells_decided),
     ("I2", withdrawn_though_told),
+    ("I2", two_positions_at_once),
+    ("I11", a_buy_in_the_cooldown),
     ("I2", another_price_on_the_phone),
     ("I3", sell_never_told),
     ("I3", sell_told_late_without_cause),
@@ -311,6 +335,7 @@ BROKEN: tuple[tuple[str, Spoil], ...] = (
     ("I5", a_signal_from_a_correction),
     ("I7", second_voice),
     ("I8", a_storm_of_connections),
+    ("I8", back_at_once_after_an_eviction),
     ("I8", three_push_connections),
     ("I8", attempts_too_near),
     ("I8", buy_beyond_the_cap),
@@ -318,6 +343,7 @@ BROKEN: tuple[tuple[str, Spoil], ...] = (
     ("I9", a_key_in_the_log),
     ("I9", a_key_in_a_file),
     ("I10", a_silence_that_beats),
+    ("I10", blind_for_good),
     ("I10", no_process_that_beats),
     ("I11", out_of_hours),
 )

@@ -32,6 +32,10 @@ LOG_LINES_MOST = 2_000
 SLACK_US = SECOND // 20
 
 
+WAITS = {"max_connections": 60, "auth_failed": 300}
+"""The status with which the vendor ends a connection, and how long it is left alone then, s."""
+
+
 # --- I6 ----------------------------------------------------------------------------------------------
 
 
@@ -96,6 +100,30 @@ def _at_once(books: Books, place: Place) -> Iterable[tuple[int, int]]:
         for at, step in sorted(steps):
             count += step
             yield at, count
+
+
+def refusals_are_waited_out(books: Books) -> Iterator[Violation]:
+    """After the vendor has ended a connection for another copy's sake, or refused the key, it is left alone for a while."""
+    places = {each.number: (each.life, each.place) for each in books.story.connections}
+    for frame in books.story.frames:
+        wait = next(
+            (seconds for status, seconds in WAITS.items() if f'"{status}"' in str(frame.payload)[:300]), 0
+        )
+        if not wait or frame.arrived_at is None or frame.connection not in places:
+            continue
+        life, place = places[frame.connection]
+        again = [
+            dial.at
+            for dial in books.story.dials
+            if dial.life == life and dial.place is place and frame.arrived_at < dial.at
+        ]
+        if again and min(again) - frame.arrived_at < wait * SECOND - SLACK_US:
+            yield Violation(
+                "I8",
+                min(again),
+                f"{wait} s without a connection to {place} after it was ended by the vendor",
+                f"one {(min(again) - frame.arrived_at) / SECOND:.1f} s later",
+            )
 
 
 def attempts_are_apart(books: Books) -> Iterator[Violation]:

@@ -10,7 +10,7 @@ from tests.simulation.books import Books
 from tests.simulation.faults import Kind
 from tests.simulation.invariants.violation import Violation
 from tests.simulation.record_lines import Decision, Line
-from tests.simulation.sent import OPTION_UNIT
+from tests.simulation.sent import OPTION_UNIT, SECOND
 from tests.simulation.story import LifeEnd
 
 DISK = frozenset(
@@ -71,6 +71,26 @@ def _left_open(books: Books, position: str) -> Iterator[Violation]:
         yield Violation(
             "I2", books.story.ended_at, f"position #{position} named as unwatched", "no push says so"
         )
+
+
+def one_at_a_time(books: Books) -> Iterator[Violation]:
+    """No BUY while a position is open, and none in the cooldown after one."""
+    open_id, rests_until = "", 0
+    cooldown = int(books.rules.get("entry_cooldown_seconds", 300)) * SECOND
+    for line, decision in books.decisions("opened", "closed", "withdrawn"):
+        if decision["type"] == "opened":
+            if open_id:
+                yield Violation("I2", line.at, f"no BUY while #{open_id} is open", f"#{decision['id']}")
+            if line.now < rests_until:
+                early = (rests_until - line.now) / SECOND
+                yield Violation(
+                    "I11", line.at, "no BUY in the cooldown", f"#{decision['id']}, {early:.1f} s early"
+                )
+            open_id = decision["id"]
+        else:
+            if decision["type"] == "closed":
+                rests_until = line.now + cooldown
+            open_id = ""
 
 
 def texts_agree(books: Books) -> Iterator[Violation]:

@@ -21,6 +21,9 @@ s), three dates that disagree, a record that is looked at each minute. A beat af
 FRESH_BAR_S = 17.0
 """A bar that arrives later than this after its end is too late to act on: 15 s, and the 2 s that the vendor holds it."""
 
+BACK_S = 130
+"""The longest pause between two attempts to connect is 60 s; one may just have failed, and the next may be cut, too."""
+
 DOUBT_US = 3 * SECOND
 """A clock that is off by more is doubted."""
 
@@ -65,6 +68,25 @@ def silence_is_loud(books: Books) -> Iterator[Violation]:
                 f"a word within 180 s of the beginning of: {what}",
                 f"no push, and a heartbeat {(beats[0] - begin) / SECOND:.0f} s into it",
             )
+
+
+def comes_back(books: Books) -> Iterator[Violation]:
+    """When the faults are over, bars of the traded symbol come again as soon as the pauses between connections allow."""
+    symbol, healed = str(books.rules.get("symbol", "")), books.story.healed_at
+    waits = [
+        seconds * SECOND + frame.arrived_at
+        for frame in books.story.frames
+        for status, seconds in (("max_connections", 300), ("auth_failed", 300))
+        if frame.arrived_at is not None
+        and frame.arrived_at <= healed
+        and f'"{status}"' in str(frame.payload)[:300]
+    ]
+    due = max([healed, *waits]) + BACK_S * SECOND
+    if due > min(books.story.stopped_at, books.close) or books.died(healed - 60 * SECOND, due):
+        return
+    seen = [bar for bar in books.market.live.get(symbol, []) if due - BACK_S * SECOND <= bar.at <= due]
+    if not seen:
+        yield Violation("I10", due, f"bars of {symbol} again {BACK_S} s after the faults", "none")
 
 
 Span = tuple[str, int, int]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import utils
 from events import SECOND
@@ -48,6 +50,16 @@ class Request:
     at: int
 
 
+class Witness(Protocol):
+    """Whoever wants to see what the sockets carry."""
+
+    def frame(self, connection: Any, payload: str | bytes) -> Callable[[], None]:
+        """A frame is about to be written. What it returns is called when it has been."""
+
+    def said(self, connection: Any, text: str) -> None:
+        """A client has said something."""
+
+
 class MarketAccount:
     """What the vendor's sockets and REST share: the market, the clock, the plan, the faults, and what was seen.
 
@@ -62,6 +74,7 @@ class MarketAccount:
         self.ended: list[Ended] = []
         self.requests: list[Request] = []
         self.rest_url = self.ws_url = ""
+        self.witness: Witness | None = None
         self._api_key = api_key
 
     def authorised(self, key: str) -> bool:

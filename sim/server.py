@@ -8,11 +8,13 @@ Bars are held for two seconds, and corrected ones are sent again. What goes wron
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from email.utils import formatdate
 from types import TracebackType
 from typing import Self
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 import utils
 from events import SECOND
@@ -34,7 +36,7 @@ class LoopbackMarket(MarketAccount):
     """An account at the simulated vendor, on loopback sockets while its context is entered.
 
     ``rest_url`` and ``ws_url`` are its addresses. Add to ``faults`` what should go wrong. Tests also look at
-    `subscriptions` and `open_connections`.
+    `subscriptions` and `open_connections`. ``middlewares`` see each request first, and ``witness`` what sockets carry.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class LoopbackMarket(MarketAccount):
         plan: Plan | None = None,
         port: int = 0,
         auth_real_seconds: float = AUTH_REAL_SECONDS,
+        middlewares: Sequence[Middleware] = (),
     ) -> None:
         super().__init__(market, clock, api_key, plan)
         self._port = port
@@ -53,7 +56,7 @@ class LoopbackMarket(MarketAccount):
         answers = RestAnswers()
         rest = RestEndpoints(self, answers)
         self._sockets = Sockets(self, self._tasks, answers, auth_real_seconds)
-        app = web.Application(middlewares=[rest.middleware])
+        app = web.Application(middlewares=[*middlewares, rest.middleware])
         app.on_response_prepare.append(self._stamp)
         app.add_routes(self._sockets.routes())
         app.add_routes(rest.routes())

@@ -15,7 +15,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 from typing import Any
 
-from sim.loop import Process
+from sim.loop import Process, Timer
 
 KERNEL_BYTES = 256 * 1024
 """What the kernels of both sides hold of a direction before the writer's transport has to."""
@@ -142,7 +142,9 @@ class Direction:
     def _arrive_at(self, at: float, data: bytes | None) -> None:
         reader = self._link.ends[1 - self._direction]
         self._busy_until = at
-        self._link.loop.call_at(at, reader.take, data, context=reader.context)
+        timer = self._link.loop.call_at(at, reader.take, data, context=reader.context)
+        if isinstance(timer, Timer):
+            timer.is_outside = True
 
 
 class Link:

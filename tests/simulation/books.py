@@ -5,6 +5,7 @@ Nothing is judged here, and nothing of the worker is used: frames, answers, push
 
 from __future__ import annotations
 
+import bisect
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Set
@@ -17,7 +18,7 @@ from zoneinfo import ZoneInfo
 from tests.simulation.faults import Kind
 from tests.simulation.record_lines import Decision, Line, decided, lines_of
 from tests.simulation.sent import SECOND, Market
-from tests.simulation.story import Push, Story
+from tests.simulation.story import DiskAction, Push, Story
 
 NEW_YORK = ZoneInfo("America/New_York")
 
@@ -133,6 +134,20 @@ class Books:
         return any(
             fault.kind in kinds and fault.at <= end and max(fault.until, fault.at) >= begin
             for fault in self.story.injected
+        )
+
+    def is_recorded(self, begin: int, end: int) -> bool:
+        """Whether something was written to a record in the span."""
+        first = bisect.bisect_left(self._writes, begin)
+        return first < len(self._writes) and self._writes[first] <= end
+
+    @cached_property
+    def _writes(self) -> list[int]:
+        events = self.story.disk
+        return sorted(
+            event.at
+            for event in events
+            if event.action is DiskAction.WRITE and event.data and not event.error
         )
 
     def died(self, begin: int, end: int) -> bool:

@@ -70,6 +70,7 @@ class Market:
 
     def __init__(self, story: Story) -> None:
         self._story = story
+        self._quotes: dict[str, list[SentQuote]] = {}
 
     @cached_property
     def bars(self) -> list[SentBar]:
@@ -95,23 +96,18 @@ class Market:
             found[bar.symbol, bar.start].append(bar)
         return found
 
-    @cached_property
-    def quotes(self) -> dict[str, list[SentQuote]]:
-        """The quotes of each contract, in the order of arrival."""
-        found: dict[str, list[SentQuote]] = defaultdict(list)
-        for frame in self._story.frames:
-            for contract, quote in _quotes_of_frame(frame):
-                found[contract].append(quote)
-        for asked in self._story.questions:
-            for contract, quote in _quotes_of_answer(asked):
-                found[contract].append(quote)
-        for quotes in found.values():
-            quotes.sort(key=lambda quote: quote.at)
-        return found
+    def quotes(self, contract: str) -> list[SentQuote]:
+        """The quotes of a contract, in the order of arrival."""
+        if contract not in self._quotes:
+            frames, answers = self._story.frames, self._story.questions
+            found = [quote for frame in frames for quote in _quotes_of_frame(frame, contract)]
+            found += [quote for asked in answers for quote in _quotes_of_answer(asked, contract)]
+            self._quotes[contract] = sorted(found, key=lambda quote: quote.at)
+        return self._quotes[contract]
 
     def quotes_between(self, contract: str, begin: int, end: int) -> list[SentQuote]:
         """The quotes of a contract that arrived in [begin, end]."""
-        quotes = self.quotes.get(contract, [])
+        quotes = self.quotes(contract)
         first = bisect.bisect_left(quotes, begin, key=lambda quote: quote.at)
         return quotes[first : bisect.bisect_right(quotes, end, key=lambda quote: quote.at)]
 
@@ -162,7 +158,7 @@ def _results(body: bytes) -> list[Any]:
     except (ValueError, RecursionError):
         return []
     results = said.get("results") if isinstance(said, dict) else None
-    return results if isinstance(results, list) else []
+    return results if isinstance(results, list) else [results]
 
 
 def _bar(
@@ -203,34 +199,34 @@ def _bar(
     )
 
 
-def _quotes_of_frame(frame: Frame) -> Iterator[tuple[str, SentQuote]]:
+def _quotes_of_frame(frame: Frame, contract: str) -> Iterator[SentQuote]:
+    payload = frame.payload
     if frame.arrived_at is None or frame.cluster is not Place.OPTIONS:
         return
-    for event in _events(frame.payload):
-        if isinstance(event, dict) and event.get("ev") == "Q":
+    if not isinstance(payload, str) or contract not in payload:
+        return
+    for event in _events(payload):
+        if isinstance(event, dict) and event.get("ev") == "Q" and event.get("sym") == contract:
             stamp = number(event.get("t"))
             if stamp is not None and 0 < stamp < 1e16:
                 bid, ask = _units(event.get("bp")), _units(event.get("ap"))
-                yield str(event.get("sym")), SentQuote(frame.arrived_at, round(stamp * 1000), bid, ask, True)
+                yield SentQuote(frame.arrived_at, round(stamp * 1000), bid, ask, True)
 
 
-def _quotes_of_answer(asked: Question) -> Iterator[tuple[str, SentQuote]]:
+def _quotes_of_answer(asked: Question, contract: str) -> Iterator[SentQuote]:
     if not asked.path.startswith(SNAPSHOT) or asked.status != 200 or asked.answered_at is None:
         return
-    try:
-        said = json.loads(asked.body)
-    except (ValueError, RecursionError):
+    if contract.encode() not in asked.body:
         return
-    results = said.get("results") if isinstance(said, dict) else None
-    for row in results if isinstance(results, list) else [results]:
+    for row in _results(asked.body):
         if not isinstance(row, dict) or not isinstance(row.get("last_quote"), dict):
             continue
         details, quote = row.get("details"), row["last_quote"]
         stamp = number(quote.get("last_updated"))
-        if isinstance(details, dict) and stamp is not None and 0 < stamp < 1e22:
+        is_it = isinstance(details, dict) and details.get("ticker") == contract
+        if is_it and stamp is not None and 0 < stamp < 1e22:
             bid, ask = _units(quote.get("bid")), _units(quote.get("ask"))
-            found = SentQuote(asked.answered_at, round(stamp / 1000), bid, ask, False)
-            yield str(details.get("ticker")), found
+            yield SentQuote(asked.answered_at, round(stamp / 1000), bid, ask, False)
 
 
 def _units(value: object) -> int:

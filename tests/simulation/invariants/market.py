@@ -260,6 +260,7 @@ def nothing_is_lost(books: Books) -> Iterator[Violation]:
             or books.troubled(HOLDS_UP, bar.at - 60 * SECOND, due)
             or any(abs(at - bar.at) < 60 * SECOND for at in overflows)
             or books.paused(bar.at, due)
+            or not books.is_recorded(bar.at, due)  # the record is off, which has judges of its own
         ):
             continue
         lines = recorded.get((bar.symbol, bar.start), [])

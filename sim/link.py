@@ -14,7 +14,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from sim.loop import Process
+from sim.loop import Process, Timer
 
 if TYPE_CHECKING:
     from sim.transport import Transport
@@ -138,7 +138,9 @@ class Direction:
     def _arrive_at(self, at: float, data: bytes | None) -> None:
         reader = self._link.ends[1 - self._direction]
         self._busy_until = at
-        self._link.loop.call_at(at, reader.take, data, context=reader.context)
+        timer = self._link.loop.call_at(at, reader.take, data, context=reader.context)
+        if isinstance(timer, Timer):
+            timer.is_outside = True
 
 
 class Link:

@@ -58,9 +58,11 @@ class Jumping:
 class Timer(asyncio.TimerHandle):
     """A timer; of those that are due at the same time, the one that was set first comes first."""
 
-    __slots__ = ("number",)
+    __slots__ = ("is_outside", "number")
 
     number: int
+    is_outside: bool
+    """Whether it is the surroundings' time that brings it, although a process's callback is called: bytes on their way."""
 
     def __lt__(self, other: Any) -> bool:
         return (self._when, self.number) < (other._when, other.number)  # type: ignore[attr-defined]
@@ -148,6 +150,7 @@ class SimLoop(asyncio.BaseEventLoop):
         """Calls ``callback`` at a virtual time."""
         timer = Timer(when, callback, args, self, context)
         timer.number = next(self._numbers)
+        timer.is_outside = False
         heapq.heappush(self._scheduled, timer)
         timer._scheduled = True  # type: ignore[attr-defined]
         return timer
@@ -165,13 +168,15 @@ class SimLoop(asyncio.BaseEventLoop):
     def thaw(self, process: Process, stood_s: float = 0.0) -> None:
         """Lets a process go on: what has become due meanwhile happens now, in its order.
 
-        Where its machine slept, its clock has stood for ``stood_s`` seconds, and its timers are due that much later.
+        Where its machine slept, its clock has stood for ``stood_s`` seconds, and its timers are due that much later; what
+        was sent to it meanwhile has arrived all the same.
         """
         for handle in self._frozen.pop(process, []):
             if handle.cancelled():
                 continue
             if isinstance(handle, asyncio.TimerHandle):
-                handle._when += stood_s  # type: ignore[attr-defined]
+                if not (isinstance(handle, Timer) and handle.is_outside):
+                    handle._when += stood_s  # type: ignore[attr-defined]
                 heapq.heappush(self._scheduled, handle)
                 handle._scheduled = True  # type: ignore[attr-defined]
             else:

@@ -9,7 +9,16 @@ from tests.simulation.faults import Fault, Place
 from tests.simulation.kinds import KINDS
 
 WINDOW_S = 600.0
-"""The length of an ordinary run, market seconds."""
+"""The length of an ordinary run, market seconds: its faults begin within it."""
+
+SESSION_EVERY = 100
+"""One seed in so many is a whole session: those that end with this number less one."""
+
+SESSION_S = 23_400.0
+"""The length of a session, market seconds."""
+
+HOT = (150.0, 240.0, 360.0)
+"""Where the markets' rallies bring a BUY, and where its SELL comes, market seconds after an ordinary run's begin."""
 
 WEIGHTS: Mapping[Place, int] = {
     Place.SOCKET: 6,
@@ -57,6 +66,16 @@ def draw(seed: int, length: float = WINDOW_S, hot: Sequence[float] = ()) -> list
     for _ in range(count):
         faults.append(_drawn(source, _moment(source, faults, length, hot)))
     return sorted(faults, key=lambda fault: fault.at)
+
+
+def is_session(seed: int) -> bool:
+    """Whether a seed is a whole session."""
+    return seed % SESSION_EVERY == SESSION_EVERY - 1
+
+
+def drawn(seed: int) -> list[Fault]:
+    """Draws the faults of a seed of the suite: ten minutes with a rally, or a whole session."""
+    return draw(seed, SESSION_S) if is_session(seed) else draw(seed, hot=HOT)
 
 
 def _moment(source: random.Random, faults: Sequence[Fault], length: float, hot: Sequence[float]) -> float:

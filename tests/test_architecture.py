@@ -315,7 +315,18 @@ DAY = ("bars", "chain_rows", "contracts", "episodes", "market", "options", "path
 VENDORS = {
     *DAY,
     # the market's vendor
-    *("account", "actions", "bar_stream", "connection", "faults", "frames", "paging", "quote_stream", "rest"),
+    *(
+        "account",
+        "actions",
+        "bar_stream",
+        "broken",
+        "connection",
+        "faults",
+        "frames",
+        "paging",
+        "quote_stream",
+        "rest",
+    ),
     *("rest_answers", "rest_chain", "rest_seconds", "rest_status", "server", "sockets", "tasks", "wire"),
     # the push service
     *("push_account", "push_answers", "push_endpoints", "push_faults", "push_rules", "pushover"),

@@ -51,6 +51,8 @@ class _File:
     crc: int | None = 0
     """None: unknown, because the story has not seen how the file came to be."""
     unsafe: list[Line] = field(default_factory=list)
+    ends: list[tuple[int, int | None]] = field(default_factory=list)
+    """Where each line that the story has seen begins, and the checksum that it is seeded with."""
 
 
 class Damaged(ValueError):
@@ -168,18 +170,20 @@ class _Reading:
         return found[-1] if found else _File(size, b"", None)
 
     def _cut(self, file: _File, size: int) -> None:
-        """A torn tail is cut off; never a whole line."""
-        lost = file.size - size
-        if 0 <= lost <= len(file.tail):
-            file.tail = file.tail[: len(file.tail) - lost]
-        elif not size:
-            file.tail, file.crc = b"", 0
+        """What a write has left that failed is cut off: a torn line, and the whole ones before it, which come again."""
+        while file.ends and file.ends[-1][0] >= size:
+            begin, file.crc = file.ends.pop()
+            file.size, file.tail = begin, b""
+        file.tail = file.tail[: len(file.tail) - max(0, file.size - size)]
         file.size = size
 
     def _add(self, file: _File, data: bytes, at: int, life: int) -> None:
+        begin = file.size - len(file.tail)
         file.size += len(data)
         *whole, file.tail = (file.tail + data).split(b"\n")
         for text in whole:
+            file.ends.append((begin, file.crc))
+            begin += len(text) + 1
             try:
                 line = parsed(text, file.crc, at, life)
             except Damaged as error:

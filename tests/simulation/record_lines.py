@@ -143,10 +143,11 @@ class _Reading:
     def take(self, event: DiskEvent) -> None:
         """Takes the next thing that was done."""
         file = self._files.setdefault(event.name, _File())
+        starts_at = event.action in (DiskAction.OPEN, DiskAction.WRITE) and not event.error
+        if starts_at and event.offset != file.size:  # another file has this name now
+            file = self._files[event.name] = self._of_size(event.offset)
         match event.action:
             case DiskAction.WRITE if event.data:
-                if event.offset != file.size:  # another file has this name now
-                    file = self._files[event.name] = self._of_size(event.offset)
                 self._add(file, event.data, event.at, event.life)
             case DiskAction.TRUNCATE if not event.error:
                 self._cut(file, event.offset)

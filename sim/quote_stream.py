@@ -13,18 +13,25 @@ from sim.wire import FRAME_EVENTS, Event, quote_event
 
 
 class QuoteStream:
-    """Streams quotes to ``connections``, the open ones of the options cluster."""
+    """Streams quotes to ``connections``, the open ones of the options cluster, every ``step_us``."""
 
-    def __init__(self, account: MarketAccount, connections: list[Connection], frames: Frames) -> None:
+    def __init__(
+        self,
+        account: MarketAccount,
+        connections: list[Connection],
+        frames: Frames,
+        step_us: int = QUOTE_STEP_US,
+    ) -> None:
+        self._step_us = step_us
         self._account = account
         self._connections, self._frames = connections, frames
 
     async def play(self) -> None:
-        """Sends, at every quote step, the quotes that have changed."""
+        """Sends, at every step, the quotes that have changed."""
         clock = self._account.clock
         while True:
             now = clock.now()
-            await clock.sleep((QUOTE_STEP_US - now % QUOTE_STEP_US) / SECOND)
+            await clock.sleep((self._step_us - now % self._step_us) / SECOND)
             at = clock.now()
             for connection in tuple(self._connections):
                 changed = list(self._changed(connection, at))

@@ -68,7 +68,7 @@ class WorkerClock(LoopClock):
         self._slept_us += round(seconds * SECOND)
 
     def _passed(self) -> int:
-        return super()._passed() - self._slept_us
+        return round((self._loop.time() - self._began) * SECOND) - self._slept_us
 
 
 class LoopDeadline(Deadline):

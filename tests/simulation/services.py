@@ -18,6 +18,7 @@ from urllib.parse import parse_qsl
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from events import SECOND
 from sim.connection import Connection as MarketConnection
 from sim.link import Link
 from sim.loop import LoopClock
@@ -33,8 +34,8 @@ HOST = "localhost"
 
 PUSH_PATH = "/1/messages.json"
 
-CUT_S = 0.05
-"""Seconds from a request to the cut of its connection."""
+QUOTE_STEP_US = SECOND
+"""Quotes are streamed this often: each costs as much as a bar, and four a second prove no more than one."""
 
 
 @dataclass(slots=True)
@@ -121,7 +122,9 @@ class Services:
         self.beat_hangs = False
         self.beat_hits = 0
         self._current: contextvars.ContextVar[SeenPush | None] = contextvars.ContextVar("push", default=None)
-        self.vendor = LoopbackMarket(market, clock, KEY, middlewares=[self._see_market])
+        self.vendor = LoopbackMarket(
+            market, clock, KEY, middlewares=[self._see_market], quote_step_us=QUOTE_STEP_US
+        )
         self.vendor.witness = self
         self.pushover = LoopbackPushover(clock, TOKEN, USER, self._accepted, middlewares=[self._see_push])
         heart = web.Application()

@@ -106,6 +106,9 @@ def told(story: Story, faults: Sequence[Fault], violations: Sequence[Violation])
     yield "Log:"
     for line in story.lines:
         yield f"  {at(line.at)} {line.life} {line.text}"
+    yield "To keep it (tests/simulation/kept_seeds.py):"
+    for fault in faults:
+        yield f"  Fault(Kind.{fault.kind.name}, {fault.at}, {fault.seconds}, {dict(fault.options)}),"
     yield f"{len(violations)} violations:"
     for violation in violations:
         yield f"  {violation.text(story.began_at)}"

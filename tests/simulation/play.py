@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import time
@@ -10,7 +9,7 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from tests.simulation.checker import check
@@ -45,8 +44,22 @@ def judged(seed: int, faults: Sequence[Fault], *, twice: bool = False) -> tuple[
     story = run(seed, faults)
     violations = check(story)
     if twice and (again := run(seed, faults)).digest() != story.digest():
-        violations.append(Violation("I6", again.ended_at, "the same story twice", "another one"))
+        violations.append(Violation("I6", again.ended_at, "the same story twice", difference(story, again)))
     return story, violations
+
+
+def difference(one: Story, other: Story) -> str:
+    """The first thing in which two stories differ."""
+    for each in fields(one):
+        mine, yours = getattr(one, each.name), getattr(other, each.name)
+        if each.name == "folder" or repr(mine) == repr(yours):
+            continue
+        pairs = zip(mine, yours, strict=False) if isinstance(mine, tuple) else [(mine, yours)]
+        found = next(
+            (f"{a} and {b}" for a, b in pairs if repr(a) != repr(b)), f"{len(mine)} and {len(yours)}"
+        )
+        return f"{each.name}: {found}"
+    return "nothing but the order of time"
 
 
 def play(seed: int, keep: Path | None = None) -> Played:
@@ -93,6 +106,9 @@ def told(story: Story, faults: Sequence[Fault], violations: Sequence[Violation])
     yield "Log:"
     for line in story.lines:
         yield f"  {at(line.at)} {line.life} {line.text}"
+    yield "To keep it (tests/simulation/kept_seeds.py):"
+    for fault in faults:
+        yield f"  Fault(Kind.{fault.kind.name}, {fault.at}, {fault.seconds}, {dict(fault.options)}),"
     yield f"{len(violations)} violations:"
     for violation in violations:
         yield f"  {violation.text(story.began_at)}"
@@ -150,4 +166,3 @@ def play_many(
 def _begin_process() -> None:
     """Ctrl-C is for the process that plays many: it lets these finish what they are at."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.nice(5)

@@ -51,6 +51,8 @@ class _File:
     crc: int | None = 0
     """None: unknown, because the story has not seen how the file came to be."""
     unsafe: list[Line] = field(default_factory=list)
+    ends: list[tuple[int, int | None]] = field(default_factory=list)
+    """Where each line that the story has seen begins, and the checksum that it is seeded with."""
 
 
 class Damaged(ValueError):
@@ -141,10 +143,11 @@ class _Reading:
     def take(self, event: DiskEvent) -> None:
         """Takes the next thing that was done."""
         file = self._files.setdefault(event.name, _File())
+        starts_at = event.action in (DiskAction.OPEN, DiskAction.WRITE) and not event.error
+        if starts_at and event.offset != file.size:  # another file has this name now
+            file = self._files[event.name] = self._of_size(event.offset)
         match event.action:
             case DiskAction.WRITE if event.data:
-                if event.offset != file.size:  # another file has this name now
-                    file = self._files[event.name] = self._of_size(event.offset)
                 self._add(file, event.data, event.at, event.life)
             case DiskAction.TRUNCATE if not event.error:
                 self._cut(file, event.offset)
@@ -168,18 +171,20 @@ class _Reading:
         return found[-1] if found else _File(size, b"", None)
 
     def _cut(self, file: _File, size: int) -> None:
-        """A torn tail is cut off; never a whole line."""
-        lost = file.size - size
-        if 0 <= lost <= len(file.tail):
-            file.tail = file.tail[: len(file.tail) - lost]
-        elif not size:
-            file.tail, file.crc = b"", 0
+        """What a write has left that failed is cut off: a torn line, and the whole ones before it, which come again."""
+        while file.ends and file.ends[-1][0] >= size:
+            begin, file.crc = file.ends.pop()
+            file.size, file.tail = begin, b""
+        file.tail = file.tail[: len(file.tail) - max(0, file.size - size)]
         file.size = size
 
     def _add(self, file: _File, data: bytes, at: int, life: int) -> None:
+        begin = file.size - len(file.tail)
         file.size += len(data)
         *whole, file.tail = (file.tail + data).split(b"\n")
         for text in whole:
+            file.ends.append((begin, file.crc))
+            begin += len(text) + 1
             try:
                 line = parsed(text, file.crc, at, life)
             except Damaged as error:

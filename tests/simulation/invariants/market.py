@@ -35,7 +35,7 @@ HOLDS_UP = frozenset(
     {
         *(Kind.LOOP_LAG, Kind.SUSPEND, Kind.BURST, Kind.GIANT_FRAME, Kind.KILL, Kind.TERMINATE, Kind.CRASH),
         *(Kind.CLOCK_STEP, Kind.CLOCK_DRIFT, Kind.FOLDER_GONE, Kind.FILE_REPLACED),
-        *(Kind.WRITE_FAILS, Kind.SHORT_WRITE, Kind.READ_ONLY),
+        *(Kind.WRITE_FAILS, Kind.SYNC_FAILS, Kind.SYNC_SLOW, Kind.SHORT_WRITE, Kind.READ_ONLY),
     }
 )
 """What may keep an arrived bar from the record, for a while or for good."""
@@ -257,7 +257,7 @@ def nothing_is_lost(books: Books) -> Iterator[Violation]:
             or (closed_at.get(bar.connection) or due) < due
             or due > books.story.stopped_at
             or books.died(bar.at - SECOND, due)
-            or books.troubled(HOLDS_UP, bar.at - 60 * SECOND, due)
+            or books.troubled(HOLDS_UP, bar.at - 130 * SECOND, due)
             or any(abs(at - bar.at) < 60 * SECOND for at in overflows)
             or books.paused(bar.at, due)
             or not books.is_recorded(bar.at, due)  # the record is off, which has judges of its own

@@ -99,6 +99,12 @@ class PushFaults:
         """Counts one."""
         self.hits[name] = self.hits.get(name, 0) + 1
 
+    async def wait(self) -> None:
+        """Takes its time."""
+        if self.slow_s:
+            self.hit("slow_s")
+            await asyncio.sleep(self.slow_s)
+
 
 class Services:
     """The services, on the network while its context is entered. What they saw is in its lists.
@@ -235,7 +241,7 @@ class Services:
             asked = self._seen(request)
             self.service_questions.append(asked)
             response = await self._handled(request, handler)
-            await self._wait()
+            await self.push.wait()
             return await self._answered(request, response, asked)
         has_picture = request.content_type.startswith("multipart/")
         body = b"" if has_picture else await request.read()
@@ -274,13 +280,8 @@ class Services:
         if faults.hangs:
             faults.hit("hangs")
             return await self._hang(request)
-        await self._wait()
+        await self.push.wait()
         return await self._answered(request, response, seen)
-
-    async def _wait(self) -> None:
-        if self.push.slow_s:
-            self.push.hit("slow_s")
-            await asyncio.sleep(self.push.slow_s)
 
     async def _hang(self, request: web.Request) -> web.StreamResponse:
         """Never answers: the connection ends when the client ends it, or the fault is over."""

@@ -240,11 +240,9 @@ def size_of(path: Path) -> int:
 def play(world: World) -> Story:
     """Plays a world on a loop of its own."""
     loop = SimLoop(world.network)
-    asyncio.set_event_loop(loop)
     try:
         return loop.run_until_complete(world.play())
     finally:
-        asyncio.set_event_loop(None)
         loop.close()
 
 

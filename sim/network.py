@@ -69,7 +69,7 @@ class Network:
     def __init__(self, source: random.Random) -> None:
         self.links: list[Link] = []
         self.dials: list[Dial] = []
-        self.names = {"localhost": ("127.0.0.1",)}
+        self.names: dict[str, tuple[str, ...]] = {"localhost": ("127.0.0.1",)}
         self.black_holes: set[str] = set()
         """Addresses that answer nothing, as where a network has no way for IPv6."""
         self.routes: dict[str, Route] = {}

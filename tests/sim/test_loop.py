@@ -61,7 +61,8 @@ def test_an_executor_does_it_at_once_and_a_failure_reaches_whoever_waits() -> No
     async def work(loop: SimLoop) -> int:
         with pytest.raises(ZeroDivisionError):
             await loop.run_in_executor(None, divmod, 1, 0)
-        return await loop.run_in_executor(None, sum, (1, 2, 3))
+        found: int = await loop.run_in_executor(None, sum, (1, 2, 3))
+        return found
 
     assert on_loop(work) == 6
 

@@ -129,9 +129,9 @@ def check_modules(names: Sequence[str] = MODULES) -> list[Check]:
     return failures or [Check("Modules", Severity.OK, f"all {len(names)} can be imported")]
 
 
-def check_requirements(every: bool) -> list[Check]:
-    """Checks the packages of requirements.txt, or those of an installed copy; with ``every``, each has a line of its own."""
-    path = Path(entry.FOLDER) / "requirements.txt"
+def check_requirements(every: bool, folder: Path = Path(entry.FOLDER)) -> list[Check]:
+    """Checks the packages of ``folder``'s list, or those of an installed copy; with ``every``, each has a line of its own."""
+    path = folder / "requirements.txt"
     try:
         return _shortened(check_packages(path.read_text(encoding="utf-8")), every, "as tested")
     except (OSError, UnicodeDecodeError) as error:

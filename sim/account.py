@@ -8,7 +8,8 @@ from typing import Any, Protocol
 
 import utils
 from events import SECOND
-from sim.faults import Faults
+from sim.bars import Correction
+from sim.faults import Fault, Faults
 from sim.market import Market
 
 CHANNELS = {"stocks": ("A", "AM", "T", "Q", "LULD", "FMV"), "options": ("A", "AM", "T", "Q", "FMV")}
@@ -75,11 +76,18 @@ class MarketAccount:
         self.requests: list[Request] = []
         self.rest_url = self.ws_url = ""
         self.witness: Witness | None = None
+        self.corrected: dict[tuple[str, int], Correction] = {}
+        """Bars that a fault has corrected, by symbol and start: REST has them so from the correction's time on."""
         self._api_key = api_key
 
     def authorised(self, key: str) -> bool:
         """Whether ``key`` is the account's key."""
         return key == self._api_key
+
+    @property
+    def halts(self) -> list[Fault]:
+        """Every halt so far; nothing traded while it was in force."""
+        return self.faults.all("halt")
 
     def server_time(self) -> int:
         """The vendor's idea of now, µs: the clock's, unless a fault skews it."""

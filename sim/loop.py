@@ -36,6 +36,7 @@ class Jumping:
 
     def __init__(self) -> None:
         self.now = 0.0
+        self.turns_max = TURNS_MAX
         self._turns = 0
 
     def select(self, timeout: float | None) -> list[Any]:
@@ -47,8 +48,8 @@ class Jumping:
             self._turns = 0
         else:
             self._turns += 1
-            if self._turns > TURNS_MAX:
-                raise Stuck(f"the loop has turned {TURNS_MAX} times without any time passing")
+            if self._turns > self.turns_max:
+                raise Stuck(f"the loop has turned {self.turns_max} times without any time passing")
         return []
 
     def close(self) -> None:

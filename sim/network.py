@@ -70,6 +70,8 @@ class Network:
         self.links: list[Link] = []
         self.dials: list[Dial] = []
         self.names = {"localhost": ("127.0.0.1",)}
+        self.black_holes: set[str] = set()
+        """Addresses that answer nothing, as where a network has no way for IPv6."""
         self.routes: dict[str, Route] = {}
         self.route_of: Callable[[str, bytes], str] = lambda name, said: name
         """The route of a connection to the service ``name`` that begins with these bytes."""
@@ -146,9 +148,10 @@ class Network:
 
     async def _handshake(self, route: Route, address: str, port: int) -> Link:
         for pause in SYN_RETRIES_S:
-            if route.dial != "silent" and not any(route.holed(way, len(self.links) + 1) for way in (0, 1)):
+            is_silent = route.dial == "silent" or address in self.black_holes
+            if not is_silent and not any(route.holed(way, len(self.links) + 1) for way in (0, 1)):
                 break
-            route.hits["dial" if route.dial == "silent" else "holes"] += 1
+            route.hits["dial" if is_silent else "holes"] += 1
             await asyncio.sleep(pause)
         else:
             raise TimeoutError(errno.ETIMEDOUT, "Connection timed out")

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from events import SECOND
 from sim.account import MarketAccount
 from sim.connection import Connection
+from sim.faults import happens
 from sim.frames import Frames
 from sim.quoter import QUOTE_STEP_US
 from sim.wire import FRAME_EVENTS, Event, quote_event
@@ -43,7 +44,7 @@ class QuoteStream:
         for pair in sorted(connection.pairs):
             channel, _, contract = pair.partition(".")
             quote = self._account.market.quote(contract, at) if channel == "Q" else None
-            if quote is None:
+            if quote is None or self._account.faults.take("contract_gone", contract=contract):
                 continue
             shown = (quote.bid, quote.ask, quote.bid_size, quote.ask_size)
             if connection.quotes.get(contract) != shown:
@@ -51,4 +52,9 @@ class QuoteStream:
                 event = quote_event(quote)
                 if fault := self._account.faults.take("absurd_quotes"):
                     event |= {side: round(event[side] * fault["factor"], 4) for side in ("bp", "ap")}
+                if (fault := self._account.faults.find("zero_bids")) and happens(
+                    fault["share"], int(self._account.market.strike(contract)), at
+                ):
+                    self._account.faults.use(fault)
+                    event |= {"bp": 0, "bs": 0}
                 yield event

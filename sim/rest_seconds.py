@@ -11,8 +11,8 @@ from aiohttp import web
 from events import SECOND
 from sim.account import MarketAccount
 from sim.bars import HOLD_US, MILLI, SimBar
+from sim.broken import bad_bars
 from sim.episodes import PRE_MARKET_S
-from sim.faults import bad_bars
 from sim.paging import next_url, read_cursor, read_limit, write_cursor
 from sim.rest_answers import BadRequestError, RestAnswers
 from sim.wire import dumps
@@ -83,7 +83,21 @@ class SecondsEndpoint:
             known_at -= int(fault["by"] * SECOND)
         if (fault := self._faults.find("one_silent", symbol=symbol)) and not fault["rest"]:
             last = min(last, fault.asked_at - HOLD_US - SECOND - 1)  # only what had been sent before
-        return self._market.known_between(symbol, first, last, known_at)
+        known = self._market.known_between(symbol, first, last, known_at)
+        return [
+            bar
+            for bar in map(functools.partial(self._corrected, known_at), known)
+            if not self._is_halted(bar)
+        ]
+
+    def _corrected(self, known_at: int, bar: SimBar) -> SimBar:
+        """The bar as a fault has corrected it by then."""
+        correction = self._account.corrected.get((bar.symbol, bar.start))
+        return bar if correction is None or correction.at > known_at else correction.bar
+
+    def _is_halted(self, bar: SimBar) -> bool:
+        """Whether nothing traded in the bar's second after all."""
+        return any(fault.covers(bar.start) for fault in self._account.halts)
 
     def _rows(self, request: web.Request, bars: list[SimBar]) -> list[str]:
         """The rows of the bars as JSON, with broken ones among them if a fault asks for it."""

@@ -31,6 +31,8 @@ settings.load_profile("any machine")
 
 HERE = Path(__file__).parent
 
+gc.disable()  # until everything is collected: next to nothing of that is garbage
+
 # How the fast tests are chosen: by the path of their module, where (nearly) none of its tests opens a socket or starts a
 # process. The few in these modules that do are named. `refuse` holds it: such a test fails when it is in neither list. A new
 # module that needs neither belongs here; one that needs them, or takes seconds for other reasons, does not.
@@ -79,6 +81,9 @@ NOT_FAST = frozenset(
         "test_an_uncaught_exception_ends_in_the_log_without_secrets",
         "test_what_nobody_catches_stands_in_the_log_without_secrets",
         "test_the_command_that_locks_is_the_one_that_the_locks_name",
+        "test_a_lock_that_fails_is_no_lease_and_leaves_no_file_open",
+        "test_what_was_not_entered_is_found_however_a_process_is_started_and_ends",
+        "test_a_script_finds_what_it_finds_otherwise",
         "test_a_crash_gives_the_lease_back",
         "test_a_full_disk_does_not_give_the_lease_away",
         "test_without_locks_the_checks_say_so_and_what_needs_none_goes_on",
@@ -160,6 +165,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_collection_finish() -> None:
     """What was loaded and collected stays to the end: the garbage collector need not look through it again."""
+    gc.enable()
     gc.collect()
     gc.freeze()
 

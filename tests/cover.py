@@ -14,10 +14,9 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from fnmatch import fnmatch
 from pathlib import Path
 
-from tests.edges import COUNTS_ALL, LEFT_OUT, ROOMS, by_room, measure, room_of, spans, unreached_handlers
+from tests.edges import COUNTS_ALL, ROOMS, by_room, measure, room_of, spans
 
 ROOT = Path(__file__).parent.parent
 EDGES_PERCENT = 95.0
@@ -158,8 +157,6 @@ def edges(folder: Path, rooms: Sequence[str]) -> list[str]:
         gaps = ", ".join([*spans(file.missing), *(f"{first}->{last}" for first, last in file.partial)])
         if gaps:
             print(f"{name}: {gaps}")
-        if not any(fnmatch(name, pattern) for pattern in LEFT_OUT):
-            lines += unreached_handlers(name, file.missing)
     if sys.version_info < COUNTS_ALL:
         print(
             "This Python does not count what a coroutine does after a timeout: 3.12 shows more (tests/edges.py)"

@@ -5,14 +5,10 @@ without the rest. Processes that tests start are measured, too, where a test han
 
 Python 3.11 does not tell a tracer that a coroutine goes on after an exception was thrown into it (a timeout, a cancelled task:
 https://github.com/python/cpython/issues/106749). What follows looks as if it had not been run. Python 3.12 and newer count it.
-
-Besides its percentage every handler counts: the body of an ``except`` or ``finally`` that no test has entered handles a failure
-that nobody has seen.
 """
 
 from __future__ import annotations
 
-import ast
 import json
 import os
 import subprocess
@@ -49,22 +45,6 @@ ROOMS: Mapping[str, tuple[str, ...]] = {**{name: (f"tests/{name}",) for name in 
 
 COUNTS_ALL = (3, 12)
 """The oldest Python that counts what follows in a coroutine after a timeout."""
-
-LEFT_OUT = ("review/*", "sim/*")
-"""Whose handlers are no promise of the worker: it imports neither."""
-
-UNREACHABLE: Mapping[tuple[str, str], str] = {
-    (
-        "checks/installation.py",
-        "return []",
-    ): "a folder without requirements.txt that pip has not installed either",
-    (
-        "worker/bookkeeper.py",
-        'return f"this Python has no SQLite ({error})"',
-    ): "a Python that was built without SQLite, found out after the close by a worker at work",
-    ("record/lease.py", "os.close(descriptor)"): "a kernel that fails a lock otherwise than by its holder",
-}
-"""Handlers that no test can enter, by their file and first line, and why."""
 
 CONFIGURATION = """\
 [run]
@@ -165,17 +145,6 @@ def by_room(found: Mapping[str, Measured]) -> Iterator[tuple[str, float]]:
         rooms[name.rpartition("/")[0] or "top"].append(file)
     for room, files in sorted(rooms.items()):
         yield room, 100.0 * sum(file.done for file in files) / max(1, sum(file.wanted for file in files))
-
-
-def unreached_handlers(name: str, missing: frozenset[int]) -> list[str]:
-    """Returns the bodies of ``except`` and ``finally`` that no test has entered, a line each."""
-    text = (ROOT / name).read_text(encoding="utf-8")
-    tries = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Try | ast.TryStar)]
-    bodies = [body for node in tries for body in (*(each.body for each in node.handlers), node.finalbody)]
-    first = {body[0].lineno for body in bodies if body} & missing
-    lines = text.splitlines()
-    unreached = [line for line in sorted(first) if (name, lines[line - 1].strip()) not in UNREACHABLE]
-    return [f"{name}:{line}: no test enters this handler" for line in unreached]
 
 
 def spans(lines: frozenset[int]) -> list[str]:

@@ -32,12 +32,6 @@ PAGE_WIDTH = 1000
 PHONE_WIDTH = 390
 """Width of each screen in CSS pixels."""
 
-CLOSER = """new Promise((done) => {
-  for (let step = 0; step < 3; step++) document.getElementById("closer").click();
-  setTimeout(done, 1500);
-})"""
-"""Shows six minutes around the first signal: most of the demo's session was never recorded."""
-
 TALL = 4000
 """Height of the screen in CSS pixels: nothing has to be scrolled to."""
 
@@ -92,12 +86,11 @@ def _card(push: str, detail: str, when: str) -> str:
     )
 
 
-async def taken(tab: Tab, path: Path, width: int, element: str, *, first: str = "0", scale: float = 1) -> str:
-    """A picture of an element of a page, as Chromium's own PNG in base64. ``first`` runs before it; both are JavaScript."""
+async def taken(tab: Tab, path: Path, width: int, element: str, *, scale: float = 1) -> str:
+    """A picture of an element of a page, as Chromium's own PNG in base64. ``element`` is JavaScript."""
     await tab.open(path, width=width)
     screen = {"width": width, "height": TALL, "deviceScaleFactor": 1, "mobile": False}
     await tab.call("Emulation.setDeviceMetricsOverride", **screen)
-    await tab.evaluate(first)
     top, height = await tab.evaluate(f"(({{y, height}}) => [y, height])({element}.getBoundingClientRect())")
     area = {"x": 0, "y": top, "width": width, "height": height, "scale": scale}
     answer = await tab.call("Page.captureScreenshot", format="png", clip=area, captureBeyondViewport=True)
@@ -175,7 +168,7 @@ async def make(record: Path | None) -> None:
             chart = "document.getElementById('session-chart').closest('section')"
             screen = "document.getElementById('screen')"
             shots = {
-                "page": await taken(tab, page, PAGE_WIDTH, chart, first=CLOSER),
+                "page": await taken(tab, page, PAGE_WIDTH, chart),
                 "phone": await taken(tab, phone, PHONE_WIDTH, screen, scale=1.5),
             }
             for name, shot in shots.items():

@@ -1,8 +1,10 @@
-"""What a machine refuses a process, brought about: another file to open, or what another user keeps to himself."""
+"""What a machine refuses a process, brought about: another file to open, a lock, or what another user keeps to himself."""
 
 from __future__ import annotations
 
+import ctypes
 import os
+import platform
 import resource
 import shutil
 import tempfile
@@ -11,6 +13,17 @@ from contextlib import contextmanager
 from pathlib import Path
 
 NOBODY = 65534
+
+FLOCK = {"x86_64": 73, "aarch64": 32}
+"""The number of the system call that locks a file, by the machine's kind."""
+
+NO_NEW_PRIVILEGES, SECCOMP, FILTER = 38, 22, 2
+"""What Linux's prctl takes: a process gains no rights any more, and its system calls go through a filter."""
+
+LOAD, JUMP_IF_EQUAL, RETURN = 0x20, 0x15, 0x06
+"""Instructions of such a filter (https://docs.kernel.org/userspace-api/seccomp_filter.html)."""
+
+ALLOW, FAIL = 0x7FFF0000, 0x00050000
 
 
 @contextmanager
@@ -22,6 +35,34 @@ def no_more_files() -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+class _Instruction(ctypes.Structure):
+    _fields_ = (
+        ("code", ctypes.c_ushort),
+        ("yes", ctypes.c_ubyte),
+        ("no", ctypes.c_ubyte),
+        ("k", ctypes.c_uint),
+    )
+
+
+class _Program(ctypes.Structure):
+    _fields_ = (("length", ctypes.c_ushort), ("instructions", ctypes.POINTER(_Instruction)))
+
+
+def no_more_locks(error: int) -> None:
+    """From now on each lock of a file fails with ``error`` in this process. Raises OSError where Linux has no filters."""
+    instructions = (_Instruction * 4)(
+        _Instruction(LOAD, 0, 0, 0),
+        _Instruction(JUMP_IF_EQUAL, 0, 1, FLOCK[platform.machine()]),
+        _Instruction(RETURN, 0, 0, FAIL | error),
+        _Instruction(RETURN, 0, 0, ALLOW),
+    )
+    system = ctypes.CDLL(None, use_errno=True)
+    program = ctypes.byref(_Program(len(instructions), instructions))
+    for arguments in ((NO_NEW_PRIVILEGES, 1, 0, 0, 0), (SECCOMP, FILTER, program)):
+        if system.prctl(*arguments):
+            raise OSError(ctypes.get_errno(), "prctl")
 
 
 @contextmanager

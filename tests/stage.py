@@ -21,6 +21,7 @@ from record.disk import DiskFile, Opener
 from record.folder import date_of, records
 from review import verify
 from sim.account import Plan
+from sim.bars import SimBar
 from sim.demo import DAY, EPISODES, SEED, START_S
 from sim.episodes import Episode
 from sim.market import Market
@@ -44,6 +45,9 @@ BUSY_REAL_S = 5.0
 BEGIN_S = START_S + 40
 """50 market seconds before the surge: time to connect, to fill the gap, and to see VWAP rise for 30 s."""
 
+KNOWN_S = START_S - 900
+"""Seconds after the open from which REST knows the made market: longer before the story than any rule looks back."""
+
 
 @cache
 def session() -> Session:
@@ -53,10 +57,28 @@ def session() -> Session:
     return found
 
 
+class LateMarket(Market):
+    """A made market of which REST knows nothing before `KNOWN_S`, and the rest to the letter.
+
+    Every start fills in what it missed, and derives it again as the record is verified: of a whole morning that is most of a
+    test's work. No more of it than this has a part in what is decided.
+    """
+
+    def known_between(self, symbol: str, first: int, last: int, at: int) -> list[SimBar]:
+        """The bars as REST knows them."""
+        return super().known_between(symbol, max(first, session().open + KNOWN_S * SECOND), last, at)
+
+
 @cache
 def market(episodes: tuple[Episode, ...] = EPISODES) -> Market:
     """The made market of the day; making one takes a while, so each is made once."""
-    return Market(SEED, session(), episodes=episodes)
+    return LateMarket(SEED, session(), episodes=episodes)
+
+
+@cache
+def whole_market() -> Market:
+    """The same with all of its morning."""
+    return Market(SEED, session(), episodes=EPISODES)
 
 
 def settings(vendor: LoopbackMarket, pushover: LoopbackPushover, folder: Path, **changes: Any) -> Settings:

@@ -169,11 +169,15 @@ AFTER_THE_CLOSE = {"sqlite3"}
 """What the worker loads when a session is over, and not before."""
 
 
+def paths_of(name: str) -> list[Path]:
+    """The files of a top-level module or package."""
+    return sorted((ROOT / name).rglob("*.py")) if name in ROOMS else [ROOT / f"{name}.py"]
+
+
 @functools.cache
 def tree(name: str) -> ast.Module:
     """The syntax tree of a top-level module; of a package, the trees of its files one after the other."""
-    paths = sorted((ROOT / name).rglob("*.py")) if name in ROOMS else [ROOT / f"{name}.py"]
-    trees = [ast.parse(path.read_text(encoding="utf-8"), filename=str(path)) for path in paths]
+    trees = [ast.parse(path.read_text(encoding="utf-8"), filename=str(path)) for path in paths_of(name)]
     return ast.Module([node for part in trees for node in part.body], [])
 
 
@@ -184,6 +188,23 @@ def imports(node: ast.AST) -> Iterator[str]:
             yield from (alias.name.split(".")[0] for alias in item.names)
         elif isinstance(item, ast.ImportFrom):
             yield "." if item.level else (item.module or "").split(".")[0]
+
+
+@functools.cache
+def statements(path: Path) -> ast.Module:
+    """A file's imports alone. Kept, because to read a file costs more than any question about it."""
+    found = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    return ast.Module([node for node in found if isinstance(node, (ast.Import, ast.ImportFrom))], [])
+
+
+def imports_of(path: Path) -> frozenset[str]:
+    """The first part of every module that a file imports."""
+    return frozenset(imports(statements(path)))
+
+
+def imports_in(name: str) -> frozenset[str]:
+    """The same of a top-level module, or of all files of a package."""
+    return frozenset[str]().union(*(imports_of(path) for path in paths_of(name)))
 
 
 def at_import(module: ast.Module) -> Iterator[str]:
@@ -211,22 +232,21 @@ def test_the_top_level_is_a_closed_list() -> None:
 
 @pytest.mark.parametrize("name", sorted(MODULES))
 def test_imports_point_one_way(name: str) -> None:
-    ours = set(imports(tree(name))) & MODULES - ({name} & ROOMS.keys())
+    ours = imports_in(name) & MODULES - ({name} & ROOMS.keys())
     assert ours <= MAY_IMPORT[name]
-    assert "." not in set(imports(tree(name)))
+    assert "." not in imports_in(name)
 
 
 @pytest.mark.parametrize("name", sorted(PURE_PARTS))
 def test_what_judges_in_a_package_is_pure(name: str) -> None:
-    module = ast.parse((ROOT / f"{name}.py").read_text(encoding="utf-8"))
-    assert not IMPURE & set(imports(module))
+    assert not IMPURE & imports_of(ROOT / f"{name}.py")
 
 
 @pytest.mark.parametrize("name", sorted(MODULES))
 def test_only_entry_points_know_the_simulation_and_only_when_asked(name: str) -> None:
     assert not HEAVY & set(at_import(tree(name)))
     if name not in ENTRY_POINTS:
-        assert not HEAVY & set(imports(tree(name)))
+        assert not HEAVY & imports_in(name)
 
 
 REVIEW = {
@@ -257,6 +277,7 @@ REVIEW = {
     *("days_page/running", "days_page/tables"),
     *("page/__init__", "page/page", "page/data", "page/charts", "page/library"),
     *("page/parts", "page/session", "page/asked", "page/trades", "page/tables"),
+    *("page/colours", "page/columns", "page/levels", "page/reading"),
     *("watch/__init__", "watch/app", "watch/command", "watch/follow", "watch/frame", "watch/lines"),
     *("watch/plot", "watch/recent", "watch/serve", "watch/source", "watch/watcher"),
 }
@@ -266,7 +287,7 @@ REVIEW = {
 def test_a_record_is_read_again_without_the_simulation_and_without_an_entry_point() -> None:
     assert modules_in("review") == REVIEW
     for path in sorted((ROOT / "review").rglob("*.py")):
-        found = set(imports(ast.parse(path.read_text(encoding="utf-8"))))
+        found = imports_of(path)
         assert "sim" not in found, path.name
         assert found & MODULES <= MODULES - ENTRY_POINTS, path.name
 
@@ -298,7 +319,7 @@ def is_in(module: str, package: str) -> bool:
 
 def named(path: Path) -> Iterator[str]:
     """Every module that a file imports, by its whole name."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in statements(path).body:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -315,7 +336,18 @@ DAY = ("bars", "chain_rows", "contracts", "episodes", "market", "options", "path
 VENDORS = {
     *DAY,
     # the market's vendor
-    *("account", "actions", "bar_stream", "connection", "faults", "frames", "paging", "quote_stream", "rest"),
+    *(
+        "account",
+        "actions",
+        "bar_stream",
+        "broken",
+        "connection",
+        "faults",
+        "frames",
+        "paging",
+        "quote_stream",
+        "rest",
+    ),
     *("rest_answers", "rest_chain", "rest_seconds", "rest_status", "server", "sockets", "tasks", "wire"),
     # the push service
     *("push_account", "push_answers", "push_endpoints", "push_faults", "push_rules", "pushover"),
@@ -331,13 +363,13 @@ SIM = VENDORS | VIRTUAL | {"__init__", "__main__", "demo", "kept", "next_steps",
 def test_the_simulated_vendors_know_words_only_and_nothing_in_sim_knows_an_entry_point() -> None:
     assert modules_in("sim") == SIM
     for path in sorted((ROOT / "sim").rglob("*.py")):
-        found = set(imports(ast.parse(path.read_text(encoding="utf-8")))) & MODULES
+        found = imports_of(path) & MODULES
         assert found <= (WORDS if path.stem in VENDORS else MODULES - ENTRY_POINTS), path.name
 
 
 @pytest.mark.parametrize("name", DAY)
 def test_the_simulated_day_is_pure(name: str) -> None:
-    found = set(imports(ast.parse((ROOT / "sim" / f"{name}.py").read_text(encoding="utf-8"))))
+    found = imports_of(ROOT / "sim" / f"{name}.py")
     assert not IMPURE & found
     assert found <= sys.stdlib_module_names | WORDS | {"msgspec", "numpy", "sim"}
 
@@ -345,7 +377,7 @@ def test_the_simulated_day_is_pure(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(PURE))
 def test_what_decides_is_pure(name: str) -> None:
     module = tree(name)
-    assert not IMPURE & set(imports(module))
+    assert not IMPURE & imports_in(name)
     for node in ast.walk(module):
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
             called = f"{node.value.id}.{node.attr}"
@@ -383,7 +415,7 @@ def test_nothing_reaches_for_the_loops_default_executor(name: str) -> None:
 
 def test_new_york_time_exists_in_one_module() -> None:
     for name in sorted(MODULES - {"utils"}):
-        found = set(imports(tree(name)))
+        found = imports_in(name)
         assert "zoneinfo" not in found
         assert "holidays" not in found or name == "exchange_calendar"
 
@@ -457,9 +489,7 @@ def test_no_tests_name_depends_on_when_it_is_collected() -> None:
 def test_one_file_knows_apprise() -> None:
     rooms = sorted({*ROOMS, "review", "sim"})
     paths = [*ROOT.glob("*.py"), *(path for room in rooms for path in (ROOT / room).rglob("*.py"))]
-    knowing = {
-        path for path in paths if "apprise" in set(imports(ast.parse(path.read_text(encoding="utf-8"))))
-    }
+    knowing = {path for path in paths if "apprise" in imports_of(path)}
     assert knowing == {ROOT / "delivery" / "apprise_library.py"}
 
 

@@ -19,6 +19,8 @@ from checks.check import Check, Severity
 from checks.installation import check_packages
 from checks.report import TerminalDisplay, report_text
 from tests.checks.given import ROOT, SECRETS
+from tests.environment import DIAGNOSE, run_here
+from tests.environment import run as started
 from tests.measured import measured
 
 LOADED_FIRST = (
@@ -31,28 +33,17 @@ LOADED_FIRST = (
 # --- The command -------------------------------------------------------------------------------------
 
 
-async def run(folder: Path, *arguments: str, **environment: str) -> tuple[int, str]:
-    """Run the command with nothing but ``environment``; returns its status and all that it printed."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        str(ROOT / "diagnose.py"),
-        *arguments,
-        cwd=folder,
-        env={"PATH": os.environ["PATH"], **measured(), **environment},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    async with asyncio.timeout(60):
-        output, _ = await process.communicate()
-    assert process.returncode is not None
-    text = output.decode()
+def run(folder: Path, *arguments: str, **environment: str) -> tuple[int, str]:
+    """The command with nothing but ``environment``; returns its status and all that it printed."""
+    done = run_here(diagnose.main, folder, *arguments, **environment)
+    text = done.stdout + done.stderr
     assert "Canary" not in text
     assert "Traceback" not in text
-    return process.returncode, text
+    return done.returncode, text
 
 
-async def test_offline_all_is_well(tmp_path: Path) -> None:
-    status, text = await run(tmp_path, "--offline", **SECRETS)
+def test_offline_all_is_well(tmp_path: Path) -> None:
+    status, text = run(tmp_path, "--offline", **SECRETS)
     assert status == diagnose.EXIT_OK, text
     assert "Market data" not in text
     assert "there is no" in text
@@ -61,35 +52,35 @@ async def test_offline_all_is_well(tmp_path: Path) -> None:
     others = len(config.variable_names()) - len(SECRETS)
     assert f"✓ {others} others at their default (--verbose shows them)" in text
     assert "STOP_LOSS_PERCENT" not in text
-    status, text = await run(tmp_path, "--offline", "--verbose", **SECRETS)
+    status, text = run(tmp_path, "--offline", "--verbose", **SECRETS)
     assert "✓ STOP_LOSS_PERCENT = 15 (default)" in text
 
 
-async def test_json_is_one_object(tmp_path: Path) -> None:
+def test_json_is_one_object(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("\n".join(f"{name}={value}" for name, value in SECRETS.items()))
-    status, text = await run(tmp_path, "--offline", "--json", "--offline")
-    report = json.loads(text)
-    assert status == diagnose.EXIT_OK
+    done = started(tmp_path, DIAGNOSE, "--offline", "--json", "--offline")
+    report = json.loads(done.stdout)
+    assert (done.returncode, done.stderr) == (diagnose.EXIT_OK, "")
     assert report["ready"] is True
     found = [check["found"] for check in report["checks"]]
     assert "POLYGON_API_KEY = set (file)" in found
     assert {check["mark"] for check in report["checks"]} == {"ok", "warning"}
 
 
-async def test_bad_configuration_prints_every_fault(tmp_path: Path) -> None:
+def test_bad_configuration_prints_every_fault(tmp_path: Path) -> None:
     environment = {**SECRETS, "PUSHOVER_TOKEN": "CanaryShort", "STOP_LOSS_PERCENT": "nan", "SYMBOL": "?"}
-    status, text = await run(tmp_path, "--offline", **environment)
+    status, text = run(tmp_path, "--offline", **environment)
     assert status == diagnose.EXIT_CONFIGURATION
     for start in ("PUSHOVER_TOKEN: got a value that", "STOP_LOSS_PERCENT: got 'nan'", "SYMBOL: got '?'"):
         assert f"  ✗ {start}" in text
     assert text.count("see docs/settings.md") == 1
-    status, text = await run(tmp_path, "--offline")
+    status, text = run(tmp_path, "--offline")
     assert status == diagnose.EXIT_CONFIGURATION
     assert (
         f"  ✗ No .env in {tmp_path}: python diagnose.py --init asks for the three keys and writes it" in text
     )
     assert text.count(".env.example") == 1
-    status, text = await run(tmp_path, "--json", **environment)
+    status, text = run(tmp_path, "--json", **environment)
     assert status == diagnose.EXIT_CONFIGURATION
     assert json.loads(text)["ready"] is False
 
@@ -127,12 +118,12 @@ async def test_ctrl_c_ends_without_a_traceback(tmp_path: Path) -> None:
     assert (process.returncode, output.decode()) == (entry.EXIT_INTERRUPTED, "")
 
 
-async def test_help_needs_nothing_and_tells_the_statuses(tmp_path: Path) -> None:
-    status, text = await run(tmp_path, "--help")
+def test_help_needs_nothing_and_tells_the_statuses(tmp_path: Path) -> None:
+    status, text = run(tmp_path, "--help")
     assert status == 0
     assert "exit status:" in text
     assert "2  bad configuration" in text
-    status, text = await run(tmp_path, "--no-such-option")
+    status, text = run(tmp_path, "--no-such-option")
     assert status == 2
 
 
@@ -165,11 +156,11 @@ async def test_why_without_the_simulation_says_what_is_missing(tmp_path: Path) -
     assert errors.decode().startswith("diagnose.py why needs review/ and all of requirements.txt (")
 
 
-async def test_packages_are_one_line_unless_asked_for(tmp_path: Path) -> None:
+def test_packages_are_one_line_unless_asked_for(tmp_path: Path) -> None:
     pinned = len(check_packages((ROOT / "requirements.txt").read_text(encoding="utf-8")))
-    _, text = await run(tmp_path, "--offline", **SECRETS)
+    _, text = run(tmp_path, "--offline", **SECRETS)
     assert f"Packages\n  ✓ {pinned} as tested (--verbose shows them)\n\n" in text
-    _, text = await run(tmp_path, "--offline", "--verbose", **SECRETS)
+    _, text = run(tmp_path, "--offline", "--verbose", **SECRETS)
     assert text.count("\n  ✓ httpx ") == 1
 
 
@@ -186,10 +177,8 @@ async def test_packages_are_one_line_unless_asked_for(tmp_path: Path) -> None:
         ("https://example.com/topic", "✓ SECOND_CHANNEL_URL: its address can be used"),
     ],
 )
-async def test_offline_an_address_that_cannot_be_used_is_found(
-    tmp_path: Path, address: str, line: str
-) -> None:
-    status, text = await run(tmp_path, "--offline", **SECRETS, SECOND_CHANNEL_URL=address)
+def test_offline_an_address_that_cannot_be_used_is_found(tmp_path: Path, address: str, line: str) -> None:
+    status, text = run(tmp_path, "--offline", **SECRETS, SECOND_CHANNEL_URL=address)
     assert line in text and "example.com" not in text
     assert status == (diagnose.EXIT_FAILS if line.startswith("✗") else diagnose.EXIT_OK)
 
@@ -202,17 +191,17 @@ async def test_offline_an_address_that_cannot_be_used_is_found(
         (("--offline", "why"), "why comes first: python diagnose.py why"),
     ],
 )
-async def test_an_unknown_command_is_named_beside_those_that_there_are(
+def test_an_unknown_command_is_named_beside_those_that_there_are(
     tmp_path: Path, words: tuple[str, ...], said: str
 ) -> None:
-    status, text = await run(tmp_path, *words)
+    status, text = run(tmp_path, *words)
     assert status == diagnose.EXIT_CONFIGURATION
     assert said in text and "{why,days,watch}" in text
 
 
 @pytest.mark.parametrize("option", ["--send-test", "--sockets"])
-async def test_to_ask_nobody_and_somebody_is_refused(tmp_path: Path, option: str) -> None:
-    status, text = await run(tmp_path, "--offline", option, **SECRETS)
+def test_to_ask_nobody_and_somebody_is_refused(tmp_path: Path, option: str) -> None:
+    status, text = run(tmp_path, "--offline", option, **SECRETS)
     assert status == diagnose.EXIT_CONFIGURATION
     assert "--offline contacts nobody" in text
 
@@ -225,8 +214,8 @@ def addresses(place: str) -> dict[str, str]:
     }
 
 
-async def test_no_network_in_a_pipe_prints_the_report_and_nothing_else(tmp_path: Path) -> None:
-    status, text = await run(tmp_path, **addresses("127.0.0.1:9"))
+def test_no_network_in_a_pipe_prints_the_report_and_nothing_else(tmp_path: Path) -> None:
+    status, text = run(tmp_path, **addresses("127.0.0.1:9"))
     assert status == diagnose.EXIT_FAILS
     assert "Asking" not in text
     assert "\r" not in text

@@ -81,7 +81,7 @@ def test_what_a_command_can_do_with_or_mend_stops_nothing(tmp_path: Path, what: 
 )
 def test_a_package_that_cannot_be_loaded_is_one_line(tmp_path: Path, line: str, said: str) -> None:
     (tmp_path / "pydantic.py").write_text(line, encoding="utf-8")
-    done = run(tmp_path, MAIN, env={"PYTHONPATH": f"{tmp_path}:{ROOT}"})
+    done = run(tmp_path, MAIN, env=measured(tmp_path, ROOT))
     assert (done.returncode, done.stdout) == (entry.EXIT_CONFIGURATION, "")
     assert done.stderr.startswith(said)
     assert done.stderr.count("\n") == 1
@@ -89,7 +89,7 @@ def test_a_package_that_cannot_be_loaded_is_one_line(tmp_path: Path, line: str, 
 
 def test_a_fault_of_the_programs_own_while_it_is_loaded_keeps_its_traceback(tmp_path: Path) -> None:
     (tmp_path / "pydantic.py").write_text("assert False, 'a fault'", encoding="utf-8")
-    done = run(tmp_path, MAIN, env={"PYTHONPATH": f"{tmp_path}:{ROOT}"})
+    done = run(tmp_path, MAIN, env=measured(tmp_path, ROOT))
     assert done.returncode == entry.EXIT_FAILED
     assert done.stderr.startswith("Traceback")
     assert done.stderr.endswith("AssertionError: a fault\n")
@@ -150,7 +150,7 @@ def test_a_console_that_takes_nothing_more_leaves_the_worker_its_status(tmp_path
     with subprocess.Popen(
         [sys.executable, "-c", full, MAIN],
         cwd=tmp_path,
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **measured(), **KEYS, **LOOPBACK},
+        env={"PATH": os.environ["PATH"], **measured(ROOT), **KEYS, **LOOPBACK},
     ) as process:
         log = tmp_path / "iwm_momentum.log"
         for _ in range(300):

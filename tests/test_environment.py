@@ -145,7 +145,7 @@ def test_an_interrupt_while_packages_are_loaded_ends_without_a_traceback(
     with subprocess.Popen(
         [sys.executable, *command],
         cwd=tmp_path,
-        env={"PATH": os.environ["PATH"], **measured(), "PYTHONPATH": f"{tmp_path}:{ROOT}"},
+        env={"PATH": os.environ["PATH"], **measured(tmp_path, ROOT)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         encoding="utf-8",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 import subprocess
@@ -12,8 +11,8 @@ from pathlib import Path
 import pytest
 
 import main
-from tests.environment import environment
-from tests.measured import measured
+from tests.environment import MAIN, environment, run_here
+from tests.environment import run as started
 from tests.stage import KEY, TOKEN, USER
 from worker.ending import EXIT_CONFIG, EXIT_OK
 
@@ -42,15 +41,7 @@ def test_a_signal_ends_the_process_with_status_0(tmp_path: Path, number: signal.
 
 
 def run(tmp_path: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, str(ROOT / "main.py"), *arguments],
-        cwd=tmp_path,
-        env={"PATH": os.environ["PATH"], **measured(), **more},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    return run_here(main.main, tmp_path, *arguments, **more)
 
 
 def test_bad_configuration_names_every_fault_and_exits_2(tmp_path: Path) -> None:
@@ -70,7 +61,7 @@ def test_a_service_without_the_package_for_it_ends_the_start_with_status_2(tmp_p
     result = subprocess.run(
         [sys.executable, "-c", program],
         cwd=tmp_path,
-        env={**environment(), "SECOND_CHANNEL_URL": "tgram://CanaryToken/12345678", "PYTHONPATH": str(ROOT)},
+        env={**environment(ROOT), "SECOND_CHANNEL_URL": "tgram://CanaryToken/12345678"},
         capture_output=True,
         text=True,
         timeout=60,
@@ -87,7 +78,7 @@ def test_version_and_help_need_no_keys(tmp_path: Path) -> None:
     version = run(tmp_path, "--version")
     assert re.fullmatch(r"IWM-5-VWAP \d+\.\d+\.\d+, rules [0-9a-f]{8}\n", version.stdout)
     assert run(tmp_path, "--version", STOP_LOSS_PERCENT="10").stdout != version.stdout
-    described = run(tmp_path, "--help")
+    described = started(tmp_path, MAIN, "--help")
     assert described.returncode == 0
     assert "--demo" in described.stdout
 

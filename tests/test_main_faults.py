@@ -39,8 +39,7 @@ async def test_a_worker_that_cannot_even_begin_is_told_to_the_outside_watch(tmp_
             cwd=tmp_path,
             env={
                 "PATH": os.environ["PATH"],
-                "PYTHONPATH": str(ROOT),
-                **measured(),
+                **measured(ROOT),
                 **KEYS,
                 **LOOPBACK,
                 "HEARTBEAT_URL": server.secret.get_secret_value(),

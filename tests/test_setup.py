@@ -79,7 +79,7 @@ def test_an_installed_copy_is_whole_and_its_commands_work(tmp_path: Path) -> Non
             "(found,) = entry_points(group='console_scripts', name=sys.argv[0])\n"
             "sys.exit(found.load()())\n"
         )
-        env = environment(PYTHONPATH=str(installed))
+        env = environment(installed)
         done = run(elsewhere, "-c", script, env=env)
         return done.returncode, done.stdout + done.stderr
 

@@ -17,8 +17,9 @@ import pytest
 import logger
 from checks.check import Check, Severity
 from checks.report import coloured, report_text
-from terminal import BOLD, RED, is_coloured, painted
+from terminal import BOLD, RED, escaped, is_coloured, painted
 from tests.measured import measured
+from utils import printable
 
 ROOT = Path(__file__).parent.parent
 
@@ -59,6 +60,19 @@ def test_a_style_ends_with_its_text() -> None:
     assert painted("no", BOLD, RED) == "\x1b[1;31mno\x1b[0m"
     assert painted("no") == "no"
     assert painted("", RED) == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain \x07", "plain \\x07"),
+        (painted("no", BOLD, RED), "\x1b[1;31mno\x1b[0m"),
+        (painted("no \x1b[2J", RED), "\x1b[31mno \\x1b[2J\x1b[0m"),
+        ("\x1b[5mblinks", "\\x1b[5mblinks"),
+    ],
+)
+def test_only_styles_pass_unescaped(text: str, shown: str) -> None:
+    assert escaped(text, printable) == shown
 
 
 def test_a_report_is_painted_by_its_marks_and_says_the_same() -> None:

@@ -1,27 +1,27 @@
 """The page's charts as Bokeh models: their axes, lines and marks, and how wheel, fingers and mouse move them.
 
-They hold no prices: the page's script puts those in from the columns of `review.page.data`, and colours from the page's
-style, so that a chart follows light and dark. Times on an axis are New York's wall time written as if it were UTC, which is
-how Bokeh prints a time: no viewer's time zone matters.
+Marks and spans are in them. Their columns come at levels (`review.page.levels`), of which the page's script puts in what
+the view shows. Times on an axis are New York's wall time written as if it were UTC, which is how Bokeh prints a time: no
+viewer's time zone matters.
 
-Why Bokeh: docs/records.md, "The page".
+Why Bokeh: ARCHITECTURE.md, "Why not…".
 """
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from typing import Any
 
+from bokeh.core.properties import value
 from bokeh.document import Document
 from bokeh.models import (
     Axis,
     BasicTicker,
     ColumnDataSource,
-    CrosshairTool,
+    DataRange1d,
     DatetimeTickFormatter,
     FixedTicker,
-    Model,
+    LinearColorMapper,
     NoOverlap,
     NumeralTickFormatter,
     PanTool,
@@ -29,14 +29,21 @@ from bokeh.models import (
     WheelZoomTool,
 )
 from bokeh.models.annotations import Span, Title
+from bokeh.models.glyphs import Image, Line, Scatter, Segment, Step, VBar, VStrip
 from bokeh.plotting import figure
+from bokeh.transform import linear_cmap
+
+from review.page.colours import COLOURS, palette
+from review.page.data import SECOND_MS, Path, Shown
 
 CLOSEST_S = 20
 """The shortest part of a session that its chart shows."""
 
-SECOND_MS = 1_000
 PRICE_PX, VOLUME_PX, TRADE_PX = 340, 120, 230
 STRIP_ROW_PX, STRIP_TITLE_PX = 19, 26
+STRIP_FILL = 0.84
+"""How much of its row a cell of the strip is high."""
+
 RIGHT_PX, LEFT_PX = 78, 8
 """Room for the labels of the price, so that charts above each other have their seconds above each other."""
 
@@ -52,29 +59,20 @@ TIMES = DatetimeTickFormatter(
 )
 
 
-class Chart:
-    """One or several plots that move together, and the name of the style's colour for each coloured part."""
+def document(shown: Shown, strip: Sequence[tuple[str, str]]) -> Any:
+    """Every chart as JSON: price, volume and the strip with these rows (column, name), then each position.
 
-    def __init__(self) -> None:
-        self._document = Document()
-        self._paints: list[tuple[Model, str, str]] = []
-
-    def paint(self, model: Model, **colours: str) -> None:
-        """Name the style's colour that a property of a model takes."""
-        self._paints += [(model, name, colour) for name, colour in colours.items()]
-
-    def add(self, plot: figure) -> None:
-        """Add a plot below the ones before."""
-        self._document.add_root(plot)
-
-    def as_json(self) -> dict[str, Any]:
-        """The models as the script takes them. Written again, they are the same to the byte."""
-        numbers: dict[str, str] = {}
-        made = self._document.to_json(deferred=False)
-        return {
-            "document": _numbered(made, numbers),
-            "paints": [[numbers[model.id], name, colour] for model, name, colour in self._paints],
-        }
+    Each is named as the element that it stands in. Written again, it is the same to the byte.
+    """
+    found = Document()
+    spans = {
+        name: ColumnDataSource({"from": [span.start for span in part], "to": [span.end for span in part]})
+        for name, part in shown.spans.items()
+    }
+    with found.models.freeze():  # it would go through all models again at each
+        for plot in (*_session(shown, spans, strip), *(_trade(path, spans) for path in shown.paths)):
+            found.add_root(plot)
+    return _numbered(found.to_json(deferred=False), {})
 
 
 def _numbered(value: Any, numbers: dict[str, str]) -> Any:
@@ -92,13 +90,18 @@ def _numbered(value: Any, numbers: dict[str, str]) -> Any:
 # --- Parts -------------------------------------------------------------------------------------------
 
 
-def _plot(chart: Chart, height: int, title: str, times: Range1d, **given: Any) -> figure:
-    heading = Title(text=title, text_font=FONT, text_font_size="12px", text_font_style="normal")
-    chart.paint(heading, text_color="quiet")
+def _plot(name: str, height: int, title: str, times: Range1d, **given: Any) -> figure:
     plot = figure(
+        name=name,
         height=height,
         sizing_mode="stretch_width",
-        title=heading,
+        title=Title(
+            text=title,
+            text_font=FONT,
+            text_font_size="12px",
+            text_font_style="normal",
+            text_color=COLOURS["quiet"],
+        ),
         x_range=times,
         x_axis_type="datetime",
         y_axis_location="right",
@@ -115,15 +118,15 @@ def _plot(chart: Chart, height: int, title: str, times: Range1d, **given: Any) -
     plot.add_tools(wheel, hand)
     plot.toolbar.active_scroll, plot.toolbar.active_drag = wheel, hand
     for axis in (*plot.xaxis, *plot.yaxis):
-        _dress(chart, axis)
+        _dress(axis)
     plot.xaxis[0].formatter = TIMES.clone()
     plot.xaxis[0].major_label_policy = NoOverlap(min_distance=8)
     for grid in (*plot.xgrid, *plot.ygrid):
-        chart.paint(grid, grid_line_color="grid")
+        grid.grid_line_color = COLOURS["grid"]
     return plot
 
 
-def _dress(chart: Chart, axis: Axis) -> None:
+def _dress(axis: Axis) -> None:
     axis.update(
         major_label_text_font=FONT,
         major_label_text_font_size="12px",
@@ -133,181 +136,193 @@ def _dress(chart: Chart, axis: Axis) -> None:
         axis_label_standoff=2,
         major_tick_line_color=None,
         minor_tick_line_color=None,
+        axis_line_color=COLOURS["line"],
+        major_label_text_color=COLOURS["quiet"],
+        axis_label_text_color=COLOURS["quiet"],
     )
-    chart.paint(axis, axis_line_color="line", major_label_text_color="quiet", axis_label_text_color="quiet")
 
 
-def _empty(*columns: str) -> ColumnDataSource:
-    return ColumnDataSource({name: [] for name in columns})
+def _empty(name: str, *columns: str) -> ColumnDataSource:
+    """A source that the script fills."""
+    return ColumnDataSource({column: [] for column in ("x", *columns)}, name=name)
 
 
-def _line(chart: Chart, plot: figure, name: str, width: float, dash: str = "solid") -> None:
-    drawn = plot.line("x", "y", source=_empty("x", "y"), name=name, line_width=width, line_dash=dash)
-    chart.paint(drawn.glyph, line_color=name)
-
-
-def _step(chart: Chart, plot: figure, name: str, width: float, dash: str = "solid") -> None:
-    """A level: it stands until it moves, so its line goes across, then up or down."""
-    drawn = plot.step(
-        "x", "y", source=_empty("x", "y"), name=name, mode="after", line_width=width, line_dash=dash
-    )
-    chart.paint(drawn.glyph, line_color=name)
+def _crosshair(name: str) -> Span:
+    return Span(dimension="height", name=name, line_width=1, line_color=COLOURS["ink"])
 
 
 BANDS = {"held": "right_diagonal_line", "blind": "left_diagonal_line", "down": "dot"}
 """Spans without entries, each with a pattern of its own, for eyes that do not tell the colours apart."""
 
 
-def _bands(chart: Chart, plot: figure, spans: dict[str, ColumnDataSource]) -> None:
+def _bands(plot: figure, spans: dict[str, ColumnDataSource]) -> None:
     for name, pattern in BANDS.items():
-        drawn = plot.vstrip(
-            "from",
-            "to",
-            source=spans[name],
-            name=name,
-            level="underlay",
+        strip = VStrip(
+            x0="from",
+            x1="to",
             line_color=None,
+            fill_color=COLOURS[name],
+            fill_alpha=0.1,
             hatch_pattern=pattern,
+            hatch_color=COLOURS[name],
+            hatch_alpha=0.4,
             hatch_scale=8,
             hatch_weight=1,
         )
-        chart.paint(drawn.glyph, fill_color=f"{name}-fill", hatch_color=name)
+        plot.add_glyph(spans[name], strip, name=name, level="underlay")
 
 
-def _spans() -> dict[str, ColumnDataSource]:
-    """The spans of a chart, which its plots share."""
-    return {name: _empty("from", "to") for name in BANDS}
-
-
-def _marks(chart: Chart, plot: figure, name: str, marker: str, size: int, *, hollow: bool = False) -> None:
-    drawn = plot.scatter(
-        "x", "y", source=_empty("x", "y"), name=name, marker=marker, size=size, line_width=1.5
+def _marks(plot: figure, name: str, marks: Sequence[tuple[float, float | None]]) -> None:
+    """Marks at these places, of the shape that stands for their kind."""
+    marker, size = MARKERS[name]
+    is_hollow = marker == "circle"
+    known = [mark for mark in marks if mark[1] is not None]
+    glyph = Scatter(
+        marker=value(marker),
+        size=size,
+        line_width=1.5,
+        line_color=COLOURS[name if is_hollow else "card"],
+        fill_color=COLOURS["card" if is_hollow else name],
     )
-    chart.paint(drawn.glyph, line_color=name if hollow else "card", fill_color="card" if hollow else name)
+    source = ColumnDataSource({"x": [at for at, _ in known], "y": [price for _, price in known]})
+    plot.add_glyph(source, glyph, name=name)
+
+
+MARKERS = {"miss": ("circle", 9), "entry": ("triangle", 13), "exit": ("inverted_triangle", 13)}
 
 
 # --- The session -------------------------------------------------------------------------------------
 
 
-@functools.cache
-def session_chart(symbol: str, opening_s: int, seconds: int, strip: tuple[str, ...]) -> dict[str, Any]:
-    """Price, volume, and the strip of conditions with these rows, over a session of so many ``seconds``, as JSON.
-
-    ``opening_s`` is the open in seconds of the New York day.
-    """
-    chart = Chart()
-    first, last = opening_s * SECOND_MS, (opening_s + seconds) * SECOND_MS
+def _session(
+    shown: Shown, spans: dict[str, ColumnDataSource], strip: Sequence[tuple[str, str]]
+) -> tuple[figure, ...]:
+    start, end = shown.view
     times = Range1d(
-        start=first, end=last, bounds=(first, last), min_interval=CLOSEST_S * SECOND_MS, name="times"
+        start=start,
+        end=end,
+        bounds=(shown.opening, shown.closing),
+        min_interval=CLOSEST_S * SECOND_MS,
+        name="times",
     )
-    spans = _spans()
+    lines = _empty("lines", "close", "day", "vwap_1m", "vwap_5m", "volume", "surge", "volume_p95")
     plots = (
-        _price_plot(chart, symbol, times, spans),
-        _volume_plot(chart, times, spans),
-        _strip_plot(chart, strip, times, spans),
+        _price_plot(shown, times, lines),
+        _volume_plot(times, lines),
+        _strip_plot(times, strip),
     )
-    crosshair = Span(dimension="height", name="crosshair", line_width=1)
-    chart.paint(crosshair, line_color="ink")
+    crosshair = _crosshair("crosshair")
     for plot in plots:
-        plot.add_tools(CrosshairTool(overlay=crosshair, dimensions="height"))
-        chart.add(plot)
-    return chart.as_json()
+        _bands(plot, spans)
+        plot.add_layout(crosshair)
+    return plots
 
 
-def _price_plot(chart: Chart, symbol: str, times: Range1d, spans: dict[str, ColumnDataSource]) -> figure:
-    plot = _plot(
-        chart, PRICE_PX, f"{symbol}, dollars a share", times, y_range=Range1d(start=0, end=1, name="prices")
-    )
+def _price_plot(shown: Shown, times: Range1d, lines: ColumnDataSource) -> figure:
+    heights = Range1d(start=0, end=1, name="prices")
+    plot = _plot("price-chart", PRICE_PX, f"{shown.symbol}, dollars a share", times, y_range=heights)
     plot.yaxis[0].formatter = NumeralTickFormatter(format="0.00")
     plot.xaxis[0].major_label_text_font_size = "0px"
-    _bands(chart, plot, spans)
-    _line(chart, plot, "day", 1.6, "dashed")
-    _line(chart, plot, "long", 1.8)
-    _line(chart, plot, "short", 1.8)
-    _line(chart, plot, "price", 1.2)
-    for name in ("rise", "fall"):
-        source = _empty("x", "open", "high", "low", "close", "width")
-        wick = plot.segment("x", "low", "x", "high", source=source, name=f"{name}-wicks", line_width=1)
-        body = plot.vbar("x", "width", "close", "open", source=source, name=f"{name}-bodies", line_width=1)
-        chart.paint(wick.glyph, line_color=name)
-        chart.paint(body.glyph, line_color=name, fill_color="card" if name == "rise" else name)
-    _marks(chart, plot, "miss", "circle", 9, hollow=True)
-    _marks(chart, plot, "entry", "triangle", 13)
-    _marks(chart, plot, "exit", "inverted_triangle", 13)
+    for name, column, width, dash in (
+        ("day", "day", 1.6, "dashed"),
+        ("long", "vwap_5m", 1.8, "solid"),
+        ("short", "vwap_1m", 1.8, "solid"),
+        ("price", "close", 1.2, "solid"),
+    ):
+        line = Line(x="x", y=column, line_color=COLOURS[name], line_width=width, line_dash=dash)
+        plot.add_glyph(lines, line, name=name)
+    _candles(plot)
+    for name, marks in shown.marks.items():
+        _marks(plot, name, [(mark.at, mark.price) for mark in marks])
     return plot
 
 
-def _volume_plot(chart: Chart, times: Range1d, spans: dict[str, ColumnDataSource]) -> figure:
-    plot = _plot(
-        chart,
-        VOLUME_PX,
-        "Volume, shares in each second",
-        times,
-        y_range=Range1d(start=0, end=1, name="volumes"),
-    )
+def _candles(plot: figure) -> None:
+    """Candles, hollow where the price rises."""
+    source = _empty("candles", "open", "high", "low", "close", "falls", "width")
+    edge = linear_cmap("falls", [COLOURS["rise"], COLOURS["fall"]], 0, 1)
+    fill = linear_cmap("falls", [COLOURS["card"], COLOURS["fall"]], 0, 1)
+    plot.add_glyph(source, Segment(x0="x", y0="low", x1="x", y1="high", line_color=edge), name="price")
+    body = VBar(x="x", width="width", top="close", bottom="open", line_color=edge, fill_color=fill)
+    plot.add_glyph(source, body, name="price")
+
+
+def _volume_plot(times: Range1d, lines: ColumnDataSource) -> figure:
+    heights = Range1d(start=0, end=1, name="volumes")
+    plot = _plot("volume-chart", VOLUME_PX, "Volume, shares in each second", times, y_range=heights)
     plot.yaxis[0].formatter = NumeralTickFormatter(format="0.[0]a")
     plot.yaxis[0].ticker = BasicTicker(desired_num_ticks=3)
     plot.xaxis[0].major_label_text_font_size = "0px"
-    _bands(chart, plot, spans)
     for name in ("volume", "surge"):
-        sticks = plot.segment("x", 0, "x", "y", source=_empty("x", "y"), name=name, line_width=1.2)
-        chart.paint(sticks.glyph, line_color=name)
-    _line(chart, plot, "p95", 1.2)
+        sticks = Segment(x0="x", y0=0, x1="x", y1=name, line_color=COLOURS[name], line_width=1.2)
+        plot.add_glyph(lines, sticks, name=name)
+    plot.add_glyph(lines, Line(x="x", y="volume_p95", line_color=COLOURS["p95"], line_width=1.2), name="p95")
     return plot
 
 
-def _strip_plot(
-    chart: Chart, names: Sequence[str], times: Range1d, spans: dict[str, ColumnDataSource]
-) -> figure:
-    """Rows of coloured seconds, the first on top."""
-    rows = len(names)
+def _strip_plot(times: Range1d, strip: Sequence[tuple[str, str]]) -> figure:
+    """Rows of coloured seconds, the first on top. The script makes an image of each row."""
+    rows = len(strip)
     height = rows * STRIP_ROW_PX + STRIP_TITLE_PX + 42
-    plot = _plot(chart, height, "Conditions and gate", times, y_range=Range1d(start=0, end=rows))
+    plot = _plot("strip-chart", height, "Conditions and gate", times, y_range=Range1d(start=0, end=rows))
     middles = [rows - place - 0.5 for place in range(rows)]
     plot.yaxis[0].ticker = FixedTicker(ticks=middles)
-    plot.yaxis[0].major_label_overrides = dict(zip(middles, names, strict=True))
+    plot.yaxis[0].major_label_overrides = dict(zip(middles, [name for _, name in strip], strict=True))
     plot.yaxis[0].major_label_text_font_size = "11px"
     plot.xaxis[0].axis_label = "New York time"
     plot.ygrid[0].visible = False
-    _bands(chart, plot, spans)
-    plot.image_rgba(
-        "image",
-        "x",
-        "y",
-        "dw",
-        "dh",
-        source=_empty("image", "x", "y", "dw", "dh"),
+    source = ColumnDataSource(
+        {
+            "row": [column for column, _ in strip],
+            "y": [middle - STRIP_FILL / 2 for middle in middles],
+            "image": [[[0]] for _ in strip],
+            "x": [times.start] * rows,
+            "dw": [0] * rows,
+        },
         name="strip",
-        level="glyph",
     )
+    colours = palette()
+    mapper = LinearColorMapper(palette=colours, low=-0.5, high=len(colours) - 0.5)
+    plot.add_glyph(source, Image(image="image", x="x", y="y", dw="dw", dh=STRIP_FILL, color_mapper=mapper))
     return plot
 
 
 # --- A trade -----------------------------------------------------------------------------------------
 
+LEVELS = {
+    "tight": (1.4, "dotted"),
+    "hard": (1.4, "dashed"),
+    "stop": (1.4, "solid"),
+    "peak": (1.4, "dotdash"),
+    "mark": (1.8, "solid"),
+}
+"""The lines of a position's chart. A level stands until it moves, so its line goes across, then up or down."""
 
-@functools.cache
-def trade_chart() -> dict[str, Any]:
-    """An option while its position was open, as JSON: its mark, and the levels that sell. The script says when."""
-    chart = Chart()
-    times = Range1d(start=0, end=1, name="times")
-    plot = _plot(chart, TRADE_PX, "The option, dollars a share", times)
-    plot.y_range.update(range_padding=0.08)
+TRADE_MARGIN, TRADE_MARGIN_S = 0.04, 5
+"""How much of its time is left free at either edge of a position's chart, and at least how many seconds."""
+
+
+def _trade(path: Path, spans: dict[str, ColumnDataSource]) -> figure:
+    """An option while its position was open: its mark, and the levels that sell."""
+    times = [time for time in path.columns["x"] if time is not None]
+    begin, end = times[0], times[-1]
+    room = max(TRADE_MARGIN_S * SECOND_MS, (end - begin) * TRADE_MARGIN)
+    whole = (begin - room, end + room)
+    plot = _plot(
+        f"trade-{path.id}",
+        TRADE_PX,
+        "The option, dollars a share",
+        Range1d(start=whole[0], end=whole[1], bounds=whole),
+        y_range=DataRange1d(range_padding=0.08),
+    )
     plot.yaxis[0].formatter = NumeralTickFormatter(format="0.00")
     plot.xaxis[0].axis_label = "New York time"
-    _bands(chart, plot, _spans())
-    for name, width, dash in (
-        ("tight", 1.4, "dotted"),
-        ("hard", 1.4, "dashed"),
-        ("stop", 1.4, "solid"),
-        ("peak", 1.4, "dotdash"),
-        ("mark", 1.8, "solid"),
-    ):
-        _step(chart, plot, name, width, dash)
-    _marks(chart, plot, "entry", "triangle", 13)
-    _marks(chart, plot, "exit", "inverted_triangle", 13)
-    crosshair = Span(dimension="height", line_width=1)
-    chart.paint(crosshair, line_color="ink")
-    plot.add_tools(CrosshairTool(overlay=crosshair, dimensions="height"))
-    chart.add(plot)
-    return chart.as_json()
+    _bands(plot, spans)
+    source = _empty(f"path-{path.id}", *LEVELS)
+    for name, (width, dash) in LEVELS.items():
+        step = Step(x="x", y=name, mode="after", line_color=COLOURS[name], line_width=width, line_dash=dash)
+        plot.add_glyph(source, step, name=name)
+    _marks(plot, "entry", [(begin, path.entry)])
+    _marks(plot, "exit", [(end, path.exit)])
+    plot.add_layout(_crosshair(f"crosshair-{path.id}"))
+    return plot

@@ -7,6 +7,7 @@ stand inside, named by their hashes, so that no text from a record could ever ru
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import json
 from collections.abc import Sequence
@@ -16,11 +17,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from config import VERSION
+from events import Condition
 from followed import headline
 from review import funnel
 from review.answer import SIMULATED, answer
+from review.page import colours
 from review.page.asked import Asked, asked_sections
-from review.page.data import payload, seconds_after_open
+from review.page.data import CLOSEUP_S, SECOND_MS, shown
+from review.page.levels import levels
 from review.page.library import library
 from review.page.session import header, session_section
 from review.page.tables import declined_section, funnel_section, gaps_section, misses_section
@@ -28,6 +32,7 @@ from review.page.trades import trades_section
 from review.places import Unusable, check_own, claim
 from review.study import Study
 from utils import clock_text
+from wording import short_name
 
 HERE = Path(__file__).parent
 
@@ -117,11 +122,11 @@ def render(study: Study, charting: str, asked: Asked = NOTHING_ASKED, neighbours
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             '<meta name="referrer" content="no-referrer">',
             f"<title>{escape(title(study))}</title>",
-            f"<style>\n{style}</style>",
+            f"<style>\n{colours.style()}\n{style}</style>",
             "</head>",
             "<body>",
             *body,
-            f'<script type="application/json" id="data">{_json(_data(study, missed, asked))}</script>',
+            f'<script type="text/plain" id="data">{_packed(_data(study, missed, asked))}</script>',
             f"<script>{charting}</script>",
             f"<script>{script}</script>",
             "</body>",
@@ -140,17 +145,22 @@ def title(study: Study) -> str:
 
 
 def _data(study: Study, missed: Sequence[funnel.Miss], asked: Asked) -> dict[str, Any]:
-    """What the script draws, and the charts that it draws it in."""
+    """The charts, and what the script puts into them."""
     # Only here: the library of the charts is there for pages alone, and takes a second to load.
     from review.page import charts  # noqa: PLC0415
 
-    data = payload(study, missed, None if asked.at is None else seconds_after_open(study, asked.at))
-    rows = (*(condition["label"] for condition in data["conditions"]), "All met", "Gate")
-    data["charts"] = {
-        "session": charts.session_chart(study.rules.symbol, data["opening"], data["seconds"], rows),
-        "trade": charts.trade_chart(),
+    found, benchmark = shown(study, missed, asked.at), study.rules.benchmark
+    strip = [(f"is_{condition}", short_name(condition, benchmark)) for condition in Condition]
+    return {
+        "document": charts.document(found, [*strip, ("signals", "All met"), ("gates", "Gate")]),
+        "opening": found.opening,
+        "closing": found.closing,
+        "closeup": CLOSEUP_S * SECOND_MS,
+        "start": found.start,
+        "notes": found.notes,
+        "paths": {path.id: path.packed for path in found.paths},
+        **levels(study),
     }
-    return data
 
 
 def _policy(*scripts: str) -> str:
@@ -167,10 +177,10 @@ def _digest(text: str) -> str:
     return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")
 
 
-def _json(value: Any) -> str:
-    """JSON that cannot end the element it stands in."""
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+def _packed(value: Any) -> str:
+    """JSON as base64 of gzip's: a whole session's is a quarter of its size, and cannot end the element it stands in."""
+    text = json.dumps(value, allow_nan=False, separators=(",", ":"))
+    return base64.b64encode(gzip.compress(text.encode(), 6, mtime=0)).decode("ascii")
 
 
 def _ways(neighbours: Neighbours) -> str:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from events import Condition
+from events import SECOND
 from followed import Results, dollars_text
 from review import fills, funnel
 from review.answer import ended_text
 from review.page.data import GATE_KINDS
 from review.page.parts import key, legend, note, section
+from review.page.reading import second_words
 from review.study import Study
 from utils import clock_text, minute_text, new_york, plural_s, span_text
-from wording import condition_name
 
 
 def header(study: Study, said: str) -> str:
@@ -86,7 +86,7 @@ def _times(count: int) -> str:
 
 SESSION_TOOLS = (
     '<div class="tools" role="group" aria-label="What the chart shows">'
-    '<button type="button" id="whole" aria-pressed="true">Whole day</button>'
+    '<button type="button" id="whole">Whole day</button>'
     '<button type="button" id="closer">Closer</button><button type="button" id="wider">Wider</button>'
     '<button type="button" id="earlier" aria-label="Earlier">←</button><button type="button" id="later" aria-label="Later">→</button></div>'
 )
@@ -102,13 +102,6 @@ def session_section(study: Study, missed: Sequence[funnel.Miss]) -> str:
         f"{len(study.trades.told)} entries, {len(missed)} near misses, {len(study.blind)} blind spans. "
         "The tables on this page hold what it shows."
     )
-    cells = "".join(
-        f'<div title="{escape(name)}"><span></span><span></span><span></span></div>'
-        for name in (
-            *(f"{condition_name(item, study.rules.benchmark)}, {item}" for item in Condition),
-            "Gate",
-        )
-    )
     charts = "".join(f'<div class="chart" id="{name}-chart"></div>' for name in ("price", "volume", "strip"))
     return section(
         "session",
@@ -118,10 +111,10 @@ def session_section(study: Study, missed: Sequence[funnel.Miss]) -> str:
             "read it; the arrow keys step. Close up, prices are candles. All times are New York's."
         ),
         SESSION_TOOLS,
-        '<div class="reading"><div class="line" id="reading-line"></div><div class="said" id="reading-note"></div>'
-        f'<div class="cells" id="reading-cells">{cells}</div></div>',
+        f'<template id="second-words">{second_words(study.rules)}</template>'
+        '<div class="reading"><div id="reading"></div><div class="said" id="reading-note"></div></div>',
         _legend(study),
-        f'<figure id="session-chart" role="slider" tabindex="0" aria-label="{escape(label)}">{charts}</figure>',
+        f'<figure id="session-chart" role="slider" tabindex="0" aria-label="{escape(label)}" aria-valuemin="0" aria-valuemax="{(study.session.close - study.session.open) // SECOND}">{charts}</figure>',
         note(
             "Zoomed out, each column of the chart stands for several seconds: the lines span the lowest to the highest "
             "value, a volume stick shows the highest, and a condition is darker the more of those seconds met it."

@@ -11,6 +11,7 @@ from quote_history import OLDEST_S
 from review import fills
 from review.page.data import evaluated_second
 from review.page.parts import legend, moment, note, result, section, table
+from review.page.reading import position_words
 from review.study import Study
 from utils import clock_text, option_price, span_text, strike_text
 
@@ -33,7 +34,9 @@ def trades_section(study: Study) -> str:
             ("rule dash", "hard", "Hard giveback"),
             ("rule dot", "tight", "Giveback while below VWAP"),
         ),
-        f'<div class="trades">{charts}</div>' if charts else "",
+        f'<template id="position-words">{position_words()}</template><div class="trades">{charts}</div>'
+        if charts
+        else "",
         _trades_table(study),
         _fills_table(study),
     )

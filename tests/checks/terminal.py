@@ -24,8 +24,11 @@ INTERRUPT, END = "\x03", "\x04"
 """Ctrl-C and Ctrl-D, as a keyboard sends them."""
 
 AGAIN_S = 3.0
-"""Real seconds after which somebody presses Ctrl-C again. Between showing a question and reading the answer Python notes
-the first one only, and acts on it once the next key arrives; no hand is that quick."""
+"""Real seconds after which somebody presses Ctrl-C again, if the command still waits for a key. Between showing a question and
+reading the answer Python notes the first one only, and acts on it once the next key arrives; no hand is that quick."""
+
+LOOK_S = 0.01
+"""Real seconds between two looks at whether the command waits."""
 
 
 class Terminal:
@@ -64,6 +67,9 @@ class Terminal:
         """Waits until something new is shown that ends with ``question``, and types ``text``."""
         self.wait_for(question)
         self._is_interrupted = end == INTERRUPT
+        until = time.monotonic() + AGAIN_S
+        while self._is_interrupted and not self._waits() and time.monotonic() < until:
+            time.sleep(LOOK_S)
         os.write(self._own, (text + end).encode())
 
     def wait_for(self, text: str) -> None:
@@ -80,10 +86,18 @@ class Terminal:
             if self._is_shown(min(until, now + AGAIN_S)):
                 if not self._read(until):
                     break
-            elif self._is_interrupted:
+            elif self._is_interrupted and self._waits():
                 os.write(self._own, INTERRUPT.encode())
         self.status = self._process.wait(PATIENCE_S)
         return self.status
+
+    def _waits(self) -> bool:
+        """Returns whether the command waits for something, such as a key: one that is busy ending would be interrupted there."""
+        try:
+            state = Path(f"/proc/{self._process.pid}/stat").read_text(encoding="utf-8").rpartition(")")[2]
+        except OSError:  # no such files on this system
+            return True
+        return state.split()[0] == "S"
 
     def _is_shown(self, until: float) -> bool:
         """Waits until there is something to read, or everybody has left the terminal. Returns whether that is so."""

@@ -13,13 +13,14 @@ from pathlib import Path
 import pytest
 
 import config
+import diagnose
 import entry
 from checks.env_file import example
 from sim.market import Market
 from sim.pushover import LoopbackPushover
 from sim.server import LoopbackMarket
 from tests.checks.terminal import END, INTERRUPT, Terminal
-from tests.environment import DIAGNOSE, LOOPBACK, run
+from tests.environment import DIAGNOSE, LOOPBACK, run, run_here
 from utils import SystemClock
 
 pytestmark = pytest.mark.real_time
@@ -338,11 +339,11 @@ def test_without_a_terminal_it_says_what_to_do(tmp_path: Path) -> None:
     done = run(tmp_path, DIAGNOSE, "--init", stdin=subprocess.DEVNULL)
     assert (done.returncode, done.stdout) == (entry.EXIT_CONFIGURATION, "")
     assert "needs a terminal: start it in one, or copy .env.example to .env" in done.stderr
-    assert "--env goes with --init" in run(tmp_path, DIAGNOSE, "--env", "x").stderr
+    assert "--env goes with --init" in run_here(diagnose.main, tmp_path, "--env", "x").stderr
 
 
 @pytest.mark.parametrize("other", ["--offline", "--json", "--send-test", "--sockets"])
 def test_an_option_of_the_checks_is_refused_rather_than_not_heeded(tmp_path: Path, other: str) -> None:
-    done = run(tmp_path, DIAGNOSE, "--init", other)
+    done = run_here(diagnose.main, tmp_path, "--init", other)
     assert done.returncode == entry.EXIT_CONFIGURATION
     assert "of the other options it takes only --env" in done.stderr

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import importlib.metadata
+import sys
+from pathlib import Path
+
+import pytest
 
 from checks.check import Severity
 from checks.installation import (
@@ -12,6 +16,7 @@ from checks.installation import (
     check_modules,
     check_packages,
     check_python,
+    check_requirements,
 )
 from tests.checks.given import ROOT
 
@@ -54,6 +59,17 @@ def test_the_packages_of_an_installed_copy_are_those_that_pip_was_told() -> None
         "✓ httpx 1.0",
         "✓ pydantic-settings 1.0",
         "✗ msgspec: missing — install it again, in the repository's folder: pipx install --force .",
+    ]
+
+
+def test_a_folder_without_its_list_that_pip_has_not_installed_is_incomplete(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    sys.path[:] = [str(tmp_path)]  # where Python looks for what pip has installed
+    assert [check.line().strip() for check in check_requirements(True, tmp_path)] == [
+        f"✗ {tmp_path}/requirements.txt: cannot be read (No such file or directory) "
+        "— the installation is incomplete: install it again"
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from math import sin
 from typing import Any
 
@@ -47,6 +48,12 @@ def gathered(
     return made
 
 
+@functools.cache
+def seen_day(seconds: int) -> Gathered:
+    """What a session keeps of its first seconds. It is only read, so that making it once is enough."""
+    return gathered(0, seconds)
+
+
 def trade(took: int = 190, *, blind: tuple[int, int] = (0, 0), **changes: Any) -> TradePicture:
     """A trade that began 1,000 s after the open."""
     bought, sold = 1_000, 1_000 + took
@@ -77,7 +84,7 @@ def trade(took: int = 190, *, blind: tuple[int, int] = (0, 0), **changes: Any) -
 
 def day(trades: int = 0, *, seconds: int = 23_400, dark: tuple[DarkSpan, ...] = ()) -> DayPicture:
     """A session with so many trades, of which so many seconds were seen."""
-    kept = gathered(0, seconds)
+    kept = seen_day(seconds)
     return DayPicture(
         symbol="IWM",
         date=SESSION.date,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 
 import pytest
 from PIL import Image
@@ -17,24 +18,24 @@ from tests.pictures.made import OPEN, day, trade
 
 NOTHING = Seconds(at=[], price=[], vwap=[], long_vwap=[], mark=[], peak=[])
 
-PICTURES: dict[str, Picture] = {
-    "a trade": trade(),
-    "a trade of 5 s": trade(5),
-    "a trade of 4 h": trade(14_400),
-    "a trade of no time": trade(0),
-    "a trade with a blind span": trade(blind=(1_050, 1_100)),
-    "a trade without an exit's mark, price and result": trade(
+PICTURES: dict[str, Callable[[], Picture]] = {
+    "a trade": trade,
+    "a trade of 5 s": lambda: trade(5),
+    "a trade of 4 h": lambda: trade(14_400),
+    "a trade of no time": lambda: trade(0),
+    "a trade with a blind span": lambda: trade(blind=(1_050, 1_100)),
+    "a trade without an exit's mark, price and result": lambda: trade(
         exit=None, percent=None, at_once="", sold=Moment(OPEN + 1_190 * SECOND, None)
     ),
-    "a trade of which nothing was seen": trade(seconds=NOTHING),
-    "a trade that fell to nothing": trade(exit=0, peak=4_500, percent=-100.0),
-    "a trade whose reason is long": trade(reason="Shutdown " * 40),
-    "a quiet day": day(),
-    "a day of 9 trades": day(9),
-    "a day of 40 trades": day(40),
-    "a day of which nothing was seen": day(seconds=0),
-    "a day of one second": day(seconds=1),
-    "a day that was dark": day(dark=(DarkSpan(OPEN, OPEN + 3_600 * SECOND, Dark.AWAY),)),
+    "a trade of which nothing was seen": lambda: trade(seconds=NOTHING),
+    "a trade that fell to nothing": lambda: trade(exit=0, peak=4_500, percent=-100.0),
+    "a trade whose reason is long": lambda: trade(reason="Shutdown " * 40),
+    "a quiet day": day,
+    "a day of 9 trades": lambda: day(9),
+    "a day of 40 trades": lambda: day(40),
+    "a day of which nothing was seen": lambda: day(seconds=0),
+    "a day of one second": lambda: day(seconds=1),
+    "a day that was dark": lambda: day(dark=(DarkSpan(OPEN, OPEN + 3_600 * SECOND, Dark.AWAY),)),
 }
 
 
@@ -46,7 +47,7 @@ def opened(png: bytes) -> Image.Image:
 
 @pytest.mark.parametrize("name", PICTURES)
 def test_a_picture_is_a_png_of_the_right_size_and_not_blank(name: str) -> None:
-    png = draw(PICTURES[name])
+    png = draw(PICTURES[name]())
     assert flaw(png) == ""
     image = opened(png)
     assert (image.format, image.mode, image.width) == ("PNG", "RGB", WIDTH)

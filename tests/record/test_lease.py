@@ -148,6 +148,35 @@ def test_a_lease_whose_name_no_longer_leads_to_it_is_lost(tmp_path: Path) -> Non
     assert lease.is_lost()
 
 
+FAILING = """
+import errno, os, sys
+from pathlib import Path
+from record.lease import Lease
+from tests.refusals import no_more_locks
+no_more_locks(errno.EIO)
+before = os.listdir("/proc/self/fd")
+lease = Lease(Path(sys.argv[1]))
+try:
+    lease.acquire("now")
+except OSError as error:
+    print(error.strerror, lease.is_locked, os.listdir("/proc/self/fd") == before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux can be made to fail a lock")
+def test_a_lock_that_fails_is_no_lease_and_leaves_no_file_open(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FAILING, str(tmp_path)],
+        cwd=ROOT,
+        env={**os.environ, **measured()},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.stdout == "Input/output error False True\n", done.stderr
+
+
 def test_without_locks_the_program_can_still_be_loaded() -> None:
     """On Windows there is no fcntl: whoever starts the program says so, and no import fails before."""
     program = (

@@ -188,14 +188,18 @@ INK = """(() => {
 
 SLIDER = "document.getElementById('session-chart')"
 
-VIEW = f"[{SLIDER}.ariaValueMin, {SLIDER}.ariaValueMax].map(Number)"
+OPENING_MS = 34_200_000
+"""The open on the page's axis of times: New York's time of day, as if it were UTC's."""
 
-READING = "document.getElementById('reading-line').textContent"
+VIEW = f"(({{ start, end }}) => [start, end].map((time) => (time - {OPENING_MS}) / 1000))({model('times')})"
+"""From which to which second after the open the session's charts show."""
+
+READING = "document.getElementById('reading').textContent"
 
 NOTE = "document.getElementById('reading-note').textContent"
 
 CELLS = (
-    "[...document.querySelectorAll('#reading-cells div')].map((cell) => [cell.className, cell.textContent])"
+    "[...document.querySelectorAll('#reading .cells div')].map((cell) => [cell.className, cell.textContent])"
 )
 
 

@@ -20,9 +20,10 @@ from events import (
     Outcome,
     Shutdown,
     Tick,
+    Withdrawn,
 )
 from followed import acted_text
-from review.answer import RUNAWAY, answer
+from review.answer import RUNAWAY, answer, ended_text
 from review.keeper import read
 from review.study import Study
 from tests.builders import EARLY_SESSION, SESSION, at, bar, row
@@ -261,3 +262,40 @@ def test_before_the_open_and_just_after(tmp_path: Path) -> None:
     assert answer(read(story.path)) == (
         "No entry on 2 Oct so far (until 09:30:04 ET): the warm-up lasts until 09:40, and no BUY comes before."
     )
+
+
+def test_every_second_was_blind_or_in_the_warm_up(tmp_path: Path) -> None:
+    rows = [seen(700 + second, SURGE, gate=DeclineReason.BLIND) for second in range(3)]
+    study = whole(tmp_path / "r", *(row._replace(is_blind=True) for row in rows[:2]), rows[2])
+    assert answer(study) == "No entry on 2 Oct: every recorded second was blind or in the warm-up."
+
+
+def test_several_withdrawn_buys_are_counted_beside_one_that_was_told_and_without_one(
+    day: Study, tmp_path: Path
+) -> None:
+    (first,) = day.trades.told
+    study = whole(tmp_path / "r")
+    for number, name in enumerate(("00000a", "00000b")):
+        now = first.opened_at + number * 600 * SECOND
+        study.trades.record(now, Tick(), [replace(first.opened, id=name)])
+        gone = Withdrawn(id=name, contract=first.opened.contract, detail="late")
+        study.trades.record(now + SECOND, Tick(), [gone])
+        study.withdrawn[name] = gone.detail
+    assert answer(study) == (
+        "No entry on 2 Oct: 2 BUYs were withdrawn before they reached the phone, the first at 10:07:03 (late)."
+    )
+    study.trades.record(now + 60 * SECOND, Tick(), [first.opened])
+    said = answer(study)
+    assert said.startswith("1 BUY on 2 Oct. ")
+    assert said.endswith(" 2 more were withdrawn; nobody was told.")
+    del study.withdrawn["00000b"]
+    assert answer(study).endswith(" 1 more was withdrawn; nobody was told.")
+
+
+def test_where_a_record_ends_that_does_not_reach_the_close(tmp_path: Path) -> None:
+    study = whole(tmp_path / "r")
+    assert ended_text(study) == ""
+    study.until = at(1_000)
+    assert ended_text(study) == "Nothing was recorded after 09:46:40."
+    study.is_stopped = True
+    assert ended_text(study) == "The program stopped at 09:46:40."

@@ -3,39 +3,41 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
+import gzip
 import hashlib
 import json
-import math
 import re
 import shutil
-import struct
 import subprocess
 import sys
-import zlib
 from html import escape
 from html.parser import HTMLParser
-from itertools import accumulate
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
 import entry
-from events import SECOND, AlertKind, AlertOutcome, DeclineReason, Outcome, Tick
+from events import SECOND, AlertKind, AlertOutcome, Condition, DeclineReason, Outcome, Tick
 from followed import DELAYS_S, Fate, dollars_text, headline
 from review import funnel, moment, what_if
 from review.answer import answer
 from review.keeper import read
 from review.page import page
 from review.page import tables as page_tables
-from review.page.data import GATE_KINDS, column, payload, steps
+from review.page.colours import COLOURS, FIRST_GATE, GATES, SHADES, SIGNAL, palette
+from review.page.columns import packed
+from review.page.data import GATE_KINDS, shown, time_of
+from review.page.levels import GAP_S, LINES, known_seconds, levels
+from review.page.reading import CELLS, second_words
 from review.page.session import GATE_TEXTS
 from review.places import Unusable
 from review.study import Seen, Study
 from rules import Rules
 from tests.builders import SESSION, at
 from tests.made_day import Made
-from tests.review.browser import clock
 from tests.review.pages import (
     HOSTILE,
     ROOT,
@@ -100,12 +102,23 @@ class Elements(HTMLParser):
         return [attributes for name, attributes in self.found if name == tag]
 
 
-def unpacked(packed: dict[str, str]) -> list[float]:
+def contents(text: str) -> dict[str, Any]:
+    """What a page's script reads: the first of its scripts."""
+    found: dict[str, Any] = json.loads(gzip.decompress(base64.b64decode(Elements(text).scripts[0])))
+    return found
+
+
+def unpacked(found: dict[str, Any]) -> list[float | None]:
     """A column's numbers."""
-    letters = {"f4": "f", "u4": "I", "u2": "H", "u1": "B"}
-    data = zlib.decompress(base64.b64decode(packed["bytes"]))
-    form = letters[packed["type"]]
-    return list(struct.unpack(f"<{len(data) // struct.calcsize(form)}{form}", data))
+    total = 0
+    return [
+        None if step is None else (total := total + step) / 10 ** found["digits"] for step in found["steps"]
+    ]
+
+
+def columns_of(level: dict[str, Any]) -> dict[str, list[float | None]]:
+    """A level's columns."""
+    return {name: unpacked(found) for name, found in level["columns"].items()}
 
 
 def test_a_whole_session_weighs_less_than_the_limit(made: Study, tmp_path: Path) -> None:
@@ -151,8 +164,7 @@ def test_what_a_record_says_is_text(made: Study, tmp_path: Path) -> None:
     assert not elements.all("img")
     assert len(elements.scripts) == 3
     assert not [name for _, attributes in elements.found for name in attributes if name.startswith("on")]
-    data = json.loads(elements.scripts[0])
-    assert data["trades"][0]["id"] == "</script><i>"
+    assert list(contents(text)["paths"]) == ["</script><i>"]
     assert "<" not in elements.scripts[0]
     assert (
         HOSTILE.replace("&", "&amp;")
@@ -169,13 +181,13 @@ def test_the_sentence_and_the_tables_say_what_the_study_says(made: Study, tmp_pa
     assert f"<h1>{escape(answer(made), quote=True)}</h1>" in text
     rows = Elements(text).rows
     steps = {step.name: step for step in funnel.funnel(made)}
-    for name, shown in (
+    for name, words in (
         ("session", "Seconds of the session"),
         ("evaluated", "evaluated as they came"),
         ("fired", "BUY"),
     ):
         step = steps[name]
-        assert [shown, f"{step.left:,}"] in [row[:2] for row in rows]
+        assert [words, f"{step.left:,}"] in [row[:2] for row in rows]
     for item in funnel.failing(made):
         name = f"{condition_name(item.condition, 'SPY')} {item.condition}"
         assert [name, f"{item.failed:,}", f"{item.alone:,}", f"{item.alone_open:,}"] in rows
@@ -211,44 +223,95 @@ def test_every_chart_has_words_for_those_who_cannot_see_it(made: Study, tmp_path
     assert elements.all("html") == [{"lang": "en"}]
 
 
-def test_the_columns_hold_what_was_evaluated(made: Study) -> None:
-    data = payload(made, funnel.misses(made))
-    columns = {name: unpacked(packed) for name, packed in data["rows"].items()}
-    evaluations = [seen.evaluation for seen in made.seen]
-    seconds = [(item.start - SESSION.open) // SECOND for item in evaluations]
-    assert columns["steps"] == list(steps(seconds))
-    assert list(accumulate(columns["steps"])) == seconds
-    assert columns["price"] == pytest.approx([item.price for item in evaluations], rel=1e-7)
-    assert columns["volume"] == [round(item.volume) for item in evaluations]
-    undefined = [item.volume_p95 is None for item in evaluations]
-    assert [math.isnan(value) for value in columns["volume_p95"]] == undefined
-    for item, passes, counts in zip(evaluations, columns["passes"], columns["counts"], strict=True):
-        for place, passed in enumerate(item.passes):
-            assert bool(int(counts) >> place & 1) is (passed is not None)
-            assert bool(int(passes) >> place & 1) is (passed is True)
-    names = [gate["name"] for gate in data["gates"]]
-    for seen, gate in zip(made.seen, columns["gate"], strict=True):
+def test_the_finest_level_holds_what_was_evaluated(made: Study) -> None:
+    data = levels(made)
+    lines, strip = columns_of(data["lines"][0]), columns_of(data["strip"][0])
+    opening = time_of(made, SESSION.open)
+    assert lines["x"] == strip["x"] == [opening + second * 1_000 for second in range(known_seconds(made))]
+    assert opening == 9.5 * 3_600_000
+    seconds = {made.index_of(seen.evaluation.start): seen for seen in made.seen}
+    for second, seen in seconds.items():
+        item = seen.evaluation
+        assert lines["price"][second] == pytest.approx(item.price, abs=1e-4)
+        assert lines["volume"][second] == round(item.volume)
+        assert (lines["volume_p95"][second] is None) is (item.volume_p95 is None)
+        for condition, passed in item.by_condition.items():
+            assert strip[f"is_{condition}"][second] == {None: 0, False: 1, True: SHADES}[passed]
+        assert strip["signals"][second] == SIGNAL * item.holds
         stopped = funnel.stopped_by(seen)
-        assert names[int(gate)] == ("open" if stopped is None else stopped.value)
-    assert clock(data["opening"]) == "09:30:00"
+        gate = lines["gate"][second]
+        assert gate is not None
+        assert data["gates"][int(gate)] == ("open" if stopped is None else stopped.value)
+        kind = next((kind for kind, reasons in GATE_KINDS.items() if stopped in reasons), "open")
+        assert strip["gates"][second] == FIRST_GATE + GATES.index(kind)
+    assert {place for place, gate in enumerate(lines["gate"]) if gate is not None} == set(seconds)
 
 
-def test_the_bars_and_the_average_of_the_session_are_those_that_are_known(made: Study) -> None:
-    columns = {name: unpacked(packed) for name, packed in payload(made, [])["bars"].items()}
-    bars = [bar for bar in made.bars if bar is not None]
-    seconds = list(accumulate(columns["steps"]))
-    assert seconds == [second for second, bar in enumerate(made.bars) if bar is not None]
-    for name in ("open", "high", "low", "close"):
-        assert columns[name] == pytest.approx([getattr(bar, name) for bar in bars], rel=1e-7)
-    for place in (0, 100, len(bars) - 1):
-        paid = sum(bar.vwap * bar.volume for bar in bars[: place + 1])
-        shares = sum(bar.volume for bar in bars[: place + 1])
-        assert columns["day"][place] == pytest.approx(paid / shares, abs=0.001)
+def test_a_line_stands_for_thirty_seconds_without_a_value_and_no_longer(made: Study) -> None:
+    first, *_, last = (second for second, bar in enumerate(made.bars) if bar is not None)
+    made_bar, lines = made.bars[last], columns_of(levels(made)["lines"][0])
+    assert made_bar is not None
+    closes = lines["close"]
+    assert closes[last:] == [made_bar.close] * (GAP_S + 1)
+    silent = dataclasses.replace(made, bars=[*made.bars])
+    silent.bars[last - GAP_S - 2 : last] = [None] * (GAP_S + 2)
+    closes = columns_of(levels(silent)["lines"][0])["close"]
+    assert None not in closes[last - GAP_S - 3 : last - 2]
+    assert closes[last - 2 : last + 1] == [None, None, made_bar.close]
+    assert set(closes[:first]) <= {None}
+
+
+def test_a_coarser_level_hides_neither_the_highest_nor_the_lowest(made: Study) -> None:
+    data = levels(made)
+    finest = columns_of(data["lines"][0])
+    for level in data["lines"][1:]:
+        seconds, found = level["seconds"], columns_of(level)
+        for name in LINES:
+            for place in range(0, known_seconds(made), seconds):
+                known = [value for value in finest[name][place : place + seconds] if value is not None]
+                drawn = found[name][2 * place // seconds : 2 * place // seconds + 2]
+                assert sorted(drawn) == [min(known), max(known)] if known else drawn == [None, None]  # type: ignore[type-var]
+        for name in ("volume", "surge"):
+            assert max(filter(None, found[name])) == max(filter(None, finest[name]))
+
+
+def test_candles_are_made_of_the_bars_as_finally_known(made: Study) -> None:
+    for level in levels(made)["candles"]:
+        seconds, found = level["seconds"], columns_of(level)
+        for place in range(0, known_seconds(made), seconds):
+            bars = [bar for bar in made.bars[place : place + seconds] if bar is not None]
+            drawn = [found[name][place // seconds] for name in ("open", "high", "low", "close", "falls")]
+            if not bars:
+                assert drawn == [None] * 4 + [0]
+                continue
+            ends = bars[0].open, bars[-1].close
+            high, low = max(bar.high for bar in bars), min(bar.low for bar in bars)
+            assert drawn == pytest.approx([ends[0], high, low, ends[1], float(ends[1] < ends[0])], abs=1e-4)
+
+
+def test_the_strip_is_the_darker_the_more_seconds_met_a_condition() -> None:
+    seen = [
+        Seen(at(second + 2), evaluation(second, 240.0, passes=second < 3), False, "", None)
+        for second in range(4)
+    ]
+    strip = levels(study_of(seen))["strip"]
+    first = f"is_{next(iter(Condition))}"
+    assert [columns_of(level)[first][0] for level in strip[:3]] == [SHADES, SHADES, 1 + 6]  # 3 of 4
+    assert columns_of(strip[2])[first][1] == 0
+
+
+def test_the_average_of_the_session_is_weighted_by_volume(made: Study) -> None:
+    day = columns_of(levels(made)["lines"][0])["day"]
+    seconds = [second for second, bar in enumerate(made.bars) if bar is not None]
+    for second in (seconds[0], seconds[100], seconds[-1]):
+        bars = [bar for bar in made.bars[: second + 1] if bar is not None]
+        paid, shares = sum(bar.vwap * bar.volume for bar in bars), sum(bar.volume for bar in bars)
+        assert day[second] == pytest.approx(paid / shares, abs=0.001)
 
 
 def test_a_session_without_a_share_has_no_average() -> None:
     study = study_of([Seen(at(2_003), replace(evaluation(2_000, 215.0), volume=0.0), False, "", None)])
-    assert math.isnan(unpacked(payload(study, [])["bars"]["day"])[0])
+    assert set(columns_of(levels(study)["lines"][0])["day"]) == {None}
 
 
 @pytest.mark.parametrize(
@@ -338,26 +401,31 @@ def test_what_was_asked_is_on_the_page(made: Study, tmp_path: Path) -> None:
 
 
 def test_before_the_open_the_whole_session_is_shown() -> None:
-    data = payload(study_of([], until=SESSION.open - 60 * SECOND), [])
-    assert (data["seconds"], data["start"]) == (23_400, 0)
-    assert unpacked(data["rows"]["price"]) == data["trades"] == []
+    found = shown(study_of([], until=SESSION.open - 60 * SECOND), [])
+    assert found.view == (found.opening, found.closing) == (34_200_000, 57_600_000)
+    assert (found.start, found.paths) == (found.opening, [])
 
 
-def test_a_column_that_a_number_does_not_fit_in_is_an_error() -> None:
-    assert unpacked(column("u1", [0, 255])) == [0, 255]
-    with pytest.raises(OverflowError):
-        column("u1", [256])
+def test_a_column_takes_the_steps_from_number_to_number() -> None:
+    found = packed([240.1, None, 240.25, 240.0], 2)
+    assert found == {"digits": 2, "steps": [24_010, None, 15, -25]}
+    assert unpacked(found) == [240.1, None, 240.25, 240.0]
 
 
 def test_every_gate_has_a_colour() -> None:
     kinds = [reason for reasons in GATE_KINDS.values() for reason in reasons]
     assert sorted(kinds) == sorted(DeclineReason)
-    assert set(GATE_TEXTS) == {"open", *GATE_KINDS}
-    style = (ROOT / "review" / "page" / "page.css").read_text(encoding="utf-8")
-    light, dark = style.split("@media screen and (prefers-color-scheme: dark)", 1)
-    for kind in GATE_TEXTS:
-        assert f"--gate-{kind}:" in light
-        assert f"--gate-{kind}:" in dark
+    assert set(GATE_TEXTS) == set(GATES) == {"open", *GATE_KINDS}
+    assert len(palette()) == FIRST_GATE + len(GATES) <= 256
+    assert {f"gate-{kind}" for kind in GATES} <= COLOURS.keys()
+
+
+def test_every_condition_is_read_out_with_its_limit() -> None:
+    words = second_words(Rules())
+    assert set(CELLS) == set(Condition)
+    assert "LIMIT" not in words and "≥ 30 s" in words and "≤ 0.20" in words
+    drawn = set(columns_of(levels(study_of([]))["lines"][0])) | {f"is_{condition}" for condition in Condition}
+    assert set(re.findall(r"@(\w+)", words)) <= drawn
 
 
 def test_without_bokeh_it_says_how_to_install_it() -> None:
@@ -417,5 +485,6 @@ def test_the_way_of_a_withdrawn_position_ends_where_it_was_withdrawn(tmp_path: P
     story.tell(at(199), gone)
     story.tell(at(2_000), Tick())
     story.journal.close()
-    (trade,) = payload(read(story.path), [])["trades"]
-    assert trade["from"] < trade["to"] == 199
+    study = read(story.path)
+    (path,) = shown(study, []).paths
+    assert path.columns["x"][-1] == time_of(study, at(199))

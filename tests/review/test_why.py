@@ -11,11 +11,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
-from events import SECOND, AlertKind, AlertOutcome, Condition, FeedRestored, Outcome
+from events import SECOND, AlertKind, AlertOutcome, Condition, ContractRule, FeedRestored, Outcome
 from review.answer import answer
 from review.keeper import read
-from review.report import report
+from review.report import as_json, report
 from review.study import Study
 from review.why import main
 from tests.builders import at
@@ -85,6 +86,48 @@ def test_a_near_miss_that_a_buy_follows_within_a_minute_is_left_out_and_counted(
     assert shown in " ".join(report(study))
     none = whole(tmp_path / "n", seen(700, SURGE), seen(701)._replace(decision="Opened"))
     assert "not met): none; 1 that a BUY followed within 60 s is left out." in " ".join(report(none))
+
+
+def test_what_made_signals_find_no_contract_and_other_decisions_of_this_version_are_told(
+    tmp_path: Path,
+) -> None:
+    study = whole(tmp_path / "r", seen(700))
+    assert not any("Rejected contracts" in line or "other decisions" in line for line in report(study))
+    study.fallen.update({ContractRule.DELTA: 4, ContractRule.SPREAD: 1_200})
+    study.differing = 3
+    told = " ".join(report(study))
+    assert "by the first rule they failed   spread 1,200, delta 4" in told
+    assert "⚠️ 3 facts lead to other decisions in this version than they did then." in told
+
+
+def test_a_condition_that_the_rules_do_without_is_said_to_be_switched_off(tmp_path: Path) -> None:
+    row = seen(700)
+    passes = tuple(None if condition is Condition.SPY_LAG else True for condition in Condition)
+    study = whole(tmp_path / "r", row._replace(evaluation=replace(row.evaluation, passes=passes)))
+    found = [line.split() for line in report(study) if line.endswith("  switched off in the rules")]
+    assert [line[0] for line in found] == ["spy_lag", "spy_lag"]  # of the steps, and of the failures
+
+
+def test_near_misses_are_told_to_machines_with_what_was_measured(tmp_path: Path) -> None:
+    study = whole(
+        tmp_path / "r",
+        seen(700, SURGE, volume=3_000.0),
+        seen(701, SURGE, volume=3_800.0),
+        seen(800, Condition.SPY_LAG, benchmark_roc5=None),
+    )
+    nearest, unmeasured = json.loads(as_json(study, {}))["near_misses"]
+    assert nearest == {
+        "start": "2025-10-02T13:41:40Z",
+        "end": "2025-10-02T13:41:42Z",
+        "nearest": "2025-10-02T13:41:41Z",
+        "condition": "volume_surge",
+        "value": 3_800.0,
+        "threshold": 4_000.0,
+        "ratio": pytest.approx(0.05),
+        "text": "volume 3,800, needed 4,000: 5% short",
+    }
+    assert (unmeasured["value"], unmeasured["threshold"], unmeasured["ratio"]) == (None, None, None)
+    assert unmeasured["text"] == "no SPY"
 
 
 def test_one_second_from_the_command_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

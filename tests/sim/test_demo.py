@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import signal
@@ -13,6 +14,7 @@ from typing import NamedTuple
 import pytest
 
 import entry
+import main
 from pictures.process import flaw
 from record.folder import records
 from record.reader import first_header
@@ -20,7 +22,7 @@ from review import verify
 from sim import kept
 from sim.phone import Phone, following_log
 from sim.push_account import Message
-from tests.environment import MAIN, ROOT, run
+from tests.environment import MAIN, ROOT, run, run_here
 from tests.measured import measured
 
 FRAME = re.compile(r"^  ┌─+\n  │ (.*)$", re.MULTILINE)
@@ -208,19 +210,19 @@ def test_the_workers_own_folder_is_refused_even_before_it_is_there(
 )
 def test_what_can_be_no_folder_is_told_in_a_line(tmp_path: Path, name: str, reason: str) -> None:
     (tmp_path / "file").touch()
-    done = run(tmp_path, MAIN, "--demo", "--keep", name)
+    done = run_here(main.main, tmp_path, "--demo", "--keep", name)
     assert (done.returncode, done.stdout) == (entry.EXIT_CONFIGURATION, "")
     assert done.stderr == f"The demo cannot begin: --keep {name}: {reason}; name another folder\n"
 
 
 def test_a_name_that_no_setting_could_have_is_told_in_a_line(tmp_path: Path) -> None:
-    done = run(tmp_path, MAIN, "--demo", "--keep", "$HOME/x")
+    done = run_here(main.main, tmp_path, "--demo", "--keep", "$HOME/x")
     assert (done.returncode, done.stdout) == (entry.EXIT_CONFIGURATION, "")
     assert done.stderr.startswith("The demo cannot begin: --keep $HOME/x: takes a path without quotes")
 
 
 def test_keep_without_the_demo_is_refused(tmp_path: Path) -> None:
-    assert "--keep goes with --demo" in run(tmp_path, MAIN, "--keep", "x").stderr
+    assert "--keep goes with --demo" in run_here(main.main, tmp_path, "--keep", "x").stderr
 
 
 # --- The commands as they are shown ------------------------------------------------------------------
@@ -235,26 +237,26 @@ for step in steps(Path("/x y"), Path("/x y/sessions/2025-10-02.jsonl")):
 """
 
 
-def shown(cwd: Path, python: str, before: str = "") -> list[str]:
+@functools.cache
+def shown(cwd: Path, python: str, before: str = "") -> tuple[str, ...]:
     done = subprocess.run(
         [python, "-c", SHOW, before],
         cwd=cwd,
         env={
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-            "PYTHONPATH": str(ROOT),
-            **measured(),
+            **measured(ROOT),
         },
         capture_output=True,
         text=True,
         timeout=60,
         check=True,
     )
-    return done.stdout.splitlines()
+    return tuple(done.stdout.splitlines())
 
 
 def test_the_commands_name_the_interpreter_as_it_was_typed(tmp_path: Path) -> None:
     why = "diagnose.py why 2025-10-02 --data-dir '/x y'"
-    assert shown(ROOT, "python")[1::2] == [
+    assert list(shown(ROOT, "python")[1::2]) == [
         f"python {why}",
         f"python {why} --html '/x y/why.html'",
         "python diagnose.py watch --data-dir '/x y/sessions/2025-10-02.jsonl'",

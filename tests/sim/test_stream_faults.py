@@ -10,7 +10,7 @@ import pytest
 
 from events import SECOND
 from sim.bars import SimBar
-from sim.faults import BROKEN_EVENTS, BROKEN_FRAMES, GARBAGE
+from sim.broken import BROKEN_EVENTS, BROKEN_FRAMES, GARBAGE
 from sim.wire import bar_event
 from tests.sim.clients import Raw, rest, serving
 from tests.sim.days import calls, day

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import random
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -85,6 +86,18 @@ MARKET: Mapping[Kind, str] = {
     Kind.GARBAGE: "garbage",
     Kind.ABSURD_PRINT: "absurd_print",
     Kind.SAME_AGAIN: "repeat",
+    Kind.BURST: "burst",
+    Kind.DUPLICATES: "duplicates",
+    Kind.CORRECTIONS: "corrections",
+    Kind.OUT_OF_ORDER: "out_of_order",
+    Kind.FUTURE: "future",
+    Kind.WRONG_SYMBOL: "wrong_symbol",
+    Kind.WRONG_DAY: "wrong_day",
+    Kind.MISSED_BARS: "missed_bars",
+    Kind.HALT: "halt",
+    Kind.REST_ERROR_BODY: "rest_error_body",
+    Kind.TRUNCATED_PAGE: "truncated_page",
+    Kind.ZERO_BIDS: "zero_bids",
     Kind.LATE: "late",
     Kind.ONE_SILENT: "one_silent",
     Kind.REST_429: "rest_429",
@@ -117,6 +130,8 @@ MARKET: Mapping[Kind, str] = {
 }
 """Kinds that the loopback market plays itself, and what it calls them."""
 
+CONTRACT = re.compile(r"O:[A-Z]+\d{6}[CP]\d{8}")
+
 DROPS_FIRST = frozenset(
     {Kind.ACCEPT_THEN_CLOSE, Kind.AUTH_FAILED, Kind.HANDSHAKE, Kind.NO_ACK, Kind.NO_CONNECTED}
 )
@@ -125,22 +140,26 @@ DROPS_FIRST = frozenset(
 
 def market(stage: Stage, fault: Fault) -> Effect:
     """Asks the loopback market for one of its faults."""
-    options = dict(fault.options)
-    times = options.pop("times", None)
-    asked = stage.services.vendor.faults.add(
-        MARKET[fault.kind],
-        times=None if times is None else int(times),
-        seconds=fault.seconds or None,
-        **options,
-    )
     if fault.kind in DROPS_FIRST:
         for link in tuple(stage.network.open_links(*feeds(fault))):
             link.reset()
+    return asked_of(stage, fault, MARKET[fault.kind], **fault.options)
 
-    def undo() -> None:
-        asked.times = 0
 
-    return Effect(lambda: asked.fired, undo)
+def asked_of(stage: Stage, fault: Fault, name: str, **options: Any) -> Effect:
+    """Asks the market for a fault by its own name."""
+    faults, times = stage.services.vendor.faults, options.pop("times", None)
+    asked = faults.add(
+        name, times=None if times is None else int(times), seconds=fault.seconds or None, **options
+    )
+    return Effect(lambda: asked.fired, lambda: faults.end(asked))
+
+
+def contract_gone(stage: Stage, fault: Fault) -> Effect:
+    """The contract of the newest BUY leaves the chain and the stream."""
+    told = [CONTRACT.search(dict(push.fields).get("message", "")) for push in stage.services.pushes]
+    found = [match[0] for match in told if match is not None]
+    return asked_of(stage, fault, "contract_gone", contract=found[-1]) if found else once(0)
 
 
 # --- The network -------------------------------------------------------------------------------------
@@ -407,6 +426,7 @@ def plays() -> dict[Kind, Play]:
         **dict.fromkeys(MARKET, market),
         **dict(Weather().plays()),
         **dict(Layered().plays()),
+        Kind.CONTRACT_GONE: contract_gone,
         Kind.CLOCK_STEP: clock_step,
         Kind.CLOCK_DRIFT: clock_drift,
         Kind.SUSPEND: suspend,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sim.faults import GARBAGE
+from sim.broken import GARBAGE
 from tests.simulation.faults import Choice, Kind, Place, Range, Spec
 
 FEED = {"feed": Choice(("stocks", "options", ""))}

@@ -99,6 +99,12 @@ class PushFaults:
         """Counts one."""
         self.hits[name] = self.hits.get(name, 0) + 1
 
+    async def wait(self) -> None:
+        """Takes its time."""
+        if self.slow_s:
+            self.hit("slow_s")
+            await asyncio.sleep(self.slow_s)
+
 
 class Services:
     """The services, on the network while its context is entered. What they saw is in its lists.
@@ -121,6 +127,8 @@ class Services:
         self.beat_status = 200
         self.beat_hangs = False
         self.beat_hits = 0
+        self.failures: list[Exception] = []
+        """What the loopback servers raised; not one of them is expected."""
         self._current: contextvars.ContextVar[SeenPush | None] = contextvars.ContextVar("push", default=None)
         self.vendor = LoopbackMarket(
             market, clock, KEY, middlewares=[self._see_market], quote_step_us=QUOTE_STEP_US
@@ -186,8 +194,17 @@ class Services:
         query = tuple((name, value) for name, value in request.query.items() if name != "apiKey")
         seen = self._seen(request, query)
         self.questions.append(seen)
-        response = await handler(request)
-        return await self._answered(request, response, seen)
+        return await self._answered(request, await self._handled(request, handler), seen)
+
+    async def _handled(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Lets a loopback server answer. A failure of its own is no fault of the worker: the run raises it."""
+        try:
+            return await handler(request)
+        except ConnectionError:
+            return web.Response()
+        except Exception as error:
+            self.failures.append(error)
+            raise
 
     def _seen(self, request: web.Request, query: tuple[tuple[str, str], ...] = ()) -> SeenQuestion:
         link = link_of(request)
@@ -223,8 +240,9 @@ class Services:
         if request.path != PUSH_PATH:
             asked = self._seen(request)
             self.service_questions.append(asked)
-            await self._wait()
-            return await self._answered(request, await handler(request), asked)
+            response = await self._handled(request, handler)
+            await self.push.wait()
+            return await self._answered(request, response, asked)
         has_picture = request.content_type.startswith("multipart/")
         body = b"" if has_picture else await request.read()
         link, now = link_of(request), self.clock.now()
@@ -258,17 +276,12 @@ class Services:
         elif faults.answer:
             faults.hit("answer")
             queue.append(faults.answer)
-        response = await handler(request)
+        response = await self._handled(request, handler)
         if faults.hangs:
             faults.hit("hangs")
             return await self._hang(request)
-        await self._wait()
+        await self.push.wait()
         return await self._answered(request, response, seen)
-
-    async def _wait(self) -> None:
-        if self.push.slow_s:
-            self.push.hit("slow_s")
-            await asyncio.sleep(self.push.slow_s)
 
     async def _hang(self, request: web.Request) -> web.StreamResponse:
         """Never answers: the connection ends when the client ends it, or the fault is over."""

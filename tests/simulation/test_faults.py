@@ -6,7 +6,7 @@ import statistics
 
 import pytest
 
-from sim.faults import GARBAGE
+from sim.broken import GARBAGE
 from tests.simulation.draw import NONE_SHARE, SESSION_COUNTS, WINDOW_S, draw
 from tests.simulation.faults import Choice, Kind, Place
 from tests.simulation.kinds import KINDS

@@ -82,8 +82,8 @@ class Console(io.TextIOBase):
     def write(self, text: str) -> int:
         """Takes a piece of a line, or several lines."""
         process = Process.current.get()
-        if process is not None and process.is_dead:
-            return len(text)
+        if process is None or process.is_dead:
+            return len(text)  # a server says something, or a process whose time is over
         number = self._world.host.number_of(process)
         whole = self._begun.get(number, "") + text
         *lines, self._begun[number] = whole.split("\n")
@@ -150,6 +150,8 @@ class World:
             finally:
                 logger.close()
             ended_at = services.clock.now()
+        if services.failures:
+            raise services.failures[0]
         return tell(self, warm_bytes, healed_at, stopped_at, ended_at)
 
     @property
@@ -238,11 +240,9 @@ def size_of(path: Path) -> int:
 def play(world: World) -> Story:
     """Plays a world on a loop of its own."""
     loop = SimLoop(world.network)
-    asyncio.set_event_loop(loop)
     try:
         return loop.run_until_complete(world.play())
     finally:
-        asyncio.set_event_loop(None)
         loop.close()
 
 

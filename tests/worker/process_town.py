@@ -25,6 +25,12 @@ from worker.watchdog import WATCHDOG_REAL_S
 
 ROOT = Path(main.__file__).parent
 
+CALM_LOAD = 2.0
+"""How many may be ready to run for each processor, on average of a minute, before a town's clock goes more slowly."""
+
+DEATH_REAL_S = 300.0
+"""Real seconds in which a worker has come to its death."""
+
 START_REAL_S = 15.0
 """Real seconds that a worker is given to start and to say something, whatever the clock's speed."""
 
@@ -47,6 +53,11 @@ async def spawn(output: Path) -> asyncio.subprocess.Process:
     return process
 
 
+def output_of(folder: Path, number: int) -> Path:
+    """Where that worker prints to, counted from 0."""
+    return folder / f"output-{number}.txt"
+
+
 def text_of(output: Path) -> str:
     return output.read_text(encoding="utf-8")
 
@@ -55,12 +66,12 @@ class ProcessTown(Town):
     """The loopback market and Pushover in this process, and a worker in another."""
 
     process: asyncio.subprocess.Process | None = None
-    spawned: asyncio.subprocess.Process | None = None
-    """The first worker: no market time passes while it is imported."""
 
     def __init__(self, *surroundings: Any) -> None:
         super().__init__(*surroundings)
         self.outputs: list[Path] = []
+        self.spawned: list[asyncio.subprocess.Process] = []
+        """The workers to come: no market time passes while they are imported."""
 
     async def start(
         self, death: tuple[str, str] = ("", ""), watchdog_s: float = WATCHDOG_REAL_S, **changes: Any
@@ -85,10 +96,9 @@ class ProcessTown(Town):
                 **changes,
             },
         }
-        output = self.folder / f"output-{len(self.outputs)}.txt"
+        output = output_of(self.folder, len(self.outputs))
         self.outputs.append(output)
-        self.process = self.spawned or await spawn(output)
-        self.spawned = None
+        self.process = self.spawned.pop(0) if self.spawned else await spawn(output)
         assert self.process.stdin is not None
         self.process.stdin.write(json.dumps(told).encode() + b"\n")
 
@@ -99,7 +109,7 @@ class ProcessTown(Town):
 
     async def died(self) -> None:
         assert self.process is not None
-        await asyncio.wait_for(self.process.wait(), 60)
+        await asyncio.wait_for(self.process.wait(), DEATH_REAL_S)
         assert self.process.returncode == -signal.SIGKILL, self.said()
 
     async def ended(self) -> int:
@@ -125,23 +135,34 @@ class ProcessTown(Town):
         return [text_of(path) for path in self.outputs]
 
     async def close(self) -> None:
-        for process in (self.process, self.spawned):
-            if process is not None and process.returncode is None:
-                process.kill()
-                await process.wait()
+        if self.process is not None:
+            await end(self.process)
+
+
+async def end(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        process.kill()
+        await process.wait()
+
+
+def bearable(speed: float) -> float:
+    """How many times the machine's pace a worker can bear now: on a busy machine one that is too fast sees gaps and lags."""
+    load = os.getloadavg()[0] / (os.cpu_count() or 1)
+    return speed / max(1.0, load / CALM_LOAD)
 
 
 @asynccontextmanager
 async def process_town(
-    folder: Path, start_s: float = BEGIN_S, speed: float = SPEED
+    folder: Path, start_s: float = BEGIN_S, speed: float = SPEED, *, lives: int = 2
 ) -> AsyncIterator[ProcessTown]:
-    """A town that begins so many seconds after the open; its first worker is imported before."""
-    spawned = await spawn(folder / "output-0.txt")
+    """A town that begins so many seconds after the open; so many of its workers are imported before."""
+    spawned: list[asyncio.subprocess.Process] = []
     try:
-        async with opened_town(ProcessTown, folder, ScaledClock(begin(start_s), speed)) as place:
-            place.spawned = spawned
+        for number in range(lives):
+            spawned.append(await spawn(output_of(folder, number)))
+        async with opened_town(ProcessTown, folder, ScaledClock(begin(start_s), bearable(speed))) as place:
+            place.spawned = list(spawned)
             yield place
     finally:
-        if spawned.returncode is None:
-            spawned.kill()
-            await spawned.wait()
+        for process in spawned:
+            await end(process)

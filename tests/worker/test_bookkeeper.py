@@ -3,33 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-import random
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 from structlog.testing import capture_logs
 
 from book.store import NAME, read
-from delivery.sender import Sender
 from events import SECOND
-from pictures.process import drawn_apart
-from record.disk import DiskFile
 from tests.book.test_store import DAY
-from tests.builders import at
+from tests.measured import measured
 from tests.stage import session
+from tests.worker.handed import context_of
 from tests.worker.loop_town import loop_town
-from tests.worker.test_session import settings
-from threads import Result, Thread, Threads
-from utils import ScaledClock
+from threads import Result, Thread
 from worker import bookkeeper
-from worker.context import Context
 from worker.ending import EXIT_OK
-from worker.inbox import Inbox
-from worker.pictures import Pictures
 
 pytestmark = pytest.mark.virtual_time
+
+ROOT = Path(bookkeeper.__file__).parent.parent
 
 LATE_S = (session().close - session().open) // SECOND + 120
 
@@ -69,25 +67,6 @@ def no_thread(name: str) -> Thread:
     raise RuntimeError(f"can't start new thread for {name}")
 
 
-def context_of(folder: Path, threads: Threads) -> Context:
-    """What a worker's parts are handed, with threads of one's own."""
-    chosen, clock, inbox = settings(folder), ScaledClock(at(0), 1.0), Inbox()
-    sender = Sender(chosen, clock, inbox.put_now, lambda _: None)
-    return Context(
-        settings=chosen,
-        rules=chosen.rules,
-        clock=clock,
-        random_source=random.Random(1),
-        opener=DiskFile,
-        threads=threads,
-        transport=None,
-        dial=None,
-        inbox=inbox,
-        sender=sender,
-        pictures=Pictures(sender, clock, drawn_apart, is_on=False),
-    )
-
-
 async def test_whatever_keeps_a_row_from_the_book_the_worker_goes_on(tmp_path: Path) -> None:
     context = context_of(tmp_path, no_thread)
     with capture_logs() as logs:
@@ -95,6 +74,43 @@ async def test_whatever_keeps_a_row_from_the_book_the_worker_goes_on(tmp_path: P
     assert [(line["event"], line["reason"]) for line in logs] == [
         ("book_failed", "RuntimeError: can't start new thread for book")
     ]
+
+
+WITHOUT_SQLITE = """
+import asyncio, sys
+from pathlib import Path
+sys.modules["_sqlite3"] = None
+import msgspec
+from structlog.testing import capture_logs
+from book.rows import DayRow
+from tests.worker.handed import context_of
+from threads import DaemonThread
+from worker import bookkeeper
+
+async def enter():
+    day = msgspec.json.decode(sys.argv[2], type=DayRow)
+    await bookkeeper.enter(context_of(Path(sys.argv[1]), DaemonThread), day)
+
+with capture_logs() as logs:
+    asyncio.run(enter())
+print(*(line["text"] for line in logs))
+"""
+
+
+def test_a_python_without_sqlite_costs_only_the_row(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_SQLITE, str(tmp_path), msgspec.json.encode(DAY).decode()],
+        cwd=ROOT,
+        env={**os.environ, **measured()},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.stdout == (
+        "📒 Session 2025-10-02 could not be entered in the book: this Python has no SQLite "
+        "(import of _sqlite3 halted; None in sys.modules)\n"
+    ), done.stderr
 
 
 class StuckThread:

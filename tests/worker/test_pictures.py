@@ -21,6 +21,7 @@ from record.reader import read
 from tests.pictures.made import drawn_here
 from tests.pictures.test_process import FAULTY
 from tests.stage import Stage, session, stage
+from tests.virtual_loop import VirtualLoop
 from tests.worker.loop_town import LoopTown, loop_town
 from tests.worker.trades import bought, check_one_of_each, sold
 from worker.album import HAND_WAITS_S
@@ -60,7 +61,10 @@ def entries(folder: Path) -> list[Entry]:
     return [line for line in record.lines if isinstance(line, Entry)]
 
 
-def seen(folder: Path) -> tuple[set[tuple[str, int, float]], list[str], int]:
+Seen = tuple[set[tuple[str, int, float]], list[str], int]
+
+
+def seen(folder: Path) -> Seen:
     """The seconds and the decisions of a record until 20 s after its SELL, and the most µs without a tick."""
     found = entries(folder)
     end = next(e.now for e in found for d in e.decisions if isinstance(d, Closed)) + 20 * SECOND
@@ -98,13 +102,23 @@ async def test_a_picture_follows_the_sell(tmp_path: Path) -> None:
     )
 
 
+@pytest.fixture(scope="module")
+def as_ever(tmp_path_factory: pytest.TempPathFactory) -> Seen:
+    """What is seen of the session where pictures are off."""
+    folder = tmp_path_factory.mktemp("without")
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        runner.run(played(folder, pictures=False))
+    return seen(folder)
+
+
 @pytest.mark.parametrize("draw", [hang, die, break_down], ids=lambda each: each.__name__)
-async def test_without_a_picture_everything_else_is_as_ever(tmp_path: Path, draw: Draw) -> None:
-    await played(tmp_path / "without", pictures=False)
+async def test_without_a_picture_everything_else_is_as_ever(
+    tmp_path: Path, draw: Draw, as_ever: Seen
+) -> None:
     with capture_logs() as logs:
-        play = await played(tmp_path / "with", pictures=True, draw=draw)
+        play = await played(tmp_path, pictures=True, draw=draw)
     check_one_of_each(play)
-    assert seen(tmp_path / "with") == seen(tmp_path / "without")
+    assert seen(tmp_path) == as_ever
     failed = [line for line in logs if line["event"] == "picture_failed"]
     assert len(failed) == (draw is not hang)
 

@@ -57,7 +57,7 @@ async def test_a_process_killed_at_a_random_moment_the_story_ends_the_same(tmp_p
 
 
 async def test_a_second_copy_is_refused_and_named(tmp_path: Path) -> None:
-    async with process_town(tmp_path) as place:
+    async with process_town(tmp_path, lives=3) as place:
         await place.start()
         await place.until(lambda: "🔔" in place.said(), 60, "started")
         first = place.process

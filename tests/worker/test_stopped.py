@@ -21,7 +21,7 @@ async def test_a_worker_that_was_stopped_for_longer_than_its_watchdog_waits_goes
 ) -> None:
     """Its own watchdog does not end it, nothing false is told, and the connection stays."""
     assert AWAY_S / SPEED > WATCHDOG_REAL_S
-    async with process_town(tmp_path, speed=SPEED) as place:
+    async with process_town(tmp_path, speed=SPEED, lives=1) as place:
         await place.start(watchdog_s=WATCHDOG_REAL_S)
         await place.until(lambda: "Connected: stocks" in place.said(), 120, "connected")
         await place.clock.sleep(15)

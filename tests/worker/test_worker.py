@@ -14,14 +14,14 @@ import pytest
 from websockets.frames import CloseCode
 
 import logger
-from events import SECOND, HoldReason
+from events import SECOND, Bar, HoldReason
 from record.folder import record_path
 from record.reader import read
 from sim.account import Plan
 from sim.pushover import LoopbackPushover
 from sim.server import LoopbackMarket
 from tests.disk import Disk
-from tests.stage import KEY, TOKEN, USER, session, stage
+from tests.stage import KEY, TOKEN, USER, session, stage, whole_market
 from tests.worker.trades import bought, check_one_of_each, check_one_of_each_beside_the_feed, sold
 from utils import SystemClock
 from worker.ending import EXIT_CRASHED, EXIT_OK, EXIT_REFUSED
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.virtual_time
 
 
 async def test_a_session_gives_one_buy_and_one_sell(tmp_path: Path) -> None:
-    async with stage(tmp_path) as play:
+    async with stage(tmp_path, made=whole_market()) as play:
         await sold(play)
         await play.wait(20)
         assert await play.stop() == EXIT_OK
@@ -39,6 +39,11 @@ async def test_a_session_gives_one_buy_and_one_sell(tmp_path: Path) -> None:
         assert all("apiKey" not in request.query for request in play.vendor.requests)
         codes = {ended.cluster: ended.code for ended in play.vendor.ended}
         assert codes == {"stocks": CloseCode.NORMAL_CLOSURE, "options": CloseCode.NORMAL_CLOSURE}
+    entries = read(record_path(tmp_path / "data", session().date)).entries
+    recorded = {(e.event.symbol, e.event.start) for e in entries if isinstance(e.event, Bar)}
+    market, first = play.vendor.market, session().open
+    told = [bar for name in market.symbols for bar in market.bars(name) if first <= bar.start < play.began]
+    assert {(bar.symbol, bar.start) for bar in told} <= recorded  # the whole morning was filled in
 
 
 async def test_a_drop_in_mid_position_costs_nothing(tmp_path: Path) -> None:

@@ -16,13 +16,15 @@ from pathlib import Path
 
 import pytest
 
+from entry import EXIT_INTERRUPTED
 from events import SECOND, Tick
 from review.watch import command
+from review.watch.watcher import LINES
 from tests.builders import SESSION, at
 from tests.made_day import Made
 from tests.measured import measured
 from tests.review.watch.frames import begun, go_on, record_path, with_position
-from utils import session_at, utc_now
+from utils import clock_text, session_at, utc_now
 
 ROOT = Path(__file__).parent.parent.parent.parent
 
@@ -43,6 +45,33 @@ def test_one_frame_as_plain_text(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert (status, err) == (0, "") and len(found) == 23
     assert found[0].startswith("IWM $215.02 2s ago  2025-10-02 09:31:10 ET")
     assert max(map(len, found)) <= 80 and not any("\x1b" in line for line in found)
+
+
+def test_a_long_record_is_read_to_its_end_before_its_frame(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It takes several turns, with a progress that only a terminal shows."""
+    story = begun(tmp_path)
+    for second in range(LINES + 10):
+        story.tell(at(second), Tick())
+    status, found, err = run(capsys, tmp_path, at(LINES + 20))
+    assert (status, err) == (0, "")
+    assert f"2025-10-02 {clock_text(at(LINES + 20))} ET" in found[0]
+
+
+def test_an_interrupt_while_it_reads_ends_it_without_a_traceback(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    begun(tmp_path)
+    asked = iter([at(0)])
+
+    def now() -> int:
+        for moment in asked:
+            return moment
+        raise KeyboardInterrupt
+
+    assert command.main(["--once", "--data-dir", str(tmp_path)], now) == EXIT_INTERRUPTED
+    assert capsys.readouterr() == ("", "")
 
 
 def test_the_frames_size_is_that_of_the_environment(

@@ -28,7 +28,7 @@ def test_it_is_found_when_it_is_put_back(tmp_path: Path, bug: Bug) -> None:
         cwd=tree,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
     assert bug.invariant in done.stdout.split(), done.stdout + done.stderr

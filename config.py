@@ -119,6 +119,9 @@ class Settings(Rules, Following, BaseSettings):
     log_format: Annotated[Literal["console", "json"], BeforeValidator(lower)] = rule(
         "console", "format", "`console` for people, `json` for machines"
     )
+    history_dir: Place = rule(
+        Path("history"), "folder", "Folder for the sessions that `python -m research fetch` keeps"
+    )
     keep_sessions: int = rule(60, "sessions", "How many session records to keep", ge=1, le=10_000)
     heartbeat_url: SecretUrl = rule(
         SecretStr(""),

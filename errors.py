@@ -21,6 +21,9 @@ Every exception class of the program derives from one of the two, and also from 
     │   ├── Unusable            review/places       what was asked for cannot be done
     │   │   └── BadArgument         review/places       a word of the command line cannot be used
     │   ├── NoSession           review/places       the exchange was closed on that day
+    │   ├── BadSpan             research/history/fetch      there is no session between two dates
+    │   ├── HistoryError        research/history/store      a past session cannot be used
+    │   ├── LedgerError         research/ledger     the ledger of trials cannot be used
     │   ├── EnvFileError        checks/env_file     a file of settings cannot be read or written
     │   └── GivenUp             checks/init         the keys were not typed, or were refused
     └── TheirError          the other side is wrong, or did not answer: the vendor, the push service
@@ -28,6 +31,9 @@ Every exception class of the program derives from one of the two, and also from 
         │   └── RestError           feeds/massive/errors
         ├── Lost                feeds/vendor        a connection is over, or could not be opened
         ├── VendorRefused       feeds/vendor        the key is not let in
+        ├── Refused             research/history/requests   the vendor refuses every question about the past
+        ├── NotInPlan           research/history/requests   the plan does not include what was asked for
+        ├── Unanswered          research/history/requests   a question was repeated, and got no answer
         ├── BadValue            feeds/massive/bad_input     an event or a row is bad
         ├── Failed              delivery/exchange   an exchange with a push service gave no answer
         └── NotDrawn            pictures/process    there is no picture

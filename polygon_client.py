@@ -25,7 +25,15 @@ from feeds.massive.rest import Rest
 from feeds.massive.socket import Sockets
 from feeds.options import OptionsFeed, Wanted
 from feeds.stocks import StocksFeed
-from feeds.vendor import EXCHANGE_DEADLINE_S, STEP_TIMEOUT_S, Dial, Early, Streams, VendorClient
+from feeds.vendor import (
+    EXCHANGE_DEADLINE_S,
+    STEP_TIMEOUT_S,
+    Dial,
+    Early,
+    Streams,
+    VendorClient,
+    VendorHistory,
+)
 from rules import Rules
 from threads import DaemonThread, Threads
 from utils import Clock
@@ -47,6 +55,13 @@ def vendor_client(
     real network). Large broken answers are decoded in a thread of ``threads``.
     """
     return Rest(base_url, api_key, clock, transport, rules=rules, deadline_s=deadline_s, threads=threads)
+
+
+def vendor_history(base_url: str, api_key: str, clock: Clock, *, deadline_s: float) -> VendorHistory:
+    """Returns the vendor's REST about the past, which answers each request within ``deadline_s`` real seconds."""
+    from feeds.massive.history import RestHistory  # noqa: PLC0415 - the worker asks nothing about the past
+
+    return RestHistory(base_url, api_key, clock, deadline_s=deadline_s)
 
 
 def vendor_streams(

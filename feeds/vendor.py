@@ -6,7 +6,7 @@ The feeds know a vendor only through these Protocols. Times are µs of UTC unles
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -132,6 +132,30 @@ class VendorClient(Vendor, MarketData, Protocol):
     @property
     def skew(self) -> float | None:
         """Returns the vendor's clock minus ours in seconds, accurate to about one; None before the first answer."""
+
+    async def aclose(self) -> None:
+        """Closes the connections."""
+
+
+class ListedCall(NamedTuple):
+    """A call as it was listed: ``strike`` in strike units, ``shares`` per contract."""
+
+    contract: str
+    strike: int
+    shares: float
+
+
+class VendorHistory(Protocol):
+    """Requests about the past. Each raises NoAnswer, and nothing else, for a fault of the vendor or the network."""
+
+    async def second_bars(self, symbol: str, start_us: int, end_us: int, /) -> list[Bar]:
+        """Returns the seconds of ``symbol`` that start in [start_us, end_us), oldest first."""
+
+    async def calls_on(self, underlying: str, day: str, /) -> list[ListedCall]:
+        """Returns the calls that expire on ``day`` (ISO), as they were listed on it."""
+
+    async def past_quotes(self, contract: str, start_us: int, end_us: int, /) -> list[Quote]:
+        """Returns the quotes of ``contract`` that were made in [start_us, end_us), oldest first."""
 
     async def aclose(self) -> None:
         """Closes the connections."""

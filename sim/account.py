@@ -26,6 +26,7 @@ class Plan:
     option_channels: tuple[str, ...] = CHANNELS["options"]
     chain: bool = True
     aggregates: bool = True
+    quote_history: bool = True
 
     def channels(self, cluster: str) -> tuple[str, ...]:
         """The channels of a cluster that the plan includes."""

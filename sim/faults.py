@@ -135,6 +135,7 @@ FAULTS: dict[str, Spec] = {
     "next_url_offhost": Spec("`next_url` names another host", False, {**_REST, "host": "http://127.0.0.1:9"}),
     "next_url_loop": Spec("`next_url` names the same page for ever", False, _REST),
     "aggregates_lag": Spec("second aggregates are `by` seconds older than usual", True, {"by": 60.0}),
+    "quote_hole": Spec("a span of past quotes is answered as if there were none", False, {}),
     "market_closed": Spec("the market status says closed", True, {}),
     "skewed_date": Spec("the Date header and the server time are `by` seconds off", True, {"by": 30.0}),
     "cached": Spec("a cache answers: the Date header is `by` seconds old, and Age says so", True, {"by": 30}),

@@ -8,8 +8,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from aiohttp import web
 
 from sim.account import MarketAccount, Request
+from sim.archive import Archive
 from sim.rest_answers import BadRequestError, RestAnswers, cut_off, drip, gateway_page, reset
 from sim.rest_chain import ChainEndpoints
+from sim.rest_history import HistoryEndpoints
 from sim.rest_seconds import SecondsEndpoint
 from sim.rest_status import StatusEndpoint
 
@@ -41,12 +43,14 @@ class RestEndpoints:
     def routes(self) -> list[web.RouteDef]:
         """The addresses that are answered."""
         chain = ChainEndpoints(self._account, self._answers)
-        seconds = SecondsEndpoint(self._account, self._answers)
+        archive = Archive(self._account.market)
+        seconds = SecondsEndpoint(self._account, self._answers, archive)
         return [
             web.get("/v3/snapshot/options/{underlying}", chain.chain),
             web.get("/v3/snapshot/options/{underlying}/{contract}", chain.contract),
             web.get("/v2/aggs/ticker/{ticker}/range/{size}/{span}/{begin}/{end}", seconds.aggregates),
             web.get("/v1/marketstatus/now", StatusEndpoint(self._account).status),
+            *HistoryEndpoints(self._account, self._answers, archive).routes(),
         ]
 
     @web.middleware

@@ -8,8 +8,10 @@ from typing import Any
 
 from aiohttp import web
 
+import utils
 from events import SECOND
 from sim.account import MarketAccount
+from sim.archive import Archive
 from sim.bars import HOLD_US, MILLI, SimBar
 from sim.broken import bad_bars
 from sim.episodes import PRE_MARKET_S
@@ -21,6 +23,10 @@ LAG_US = 3 * SECOND
 """REST knows a second this long after its end."""
 
 LIMIT, LIMIT_MAX = 5_000, 50_000
+
+LONGEST_DAYS = 10
+SETTLED_US = 3_600 * SECOND
+"""Corrections come up to 15 minutes late."""
 
 
 def aggregate_row(bar: SimBar) -> dict[str, Any]:
@@ -46,9 +52,9 @@ def aggregate_text(bar: SimBar) -> str:
 class SecondsEndpoint:
     """The second aggregates of a symbol."""
 
-    def __init__(self, account: MarketAccount, answers: RestAnswers) -> None:
+    def __init__(self, account: MarketAccount, answers: RestAnswers, archive: Archive) -> None:
         self._account, self._market, self._faults = account, account.market, account.faults
-        self._answers = answers
+        self._answers, self._archive = answers, archive
 
     async def aggregates(self, request: web.Request) -> web.Response:
         """``/v2/aggs/ticker/{T}/range/1/second/{from}/{to}``: seconds as known about 3 s ago."""
@@ -83,6 +89,8 @@ class SecondsEndpoint:
             known_at -= int(fault["by"] * SECOND)
         if (fault := self._faults.find("one_silent", symbol=symbol)) and not fault["rest"]:
             last = min(last, fault.asked_at - HOLD_US - SECOND - 1)  # only what had been sent before
+        if last < session.open - PRE_MARKET_S * SECOND:
+            return self._past_bars(symbol, first, last)
         known = self._market.known_between(symbol, first, last, known_at)
         return [
             bar
@@ -98,6 +106,18 @@ class SecondsEndpoint:
     def _is_halted(self, bar: SimBar) -> bool:
         """Whether nothing traded in the bar's second after all."""
         return any(fault.covers(bar.start) for fault in self._account.halts)
+
+    def _past_bars(self, symbol: str, first: int, last: int) -> list[SimBar]:
+        """The final bars of sessions before the account's own, of at most `LONGEST_DAYS` days."""
+        begin, end = utils.new_york(first).date(), utils.new_york(last).date()
+        if (end - begin).days > LONGEST_DAYS:
+            raise BadRequestError(f"only {LONGEST_DAYS} days of the past are simulated in one answer")
+        markets = self._archive.between(begin, end)
+        return [
+            bar
+            for market in markets
+            for bar in market.known_between(symbol, first, last, market.session.close + SETTLED_US)
+        ]
 
     def _rows(self, request: web.Request, bars: list[SimBar]) -> list[str]:
         """The rows of the bars as JSON, with broken ones among them if a fault asks for it."""

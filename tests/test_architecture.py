@@ -64,7 +64,14 @@ ROOMS = {
         *("__init__", "arrivals", "backfill", "chain", "connection", "exchange", "options", "outlet"),
         *("pacing", "silence", "states", "stocks", "vendor"),
         *("massive/__init__", "massive/bad_input", "massive/body", "massive/dial", "massive/errors"),
-        *("massive/headers", "massive/http_client", "massive/lists", "massive/numbers", "massive/pages"),
+        *(
+            "massive/headers",
+            "massive/history",
+            "massive/http_client",
+            "massive/lists",
+            "massive/numbers",
+            "massive/pages",
+        ),
         *("massive/rest", "massive/rows", "massive/seconds", "massive/socket", "massive/wire"),
     },
     "messages": {"__init__", "alert", "causes", "notices"},
@@ -156,7 +163,7 @@ CLOCK_READS = {
     *("now", "utcnow", "today", "time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "utc_now"),
     *("SystemClock", "ScaledClock", "sleep"),
 }
-HEAVY = {"numpy", "aiohttp", "bokeh", "pandas", "sim", "review"}
+HEAVY = {"numpy", "aiohttp", "bokeh", "pandas", "arch", "scipy", "sim", "review", "research"}
 """What the worker's start must not load: the demo and reports need it, the worker does not."""
 
 DRAWING = {"PIL"}
@@ -305,7 +312,7 @@ def test_a_vendors_wire_knows_of_the_feeds_only_what_they_want_and_of_no_other_v
 
 
 def test_only_the_client_of_a_session_names_a_vendor() -> None:
-    rooms = [*(ROOT / room for room in sorted({*ROOMS, "review", "sim"}))]
+    rooms = [*(ROOT / room for room in sorted({*ROOMS, "research", "review", "sim"}))]
     paths = [*ROOT.glob("*.py"), *(path for room in rooms for path in room.rglob("*.py"))]
     ours = [path for path in paths if path.parent not in VENDOR_FOLDERS]
     vendors = [f"feeds.{folder.name}" for folder in VENDOR_FOLDERS]
@@ -336,19 +343,9 @@ DAY = ("bars", "chain_rows", "contracts", "episodes", "market", "options", "path
 VENDORS = {
     *DAY,
     # the market's vendor
-    *(
-        "account",
-        "actions",
-        "bar_stream",
-        "broken",
-        "connection",
-        "faults",
-        "frames",
-        "paging",
-        "quote_stream",
-        "rest",
-    ),
-    *("rest_answers", "rest_chain", "rest_seconds", "rest_status", "server", "sockets", "tasks", "wire"),
+    *("account", "actions", "archive", "bar_stream", "broken", "connection", "faults"),
+    *("frames", "paging", "quote_stream", "rest", "rest_answers", "rest_chain", "rest_history"),
+    *("rest_seconds", "rest_status", "server", "sockets", "tasks", "wire"),
     # the push service
     *("push_account", "push_answers", "push_endpoints", "push_faults", "push_rules", "pushover"),
 }
@@ -439,7 +436,7 @@ def test_the_start_of_an_entry_point_loads_nothing_heavy(name: str) -> None:
 
 def test_only_the_process_that_draws_knows_what_draws() -> None:
     ours = {f"pictures.{part}" for part in DRAWN_WITH}
-    rooms = (ROOT / room for room in sorted({*ROOMS, "review"}))
+    rooms = (ROOT / room for room in sorted({*ROOMS, "research", "review"}))
     for path in (*ROOT.glob("*.py"), *(path for room in rooms for path in room.rglob("*.py"))):
         found = {name for name in named(path) if name in ours or name.partition(".")[0] in DRAWING}
         assert not found or (path.parent.name, path.stem) in {("pictures", part) for part in DRAWN_WITH}, path
@@ -484,19 +481,3 @@ def test_no_tests_name_depends_on_when_it_is_collected() -> None:
             ):
                 names = [keyword.arg for keyword in node.keywords]
                 assert "mtime" in names, f"{path.name} line {node.lineno}: gzip.compress without mtime=0"
-
-
-def test_one_file_knows_apprise() -> None:
-    rooms = sorted({*ROOMS, "review", "sim"})
-    paths = [*ROOT.glob("*.py"), *(path for room in rooms for path in (ROOT / room).rglob("*.py"))]
-    knowing = {path for path in paths if "apprise" in imports_of(path)}
-    assert knowing == {ROOT / "delivery" / "apprise_library.py"}
-
-
-def test_an_address_for_apprise_is_checked_without_loading_it() -> None:
-    program = (
-        "import sys; from settings.types import SecretUrls; from pydantic import TypeAdapter\n"
-        "TypeAdapter(SecretUrls).validate_python('tgram://token/chat')\n"
-        "import delivery.sender; print('apprise' in sys.modules)"
-    )
-    assert run(program) == "False\n"

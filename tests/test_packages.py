@@ -26,6 +26,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "requirements": (),
     "requirements-demo": ("demo",),
     "requirements-review": ("review",),
+    "requirements-research": ("research",),
     "requirements-dev": ("dev",),
 }
 """Each lock of the program, and the extras that it is made with beside the worker's own packages."""
@@ -157,7 +158,7 @@ def test_no_list_of_packages_names_where_they_come_from(name: str) -> None:
 
 def test_the_demo_and_the_tests_run_on_the_worker_s_own_packages() -> None:
     worker, everything = locked("requirements"), locked("requirements-dev")
-    for name in ("requirements-demo", "requirements-review"):
+    for name in ("requirements-demo", "requirements-review", "requirements-research"):
         assert worker.items() <= locked(name).items() <= everything.items()
 
 

@@ -30,7 +30,9 @@ IMPLIED_VOLATILITY_MAX = 100.0
 shows 1,000."""
 
 
-class _Details(msgspec.Struct, frozen=True, gc=False):
+class Details(msgspec.Struct, frozen=True, gc=False):
+    """The terms of a contract, as on the wire."""
+
     ticker: str | None = None
     contract_type: str | None = None
     expiration_date: str | None = None
@@ -63,7 +65,7 @@ class _Underlying(msgspec.Struct, frozen=True, gc=False):
 class SnapshotRow(msgspec.Struct, frozen=True, gc=False):
     """One contract of a snapshot, as on the wire. Anything may be missing, null or ``{}``."""
 
-    details: _Details | None = None
+    details: Details | None = None
     greeks: _Greeks | None = None
     implied_volatility: float | None = None
     last_quote: _LastQuote | None = None
@@ -126,7 +128,7 @@ SECOND_ROWS = RowDecoder(
 OPTION_TICKER = re.compile(r"O:([A-Z0-9.]{1,10})(\d{6})([CP])(\d{8})", re.ASCII)
 """Root, expiry as YYMMDD, side, strike in thousandths."""
 
-_NO_DETAILS = _Details()
+_NO_DETAILS = Details()
 
 _NO_QUOTE = _LastQuote()
 
@@ -152,7 +154,7 @@ def checked_row(
     volatility, which is then left out: both can be computed from the price. Greeks that are all zero were not computed.
     """
     details, quoted = row.details or _NO_DETAILS, row.last_quote or _NO_QUOTE
-    strike, shares = _contract_terms(details, root, expiry)
+    strike, shares = contract_terms(details, root, expiry)
     bid, ask = option_price(quoted.bid), option_price(quoted.ask)
     bid_size, ask_size = amount_of(quoted.bid_size), amount_of(quoted.ask_size)
     updated = quoted.last_updated
@@ -196,7 +198,7 @@ REAL_TIME = "REAL-TIME"
 
 
 @functools.lru_cache(maxsize=1_024)
-def _contract_terms(details: _Details, root: str | None, expiry: str | None) -> tuple[int, float]:
+def contract_terms(details: Details, root: str | None, expiry: str | None) -> tuple[int, float]:
     """Returns strike (strike units) and shares of a contract. Cached, because every poll brings the same ones.
 
     Raises BadValue. Another root than the requested one (IWM1, 2IWM) belongs to an adjusted contract, which delivers

@@ -1,0 +1,62 @@
+"""A backtest: sessions through the engine, in this process or in several, always with the same result.
+
+A session is read and run in one process; results come back in the order of the dates, whichever was ready first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import NamedTuple
+
+from research.backtest.session import SessionResult, run_session
+from research.history.store import History
+from rules import Rules
+
+
+class Work(NamedTuple):
+    """What is run on each session; it can be sent to another process. ``fee`` is dollars for one contract and side."""
+
+    folder: Path
+    symbol: str
+    rules: Rules
+    fee: float
+    bar_delay_s: int
+
+    def run(self, day: str) -> SessionResult:
+        """Reads and runs the session of a date. Raises HistoryError."""
+        past = History(self.folder).read(self.symbol, day)
+        return run_session(past, self.rules, self.fee, bar_delay_s=self.bar_delay_s)
+
+
+def run_all(
+    work: Callable[[str], SessionResult],
+    days: Sequence[str],
+    *,
+    jobs: int = 1,
+    executor: Executor | None = None,
+) -> Iterator[SessionResult]:
+    """Yields the result of each session, in the order of ``days``. ``executor`` may be a cluster's."""
+    if executor is not None:
+        yield from _in_order(executor, work, days)
+    elif jobs == 1:
+        yield from map(work, days)
+    else:
+        with ProcessPoolExecutor(
+            jobs, mp_context=get_context("spawn")
+        ) as pool:  # polars' threads do not survive a fork
+            yield from _in_order(pool, work, days)
+
+
+def _in_order(
+    executor: Executor, work: Callable[[str], SessionResult], days: Sequence[str]
+) -> Iterator[SessionResult]:
+    futures: list[Future[SessionResult]] = [executor.submit(work, day) for day in days]
+    try:
+        for future in futures:
+            yield future.result()
+    finally:
+        for future in futures:
+            future.cancel()

@@ -1,0 +1,63 @@
+"""How sure a mean and a Sharpe ratio are: the stationary bootstrap over days (Politis and Romano, 1994).
+
+Blocks of days are drawn, five long in the mean, so that what clusters in time stays together. Which days a draw takes
+depends on their number alone, so every trial of one length is measured by the same draws.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+from arch.bootstrap import StationaryBootstrap
+from numpy.typing import NDArray
+
+from research.statistics.days import SESSIONS_A_YEAR, Results
+
+MEAN_BLOCK = 5
+DRAWS = 10_000
+SEED = 20_140_731
+"""The same days give the same interval."""
+
+LEVEL = 0.95
+
+
+class Interval(NamedTuple):
+    """The 2.5 % and the 97.5 % point."""
+
+    low: float
+    high: float
+
+
+class Intervals(NamedTuple):
+    """95 % intervals of a trial. ``sharpe`` is a year's; None where too many draws have no deviation."""
+
+    mean: Interval
+    sharpe: Interval | None
+
+
+@lru_cache(maxsize=4)
+def drawn(count: int) -> NDArray[np.int32]:
+    """Returns which of ``count`` days each of the draws takes: one row a draw."""
+    bootstrap = StationaryBootstrap(
+        MEAN_BLOCK, np.arange(count, dtype=np.int32), seed=np.random.default_rng(SEED)
+    )
+    return np.stack([positions[0] for positions, _ in bootstrap.bootstrap(DRAWS)])
+
+
+def intervals(results: Results) -> Intervals:
+    """Returns the intervals of the mean and of the Sharpe ratio, by percentiles of the draws."""
+    samples = results[drawn(len(results))]
+    means = samples.mean(axis=1)
+    deviations = samples.std(axis=1, ddof=1) if len(results) > 1 else np.zeros(DRAWS)
+    usable = deviations > np.abs(means) * 1e-12  # else every result of the draw is the same, but for rounding
+    ratios = means[usable] / deviations[usable] * math.sqrt(SESSIONS_A_YEAR)
+    return Intervals(mean=_interval(means), sharpe=_interval(ratios) if usable.mean() >= LEVEL else None)
+
+
+def _interval(values: Results) -> Interval:
+    tail = (1 - LEVEL) / 2
+    low, high = np.quantile(values, (tail, 1 - tail))
+    return Interval(float(low), float(high))

@@ -265,7 +265,6 @@ class Injected:
     at: int
     until: int
     hits: int
-    first_hit_at: int | None
 
 
 @dataclass(frozen=True, slots=True)

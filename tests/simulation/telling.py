@@ -78,10 +78,9 @@ def _injected(world: World) -> list[told.Injected]:
     found: list[told.Injected] = []
     for playing in world.playing:
         begin = world.plan.begin + round(playing.fault.at * 1_000_000)
-        hits = 0 if playing.effect is None else playing.effect.hits()
         found.append(
             told.Injected(
-                playing.number, str(playing.fault.kind), begin, max(begin, playing.ended_at), hits, None
+                playing.number, str(playing.fault.kind), begin, max(begin, playing.ended_at), playing.hits
             )
         )
     return found

@@ -154,7 +154,7 @@ def lateness_unsaid(story: Made) -> None:
     story.pushes[1] = replace(
         story.pushes[1], first_byte_at=moment(SELL_S + 100), accepted_at=moment(SELL_S + 101)
     )
-    story.injected.append(Injected(0, "push_down", moment(SELL_S), moment(SELL_S + 100), 1, moment(SELL_S)))
+    story.injected.append(Injected(0, "push_down", moment(SELL_S), moment(SELL_S + 100), 1))
 
 
 def buy_without_an_outcome(story: Made) -> None:

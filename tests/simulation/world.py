@@ -69,6 +69,7 @@ class Playing:
     effect: Effect | None = None
     hits: int = 0
     ended_at: int = 0
+    is_over: bool = False
 
 
 class Console(io.TextIOBase):
@@ -177,10 +178,11 @@ class World:
             loop.call_at(loop.time() + fault.seconds, self._end_fault, playing)
 
     def _end_fault(self, playing: Playing) -> None:
-        """Takes a fault back; what it has hit by the end of the run is counted there."""
-        if playing.effect is not None and not playing.hits:
+        """Takes a fault back, and counts what it has hit."""
+        if playing.effect is not None and not playing.is_over:
+            playing.is_over = True
+            playing.hits = playing.effect.hits()
             playing.effect.undo()
-            playing.effect.undo = lambda: None
             playing.ended_at = self.services.clock.now()
 
     def clock_changed(self) -> None:

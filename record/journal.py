@@ -53,8 +53,11 @@ class Journal:
         opener: Opener = DiskFile,
         held_back_max: int = HELD_BACK_MAX,
         threads: Threads = DaemonThread,
+        pid: int | None = None,
     ) -> None:
+        """``pid`` goes into the headers; None: this process's."""
         self.path = path
+        self._pid = os.getpid() if pid is None else pid
         self._opener = opener
         self._tail = Tail(path, opener)
         self._thread = LazyThread(threads, "record")
@@ -103,7 +106,7 @@ class Journal:
             rules_hash=rules.digest(),
             session=session,
             now=now,
-            pid=os.getpid(),
+            pid=self._pid,
             simulated=simulated,
         )
         self._held.add(encode(header))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import utils
 from events import SECOND
-from sim.faults import Faults
+from sim.bars import Correction
+from sim.faults import Fault, Faults
 from sim.market import Market
 
 CHANNELS = {"stocks": ("A", "AM", "T", "Q", "LULD", "FMV"), "options": ("A", "AM", "T", "Q", "FMV")}
@@ -49,6 +52,16 @@ class Request:
     at: int
 
 
+class Witness(Protocol):
+    """Whoever wants to see what the sockets carry."""
+
+    def frame(self, connection: Any, payload: str | bytes) -> Callable[[], None]:
+        """A frame is about to be written. What it returns is called when it has been."""
+
+    def said(self, connection: Any, text: str) -> None:
+        """A client has said something."""
+
+
 class MarketAccount:
     """What the vendor's sockets and REST share: the market, the clock, the plan, the faults, and what was seen.
 
@@ -63,11 +76,19 @@ class MarketAccount:
         self.ended: list[Ended] = []
         self.requests: list[Request] = []
         self.rest_url = self.ws_url = ""
+        self.witness: Witness | None = None
+        self.corrected: dict[tuple[str, int], Correction] = {}
+        """Bars that a fault has corrected, by symbol and start: REST has them so from the correction's time on."""
         self._api_key = api_key
 
     def authorised(self, key: str) -> bool:
         """Whether ``key`` is the account's key."""
         return key == self._api_key
+
+    @property
+    def halts(self) -> list[Fault]:
+        """Every halt so far; nothing traded while it was in force."""
+        return self.faults.all("halt")
 
     def server_time(self) -> int:
         """The vendor's idea of now, µs: the clock's, unless a fault skews it."""

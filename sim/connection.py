@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
+from sim.account import Witness
 from sim.wire import dumps, status_event
 
 SEND_REAL_SECONDS = 5.0
@@ -30,6 +31,7 @@ class Connection:
     """The last good frame that was sent."""
     since: int = 0
     """When the connection was made, µs."""
+    witness: Witness | None = None
 
     def abort(self) -> None:
         """Ends the TCP connection without a close frame."""
@@ -40,6 +42,7 @@ class Connection:
         """Sends one frame. A client that does not take it in time, or is gone, loses the connection."""
         if self.ended or self.socket.closed:
             return
+        written = None if self.witness is None else self.witness.frame(self, payload)
         try:
             async with asyncio.timeout(SEND_REAL_SECONDS):
                 if isinstance(payload, bytes):
@@ -48,6 +51,9 @@ class Connection:
                     await self.socket.send_str(payload)
         except (TimeoutError, ConnectionError):
             self.abort()
+        else:
+            if written is not None:
+                written()
 
     async def say(self, *statuses: tuple[str, str]) -> None:
         """Sends status events in one frame."""

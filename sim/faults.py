@@ -1,10 +1,11 @@
-"""What can go wrong with the simulated market, by name, and the broken things that it then says.
+"""What can go wrong with the simulated market, by name. `sim/broken.py` has the broken things that it then says.
 
 `FAULTS` is the list. A test adds a fault, and afterwards asserts in `Faults.fired` that it really happened.
 """
 
 from __future__ import annotations
 
+import zlib
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +13,6 @@ from typing import Any
 import msgspec
 
 from events import SECOND
-from sim.wire import Event
 from utils import Clock
 
 
@@ -27,6 +27,7 @@ class Spec(msgspec.Struct, frozen=True):
 
 _SOCKET = {"feed": ""}
 _REST = {"path": ""}
+_SYMBOL = {"symbol": ""}
 
 FAULTS: dict[str, Spec] = {
     # Sockets. `feed` is "stocks", "options" or empty for both.
@@ -50,7 +51,7 @@ FAULTS: dict[str, Spec] = {
         False,
         {**_SOCKET, "size": 1_000_000},
     ),
-    "burst": Spec(
+    "overload": Spec(
         "before a new frame come `frames` frames with its events `copies` times: more than a client can handle at once",
         False,
         {**_SOCKET, "frames": 4, "copies": 2_500},
@@ -93,6 +94,31 @@ FAULTS: dict[str, Spec] = {
         {**_SOCKET, "pair": ""},
     ),
     "no_connected": Spec("the socket opens and says nothing until it is closed", False, _SOCKET),
+    "duplicates": Spec("each frame is sent twice", True, _SOCKET),
+    "burst": Spec(
+        "before a new frame comes the last one, `frames` times", False, {**_SOCKET, "frames": 1_000}
+    ),
+    "wrong_symbol": Spec("each bar comes once more, as that of `other`", True, {"other": "QQQ"}),
+    "wrong_day": Spec("bars of `symbol` come once more, as those of the day before", True, _SYMBOL),
+    "future": Spec(
+        "bars of `symbol` come once more, as those of the second that ends `by` seconds from now",
+        False,
+        {**_SYMBOL, "by": 5.0},
+    ),
+    "missed_bars": Spec(
+        "`share` of the bars of `symbol` are never sent; REST has them", True, {**_SYMBOL, "share": 0.5}
+    ),
+    "out_of_order": Spec(
+        "bars are held back up to `by` seconds, each by a length of its own", True, {"by": 5.0}
+    ),
+    "corrections": Spec(
+        "`share` of the bars are sent again `age` seconds later, with late trades in them; REST has them then",
+        True,
+        {"share": 0.5, "age": 60.0},
+    ),
+    "halt": Spec(
+        "nothing trades: the bars of that time are neither sent, nor does REST ever have them", True, {}
+    ),
     # REST. `path` limits the fault to addresses that contain it.
     "rest_429": Spec(
         "too many requests; `retry_after` seconds in the header, None for no header",
@@ -121,6 +147,8 @@ FAULTS: dict[str, Spec] = {
     "no_date": Spec("a proxy takes the Date header away", True, {}),
     "no_quotes": Spec("rows of the chain without `last_quote`: the plan has none", True, {}),
     "delayed_quotes": Spec("rows of the chain that say DELAYED", True, {}),
+    "rest_error_body": Spec("status 200 with the body of an error", False, _REST),
+    "truncated_page": Spec("the connection ends in the middle of the body", False, _REST),
     "rest_null": Spec("status OK with `results: null`", False, _REST),
     # What arrives well formed and cannot be true.
     "absurd_print": Spec(
@@ -132,6 +160,8 @@ FAULTS: dict[str, Spec] = {
     "frozen_quotes": Spec(
         "rows of the chain marked REAL-TIME whose quotes are `by` seconds old", True, {"by": 72_000.0}
     ),
+    "zero_bids": Spec("`share` of the option quotes, streamed and polled, have no bid", True, {"share": 0.5}),
+    "contract_gone": Spec("`contract` is neither in the chain nor streamed", True, {"contract": ""}),
     "zero_greeks": Spec("rows of the chain whose greeks are all 0", True, {}),
     "absurd_delta": Spec("rows of the chain that all have the same `delta`", True, {"delta": 0.4}),
     "adjusted_root": Spec(
@@ -157,6 +187,10 @@ class Fault:
         self.asked_at = asked_at
         self.fired = 0
 
+    def covers(self, at: int) -> bool:
+        """Whether it was, or is, in force at a time, µs."""
+        return self.asked_at <= at and (self.until is None or at < self.until)
+
     def __getitem__(self, option: str) -> Any:
         """The value of an option."""
         return self.options[option]
@@ -171,6 +205,7 @@ class Faults:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._asked: list[Fault] = []
+        self._ever: list[Fault] = []
         self.fired: Counter[str] = Counter()
         self.on_add: Callable[[Fault], None] | None = None
         """Called with each new fault, so that the server can act on connections that are open already."""
@@ -195,6 +230,7 @@ class Faults:
         until = None if seconds is None else self._clock.now() + int(seconds * SECOND)
         fault = Fault(name, times, until, {**spec.options, **options}, self._clock.now())
         self._asked.append(fault)
+        self._ever.append(fault)
         if self.on_add is not None:
             self.on_add(fault)
         return fault
@@ -202,6 +238,15 @@ class Faults:
     def clear(self, name: str = "") -> None:
         """Takes back every fault of that name; without a name, all. ``fired`` keeps its counts."""
         self._asked = [fault for fault in self._asked if name and fault.name != name]
+
+    def all(self, name: str) -> list[Fault]:
+        """Returns every fault of that name that was ever asked for."""
+        return [fault for fault in self._ever if fault.name == name]
+
+    def end(self, fault: Fault) -> None:
+        """Ends a fault now, if it is still in force."""
+        now = self._clock.now()
+        fault.until = now if fault.until is None else min(now, fault.until)
 
     def find(self, name: str, **where: Any) -> Fault | None:
         """Returns the first fault of that name that is in force and fits, without using it up.
@@ -241,128 +286,11 @@ def _fits(fault: Fault, now: int, where: dict[str, Any]) -> bool:
     return True
 
 
-# --- Broken frames -----------------------------------------------------------------------------------
-
-WRONG = 2.0
-"""Broken events carry prices this many times the good one's, so that a test sees if one is used."""
-
-PRICE_KEYS = ("o", "h", "l", "c", "vw", "a", "bp", "ap")
-NS_PER_MS = 1_000_000
-HOUR_MS = 3_600_000
+def happens(share: float, *keys: int) -> bool:
+    """Returns whether something of this share happens to what has these keys: the same each time that it is asked."""
+    return part_of(*keys) < share
 
 
-def _wrong(good: Event, **changes: Any) -> Event:
-    prices: Event = {key: good[key] * WRONG for key in PRICE_KEYS if key in good}
-    return {**good, **prices, **changes}
-
-
-def _without(good: Event, *keys: str) -> Event:
-    return {key: value for key, value in _wrong(good).items() if key not in keys}
-
-
-def _stamp(good: Event, factor: int = 1, plus: int = 0) -> Event:
-    return _wrong(good, **{key: good[key] * factor + plus for key in ("s", "e", "t") if key in good})
-
-
-BROKEN_EVENTS: dict[str, Callable[[Event], Any]] = {
-    "nan": lambda good: _wrong(good, c=float("nan"), bp=float("nan")),
-    "infinity": lambda good: _wrong(good, vw=float("inf"), ap=float("inf")),
-    "null_fields": lambda good: _wrong(good, c=None, v=None, s=None, bp=None, t=None),
-    "missing_fields": lambda good: _without(good, "o", "c", "h", "l", "s", "t", "bp", "ap"),
-    "text_numbers": lambda good: _wrong(good, c="dear", s="soon", bp="cheap", t="now"),
-    "number_as_text": lambda good: _wrong(
-        good, c=str(good.get("c", 1) * WRONG), bp=str(good.get("bp", 1) * WRONG)
-    ),
-    "negative": lambda good: _wrong(good, c=-1.0, v=-100, dv="-100", vw=-1.0, bp=-0.5, ap=-0.4, bs=-3),
-    "zero_prices": lambda good: _wrong(good, o=0, h=0, l=0, c=0, vw=0),
-    "bad_decimal": lambda good: _wrong(good, dv="many", v="many", bs="many"),
-    "ns_timestamps": lambda good: _stamp(good, NS_PER_MS),
-    "future": lambda good: _stamp(good, 1, HOUR_MS),
-    "huge_integer": lambda good: _wrong(good, s=10**30, t=10**30),
-    "fractional_time": lambda good: _stamp(good, 1, 0) | {"s": 0.5, "t": 0.5},
-    "unknown_symbol": lambda good: _wrong(good, sym="ZZZZ"),
-    "null_symbol": lambda good: _wrong(good, sym=None),
-    "unknown_event": lambda good: _wrong(good, ev="ZZ"),
-    "no_event": lambda good: _without(good, "ev"),
-    "unknown_status": lambda good: {
-        "ev": "status",
-        "status": "gremlins",
-        "message": "nobody has heard of this",
-    },
-    "bare_status": lambda good: {"ev": "status"},
-    "null_event": lambda good: None,
-    "number_event": lambda good: 17,
-    "text_event": lambda good: "A",
-    "list_event": lambda good: [[good["sym"]]],
-}
-"""Name → a broken event made from a good one, to stand among good ones."""
-
-BROKEN_FRAMES: dict[str, str | bytes] = {
-    "broken_json": '[{"ev":"A","sym":"IWM","v":1,',
-    "not_json": "upstream connect error or disconnect/reset before headers",
-    "not_an_array": '{"ev":"status","status":"gremlins","message":"not in an array"}',
-    "null_frame": "null",
-    "empty_frame": "",
-    "empty_array": "[]",
-    "binary": b"\x00\x01\x02\xff",
-}
-"""Name → a whole frame that is broken, sent before a good one."""
-
-GARBAGE = (*BROKEN_EVENTS, *BROKEN_FRAMES)
-
-
-def flood(size: int) -> str:
-    """Returns a frame of about ``size`` bytes in which nothing is an event."""
-    return f"[{'1,' * (size // 2 - 2)}1]"
-
-
-# --- Broken rows -------------------------------------------------------------------------------------
-
-
-def bad_rows(good: dict[str, Any], *, nan: bool) -> list[Any]:
-    """Returns rows of a chain page, each broken in another way, from a good one."""
-    quote, details = good.get("last_quote", {}), good["details"]
-
-    def row(**changes: Any) -> dict[str, Any]:
-        return {**good, **changes}
-
-    rows: list[Any] = [
-        None,
-        "row",
-        7,
-        [],
-        {},
-        row(details=None),
-        row(details={**details, "ticker": None}),
-        row(details={**details, "strike_price": "high"}),
-        row(details={**details, "strike_price": -240}),
-        row(last_quote=None),
-        row(last_quote={}),
-        row(last_quote={**quote, "bid": "0.86", "ask": None}),
-        row(last_quote={**quote, "bid": -0.5, "ask": -0.4}),
-        row(last_quote={**quote, "last_updated": "now"}),
-        row(greeks=None, implied_volatility="high", open_interest=None),
-    ]
-    if nan:
-        rows.append(row(last_quote={**quote, "bid": float("nan"), "ask": float("inf")}))
-        rows.append(row(greeks={"delta": float("nan")}, implied_volatility=float("nan")))
-    return rows
-
-
-def bad_bars(good: dict[str, Any], *, nan: bool) -> list[Any]:
-    """Returns rows of an aggregates page, each broken in another way, from a good one."""
-    wrong = {key: good[key] * WRONG for key in "ohlc"}
-    rows: list[Any] = [
-        None,
-        "bar",
-        {},
-        {**good, **wrong, "t": None},
-        {**good, **wrong, "t": "now"},
-        {**good, **wrong, "t": good["t"] * NS_PER_MS},
-        {**good, **wrong, "c": None},
-        {**good, **wrong, "c": "dear"},
-        {**good, **wrong, "v": -5, "c": -1.0},
-    ]
-    if nan:
-        rows.append({**good, **wrong, "c": float("nan")})
-    return rows
+def part_of(*keys: int) -> float:
+    """Returns a number in [0, 1) that depends on ``keys`` alone."""
+    return zlib.crc32(",".join(map(str, keys)).encode()) / 2**32

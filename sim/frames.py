@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from sim.broken import BROKEN_EVENTS, BROKEN_FRAMES, GARBAGE, flood
 from sim.connection import Connection
-from sim.faults import BROKEN_EVENTS, BROKEN_FRAMES, GARBAGE, Faults, flood
+from sim.faults import Faults
 from sim.wire import Event, dumps
 
 
@@ -24,13 +25,18 @@ class Frames:
             await connection.send(connection.last)
             return
         connection.last = dumps(events)
-        if fault := self._faults.take("flood", feed=connection.cluster):
-            await connection.send(flood(fault["size"]))
         if fault := self._faults.take("burst", feed=connection.cluster):
             for _ in range(fault["frames"]):
+                await connection.send(connection.last)
+        if fault := self._faults.take("flood", feed=connection.cluster):
+            await connection.send(flood(fault["size"]))
+        if fault := self._faults.take("overload", feed=connection.cluster):
+            for _ in range(fault["frames"]):
                 await connection.send(dumps(events * fault["copies"]))
+        times = 2 if self._faults.take("duplicates", feed=connection.cluster) else 1
         for payload in self._spoil(connection, events):
-            await connection.send(payload)
+            for _ in range(times):
+                await connection.send(payload)
 
     def _spoil(self, connection: Connection, events: list[Event]) -> Iterator[str | bytes]:
         """The frames to send: the good events, with garbage before or among them if a fault asks for it."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Self
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from sim.push_account import Message, PushAccount
 from sim.push_answers import PushAnswers
@@ -26,15 +27,19 @@ class LoopbackPushover(PushAccount):
         token: str,
         user: str,
         on_message: Callable[[Message], None] | None = None,
+        *,
+        middlewares: Sequence[Middleware] = (),
     ) -> None:
         super().__init__(clock, token, user, on_message)
         self._endpoints = PushEndpoints(self, PushAnswers(self, lambda: len(self._connections())))
         self._runner: web.AppRunner | None = None
         self._site: web.TCPSite | None = None
         self._port = 0
+        self._middlewares = middlewares
+        """See each request first."""
 
     async def __aenter__(self) -> Self:
-        application = web.Application(client_max_size=BODY_MAX)
+        application = web.Application(client_max_size=BODY_MAX, middlewares=self._middlewares)
         application.add_routes(self._endpoints.routes())
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.2)
         await self._runner.setup()

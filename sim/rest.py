@@ -9,7 +9,7 @@ from aiohttp import web
 
 from sim.account import MarketAccount, Request
 from sim.archive import Archive
-from sim.rest_answers import BadRequestError, RestAnswers, drip, gateway_page, reset
+from sim.rest_answers import BadRequestError, RestAnswers, cut_off, drip, gateway_page, reset
 from sim.rest_chain import ChainEndpoints
 from sim.rest_history import HistoryEndpoints
 from sim.rest_seconds import SecondsEndpoint
@@ -36,6 +36,7 @@ class RestEndpoints:
             "rest_empty": lambda: answers.json({}),
             "rest_no_rows": lambda: answers.json({"results": []}),
             "rest_null": lambda: answers.json({"results": None}),
+            "rest_error_body": lambda: answers.json({"error": "Internal Server Error"}, state="ERROR"),
         }
         """Faults that answer in the real answer's place, the first of several first."""
 
@@ -101,6 +102,8 @@ class RestEndpoints:
             return web.Response(
                 body=response.body[: len(response.body) // 2], content_type="application/json"
             )
+        if self._faults.take("truncated_page", path=request.path):
+            return await cut_off(request, response.body)
         if self._faults.take("rest_slow", path=request.path):
             return await drip(request, response.body)
         return response

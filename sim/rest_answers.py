@@ -89,3 +89,15 @@ async def drip(request: web.Request, body: bytes) -> web.StreamResponse:
             await response.write(bytes([byte]))
             await asyncio.sleep(DRIP_REAL_SECONDS)
     return response
+
+
+async def cut_off(request: web.Request, body: bytes) -> web.StreamResponse:
+    """Answers with half of the body, and ends the connection."""
+    response = web.StreamResponse(headers={"Content-Type": "application/json"})
+    response.content_length = len(body)
+    await response.prepare(request)
+    with contextlib.suppress(ConnectionError):
+        await response.write(body[: len(body) // 2])
+    if request.transport is not None:
+        request.transport.close()
+    return response

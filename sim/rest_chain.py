@@ -9,9 +9,10 @@ from aiohttp import web
 
 from events import SECOND
 from sim.account import MarketAccount
+from sim.broken import bad_rows
 from sim.chain_rows import NANO
 from sim.contracts import Contract
-from sim.faults import bad_rows
+from sim.faults import happens
 from sim.paging import next_url, read_cursor, read_limit, write_cursor
 from sim.rest_answers import BadRequestError, RestAnswers
 
@@ -37,7 +38,8 @@ class ChainEndpoints:
         limit = read_limit(query, LIMIT, LIMIT_MAX)
         found: list[Contract] = []
         if request.match_info["underlying"] == self._market.symbol:
-            found = select(self._market.listed, self._market.session.date, query)
+            listed = [each for each in self._market.listed if not self._is_gone(each.ticker)]
+            found = select(listed, self._market.session.date, query)
         body: dict[str, Any] = {"results": self._page(request.path, found[offset : offset + limit])}
         if offset + limit < len(found):
             cursor = write_cursor({**query, "offset": str(offset + limit)})
@@ -48,12 +50,16 @@ class ChainEndpoints:
         """``/v3/snapshot/options/{underlying}/{contract}``: one row as an object."""
         if not self._account.plan.chain:
             return self._answers.not_entitled()
-        known = request.match_info["underlying"] == self._market.symbol
         name = request.match_info["contract"]
+        known = request.match_info["underlying"] == self._market.symbol and not self._is_gone(name)
         row = self._market.row(name, self._account.clock.now()) if known else None
         if row is None:
             return self._answers.not_found("Options contract not found.")
         return self._answers.json({"results": self._entitle(row)})
+
+    def _is_gone(self, contract: str) -> bool:
+        """Whether a fault has taken a contract out of the chain."""
+        return self._faults.take("contract_gone", contract=contract) is not None
 
     def _page(self, path: str, contracts: Iterable[Contract]) -> list[Any]:
         """The rows of the contracts, with adjusted and broken ones among them if faults ask for it."""
@@ -85,6 +91,11 @@ class ChainEndpoints:
             quote["last_updated"] -= int(fault["by"] * SECOND) * NANO
         if quote is not None and (fault := take("absurd_quotes")):
             quote |= {side: round(quote[side] * fault["factor"], 4) for side in ("bid", "ask")}
+        if quote is not None and (fault := self._faults.find("zero_bids")):
+            strike = int(row["details"]["strike_price"])
+            if happens(fault["share"], strike, quote["last_updated"]):
+                self._faults.use(fault)
+                quote |= {"bid": 0, "bid_size": 0}
         if "greeks" in row and take("zero_greeks"):
             row["greeks"] = dict.fromkeys(("delta", "gamma", "theta", "vega"), 0)
         if "greeks" in row and (fault := take("absurd_delta")):

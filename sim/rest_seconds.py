@@ -13,8 +13,8 @@ from events import SECOND
 from sim.account import MarketAccount
 from sim.archive import Archive
 from sim.bars import HOLD_US, MILLI, SimBar
+from sim.broken import bad_bars
 from sim.episodes import PRE_MARKET_S
-from sim.faults import bad_bars
 from sim.paging import next_url, read_cursor, read_limit, write_cursor
 from sim.rest_answers import BadRequestError, RestAnswers
 from sim.wire import dumps
@@ -91,7 +91,21 @@ class SecondsEndpoint:
             last = min(last, fault.asked_at - HOLD_US - SECOND - 1)  # only what had been sent before
         if last < session.open - PRE_MARKET_S * SECOND:
             return self._past_bars(symbol, first, last)
-        return self._market.known_between(symbol, first, last, known_at)
+        known = self._market.known_between(symbol, first, last, known_at)
+        return [
+            bar
+            for bar in map(functools.partial(self._corrected, known_at), known)
+            if not self._is_halted(bar)
+        ]
+
+    def _corrected(self, known_at: int, bar: SimBar) -> SimBar:
+        """The bar as a fault has corrected it by then."""
+        correction = self._account.corrected.get((bar.symbol, bar.start))
+        return bar if correction is None or correction.at > known_at else correction.bar
+
+    def _is_halted(self, bar: SimBar) -> bool:
+        """Whether nothing traded in the bar's second after all."""
+        return any(fault.covers(bar.start) for fault in self._account.halts)
 
     def _past_bars(self, symbol: str, first: int, last: int) -> list[SimBar]:
         """The final bars of sessions before the account's own, of at most `LONGEST_DAYS` days."""

@@ -8,11 +8,13 @@ Bars are held for two seconds, and corrected ones are sent again. What goes wron
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from email.utils import formatdate
 from types import TracebackType
 from typing import Self
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 import utils
 from events import SECOND
@@ -21,6 +23,7 @@ from sim.bar_stream import BarStream
 from sim.frames import Frames
 from sim.market import Market
 from sim.quote_stream import QuoteStream
+from sim.quoter import QUOTE_STEP_US
 from sim.rest import RestEndpoints
 from sim.rest_answers import RestAnswers
 from sim.sockets import CLOSE_REAL_SECONDS, Sockets
@@ -34,7 +37,8 @@ class LoopbackMarket(MarketAccount):
     """An account at the simulated vendor, on loopback sockets while its context is entered.
 
     ``rest_url`` and ``ws_url`` are its addresses. Add to ``faults`` what should go wrong. Tests also look at
-    `subscriptions` and `open_connections`.
+    `subscriptions` and `open_connections`. ``middlewares`` see each request first, and ``witness`` what sockets carry;
+    quotes are streamed every ``quote_step_us``.
     """
 
     def __init__(
@@ -46,14 +50,17 @@ class LoopbackMarket(MarketAccount):
         plan: Plan | None = None,
         port: int = 0,
         auth_real_seconds: float = AUTH_REAL_SECONDS,
+        middlewares: Sequence[Middleware] = (),
+        quote_step_us: int = QUOTE_STEP_US,
     ) -> None:
         super().__init__(market, clock, api_key, plan)
         self._port = port
+        self._quote_step_us = quote_step_us
         self._tasks = Tasks()
         answers = RestAnswers()
         rest = RestEndpoints(self, answers)
         self._sockets = Sockets(self, self._tasks, answers, auth_real_seconds)
-        app = web.Application(middlewares=[rest.middleware])
+        app = web.Application(middlewares=[*middlewares, rest.middleware])
         app.on_response_prepare.append(self._stamp)
         app.add_routes(self._sockets.routes())
         app.add_routes(rest.routes())
@@ -67,7 +74,7 @@ class LoopbackMarket(MarketAccount):
         self.rest_url, self.ws_url = f"http://127.0.0.1:{port}", f"ws://127.0.0.1:{port}"
         frames, connections = Frames(self.faults), self._sockets.open
         self._tasks.spawn(BarStream(self, connections["stocks"], frames).play())
-        self._tasks.spawn(QuoteStream(self, connections["options"], frames).play())
+        self._tasks.spawn(QuoteStream(self, connections["options"], frames, self._quote_step_us).play())
         return self
 
     async def __aexit__(

@@ -54,6 +54,7 @@ class Sockets:
         assert isinstance(transport, asyncio.Transport), "the request has just been upgraded"
         self._number += 1
         connection = Connection(cluster, response, transport, self._number, since=account.clock.now())
+        connection.witness = account.witness
         self.open[cluster].append(connection)
         try:
             await self._serve(connection)
@@ -65,7 +66,7 @@ class Sockets:
 
     async def _serve(self, connection: Connection) -> None:
         """Greets the client, acts on what it says, and drops it when it does not authenticate in time."""
-        cluster, drop = connection.cluster, self._actions.drop
+        account, cluster, drop = self._account, connection.cluster, self._actions.drop
         if fault := self._faults.take("accept_then_close", feed=cluster):
             await connection.close(fault["code"])
             return
@@ -76,6 +77,8 @@ class Sockets:
         try:
             async with asyncio.timeout(self._auth_real_seconds) as limit:
                 while not connection.ended and (text := await self._receive(connection)) is not None:
+                    if account.witness is not None:
+                        account.witness.said(connection, text)
                     await self._actions.answer(connection, text)
                     if connection.authenticated:
                         limit.reschedule(None)

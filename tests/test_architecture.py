@@ -327,35 +327,18 @@ DAY = ("bars", "chain_rows", "contracts", "episodes", "market", "options", "path
 VENDORS = {
     *DAY,
     # the market's vendor
-    *(
-        "account",
-        "actions",
-        "archive",
-        "bar_stream",
-        "connection",
-        "faults",
-        "frames",
-        "paging",
-        "quote_stream",
-    ),
-    *(
-        "rest",
-        "rest_answers",
-        "rest_chain",
-        "rest_history",
-        "rest_seconds",
-        "rest_status",
-        "server",
-        "sockets",
-        "tasks",
-        "wire",
-    ),
+    *("account", "actions", "archive", "bar_stream", "broken", "connection", "faults"),
+    *("frames", "paging", "quote_stream", "rest", "rest_answers", "rest_chain", "rest_history"),
+    *("rest_seconds", "rest_status", "server", "sockets", "tasks", "wire"),
     # the push service
     *("push_account", "push_answers", "push_endpoints", "push_faults", "push_rules", "pushover"),
 }
 """The parts of ``sim`` that play the vendors. What they say may not depend on how the worker is built."""
 
-SIM = VENDORS | {"__init__", "__main__", "demo", "kept", "next_steps", "phone", "serve"}
+VIRTUAL = {"link", "loop", "network", "transport"}
+"""The parts of ``sim`` that take the place of time and of the network."""
+
+SIM = VENDORS | VIRTUAL | {"__init__", "__main__", "demo", "kept", "next_steps", "phone", "serve"}
 
 
 def test_the_simulated_vendors_know_words_only_and_nothing_in_sim_knows_an_entry_point() -> None:

@@ -2,7 +2,7 @@
 
 What a peer on loopback has sent lies in the receiver's socket as soon as it is sent, so when no socket has anything to read
 and no callback is ready, nothing can happen before the next timer is due. Threads are the exception: nothing may run in one
-beside this loop (`inline` does at once what the worker would hand to a thread).
+beside this loop (`inline` does at once what the worker would hand to a thread). `sim.loop` has a loop without real sockets.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import asyncio
 import os
 import selectors
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
-from utils import ScaledClock
+from sim.loop import LoopClock, inline
 
-Result = TypeVar("Result")
+__all__ = ["LoopClock", "VirtualLoop", "inline", "is_virtual"]
 
 STUCK_REAL_S = 20.0
 """Real seconds that nothing happens, with no timer to jump to, after which a test has hung."""
@@ -65,49 +65,3 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 def is_virtual() -> bool:
     """Returns whether the running loop's time is virtual."""
     return isinstance(asyncio.get_running_loop(), VirtualLoop)
-
-
-class Inline:
-    """Does at once what is submitted. Its result comes a turn of the loop later, as a thread's would."""
-
-    def submit(self, action: Callable[[], Result]) -> asyncio.Future[Result]:
-        """Do something; the future has its result, or what it raised."""
-        loop = asyncio.get_running_loop()
-        done: asyncio.Future[Result] = loop.create_future()
-        try:
-            result = action()
-        except Exception as error:  # noqa: BLE001 - whoever waits for the future gets it
-            loop.call_soon(settle, done, None, error)
-        else:
-            loop.call_soon(settle, done, result, None)
-        return done
-
-    def last(self) -> None:
-        """Nothing is left to end."""
-
-
-def settle(done: asyncio.Future[Any], result: object, error: Exception | None) -> None:
-    """Give a future its result, unless nobody waits any more."""
-    if done.cancelled():
-        return
-    if error is not None:
-        done.set_exception(error)
-    else:
-        done.set_result(result)
-
-
-def inline(name: str) -> Inline:
-    """Stands for a thread of that name."""
-    return Inline()
-
-
-class LoopClock(ScaledClock):
-    """A clock that starts at ``start`` (µs of UTC) and goes with the running loop's time."""
-
-    def __init__(self, start: int, wall_off: int = 0) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._began = self._loop.time()
-        super().__init__(start, 1.0, wall_off=wall_off)
-
-    def _passed(self) -> int:
-        return round((self._loop.time() - self._began) * 1_000_000)

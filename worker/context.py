@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import random
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
@@ -33,7 +34,8 @@ Result = TypeVar("Result")
 
 @dataclass
 class Context:
-    """One for the whole worker. Tests and the demo pass their own clock, randomness, opener, threads, transport and dial."""
+    """One for the whole worker. Tests and the demo pass their own clock, randomness, opener, threads,
+    transport, dial and process id."""
 
     settings: Settings
     rules: Rules
@@ -56,6 +58,9 @@ class Context:
     """Set once the start's stage allows requests to the vendors besides the stocks feed."""
 
     stage: Stage = Stage.BEGUN
+
+    pid: int = field(default_factory=os.getpid)
+    """The process's id, as records show it."""
 
     @property
     def is_settled(self) -> bool:

@@ -83,7 +83,10 @@ class Records:
             context.settings,
             session,
             Journal(
-                record_path(context.settings.data_dir, session.date), context.opener, threads=context.threads
+                record_path(context.settings.data_dir, session.date),
+                context.opener,
+                threads=context.threads,
+                pid=context.pid,
             ),
             context.sender,
             context.inbox.put_now,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import sys
 from collections.abc import Callable, Coroutine
@@ -54,8 +55,8 @@ STOP_REAL_S = 23.0
 class Worker:
     """The live worker.
 
-    Clock, randomness, file opener, threads, HTTP transport, the dial of the sockets and what draws pictures are arguments,
-    so that tests and the demo can pass their own. ``deadline`` cuts off a stop that takes too long (None: nothing does).
+    Clock, randomness, file opener, threads, HTTP transport, the dial of the sockets, what draws pictures and the process's
+    id (None: this process's) are arguments, so that tests and the demo can pass their own. ``deadline`` cuts off a stop that takes too long (None: nothing does).
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class Worker:
         dial: Dial | None = None,
         deadline: Deadline | None = None,
         draw: Draw = drawn_apart,
+        pid: int | None = None,
     ) -> None:
         """Wires the parts. It is longer than 40 lines because each part is a line."""
         self.settings = settings
@@ -91,6 +93,7 @@ class Worker:
             sender=self._sender,
             pictures=Pictures(self._sender, clock, draw, is_on=settings.pictures),
             starts=Starts(settings.data_dir, clock, threads),
+            pid=os.getpid() if pid is None else pid,
         )
         judge = ClockJudge(clock, context.rules.clock_doubt_seconds)
         self._records = Records(context, judge)

@@ -15,7 +15,7 @@ from feeds.massive.socket import Sockets
 from feeds.vendor import VendorRefused
 from rules import Rules
 from sim.account import Plan
-from sim.faults import GARBAGE
+from sim.broken import GARBAGE
 from tests.feeds.scene import BEGIN, RULES, assert_true_bar, first_prints, open_place, session, texts
 from tests.wire import KEY
 

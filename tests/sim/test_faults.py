@@ -8,7 +8,8 @@ import pytest
 
 import utils
 from events import SECOND
-from sim.faults import BROKEN_EVENTS, FAULTS, Faults
+from sim.broken import BROKEN_EVENTS
+from sim.faults import FAULTS, Faults
 from sim.wire import bar_event
 from tests.patience import PatientClock
 from tests.sim.clients import CHAIN

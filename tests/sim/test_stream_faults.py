@@ -10,7 +10,7 @@ import pytest
 
 from events import SECOND
 from sim.bars import SimBar
-from sim.faults import BROKEN_EVENTS, BROKEN_FRAMES, GARBAGE
+from sim.broken import BROKEN_EVENTS, BROKEN_FRAMES, GARBAGE
 from sim.wire import bar_event
 from tests.sim.clients import Raw, rest, serving
 from tests.sim.days import calls, day
@@ -103,10 +103,10 @@ async def test_repeat_flood_and_no_pong_happen_as_named() -> None:
         while 1 not in events:
             events.append(await client.event())
         assert server.faults.fired["flood"] == 1
-        server.faults.add("burst", feed="stocks", frames=2, copies=3)
+        server.faults.add("overload", feed="stocks", frames=2, copies=3)
         client.forget()
         bars = await client.data(7)
-        assert max(bars.count(bar) for bar in bars) >= 6 and server.faults.fired["burst"] == 1
+        assert max(bars.count(bar) for bar in bars) >= 6 and server.faults.fired["overload"] == 1
         server.faults.add("no_pong", feed="stocks")
         done, _ = await asyncio.wait([asyncio.ensure_future(await client.socket.ping())], timeout=0.3)
         assert not done and server.faults.fired["no_pong"] == 1

@@ -25,7 +25,7 @@ async def test_more_bars_than_can_be_handled_reopen_the_feed_and_what_was_droppe
     with capture_logs() as logs:
         async with stage(tmp_path) as play:
             await play.until(lambda: sees(play), 60, "up")
-            play.vendor.faults.add("burst", feed="stocks")
+            play.vendor.faults.add("overload", feed="stocks")
             await play.until(lambda: "stocks_lost" in [line["event"] for line in logs], 30, "overflow")
             await play.until(lambda: sees(play), 120, "back")
             await play.stop()

@@ -33,7 +33,7 @@ AFTER_CLOSE_S = RECORD_OPEN_S + 120
 SHORT_BEGINS_S = 900
 """A run of minutes begins so long after the open; no entry is made in the first 600 s."""
 
-RALLY_EVERY_S, RALLY_AT_S, RALLY_S, FALL_S = 1_800, 1_320, 130, 300
+RALLY_EVERY_S, RALLY_AT_S, RALLY_S, FALL_S = 720, 1_140, 130, 240
 """The market rallies so often, first so long after the open, for so long, and then falls for so long: in s."""
 
 
@@ -50,7 +50,7 @@ class Kind(StrEnum):
     DISK = "no room for the record"
 
 
-SHARES = {Kind.MARKET: 64, Kind.PUSH: 18, Kind.PUSH_DOWN: 4, Kind.STOP: 6, Kind.CLOCK: 4, Kind.DISK: 4}
+SHARES = {Kind.MARKET: 70, Kind.PUSH: 18, Kind.PUSH_DOWN: 3, Kind.STOP: 5, Kind.CLOCK: 2, Kind.DISK: 2}
 """Out of 100 faults. Deaths are placed apart: memory that grows can be seen only in a process that lives."""
 
 SELDOM = frozenset(
@@ -66,6 +66,9 @@ SELDOM = frozenset(
     }
 )
 """After these the worker waits for minutes, as it must. They are drawn a fifth as often, for a day to have trades."""
+
+SPENT = ("429", "429 2100")
+"""Answers that say that the month's quota is spent. The worker believes it, and asks again after ten minutes."""
 
 STATUSES = (429, 500, 502, 503)
 
@@ -194,13 +197,15 @@ def _drawn(source: random.Random, at: int) -> Fault:
             return _of_market(source, at)
         case Kind.PUSH:
             slow = source.choice(("", "", "slow "))
-            return Fault(at, kind, slow + source.choice(push_faults.FAULTS[1:]))
+            weights = [1 if name in SPENT else 10 for name in push_faults.FAULTS]
+            name = source.choices(push_faults.FAULTS, weights)[0]
+            return Fault(at, kind, slow + name, source.uniform(30, 180))
         case Kind.PUSH_DOWN:
             return Fault(at, kind, kind.value, source.uniform(10, 90))
         case Kind.STOP:
             return Fault(at, kind, kind.value, source.uniform(2, 60))
         case Kind.CLOCK:
-            by = source.choice((-1, 1)) * source.uniform(1, 120)
+            by = source.choice((-1, 1)) * source.choice((0.5, 2.0, 5.0, 60.0)) * source.uniform(0.5, 1)
             return Fault(at, kind, kind.value, source.uniform(30, 240), {"by": by})
         case _:
             return Fault(at, kind, kind.value, source.uniform(5, 45))

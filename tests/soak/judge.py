@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from events import SECOND, AlertKind, AlertOutcome, Closed, Opened, Outcome, Withdrawn
@@ -26,6 +27,12 @@ BUY_FRESH_S = 30.0
 
 ON_THE_WAY_REAL_S = 1.0
 """Real seconds that a push may take over loopback on a busy machine, beside those that this process was late."""
+
+PUSH_SLOW_S = 5.0
+"""Market seconds that a slow Pushover waits before it accepts a message that has gone out."""
+
+UNTOLD = (Outcome.REFUSED, Outcome.UNSENT)
+"""Ends of a SELL that was not delivered: the record and the log say so."""
 
 RSS_GROWTH_MOST = 1.0
 """% a day."""
@@ -98,41 +105,51 @@ def told(seen: Seen, word: str) -> dict[str, list[Message]]:
     return found
 
 
-def _of_positions(seen: Seen) -> Iterator[str]:
-    buys, sells = told(seen, "BUY"), told(seen, "SELL")
-    opened: dict[str, int] = {}
-    closed: dict[str, int] = {}
-    excused: set[str] = set()
+@dataclass(frozen=True, slots=True)
+class Book:
+    """What the records say of positions, by id: when each was opened and closed (µs), and those that need no SELL."""
+
+    opened: dict[str, int]
+    closed: dict[str, int]
+    excused: set[str]
+
+
+def book(seen: Seen) -> Book:
+    """Reads the records."""
+    made = Book({}, {}, set())
     for record in records(seen):
         for entry in record.entries:
+            event = entry.event
             for decision in entry.decisions:
                 if isinstance(decision, Opened):
-                    opened[decision.id] = entry.now
+                    made.opened[decision.id] = entry.now
                 elif isinstance(decision, Closed):
-                    closed.setdefault(decision.id, entry.now)
+                    made.closed.setdefault(decision.id, entry.now)
                 elif isinstance(decision, Withdrawn):
-                    excused.add(decision.id)
-            if isinstance(entry.event, AlertOutcome) and entry.event.kind is AlertKind.SELL:
-                if entry.event.outcome in (Outcome.REFUSED, Outcome.UNSENT):
-                    excused.add(entry.event.id)
+                    made.excused.add(decision.id)
+            if isinstance(event, AlertOutcome) and event.kind is AlertKind.SELL and event.outcome in UNTOLD:
+                made.excused.add(event.id)
+    return made
+
+
+def _of_positions(seen: Seen) -> Iterator[str]:
+    buys, sells, made = told(seen, "BUY"), told(seen, "SELL"), book(seen)
     log = "".join(_text(path) for path in sorted(seen.folder.glob("worker.log*")))
-    for name in buys:
-        if name not in opened:
-            yield f"BUY #{name} is in no record"
-        if not sells[name] and name not in excused and not _is_named_untold(log, name):
+    for name in sorted(buys.keys() - made.opened.keys()):
+        yield f"BUY #{name} is in no record"
+    for name in sorted(sells.keys() - made.closed.keys()):
+        yield f"SELL #{name} is in no record"
+    for name in sorted(buys.keys() - sells.keys() - made.excused):
+        if not _is_named_untold(log, name):
             yield f"BUY #{name} has no SELL, and nothing says why"
     for word, found in (("BUY", buys), ("SELL", sells)):
         for name, messages in found.items():
             if len([each for each in messages if "Repeat of" not in each.text]) > 1:
                 yield f"{word} #{name} came {len(messages)} times without a mark"
-    for name, messages in sells.items():
-        if name not in closed:
-            yield f"SELL #{name} is in no record"
-        if not buys[name] and name not in opened:
-            yield f"SELL #{name} of nothing"
-        if len(messages) and buys[name] and buys[name][-1].at > messages[0].at:
+    for name in buys.keys() & sells.keys():
+        if buys[name][-1].at > sells[name][0].at:
             yield f"BUY #{name} after its SELL"
-    yield from _late_buys(seen, buys, opened)
+    yield from _late_buys(seen, buys, made)
 
 
 def _is_named_untold(log: str, name: str) -> bool:
@@ -141,22 +158,16 @@ def _is_named_untold(log: str, name: str) -> bool:
     return any(f"#{name}" in line and any(word in line for word in words) for line in log.splitlines())
 
 
-def _late_buys(seen: Seen, buys: dict[str, list[Message]], opened: dict[str, int]) -> Iterator[str]:
-    slow_s = (ON_THE_WAY_REAL_S + seen.late_s) * seen.speed
+def _late_buys(seen: Seen, buys: dict[str, list[Message]], made: Book) -> Iterator[str]:
+    """A BUY goes out while it is fresh. What is added to that limit is time that it spent on the way, or stopped."""
     stepped = max((abs(step.ahead) for step in seen.plan.steps), default=0) / SECOND
-    for name, messages in buys.items():
-        if name in opened:
-            began, at = opened[name], messages[0].at
-            stopped = sum(max(0, min(at, end) - max(began, begin)) for begin, end in seen.stops) / SECOND
-            slow = sum(seen_slow(seen))
-            allowed = BUY_FRESH_S + stopped + slow_s + stepped + slow
-            if (at - began) / SECOND > allowed:
-                yield f"BUY #{name} {(at - began) / SECOND:.0f} s after its decision (allowed: {allowed:.0f} s)"
-
-
-def seen_slow(seen: Seen) -> Iterator[float]:
-    """The seconds that Pushover waited before it accepted, where a fault made it: the message had gone out before."""
-    yield 5.0 if any(fault.name.startswith("slow") for fault in seen.done) else 0.0
+    on_the_way = (ON_THE_WAY_REAL_S + seen.late_s) * seen.speed + PUSH_SLOW_S
+    for name in buys.keys() & made.opened.keys():
+        began, at = made.opened[name], buys[name][0].at
+        stopped = sum(max(0, min(at, end) - max(began, begin)) for begin, end in seen.stops) / SECOND
+        allowed = BUY_FRESH_S + stepped + on_the_way + stopped
+        if (at - began) / SECOND > allowed:
+            yield f"BUY #{name} {(at - began) / SECOND:.0f} s after its decision (allowed: {allowed:.0f} s)"
 
 
 # --- Records, resources, files -----------------------------------------------------------------------

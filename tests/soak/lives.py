@@ -6,12 +6,12 @@ import asyncio
 import contextlib
 import os
 import resource
-import signal
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from signal import SIGCONT, SIGTERM, Signals
 
 import msgspec
 
@@ -62,12 +62,12 @@ class Life:
     status: int | None = None
     loops: list[Loop] = field(default_factory=list)
 
-    def signal(self, number: signal.Signals) -> None:
+    def signal(self, number: Signals) -> None:
         """Sends it a signal, if it is there."""
         with contextlib.suppress(ProcessLookupError):
             self.process.send_signal(number)
 
-    def end(self, number: signal.Signals) -> None:
+    def end(self, number: Signals) -> None:
         """Ends it, by SIGKILL or SIGTERM."""
         self.asked, self.asked_at = number.name, time.monotonic()
         self.signal(number)
@@ -179,8 +179,8 @@ class Lives:
         """Asks the last one to stop, waits until it has, and ends whatever is left."""
         self._stopping = True
         if (life := self.now) is not None:
-            life.signal(signal.SIGCONT)
-            life.end(signal.SIGTERM)
+            life.signal(SIGCONT)
+            life.end(SIGTERM)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(life.process.wait(), 2 * STOP_REAL_S)
             life.status, life.ended_s = life.process.returncode, time.monotonic() - life.asked_at

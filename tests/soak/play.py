@@ -51,7 +51,7 @@ class Seen:
     done: list[Fault] = field(default_factory=list)
     """The faults that were brought."""
     fired: Counter[str] = field(default_factory=Counter)
-    """How often each market fault really happened, by name."""
+    """How often each fault really happened, by its name or its kind."""
     stops: list[tuple[int, int]] = field(default_factory=list)
     """From when to when the worker was stopped by SIGSTOP, µs of UTC."""
     connects: Counter[str] = field(default_factory=Counter)
@@ -77,8 +77,9 @@ class Soak:
         self._clock = SoakClock(self._times)
         self._pushover = LoopbackPushover(self._clock, TOKEN, USER, self._accepted)
         self._vendor: LoopbackMarket | None = None
-        self._lives = Lives(folder, self._told, lambda: self._clock.awake(), plan.deaths)
+        self._lives = Lives(folder, self._told, self._awake, plan.deaths)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._going_down = asyncio.Lock()
         self.seen = Seen(plan, folder, speed, self._lives.all)
 
     def stop(self) -> None:
@@ -223,6 +224,9 @@ class Soak:
                 self.seen.samples.append(sample)
             self._shown(self.seen)
 
+    def _awake(self) -> int:
+        return self._clock.awake()
+
     def _day(self, at: int) -> int:
         return sum(night.at <= at for night in self._plan.nights)
 
@@ -242,21 +246,23 @@ class Soak:
         for fault in self._plan.faults:
             if not await self._until(fault.at):
                 return
-            self._bring(fault)
             self.seen.done.append(fault)
+            self._bring(fault)
         if self._vendor is not None:  # what has hit nothing by now would disturb the calm end
             self._vendor.faults.clear()
-            self._pushover.answers.clear()
 
     def _bring(self, fault: Fault) -> None:
         assert self._vendor is not None
         life = self._lives.now
+        if fault.kind is not Kind.MARKET and (life is not None or fault.kind in (Kind.PUSH, Kind.PUSH_DOWN)):
+            self.seen.fired[fault.kind.value] += 1
         match fault.kind:
             case Kind.MARKET:
                 lasts = fault.seconds or None
                 self._vendor.faults.add(fault.name, seconds=lasts, **fault.options)
             case Kind.PUSH:
                 self._pushover.answers.append(fault.name)
+                self._spawn(self._take_back(fault))
                 if "429" in fault.name:
                     self._spawn(self._refill())
             case Kind.PUSH_DOWN:
@@ -271,14 +277,22 @@ class Soak:
             case _:  # the clock's steps are the worker's own, and nothing can be done to a process that is not there
                 return
 
+    async def _take_back(self, fault: Fault) -> None:
+        """No push may have come: then the fault has hit nothing, and must not wait for the next SELL with all others."""
+        await self._clock.sleep(fault.seconds)
+        if fault.name in self._pushover.answers:
+            self._pushover.answers.remove(fault.name)
+            self.seen.fired[Kind.PUSH.value] -= 1
+
     async def _refill(self) -> None:
         await self._clock.sleep(QUOTA_BACK_S)
         self._pushover.remaining = MONTHLY_QUOTA
 
     async def _push_down(self, fault: Fault) -> None:
-        await self._pushover.down()
-        await self._clock.sleep(fault.seconds)
-        await self._pushover.up()
+        async with self._going_down:  # one that is drawn meanwhile comes after it
+            await self._pushover.down()
+            await self._clock.sleep(fault.seconds)
+            await self._pushover.up()
 
     async def _stopped(self, fault: Fault, life: Life) -> None:
         began = self._clock.now()

@@ -73,7 +73,7 @@ def _counts(seen: Seen) -> Iterator[tuple[str, str]]:
 def _files(seen: Seen) -> Iterator[tuple[str, str]]:
     yield (
         "log",
-        f"{log_bytes(seen) / MB:.1f} MB at DEBUG in {len(list(seen.folder.glob('worker.log*')))} files",
+        f"{log_bytes(seen) / MB:.2f} MB at DEBUG in {len(list(seen.folder.glob('worker.log*')))} files",
     )
     files = sorted(path for path in seen.data.rglob("*") if path.is_file())
     yield "records and others", ", ".join(f"{path.name} {path.stat().st_size / MB:.2f} MB" for path in files)
@@ -112,7 +112,7 @@ def _faults(seen: Seen) -> dict[str, tuple[int, str]]:
         found[fault] = count, f"{seen.fired[fault]:,}"
     for kind in Kind:
         if kind is not Kind.MARKET and (count := brought(seen, kind)):
-            found[kind.value] = count, "–"
+            found[kind.value] = count, f"{seen.fired[kind.value]:,}"
     return found
 
 

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.soak import draw, judge
-from tests.soak.play import Seen, Soak
+from tests.soak.ground import Seen
+from tests.soak.play import Soak
 from tests.soak.table import table
 from utils import span_text
 
@@ -67,7 +68,7 @@ async def soaked(plan: draw.Plan, folder: Path, speed: float) -> tuple[Seen, lis
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop)
     seen = await soak.run()
-    failed = [f"the soak itself failed: {error!r}" for error in soak.failures()]
+    failed = [f"the soak itself failed: {error!r}" for error in soak.ground.failures()]
     print("Verifying the records.", file=sys.stderr, flush=True)
     return seen, [*failed, *judge.violations(seen)], is_whole
 

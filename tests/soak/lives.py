@@ -69,7 +69,10 @@ class Life:
 
     def end(self, number: Signals) -> None:
         """Ends it, by SIGKILL or SIGTERM."""
-        self.asked, self.asked_at = number.name, time.monotonic()
+        if (
+            not self.asked
+        ):  # the first that asked is the reason: a SIGKILL that has just been sent, before a SIGTERM
+            self.asked, self.asked_at = number.name, time.monotonic()
         self.signal(number)
 
     def limit_files(self, size: int) -> None:

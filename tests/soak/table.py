@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from events import SECOND
 from tests.soak import growth
 from tests.soak.draw import Kind
+from tests.soak.ground import Seen
 from tests.soak.judge import brought, log_bytes, told
-from tests.soak.play import Seen
 from utils import span_text
 
 MB = 1e6

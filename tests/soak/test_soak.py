@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,8 +13,9 @@ from tests.soak import draw, growth, judge
 from tests.soak.__main__ import main, soaked
 from tests.soak.clock import Night, SoakClock, Step, Times, seconds
 from tests.soak.draw import Kind
+from tests.soak.ground import Seen
 from tests.soak.lives import Sample
-from tests.soak.play import Seen, Soak
+from tests.soak.play import Soak
 from tests.soak.table import table
 from tests.stage import TOKEN
 from tests.worker.process_town import bearable
@@ -129,7 +129,7 @@ def test_descriptors_that_rise_by_the_hour_are_told_and_those_that_come_and_go_a
 
 def seen_of(folder: Path, *messages: Message) -> Seen:
     """What a run that has just begun would have seen, with these messages."""
-    return Seen(draw.plan(1, 1, MINUTES), folder, 60.0, [], messages=list(messages))
+    return Seen(draw.plan(1, 1, MINUTES), folder, 60.0, messages=list(messages))
 
 
 def message(title: str, text: str) -> Message:
@@ -172,8 +172,12 @@ def test_the_command_line_has_bounds(words: list[str]) -> None:
 
 
 async def test_a_run_that_is_stopped_ends_with_what_it_has(tmp_path: Path) -> None:
-    soak = Soak(draw.plan(1, 1, MINUTES), tmp_path, pace(), lambda _: None)
-    asyncio.get_running_loop().call_later(5, soak.stop)
+    def stop_once_it_runs(seen: Seen) -> None:
+        if seen.lives and seen.lives[-1].loops:
+            soak.stop()
+
+    soak = Soak(draw.plan(1, 1, MINUTES), tmp_path, pace(), stop_once_it_runs)
     seen = await soak.run()
     assert seen.awake < seen.plan.awake
+    assert [life.status for life in seen.lives] == [0]
     assert not list(judge.violations(seen))

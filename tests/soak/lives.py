@@ -86,6 +86,8 @@ class Life:
         folder = Path(f"/proc/{self.process.pid}")
         try:
             pages = int((folder / "statm").read_text().split()[1])
+            if not pages:
+                return None  # it has just ended
             return Sample(
                 self.number,
                 at,

@@ -71,7 +71,7 @@ class Life:
         """Ends it, by SIGKILL or SIGTERM."""
         if (
             not self.asked
-        ):  # the first that asked is the reason: a SIGKILL that has just been sent, before a SIGTERM
+        ):  # else a SIGKILL has just been sent, which is the reason, before the SIGTERM of the end
             self.asked, self.asked_at = number.name, time.monotonic()
         self.signal(number)
 

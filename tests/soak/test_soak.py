@@ -38,7 +38,7 @@ async def test_twenty_minutes_under_faults_break_no_promise(tmp_path: Path) -> N
     assert is_whole and len(seen.done) == len(plan.faults) >= 25, said
     asked = [life.asked for life in seen.lives if life.asked]  # others ended as the vendor refused their key
     assert asked == ["SIGKILL", "SIGTERM", "SIGTERM"], said
-    assert seen.messages and seen.samples and all(life.loops for life in seen.lives), said
+    assert seen.messages and seen.samples and seen.lives[-1].loops, said
     brought = {fault.name if fault.kind is Kind.MARKET else fault.kind.value for fault in seen.done}
     assert sum(seen.fired[name] > 0 for name in brought) > len(brought) / 2, said
 

@@ -12,6 +12,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
+
 from tests.soak import draw, judge
 from tests.soak.ground import Seen
 from tests.soak.play import Soak
@@ -69,6 +71,7 @@ async def soaked(plan: draw.Plan, folder: Path, speed: float) -> tuple[Seen, lis
         loop.add_signal_handler(number, stop)
     seen = await soak.run()
     failed = [f"the soak itself failed: {error!r}" for error in soak.ground.failures()]
+    (folder / "samples.json").write_bytes(msgspec.json.encode(seen.samples))
     print("Verifying the records.", file=sys.stderr, flush=True)
     return seen, [*failed, *judge.violations(seen)], is_whole
 

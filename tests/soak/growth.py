@@ -47,11 +47,15 @@ def by_day(samples: Sequence[Sample], begins: Sequence[int]) -> Growth | None:
     """Returns how memory grew from day to day within a life; None if no life has seen enough of two days.
 
     ``begins`` says when each day begins, in µs of the days. The medians of ten minutes are compared with those of the same
-    ten minutes a day later, by a line through them. The growth is the median of the lines' slopes. They hang together, as they
+    ten minutes a day later, by a line through them. Days on which the process began
+    count only if it was there from their beginning: one that has read half a day's record is not as large as one that lived
+    through it. The growth is the median of the lines' slopes. They hang together, as they
     are of one process: so the error is their standard deviation, not divided by their number's root.
     """
     bins: dict[tuple[int, int], dict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
     for sample in settled(samples):
+        if sample.at - sample.age > begins[sample.day] + BIN:
+            continue
         bins[sample.life, (sample.at - begins[sample.day]) // BIN][sample.day].append(sample.rss)
     slopes = [
         _slope({day: statistics.median(values) for day, values in days.items()})

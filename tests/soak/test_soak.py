@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -107,6 +108,17 @@ def test_memory_that_grows_by_two_percent_a_day_is_told() -> None:
     assert grown is not None and grown.days == 5
     assert grown.percent == pytest.approx(1.8, abs=0.3)
     assert grown.is_over(judge.RSS_GROWTH_MOST)
+
+
+def test_a_day_in_whose_middle_the_process_began_is_not_compared() -> None:
+    late = seconds(7_200)
+    seen = [
+        dataclasses.replace(sample, age=sample.at - late)
+        for sample in samples(lambda day, at: 6e7 + at * 400 if day else 5e7)
+        if sample.at >= late
+    ]
+    grown = growth.by_day(seen, BEGINS)
+    assert grown is not None and grown.percent == 0 and grown.days == 4
 
 
 def test_one_day_says_nothing_about_growth_by_the_day() -> None:

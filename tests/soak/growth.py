@@ -13,15 +13,15 @@ from tests.soak.lives import Sample
 HOUR = 3_600 * SECOND
 
 BIN = 600 * SECOND
-"""Memory is compared between days at the same ten minutes: a day fills what the next one empties."""
+"""What is compared between days is a median of ten minutes."""
 
 SESSION_US = 23_400 * SECOND
 
 SURE = 2.0
 """So many standard errors below what was measured, it is still too much."""
 
-BINS_LEAST = 6
-"""So many of these ten minutes must have been seen on two days for anything to be said."""
+DAYS_LEAST = 3
+"""A line through fewer days has no error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Growth:
     percent: float
     error: float
     days: int
-    """The most days that one process lived."""
+    """How many whole days one process saw."""
 
     def is_over(self, limit: float) -> bool:
         """Whether it is surely more than ``limit`` % a day."""
@@ -44,29 +44,28 @@ def settled(samples: Iterable[Sample]) -> list[Sample]:
 
 
 def by_day(samples: Sequence[Sample], begins: Sequence[int]) -> Growth | None:
-    """Returns how memory grew from day to day within a life; None if no life has seen enough of two days.
+    """Returns how memory grew from day to day within a life; None if no process has seen three whole days.
 
-    ``begins`` says when each day begins, in µs of the days. The medians of ten minutes are compared with those of the same
-    ten minutes a day later, by a line through them. Days on which the process began
-    count only if it was there from their beginning: one that has read half a day's record is not as large as one that lived
-    through it. The growth is the median of the lines' slopes. They hang together, as they
-    are of one process: so the error is their standard deviation, not divided by their number's root.
+    ``begins`` says when each day begins, in µs of the days. A day fills what the next one empties, and the first whole day
+    takes from the system what later ones use again. So the highest ten minutes of each whole day are compared, by a line through
+    them; the error is that of its slope.
     """
-    bins: dict[tuple[int, int], dict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
-    for sample in settled(samples):
-        if sample.at - sample.age > begins[sample.day] + BIN:
-            continue
-        bins[sample.life, (sample.at - begins[sample.day]) // BIN][sample.day].append(sample.rss)
-    slopes = [
-        _slope({day: statistics.median(values) for day, values in days.items()})
-        for days in bins.values()
-        if len(days) > 1
-    ]
-    if len(slopes) < BINS_LEAST:
-        return None
-    return Growth(
-        statistics.median(slopes), statistics.stdev(slopes), max(len(days) for days in bins.values())
+    bins: dict[int, dict[int, dict[int, list[int]]]] = defaultdict(
+        lambda: defaultdict(lambda: defaultdict(list))
     )
+    for sample in settled(samples):
+        if sample.at - sample.age <= begins[sample.day] + BIN:  # it was there as the day began
+            bins[sample.life][sample.day][(sample.at - begins[sample.day]) // BIN].append(sample.rss)
+    found: list[Growth] = []
+    for days in bins.values():
+        tops = {
+            day: max(statistics.median(values) for values in of_day.values())
+            for day, of_day in days.items()
+            if max(of_day) >= SESSION_US // BIN  # and as it ended
+        }
+        if len(tops) >= DAYS_LEAST:
+            found.append(_line(tops))
+    return max(found, key=lambda growth: growth.percent, default=None)
 
 
 def within_day(samples: Sequence[Sample]) -> Growth | None:
@@ -94,11 +93,14 @@ def within_day(samples: Sequence[Sample]) -> Growth | None:
     return Growth(100 * slope * SESSION_US, 100 * error * SESSION_US, 1)
 
 
-def _slope(values: dict[int, float]) -> float:
-    """The slope of a line through a value for each day, in % of their mean a day."""
+def _line(values: dict[int, float]) -> Growth:
+    """A line through a value for each day: its slope in % of their mean a day, and that slope's standard error."""
     day, value = statistics.fmean(values), statistics.fmean(values.values())
-    over = sum((each - day) * (found - value) for each, found in values.items())
-    return 100 * over / sum((each - day) ** 2 for each in values) / value
+    spread = sum((each - day) ** 2 for each in values)
+    slope = sum((each - day) * (found - value) for each, found in values.items()) / spread
+    rest = sum((found - value - slope * (each - day)) ** 2 for each, found in values.items())
+    error = (rest / (len(values) - 2) / spread) ** 0.5
+    return Growth(100 * slope / value, 100 * error / value, len(values))
 
 
 def floors(samples: Sequence[Sample], of: Callable[[Sample], int]) -> dict[int, list[int]]:

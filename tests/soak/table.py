@@ -44,17 +44,17 @@ def _memory(seen: Seen) -> Iterator[tuple[str, str]]:
     begins = [0, *(night.at for night in seen.plan.nights)]
     grown = growth.by_day(seen.samples, begins)
     if grown is None:
-        yield "memory by the day", "cannot be told: no process has seen two days after its first hour"
+        yield "memory by the day", "cannot be told: no process has seen three whole days"
     else:
         yield (
             "memory by the day",
-            f"{grown.percent:+.2f} ± {grown.error:.2f} % a day, over {grown.days} days of one process",
+            f"{grown.percent:+.2f} ± {grown.error:.2f} % a day, over {grown.days} whole days of one process",
         )
     within = growth.within_day(seen.samples)
     if within is not None:
         yield (
             "memory within a day",
-            f"{within.percent:+.1f} ± {within.error:.1f} % of a session, emptied at night; shown, not judged",
+            f"{within.percent:+.1f} ± {within.error:.1f} % in a session's length, for the windows that it fills; shown, not judged",
         )
     settled = growth.settled(seen.samples)
     yield (

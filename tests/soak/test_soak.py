@@ -106,7 +106,7 @@ def test_memory_that_a_day_fills_and_the_night_empties_does_not_grow() -> None:
 def test_memory_that_grows_by_two_percent_a_day_is_told() -> None:
     grown = growth.by_day(samples(lambda day, at: 6e7 * (1 + 0.02 * day) + at * 400), BEGINS)
     assert grown is not None and grown.days == 5
-    assert grown.percent == pytest.approx(1.8, abs=0.3)
+    assert grown.percent == pytest.approx(1.7, abs=0.3)
     assert grown.is_over(judge.RSS_GROWTH_MOST)
 
 
@@ -118,11 +118,11 @@ def test_a_day_in_whose_middle_the_process_began_is_not_compared() -> None:
         if sample.at >= late
     ]
     grown = growth.by_day(seen, BEGINS)
-    assert grown is not None and grown.percent == 0 and grown.days == 4
+    assert grown is not None and abs(grown.percent) < 0.001 and grown.days == 4
 
 
-def test_one_day_says_nothing_about_growth_by_the_day() -> None:
-    assert growth.by_day([s for s in samples(lambda day, at: 6e7 + at) if s.day == 0], BEGINS) is None
+def test_two_days_say_nothing_about_growth_by_the_day() -> None:
+    assert growth.by_day([s for s in samples(lambda day, at: 6e7 + at) if s.day < 2], BEGINS) is None
 
 
 def test_descriptors_that_rise_by_the_hour_are_told_and_those_that_come_and_go_are_not() -> None:

@@ -113,5 +113,6 @@ def floors(samples: Sequence[Sample], of: Callable[[Sample], int]) -> dict[int, 
 
 
 def rising(floor: Sequence[int], slack: int) -> bool:
-    """Whether the least of the last hours is more than ``slack`` above that of the first ones: three or more hours."""
-    return len(floor) >= 3 and min(floor[-2:]) - min(floor[:2]) > slack
+    """Whether the least of every hour in the last third is more than ``slack`` above every hour of the first third."""
+    third = len(floor) // 3
+    return third > 0 and min(floor[-third:]) - max(floor[:third]) > slack

@@ -135,6 +135,7 @@ def test_descriptors_that_rise_by_the_hour_are_told_and_those_that_come_and_go_a
         [s for s in samples(lambda *_: 6e7, lambda hour: 12 + hour) if s.day == 0],
         lambda sample: sample.descriptors,
     )
+    assert not growth.rising([11, 13, 15, 13, 13, 13, 13, 11, 14, 14], judge.SLACK)  # as a real day had it
     assert rising and all(growth.rising(floor, judge.SLACK) for floor in one_day.values())
 
 

@@ -230,11 +230,14 @@ def _of_files(seen: Seen) -> Iterator[str]:
     if (count := len(list(seen.folder.glob("worker.log*")))) > 6:
         yield f"{count} log files"
     named = {day.session.date for day in seen.plan.days}
+    last = seen.lives[-1].process.pid if seen.lives else 0
     for path in seen.data.rglob("*"):
         if path.is_file() and path.stat().st_size > DAY_MOST:
             yield f"{path.name} has {path.stat().st_size / 1e6:.0f} MB"
         if path.is_file() and path.parent.name == "sessions" and path.name[:10] not in named:
             yield f"a file that is no record was left: {path.name}"
+        elif path.suffix == ".part" and f".{last}-" not in path.name:
+            yield f"an earlier process has left what it had begun to write: {path.name}"
 
 
 def _of_secrets(seen: Seen) -> Iterator[str]:

@@ -166,8 +166,10 @@ def test_a_secret_and_a_foreign_file_are_told(tmp_path: Path) -> None:
     sessions = tmp_path / "data" / "sessions"
     sessions.mkdir(parents=True)
     (sessions / "left.part").write_text(f"token={TOKEN}", encoding="utf-8")
-    assert list(judge.violations(seen_of(tmp_path))) == [
+    (sessions / "2025-10-02.jsonl.gz.17-0.part").write_bytes(b"")
+    assert sorted(judge.violations(seen_of(tmp_path))) == [
         "a file that is no record was left: left.part",
+        "an earlier process has left what it had begun to write: 2025-10-02.jsonl.gz.17-0.part",
         "the push token is in data/sessions/left.part",
     ]
 

@@ -130,9 +130,30 @@ def _heading(found: Backtest) -> list[str]:
         told += wrapped(
             f"The vault was opened {len(asked.openings)} time{plural_s(len(asked.openings))} before."
         )
+    told += _record_lines(sessions)
     for day, why in asked.left_out:
         told += wrapped(f"⚠️ {day} is left out: {why}")
     return told
+
+
+def _record_lines(sessions: Sequence[SessionResult]) -> list[str]:
+    """Returns which sessions are records of the live program, and whether they were decided like this."""
+    recorded = [session for session in sessions if session.differing is not None]
+    if not recorded:
+        return []
+    others = [session.date for session in recorded if session.differing]
+    count = len(recorded)
+    text = f"{count} session{plural_s(count)} {'is' if count == 1 else 'are'} the live program's own record{plural_s(count)}"
+    if not others:
+        return wrapped(f"{text}: every decision equals the recorded one.")
+    some = ", ".join(others[:SHOWN]) + (" …" if len(others) > SHOWN else "")
+    return wrapped(
+        f"{text}: {len(others)} decided otherwise then ({some}), under other rules or an older version."
+    )
+
+
+SHOWN = 5
+"""Dates that are named; the others are counted."""
 
 
 def _signal_lines(found: Backtest) -> list[str]:
@@ -223,10 +244,16 @@ def _day_lines(found: Backtest) -> list[str]:
 
 def caveats(found: Backtest) -> list[str]:
     """Returns what the figures are worth."""
-    told = [
-        "History has no greeks and no open interest: delta and volatility come from the mid, and MIN_OPEN_INTEREST is left "
-        "out. Bars are the final ones. Fills are quotes, not trades; one contract does not move the market."
-    ]
+    recorded = sum(session.differing is not None for session in found.sessions)
+    told: list[str] = []
+    if recorded < len(found.sessions):
+        told.append(
+            "History has no greeks and no open interest: delta and volatility come from the mid, and MIN_OPEN_INTEREST is "
+            "left out. Its bars are the final ones."
+        )
+    if recorded:
+        told.append("Records have the bars, chains and quotes that the live program got, when it got them.")
+    told.append("Fills are quotes, not trades; one contract does not move the market.")
     missing = sum(bool(session.missing_blocks) for session in found.sessions)
     if missing:
         told.append(

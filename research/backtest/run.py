@@ -11,8 +11,10 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
 
+from research.backtest.recorded import run_record
 from research.backtest.session import SessionResult, run_session
-from research.history.store import History
+from research.backtest.writing import RecordWriter
+from research.history.store import History, Origin
 from rules import Rules
 
 
@@ -24,11 +26,25 @@ class Work(NamedTuple):
     rules: Rules
     fee: float
     bar_delay_s: int
+    records: Path | None = None
+    """Where each session is written as a record, as DATA_DIR."""
 
     def run(self, day: str) -> SessionResult:
-        """Reads and runs the session of a date. Raises HistoryError."""
-        past = History(self.folder).read(self.symbol, day)
-        return run_session(past, self.rules, self.fee, bar_delay_s=self.bar_delay_s)
+        """Reads and runs the session of a date. Raises HistoryError, and OSError if its record cannot be written."""
+        history = History(self.folder)
+        source, past = history.source(self.symbol, day), history.read(self.symbol, day)
+        assert source is not None, "it was read"
+        writer = None if self.records is None else RecordWriter(self.records, day)
+        if source.kind is Origin.RECORD:
+            result = run_record(history.record(self.symbol, day), past, self.rules, self.fee, writer)
+        else:
+            if writer is not None:
+                writer.begin_session(self.rules, past.session, is_simulated=source.simulated)
+            also = None if writer is None else writer.take
+            result = run_session(past, self.rules, self.fee, bar_delay_s=self.bar_delay_s, also=also)
+        if writer is not None:
+            writer.end()
+        return result
 
 
 def run_all(

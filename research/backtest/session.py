@@ -20,11 +20,12 @@ from events import (
     Event,
     Opened,
     Quote,
+    Withdrawn,
 )
 from followed import DELAYS_S, SHARES, SIDES, Fate
 from research.backtest.greeks import Attribution, Moment, attributed
 from research.history.session import PastSession
-from research.history.tape import BAR_DELAY_S, play
+from research.history.tape import BAR_DELAY_S, Take, play
 from review.fills import Trade, Trades
 from rules import Rules
 
@@ -85,6 +86,8 @@ class SessionResult(msgspec.Struct, frozen=True, kw_only=True):
     """Blocks of quotes that were looked for and are not there: the decisions are not to be trusted."""
     missing_seconds: dict[str, int]
     """Seconds of the session without a bar, by symbol."""
+    differing: int | None = None
+    """Of a session that is the live program's record: facts on which something else is decided than was then."""
 
     def result(self, delay_s: int) -> float:
         """Returns the day's result at a delay: the sum over its trades, equal stakes; 0 without one."""
@@ -93,24 +96,18 @@ class SessionResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def run_session(
-    past: PastSession, rules: Rules, fee: float, *, bar_delay_s: int = BAR_DELAY_S
+    past: PastSession, rules: Rules, fee: float, *, bar_delay_s: int = BAR_DELAY_S, also: Take | None = None
 ) -> SessionResult:
-    """Runs a session whole. ``fee`` is dollars for one contract and one side."""
-    watched = _Watched(past, rules, fee)
-    played = play(past, rules, watched.record, bar_delay_s=bar_delay_s)
-    session = past.session
-    seconds = (session.close - session.open) // SECOND
-    names = [name for name in (past.symbol, past.benchmark) if name]
-    return SessionResult(
-        date=session.date,
-        evaluations=played.engine.evaluations,
-        signals=len(watched.signals),
-        signal_moves=watched.moves.after(watched.signals),
-        usual_moves=watched.moves.means(watched.open_seconds),
-        trades=[watched.told(trade) for trade in watched.trades.told],
-        missing_blocks=len(played.missing),
-        missing_seconds={name: seconds - sum(bar.symbol == name for bar in past.bars) for name in names},
-    )
+    """Runs a session whole. ``fee`` is dollars for one contract and one side. ``also`` gets every fact too."""
+    watched = Watched(past, fee)
+
+    def take(now: int, event: Event, decisions: Sequence[Decision], evaluation: Evaluation | None) -> None:
+        watched.record(now, event, decisions, evaluation)
+        if also is not None:
+            also(now, event, decisions, evaluation)
+
+    played = play(past, rules, take, bar_delay_s=bar_delay_s)
+    return watched.result(played.engine.evaluations, len(played.missing))
 
 
 class Moves:
@@ -152,10 +149,11 @@ class Moves:
 HORIZONS: dict[str, int | None] = {**{f"{horizon} s": horizon for horizon in HORIZONS_S}, "close": None}
 
 
-class _Watched:
-    """Watches a session being run."""
+class Watched:
+    """Watches a session being run. ``fee`` is dollars for one contract and one side."""
 
-    def __init__(self, past: PastSession, rules: Rules, fee: float) -> None:
+    def __init__(self, past: PastSession, fee: float) -> None:
+        self._past = past
         self.trades = Trades(Following(follow_delay_seconds=0, fee_per_contract=fee))
         self.moves = Moves(past)
         self.signals: list[int] = []
@@ -181,8 +179,25 @@ class _Watched:
             if isinstance(decision, Opened):
                 self._open = decision
                 self._bids[decision.id] = [decision.bid]
-            elif isinstance(decision, Closed):
+            elif isinstance(decision, Closed | Withdrawn):
                 self._open = None
+
+    def result(self, evaluations: int, missing_blocks: int, differing: int | None = None) -> SessionResult:
+        """Returns what was seen of the session, at its end."""
+        past, session = self._past, self._past.session
+        seconds = (session.close - session.open) // SECOND
+        names = [name for name in (past.symbol, past.benchmark) if name]
+        return SessionResult(
+            date=session.date,
+            evaluations=evaluations,
+            signals=len(self.signals),
+            signal_moves=self.moves.after(self.signals),
+            usual_moves=self.moves.means(self.open_seconds),
+            trades=[self.told(trade) for trade in self.trades.told],
+            missing_blocks=missing_blocks,
+            missing_seconds={name: seconds - sum(bar.symbol == name for bar in past.bars) for name in names},
+            differing=differing,
+        )
 
     def told(self, trade: Trade) -> TradeResult:
         """Returns everything that is told of a trade."""

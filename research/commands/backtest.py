@@ -12,9 +12,11 @@ from typing import Any
 import config
 import utils
 from research.backtest import vault
+from research.backtest.recorded import texts
 from research.backtest.report import Asked, Backtest, as_json, headline, lines, summed
 from research.backtest.run import Work, run_all
 from research.backtest.session import SessionResult
+from research.backtest.writing import check_folder
 from research.commands.fetch import date_range
 from research.commands.places import settings
 from research.history.store import History, Source, State
@@ -41,6 +43,7 @@ examples:
   python -m research backtest
   python -m research backtest --from 2025-07-01 --jobs 2 --set STOP_LOSS_PERCENT=20
   python -m research backtest --only 2025-10-02 --json
+  python -m research backtest --only 2025-10-02 --record told    (then: python diagnose.py why told)
 
 Exit status: 0 done, whatever the verdict; 1 there is nothing to run, or it cannot be used; 2 bad arguments or configuration.
 """
@@ -61,6 +64,7 @@ def add_command(commands: Any) -> None:
     )
     _add_sessions(made)
     _add_costs(made)
+    made.add_argument("--record", type=Path, metavar="DIR", help="also write each session as a record in DIR")
     made.add_argument("--jobs", type=int, default=1, metavar="N", help="processes (default: 1)")
     made.add_argument("--json", action="store_true", help="print every number as JSON")
     made.set_defaults(run=run)
@@ -95,13 +99,15 @@ def run(options: argparse.Namespace) -> None:
         raise BadArgument("--jobs takes a number from 1, --bar-delay one from 0, --fee dollars from 0 to 100")
     chosen = settings(needs_key=False)
     sets = parse_sets(options.sets)
-    rules = chosen.rules if not sets else config.load_rules(_texts(chosen.rules) | sets, env_file=None)
+    rules = chosen.rules if not sets else config.load_rules(texts(chosen.rules) | sets, env_file=None)
     history = History(chosen.history_dir if options.history is None else options.history)
     ledger = Ledger(history.folder)
     usable, left_out, simulated = _chosen(history, rules, options)
     days, sealed = _unsealed(usable, ledger, rules, options, history.dates(rules.symbol))
     fee = chosen.fee_per_contract if options.fee is None else options.fee
-    work = Work(history.folder, rules.symbol, rules, fee, options.bar_delay)
+    if options.record is not None:
+        _check_records(options.record, chosen.data_dir, days)
+    work = Work(history.folder, rules.symbol, rules, fee, options.bar_delay, options.record)
     results = _results(work, days, options)
     ledger.enter(rules.digest(), rules.symbol, days, at=utils.utc_now(), command="backtest")
     asked = Asked(
@@ -119,8 +125,11 @@ def run(options: argparse.Namespace) -> None:
     _print(summed(asked, results), options)
 
 
-def _texts(rules: Rules) -> dict[str, str]:
-    return {name.upper(): str(value) for name, value in rules.model_dump(mode="json").items()}
+def _check_records(folder: Path, data_dir: Path, days: Sequence[str]) -> None:
+    """Raises BadArgument where records of a backtest may not be written."""
+    if folder.resolve() == data_dir.resolve():
+        raise BadArgument(f"--record {folder}: has the live program's own records; choose another folder")
+    check_folder(folder, days)
 
 
 def _print(found: Backtest, options: argparse.Namespace) -> None:

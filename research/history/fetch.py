@@ -7,7 +7,7 @@ those of the calls that were held; until nothing is missing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import date, timedelta
 from statistics import median
 from typing import NamedTuple
@@ -20,7 +20,7 @@ from events import SECOND, Bar, Session
 from network import is_loopback
 from research.history.requests import NotInPlan, Requests, Unanswered
 from research.history.session import Call, PastSession
-from research.history.store import History, Source, State, with_blocks
+from research.history.store import History, Origin, Source, State, with_blocks
 from research.history.tape import play
 from rules import Rules
 
@@ -99,10 +99,7 @@ def _is_done(known: Source, wanted: Wanted) -> bool:
         known.state is State.WHOLE
         and known.benchmark == wanted.benchmark
         and wanted.rules.digest() in known.rules
-    ) or known.kind != VENDOR
-
-
-VENDOR = "vendor"
+    ) or known.kind is not Origin.VENDOR
 
 
 class _Fetch:
@@ -125,8 +122,8 @@ class _Fetch:
             past = await self._begun(known)
         except (Unanswered, NotInPlan) as error:
             return self._kept(None, State.LEFT_OUT, f"its bars or calls cannot be had: {error}")
-        if too_few := self._too_few(past.bars):
-            return self._kept(past, State.LEFT_OUT, too_few)
+        if lacking := too_few(self._history, past):
+            return self._kept(past, State.LEFT_OUT, lacking)
         if not past.calls:
             return self._kept(past, State.LEFT_OUT, "no call was listed that expired on this day")
         return await self._with_quotes(past)
@@ -174,25 +171,6 @@ class _Fetch:
             return self._kept(past, State.LEFT_OUT)
         return self._kept(past, State.WHOLE)
 
-    def _too_few(self, bars: Iterable[Bar]) -> str:
-        """Returns why a session has too few seconds, or none; empty if it has enough."""
-        wanted, session = self._wanted, self._session
-        seconds = (session.close - session.open) // SECOND
-        counts = {
-            name: sum(bar.symbol == name for bar in bars)
-            for name in (wanted.symbol, wanted.benchmark)
-            if name
-        }
-        usual = usual_seconds(self._history, wanted.symbol, apart_from=session.date)
-        for name, count in counts.items():
-            share = usual.get(name)
-            least = (
-                LEAST_SECONDS[name == wanted.benchmark] if share is None else share * LEAST_SHARE
-            ) * seconds
-            if count < least:
-                return f"{name} has {count:,} seconds; at least {least:,.0f} of {seconds:,} are usual"
-        return ""
-
     def _kept(self, past: PastSession | None, state: State, fault: str = "") -> Source:
         """Writes the session as it stands, and returns where it comes from."""
         wanted, session = self._wanted, self._session
@@ -203,7 +181,7 @@ class _Fetch:
             symbol=wanted.symbol,
             benchmark=wanted.benchmark,
             date=session.date,
-            kind=VENDOR,
+            kind=Origin.VENDOR,
             origin=wanted.origin,
             fetched_at=self._now(),
             requests=self._requests.count - self._before,
@@ -215,6 +193,20 @@ class _Fetch:
         )
         self._history.write(source, past or empty)
         return source
+
+
+def too_few(history: History, past: PastSession) -> str:
+    """Returns why a session has too few seconds, or none; empty if it has enough."""
+    session = past.session
+    seconds = (session.close - session.open) // SECOND
+    usual = usual_seconds(history, past.symbol, apart_from=session.date)
+    for name in filter(None, (past.symbol, past.benchmark)):
+        count = sum(bar.symbol == name for bar in past.bars)
+        share = usual.get(name)
+        least = (LEAST_SECONDS[name == past.benchmark] if share is None else share * LEAST_SHARE) * seconds
+        if count < least:
+            return f"{name} has {count:,} seconds; at least {least:,.0f} of {seconds:,} are usual"
+    return ""
 
 
 def counts_of(past: PastSession) -> dict[str, int]:

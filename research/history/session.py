@@ -95,3 +95,43 @@ class PastSession(NamedTuple):
         """Returns whether a block of quotes is there."""
         found = self.quotes.get(block.contract)
         return found is not None and block.number in found.known
+
+
+QUIET_US = 60 * SECOND
+"""A block in which nothing is told of a contract for longer is not known."""
+
+
+class Told:
+    """When something was told of each contract: from that follows which of its blocks are known.
+
+    A file of quotes does not say where it has holes. A call near the money changes several times a minute, so a minute
+    without a word of it is taken for a hole: the blocks that it touches are not known. The open and the close count as
+    told of, so that quotes which begin late or end early leave blocks unknown.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._last: dict[str, int] = {}
+        self._silent: dict[str, set[int]] = {}
+
+    def tell(self, contract: str, at: int) -> None:
+        """Something was told of a contract at ``at`` (µs). Times ascend."""
+        at = min(max(at, self._session.open), self._session.close)
+        self._silent.setdefault(contract, set()).update(self._quiet(contract, at))
+        self._last[contract] = at
+
+    def known(self, contract: str) -> frozenset[int]:
+        """Returns the numbers of a contract's blocks in the session that are known."""
+        if contract not in self._last:
+            return frozenset()
+        session = self._session
+        every = range(session.open // BLOCK_US, (session.close - 1) // BLOCK_US + 1)
+        silent = self._silent[contract] | self._quiet(contract, session.close)
+        return frozenset(every) - silent
+
+    def _quiet(self, contract: str, at: int) -> set[int]:
+        """Returns the blocks that the silence before ``at`` touches, if it is a long one."""
+        before = self._last.get(contract, self._session.open)
+        if at - before <= QUIET_US:
+            return set()
+        return set(range(before // BLOCK_US, (at - 1) // BLOCK_US + 1))

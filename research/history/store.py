@@ -6,6 +6,7 @@ there is complete, and is never asked for again.
 
 from __future__ import annotations
 
+import gzip
 import os
 import re
 import shutil
@@ -31,6 +32,11 @@ BARS, CALLS, QUOTES, BLOCKS, SOURCE = (
     "blocks.parquet",
     "source.json",
 )
+
+RECORD = "record.jsonl.gz"
+"""The live program's own record, beside what was taken from it."""
+
+GZIP_MAGIC = b"\x1f\x8b"
 
 BAR_COLUMNS = ("symbol", "start", "open", "high", "low", "close", "volume", "vwap")
 BAR_SCHEMA = {"symbol": pl.String, "start": pl.Int64, **dict.fromkeys(BAR_COLUMNS[2:], pl.Float64)}
@@ -65,14 +71,22 @@ class State(StrEnum):
     """Too little of it is there, or it is not what was asked for."""
 
 
+class Origin(StrEnum):
+    """Where a session comes from."""
+
+    VENDOR = "vendor"
+    RECORD = "record"
+    """The live program's own record."""
+    FILES = "files"
+
+
 class Source(msgspec.Struct, frozen=True, kw_only=True):
     """Where a session comes from, and what is wrong with it."""
 
     symbol: str
     benchmark: str
     date: str
-    kind: str
-    """`vendor`, `record` or `files`."""
+    kind: Origin
     origin: str
     """The vendor's address, or the names of the files."""
     version: str = VERSION
@@ -141,10 +155,17 @@ class History:
         quotes = _quotes(_table(folder / QUOTES, QUOTE_SCHEMA), _table(folder / BLOCKS, BLOCK_SCHEMA))
         return PastSession(symbol, source.benchmark, session, bars, calls, quotes)
 
+    def record(self, symbol: str, day: str) -> Path:
+        """Returns where the record of a session is that came from one."""
+        return self._folder(symbol, day) / RECORD
+
     # --- Writing ---
 
-    def write(self, source: Source, past: PastSession) -> None:
-        """Writes a session, or replaces it. Raises OSError; then what was there before stands."""
+    def write(self, source: Source, past: PastSession, record: Path | None = None) -> None:
+        """Writes a session, or replaces it. ``record``: the live program's record of it, which is copied.
+
+        Raises OSError; then what was there before stands.
+        """
         folder = self._folder(source.symbol, source.date)
         part = folder.with_name(f".{folder.name}.{os.getpid()}.part")
         shutil.rmtree(part, ignore_errors=True)
@@ -163,6 +184,8 @@ class History:
             _frame(
                 ((found.contract, number) for found in every for number in sorted(found.known)), BLOCK_SCHEMA
             ).write_parquet(part / BLOCKS)
+            if record is not None:
+                _copy_packed(record, part / RECORD)
             (part / SOURCE).write_bytes(msgspec.json.format(msgspec.json.encode(source)) + b"\n")
             _put_on_disk(part)
             self._replace(folder, part)
@@ -259,6 +282,16 @@ def with_blocks(past: PastSession, found: Iterable[tuple[Block, list[QuoteRow]]]
                 known.add(block.number)
         quotes[contract] = ContractQuotes(contract, sorted(rows), frozenset(known))
     return past._replace(quotes=quotes)
+
+
+def _copy_packed(source: Path, target: Path) -> None:
+    """Copies a record as it is if it is packed, and packs it if it is not."""
+    with source.open("rb") as file, target.open("wb") as out:
+        if file.peek(len(GZIP_MAGIC)).startswith(GZIP_MAGIC):
+            shutil.copyfileobj(file, out)
+            return
+        with gzip.GzipFile(filename="", fileobj=out, mode="wb", mtime=0) as packed:
+            shutil.copyfileobj(file, packed)
 
 
 def _put_on_disk(folder: Path) -> None:

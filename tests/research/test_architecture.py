@@ -12,12 +12,17 @@ from tests.test_architecture import ENTRY_POINTS, IMPURE, MODULES, ROOT, imports
 FOLDER = ROOT / "research"
 RESEARCH = {
     *("__init__", "__main__", "calibration", "judge_report", "judgement", "ledger", "track_record"),
-    *(f"backtest/{name}" for name in ("__init__", "figures", "greeks", "report", "run", "session", "vault")),
+    *(
+        f"backtest/{name}"
+        for name in ("__init__", "figures", "greeks", "recorded", "report", "run", "session", "vault")
+    ),
+    "backtest/writing",
     *(
         f"commands/{name}"
-        for name in ("__init__", "backtest", "calibrate", "data", "fetch", "judge", "places")
+        for name in ("__init__", "backtest", "calibrate", "data", "fetch", "import_files", "judge", "places")
     ),
-    *(f"history/{name}" for name in ("__init__", "fetch", "requests", "session", "store", "tape")),
+    *(f"history/{name}" for name in ("__init__", "fetch", "imported", "records", "requests")),
+    *(f"history/{name}" for name in ("session", "store", "tape")),
     *("statistics/__init__", "statistics/days", "statistics/deflated", "statistics/intervals"),
     *("statistics/overfitting", "statistics/superiority", "statistics/verdict", "statistics/walk_forward"),
 }

@@ -14,7 +14,7 @@ import pytest
 from research.__main__ import main
 from research.backtest.run import Work, run_all
 from research.history.fetch import counts_of
-from research.history.store import History, Source, State
+from research.history.store import History, Origin, Source, State
 from research.ledger import Ledger
 from rules import Rules
 from tests.research.made import DAY, bare, whole
@@ -33,7 +33,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         symbol="IWM",
         benchmark="SPY",
         date=NAME,
-        kind="vendor",
+        kind=Origin.VENDOR,
         origin="http://127.0.0.1",
         counts=counts_of(past),
         rules=(Rules().digest(),),

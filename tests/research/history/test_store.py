@@ -19,6 +19,7 @@ from research.history.store import (
     SOURCE,
     History,
     HistoryError,
+    Origin,
     Source,
     State,
     with_blocks,
@@ -35,7 +36,7 @@ def source(past: PastSession, **changes: object) -> Source:
         symbol="IWM",
         benchmark="SPY",
         date=NAME,
-        kind="vendor",
+        kind=Origin.VENDOR,
         origin="http://127.0.0.1",
         counts=counts_of(past),
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.virtual_loop import Inline, inline
+from sim.loop import Inline, inline
 from threads import DaemonThread, LazyThread
 
 ROOT = Path(__file__).parent.parent

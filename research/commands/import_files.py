@@ -1,4 +1,4 @@
-"""``python -m research import``: sessions that are there already: the live program's records, and bars and quotes as CSV."""
+"""``python -m research import``: sessions that are there already: the live program's records."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ def add_command(commands: Any) -> None:
     """Adds ``import`` to the command line."""
     made = commands.add_parser(
         "import",
-        help="bring in records of the live program, or bars and quotes as CSV",
+        help="bring in records of the live program",
         description=DESCRIPTION,
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    made.add_argument("files", nargs="+", type=Path, metavar="FILE", help="a record, or a CSV file")
+    made.add_argument("files", nargs="+", type=Path, metavar="FILE", help="a record")
     made.add_argument("--replace", action="store_true", help="replace sessions that came from elsewhere")
     made.add_argument(
         "--history", type=Path, metavar="FOLDER", help="where to keep them (default: HISTORY_DIR)"

@@ -8,7 +8,7 @@ import tracemalloc
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
-from tests.virtual_loop import Inline, settle
+from sim.loop import Inline, settle
 
 Result = TypeVar("Result")
 

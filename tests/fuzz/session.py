@@ -35,6 +35,7 @@ from worker.inbox import Inbox
 from worker.pictures import Pictures
 from worker.records import Records
 from worker.start import StartEvent
+from worker.starts import Starts
 
 BEGIN_S = 85
 """When the first start is, seconds after the open: shortly before the surge. What was before is filled in."""
@@ -198,6 +199,7 @@ class Life:
         self._context = Context(
             settings=chosen, rules=chosen.rules, clock=clock, random_source=random.Random(1), opener=self._open, threads=inline,
             transport=phone, dial=None, inbox=inbox, sender=sender, pictures=Pictures(sender, clock, drawn_apart, is_on=False),
+            starts=Starts(folder, clock, inline),
         )  # fmt: skip
         self._records = Records(self._context, ClockJudge(clock, chosen.rules.clock_doubt_seconds))
 

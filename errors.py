@@ -35,6 +35,7 @@ Every exception class of the program derives from one of the two, and also from 
         ├── NotInPlan           research/history/requests   the plan does not include what was asked for
         ├── Unanswered          research/history/requests   a question was repeated, and got no answer
         ├── BadValue            feeds/massive/bad_input     an event or a row is bad
+        ├── Unbalanced          feeds/massive/pieces        a page cannot be split into its rows
         ├── Failed              delivery/exchange   an exchange with a push service gave no answer
         └── NotDrawn            pictures/process    there is no picture
 

@@ -63,6 +63,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.shows_keys  # pytest notes log lines before they are redacted
 def test_a_fault_of_its_own_is_a_line_and_its_traceback_holds_no_secret(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

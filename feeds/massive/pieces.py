@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+from errors import TheirError
+
 _PIECE = re.compile(
     rb"""\{(?>[^{}"]+|"(?>[^"\\]+|\\.)*+")*+\}   # a whole object without another in it: most events are one
     | "(?>[^"\\]+|\\.)*+"                        # a text, with whatever brackets in it
@@ -55,7 +57,7 @@ def whole_objects(frame: bytes, pieces_max: int) -> Iterable[bytes]:
                 return
 
 
-class Unbalanced(ValueError):
+class Unbalanced(TheirError, ValueError):
     """A text whose brackets or quotes have no partners: where its rows end, nobody can tell."""
 
 

@@ -20,6 +20,7 @@ print(*sorted({violation.invariant for violation in judged(bug.seed, bug.faults)
 """
 
 
+@pytest.mark.shows_keys  # it copies the tests themselves
 @pytest.mark.parametrize("bug", BUGS, ids=[bug.name for bug in BUGS])
 def test_it_is_found_when_it_is_put_back(tmp_path: Path, bug: Bug) -> None:
     tree = copied(bug, tmp_path)

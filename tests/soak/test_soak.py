@@ -162,6 +162,7 @@ def test_a_buy_without_a_sell_and_a_second_one_without_a_mark_are_told(tmp_path:
     ]
 
 
+@pytest.mark.shows_keys
 def test_a_secret_and_a_foreign_file_are_told(tmp_path: Path) -> None:
     sessions = tmp_path / "data" / "sessions"
     sessions.mkdir(parents=True)

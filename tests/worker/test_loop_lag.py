@@ -12,6 +12,7 @@ from record.folder import records
 from record.reader import read
 from tests.stage import Stage, stage
 from tests.virtual_loop import VirtualLoop
+from worker.ticks import KEEPS_UP_S
 
 pytestmark = pytest.mark.virtual_time
 
@@ -31,6 +32,7 @@ async def test_a_loop_that_lags_holds_entries_until_it_is_on_time_again(tmp_path
         await play.wait(3)
         await stands(play, 1.5)
         await stands(play, 4.5)
+        await play.wait(KEEPS_UP_S)
         await play.stop()
     (path,) = records(tmp_path / "data")
     holds = [entry.event for entry in read(path).entries if isinstance(entry.event, Hold)]

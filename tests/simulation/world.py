@@ -249,9 +249,9 @@ def play(world: World) -> Story:
 
 
 @functools.cache
-def warm(number: int) -> Path:
-    """Makes a folder whose record is `days.WARM_S` old, by a run without faults."""
-    folder = days.scratch() / f"warm-{number}" / "data"
+def warm(number: int, scratch: Path) -> Path:
+    """Makes a folder in ``scratch`` whose record is `days.WARM_S` old, by a run without faults."""
+    folder = scratch / f"warm-{number}" / "data"
     folder.mkdir(parents=True)
     lead_s = 30.0
     begin = days.session().open - round(lead_s * SECOND)
@@ -277,5 +277,5 @@ def run(seed: int, faults: Sequence[Fault]) -> Story:
     if planned.is_whole:
         folder.mkdir()
     else:
-        shutil.copytree(warm(planned.market), folder)
+        shutil.copytree(warm(planned.market, days.scratch()), folder)
     return play(World(planned, faults, folder))

@@ -21,7 +21,7 @@ from hypothesis import HealthCheck, settings
 
 from tests.canaries import pytest_runtest_teardown  # noqa: F401 - a hook: pytest finds it here
 from tests.simulation import SHARED
-from tests.virtual_loop import VirtualLoop
+from tests.virtual_loop import OrdinaryLoop, VirtualLoop
 
 # How long a machine takes for an example says nothing about the program: it may be busy, or count branches.
 # What is covered must not depend on what was drawn (tests/cover.py).
@@ -202,4 +202,4 @@ def pytest_asyncio_loop_factories(
     marked = item.get_closest_marker("virtual_time") is not None
     if marked and item.get_closest_marker("real_time") is None:
         return {"virtual": VirtualLoop}
-    return {"ordinary": asyncio.new_event_loop}
+    return {"ordinary": OrdinaryLoop}

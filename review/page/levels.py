@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
-from typing import Any
+from typing import Any, NamedTuple
 
 from events import SECOND, Bar, Condition, Evaluation
 from review.page import columns
@@ -47,11 +47,33 @@ CANDLE_FILL = 0.7
 Packed = dict[str, Any]
 
 
-def levels(study: Study) -> dict[str, Any]:
-    """The levels of lines, candles and strip as JSON can hold them, each from the finest to the coarsest.
+class Levels(NamedTuple):
+    """Levels as JSON can hold them, each kind from the finest to the coarsest.
 
     The finest lines hold every value of a second, too; ``gates`` names what their column ``gate`` counts.
     """
+
+    lines: list[Packed]
+    candles: list[Packed]
+    strip: list[Packed]
+    gates: list[str]
+
+    def apart(self, most: int) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Returns what has at most so many items, and the coarsest levels and the gates' names; then the finer levels."""
+        coarse, finer = {}, {}
+        for name in ("lines", "candles", "strip"):
+            found: list[Packed] = getattr(self, name)
+            few = next((place for place, level in enumerate(found) if _items(level) <= most), len(found) - 1)
+            finer[name], coarse[name] = found[:few], found[few:]
+        return {**coarse, "gates": self.gates}, finer
+
+
+def _items(level: Packed) -> int:
+    return len(level["columns"]["x"]["steps"])
+
+
+def levels(study: Study) -> Levels:
+    """The levels of lines, candles and strip."""
     count = known_seconds(study)
     evaluations: list[Evaluation | None] = [None] * count
     gates: list[Obstacle | None] = [None] * count
@@ -64,12 +86,8 @@ def levels(study: Study) -> dict[str, Any]:
     numbers = {gate: number for number, gate in enumerate(names)}
     lines = _lines(opening, evaluations, bars)
     lines[0]["columns"]["gate"] = columns.packed(None if gate is None else numbers[gate] for gate in gates)
-    return {
-        "lines": lines,
-        "candles": [_candles(opening, bars, seconds) for seconds in CANDLES_S],
-        "strip": _strip(opening, evaluations, gates),
-        "gates": [gate.name for gate in names],
-    }
+    candles = [_candles(opening, bars, seconds) for seconds in CANDLES_S]
+    return Levels(lines, candles, _strip(opening, evaluations, gates), [gate.name for gate in names])
 
 
 def known_seconds(study: Study) -> int:

@@ -27,10 +27,22 @@
   const columns = (packed) =>
     Object.fromEntries(Object.entries(packed).map(([name, found]) => [name, column(found)]));
 
-  const data = JSON.parse(new TextDecoder().decode(base64_to_buffer(element("data").textContent)));
-  for (const level of [...data.lines, ...data.candles, ...data.strip]) level.columns = columns(level.columns);
-  const seconds = { ...data.lines[0].columns, ...data.strip[0].columns };
-  seconds.gate = seconds.gate.map((number) => data.gates[number]);
+  const LEVELS = ["lines", "candles", "strip"];
+  const unpacked = (id) => {
+    const found = JSON.parse(new TextDecoder().decode(base64_to_buffer(element(id).textContent)));
+    for (const level of LEVELS.flatMap((name) => found[name])) level.columns = columns(level.columns);
+    return found;
+  };
+  const data = unpacked("data");
+  let seconds = null; // the columns of each second, once the finest levels are there
+
+  /** Adds the levels that are most of the data: the first picture does not wait for them. */
+  const refine = () => {
+    const finer = unpacked("finer");
+    for (const name of LEVELS) data[name].unshift(...finer[name]);
+    seconds = { ...data.lines[0].columns, ...data.strip[0].columns };
+    seconds.gate = seconds.gate.map((number) => data.gates[number]);
+  };
 
   /** The finest level whose items are at least so many milliseconds wide, else the coarsest. */
   const finest = (levels, width) => levels.find((level) => level.seconds * 1000 >= width) ?? levels.at(-1);
@@ -107,6 +119,8 @@
   let at = data.start;
   const read = (time) => {
     at = Math.min(Math.max(time, data.opening), data.closing - 1);
+    crosshair.location = at;
+    if (!seconds) return;
     let place = Math.min(Math.floor((at - data.opening) / 1000), seconds.gate.length - 1);
     while (place > 0 && !seconds.gate[place]) place -= 1; // what was last evaluated
     if (seconds.gate[place]) say(element("reading"), "second-words", seconds, place);
@@ -114,7 +128,6 @@
     element("reading-note").textContent = note(at);
     element("session-chart").ariaValueNow = (at - data.opening) / 1000;
     element("session-chart").ariaValueText = element("reading").innerText;
-    crosshair.location = at;
   };
 
   // --- Moving ----------------------------------------------------------------------------------------
@@ -191,6 +204,9 @@
   const views = await Bokeh.embed.add_document_standalone(doc, document.body, hosts);
   await frame();
   document.documentElement.dataset.useful = Math.round(performance.now());
+  refine();
+  fill();
+  read(at);
   for (const plot of roots.slice(1)) {
     doc.add_root(plot);
     while (!views.get(plot)) await frame();

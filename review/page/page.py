@@ -37,6 +37,10 @@ from wording import short_name
 HERE = Path(__file__).parent
 
 
+FIRST_ITEMS = 3_000
+"""The first picture is drawn from levels of at most so many items, enough for a whole day on a wide screen. The finer ones are
+seven eighths of the data, and are read after it."""
+
 PAGE_BEGINS = '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<meta http-equiv="Content-Security-Policy"'
 """What every page begins with."""
 
@@ -126,7 +130,10 @@ def render(study: Study, charting: str, asked: Asked = NOTHING_ASKED, neighbours
             "</head>",
             "<body>",
             *body,
-            f'<script type="text/plain" id="data">{_packed(_data(study, missed, asked))}</script>',
+            *(
+                f'<script type="text/plain" id="{name}">{_packed(part)}</script>'
+                for name, part in _data(study, missed, asked).items()
+            ),
             f"<script>{charting}</script>",
             f"<script>{script}</script>",
             "</body>",
@@ -144,14 +151,15 @@ def title(study: Study) -> str:
     return f"{market}{result} · {study.rules.symbol} {study.session.date}"
 
 
-def _data(study: Study, missed: Sequence[funnel.Miss], asked: Asked) -> dict[str, Any]:
-    """The charts, and what the script puts into them."""
+def _data(study: Study, missed: Sequence[funnel.Miss], asked: Asked) -> dict[str, dict[str, Any]]:
+    """The charts and what the script puts into them, and apart from it what the first picture does not need."""
     # Only here: the library of the charts is there for pages alone, and takes a second to load.
     from review.page import charts  # noqa: PLC0415
 
     found, benchmark = shown(study, missed, asked.at), study.rules.benchmark
     strip = [(f"is_{condition}", short_name(condition, benchmark)) for condition in Condition]
-    return {
+    first, finer = levels(study).apart(FIRST_ITEMS)
+    data = {
         "document": charts.document(found, [*strip, ("signals", "All met"), ("gates", "Gate")]),
         "opening": found.opening,
         "closing": found.closing,
@@ -159,8 +167,9 @@ def _data(study: Study, missed: Sequence[funnel.Miss], asked: Asked) -> dict[str
         "start": found.start,
         "notes": found.notes,
         "paths": {path.id: path.packed for path in found.paths},
-        **levels(study),
+        **first,
     }
+    return {"data": data, "finer": finer}
 
 
 def _policy(*scripts: str) -> str:

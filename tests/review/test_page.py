@@ -162,10 +162,10 @@ def test_what_a_record_says_is_text(made: Study, tmp_path: Path) -> None:
     text = written(hostile_day(opened_of(made)), tmp_path).read_text(encoding="utf-8")
     elements = Elements(text)
     assert not elements.all("img")
-    assert len(elements.scripts) == 3
+    assert len(elements.scripts) == 4
     assert not [name for _, attributes in elements.found for name in attributes if name.startswith("on")]
     assert list(contents(text)["paths"]) == ["</script><i>"]
-    assert "<" not in elements.scripts[0]
+    assert "<" not in elements.scripts[0] + elements.scripts[1]
     assert (
         HOSTILE.replace("&", "&amp;")
         .replace("<", "&lt;")
@@ -225,7 +225,7 @@ def test_every_chart_has_words_for_those_who_cannot_see_it(made: Study, tmp_path
 
 def test_the_finest_level_holds_what_was_evaluated(made: Study) -> None:
     data = levels(made)
-    lines, strip = columns_of(data["lines"][0]), columns_of(data["strip"][0])
+    lines, strip = columns_of(data.lines[0]), columns_of(data.strip[0])
     opening = time_of(made, SESSION.open)
     assert lines["x"] == strip["x"] == [opening + second * 1_000 for second in range(known_seconds(made))]
     assert opening == 9.5 * 3_600_000
@@ -241,21 +241,32 @@ def test_the_finest_level_holds_what_was_evaluated(made: Study) -> None:
         stopped = funnel.stopped_by(seen)
         gate = lines["gate"][second]
         assert gate is not None
-        assert data["gates"][int(gate)] == ("open" if stopped is None else stopped.value)
+        assert data.gates[int(gate)] == ("open" if stopped is None else stopped.value)
         kind = next((kind for kind, reasons in GATE_KINDS.items() if stopped in reasons), "open")
         assert strip["gates"][second] == FIRST_GATE + GATES.index(kind)
     assert {place for place, gate in enumerate(lines["gate"]) if gate is not None} == set(seconds)
 
 
+@pytest.mark.parametrize("most", [0, 100, 10_000_000])
+def test_no_level_is_lost_between_the_first_and_the_finer_ones(made: Study, most: int) -> None:
+    every = levels(made)
+    first, finer = every.apart(most)
+    assert first["gates"] == every.gates
+    for name in ("lines", "candles", "strip"):
+        assert first[name] and [*finer[name], *first[name]] == getattr(every, name)
+        assert all(len(level["columns"]["x"]["steps"]) > most for level in finer[name])
+        assert all(len(level["columns"]["x"]["steps"]) <= most for level in first[name][:-1])
+
+
 def test_a_line_stands_for_thirty_seconds_without_a_value_and_no_longer(made: Study) -> None:
     first, *_, last = (second for second, bar in enumerate(made.bars) if bar is not None)
-    made_bar, lines = made.bars[last], columns_of(levels(made)["lines"][0])
+    made_bar, lines = made.bars[last], columns_of(levels(made).lines[0])
     assert made_bar is not None
     closes = lines["close"]
     assert closes[last:] == [made_bar.close] * (GAP_S + 1)
     silent = dataclasses.replace(made, bars=[*made.bars])
     silent.bars[last - GAP_S - 2 : last] = [None] * (GAP_S + 2)
-    closes = columns_of(levels(silent)["lines"][0])["close"]
+    closes = columns_of(levels(silent).lines[0])["close"]
     assert None not in closes[last - GAP_S - 3 : last - 2]
     assert closes[last - 2 : last + 1] == [None, None, made_bar.close]
     assert set(closes[:first]) <= {None}
@@ -263,8 +274,8 @@ def test_a_line_stands_for_thirty_seconds_without_a_value_and_no_longer(made: St
 
 def test_a_coarser_level_hides_neither_the_highest_nor_the_lowest(made: Study) -> None:
     data = levels(made)
-    finest = columns_of(data["lines"][0])
-    for level in data["lines"][1:]:
+    finest = columns_of(data.lines[0])
+    for level in data.lines[1:]:
         seconds, found = level["seconds"], columns_of(level)
         for name in LINES:
             for place in range(0, known_seconds(made), seconds):
@@ -276,7 +287,7 @@ def test_a_coarser_level_hides_neither_the_highest_nor_the_lowest(made: Study) -
 
 
 def test_candles_are_made_of_the_bars_as_finally_known(made: Study) -> None:
-    for level in levels(made)["candles"]:
+    for level in levels(made).candles:
         seconds, found = level["seconds"], columns_of(level)
         for place in range(0, known_seconds(made), seconds):
             bars = [bar for bar in made.bars[place : place + seconds] if bar is not None]
@@ -294,14 +305,14 @@ def test_the_strip_is_the_darker_the_more_seconds_met_a_condition() -> None:
         Seen(at(second + 2), evaluation(second, 240.0, passes=second < 3), False, "", None)
         for second in range(4)
     ]
-    strip = levels(study_of(seen))["strip"]
+    strip = levels(study_of(seen)).strip
     first = f"is_{next(iter(Condition))}"
     assert [columns_of(level)[first][0] for level in strip[:3]] == [SHADES, SHADES, 1 + 6]  # 3 of 4
     assert columns_of(strip[2])[first][1] == 0
 
 
 def test_the_average_of_the_session_is_weighted_by_volume(made: Study) -> None:
-    day = columns_of(levels(made)["lines"][0])["day"]
+    day = columns_of(levels(made).lines[0])["day"]
     seconds = [second for second, bar in enumerate(made.bars) if bar is not None]
     for second in (seconds[0], seconds[100], seconds[-1]):
         bars = [bar for bar in made.bars[: second + 1] if bar is not None]
@@ -311,7 +322,7 @@ def test_the_average_of_the_session_is_weighted_by_volume(made: Study) -> None:
 
 def test_a_session_without_a_share_has_no_average() -> None:
     study = study_of([Seen(at(2_003), replace(evaluation(2_000, 215.0), volume=0.0), False, "", None)])
-    assert set(columns_of(levels(study)["lines"][0])["day"]) == {None}
+    assert set(columns_of(levels(study).lines[0])["day"]) == {None}
 
 
 @pytest.mark.parametrize(
@@ -424,7 +435,7 @@ def test_every_condition_is_read_out_with_its_limit() -> None:
     words = second_words(Rules())
     assert set(CELLS) == set(Condition)
     assert "LIMIT" not in words and "≥ 30 s" in words and "≤ 0.20" in words
-    drawn = set(columns_of(levels(study_of([]))["lines"][0])) | {f"is_{condition}" for condition in Condition}
+    drawn = set(columns_of(levels(study_of([])).lines[0])) | {f"is_{condition}" for condition in Condition}
     assert set(re.findall(r"@(\w+)", words)) <= drawn
 
 

@@ -316,6 +316,19 @@ async def test_a_day_without_an_evaluation_is_drawn_too(tmp_path: Path) -> None:
 
 
 @in_a_browser
+async def test_the_first_chart_does_not_wait_for_the_finest_levels(made: Study, tmp_path: Path) -> None:
+    path = written(made, tmp_path)
+    path.write_text(path.read_text(encoding="utf-8").replace('id="finer">', 'id="finer">A'), encoding="utf-8")
+    async with browser() as tab:
+        await tab.open(path)
+        assert await tab.evaluate("document.documentElement.dataset.useful !== undefined")
+        assert await tab.evaluate(
+            "document.querySelectorAll('#price-chart canvas, #price-chart *').length > 0"
+        )
+        assert await tab.evaluate("!document.getElementById('failed').hidden")
+
+
+@in_a_browser
 async def test_charts_that_cannot_be_drawn_are_said(made: Study, tmp_path: Path) -> None:
     path = written(made, tmp_path)
     text = path.read_text(encoding="utf-8")

@@ -8,9 +8,9 @@ from tests.simulation.days import MARKETS
 from tests.simulation.kept_seeds import KEPT, Kept
 from tests.simulation.play import judged, play
 
-BLOCKS, EACH = 8, 4
-"""So many tests play so many seeds each. A test's seeds share a market, which each process of the tests makes once; a seed
-takes about two CPU seconds, and `python -m tests.simulation` plays as many as one likes."""
+BLOCKS, EACH = 8, 2
+"""So many tests play so many seeds each. A test's seeds share a market, which is made once; a seed takes about two CPU
+seconds, and `python -m tests.simulation` plays as many as one likes."""
 
 
 @pytest.mark.parametrize("block", range(BLOCKS))

@@ -1,0 +1,47 @@
+"""The report in a browser: nothing is said, nothing asked for, nothing scrolls sideways, and every chart is drawn."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from research.report_page import page
+from research.report_page.told import of_backtest
+from tests.research.report_page.told import backtest, entries, session_dates, source
+from tests.review.browser import INK, browser, in_a_browser, page_is_sound
+
+CUT = """[...document.querySelectorAll(".month td > *")].filter((item) =>
+  item.scrollWidth > item.clientWidth + 1 || item.scrollHeight > item.clientHeight + 1
+).map((item) => item.textContent)"""
+"""The cells of the calendar whose words do not fit."""
+
+COLOUR = "getComputedStyle(document.body).color"
+DARK = {"name": "prefers-color-scheme", "value": "dark"}
+
+
+@in_a_browser
+@pytest.mark.parametrize(
+    ("width", "scheme"), [(390, "dark"), (390, "light"), (1440, "dark"), (1440, "light")]
+)
+async def test_the_report_in_a_browser(tmp_path: Path, width: int, scheme: str) -> None:
+    path, days = tmp_path / "report.html", session_dates(60)
+    sources = [source(day, simulated=True) for day in days]
+    told = of_backtest(
+        backtest(60, simulated=True), entries(30), sources, {day: f"{day}.html" for day in days[:9]}
+    )
+    page.write(told, path)
+    async with browser() as tab:
+        await tab.open(path, width=width, scheme=scheme)
+        await page_is_sound(tab, path, width)
+        assert await tab.evaluate(CUT) == []
+        for chart in ("equity-chart", "delays-chart", "attribution-chart"):
+            assert await tab.evaluate(INK % chart), chart
+        assert await tab.evaluate("document.querySelectorAll('.month a').length") == 9
+        assert (
+            await tab.evaluate(COLOUR) == {"dark": "rgb(228, 233, 240)", "light": "rgb(27, 35, 48)"}[scheme]
+        )
+        assert (await tab.paper()).startswith(b"%PDF")
+        assert tab.faults == []
+        await tab.call("Emulation.setEmulatedMedia", media="print", features=[DARK])
+        assert await tab.evaluate(COLOUR) == "rgb(27, 35, 48)"  # paper is light

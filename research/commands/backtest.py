@@ -11,6 +11,7 @@ from typing import Any
 
 import config
 import utils
+from config import Settings
 from research.backtest import vault
 from research.backtest.recorded import texts
 from research.backtest.report import Asked, Backtest, as_json, headline, lines, summed
@@ -102,11 +103,15 @@ def _date(text: str) -> date:
 
 def run(options: argparse.Namespace) -> None:
     """Runs the sessions and reports. Raises Unusable, ConfigError, HistoryError, LedgerError or OSError."""
+    run_with(settings(needs_key=False), options)
+
+
+def run_with(chosen: Settings, options: argparse.Namespace) -> Backtest:
+    """Runs the sessions under these settings, reports, and returns what was found. Raises as `run` does."""
     if options.jobs < 1 or options.bar_delay < 0 or (options.fee is not None and not 0 <= options.fee <= 100):  # noqa: PLR2004
         raise BadArgument("--jobs takes a number from 1, --bar-delay one from 0, --fee dollars from 0 to 100")
     if options.html is not None:
         page.check(options.html)
-    chosen = settings(needs_key=False)
     sets = parse_sets(options.sets)
     rules = chosen.rules if not sets else config.load_rules(texts(chosen.rules) | sets, env_file=None)
     history = History(chosen.history_dir if options.history is None else options.history)
@@ -136,6 +141,7 @@ def run(options: argparse.Namespace) -> None:
     _print(found, options)
     if options.html is not None:
         _write_page(found, ledger.entries(rules.symbol, days), sources, options)
+    return found
 
 
 def _write_page(

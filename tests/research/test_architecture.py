@@ -19,7 +19,17 @@ RESEARCH = {
     "backtest/writing",
     *(
         f"commands/{name}"
-        for name in ("__init__", "backtest", "calibrate", "data", "fetch", "import_files", "judge", "places")
+        for name in (
+            "__init__",
+            "backtest",
+            "calibrate",
+            "data",
+            "demo",
+            "fetch",
+            "import_files",
+            "judge",
+            "places",
+        )
     ),
     *(f"report_page/{name}" for name in ("__init__", "charts", "evidence", "groups", "months", "page")),
     *(f"report_page/{name}" for name in ("parts", "published", "session_pages", "told", "trades")),

@@ -37,6 +37,8 @@ DATES = DatetimeTickFormatter(days="%-d %b %Y", months="%b %Y", years="%Y", hour
 SHORT = {"volatility": "IV"}
 """Names for which a phone's axis has no room."""
 
+DAY_MS = 86_400_000
+FINE = "+0.00%"
 PERCENT, DOLLARS = "+0.0%", "$0,0.00"
 
 
@@ -66,16 +68,16 @@ def _numbered(value: Any, numbers: dict[str, str]) -> Any:
 def equity(days: Sequence[date], results: Results, *, with_band: bool) -> Plot:
     """Returns the running sum over the sessions, and where 95% of histories of the same days, drawn again, would run."""
     plot = _plot("equity-chart", PERCENT, x_axis_type="datetime")
-    times = [_milliseconds(day) for day in days]
+    first = _milliseconds(days[0]) - DAY_MS  # what runs begins at 0, before the first session
     columns = {
-        "x": times,
-        "day": [day.isoformat() for day in days],
-        "sum": results.cumsum(),
-        "result": results,
+        "x": [first, *map(_milliseconds, days)],
+        "day": ["before", *(day.isoformat() for day in days)],
+        "sum": _from_nothing(results.cumsum()),
+        "result": _from_nothing(results),
     }
     tips = [("session", "@day"), ("result", "@result{+0.00%}"), ("so far", "@sum{+0.00%}")]
     if with_band:
-        columns["low"], columns["high"] = band(results)
+        columns["low"], columns["high"] = map(_from_nothing, band(results))
         tips.append(("95% of draws", "@low{+0.0%} to @high{+0.0%}"))
     source = ColumnDataSource(columns)
     if with_band:
@@ -129,6 +131,31 @@ def walk(chain: Results, seen: float) -> Plot:
     )
     plot.xaxis[0].axis_label = "sessions after the first choice"
     return plot
+
+
+def field(before: Results, after: Results, names: Sequence[str], chosen: int) -> Plot:
+    """Returns every trial's mean day in the first half beside that in the second, the judged one marked."""
+    plot = _plot("field-chart", FINE, x_axis_label="mean day, first half", y_axis_label="second half")
+    plot.xaxis[0].formatter = NumeralTickFormatter(format=FINE)
+    plot.add_layout(Span(location=0, dimension="height", line_color=COLOURS["quiet"], line_width=1))
+    source = ColumnDataSource(
+        {
+            "x": before,
+            "y": after,
+            "name": list(names),
+            "colour": [COLOURS["long" if place == chosen else "short"] for place in range(len(names))],
+            "size": [13 if place == chosen else 7 for place in range(len(names))],
+        }
+    )
+    dots = Scatter(x="x", y="y", size="size", fill_color="colour", fill_alpha=0.6, line_color="colour")
+    drawn = plot.add_glyph(source, dots)
+    tips = [("", "@name"), ("first half", f"@x{{{FINE}}}"), ("second half", f"@y{{{FINE}}}")]
+    plot.add_tools(HoverTool(renderers=[drawn], tooltips=tips))
+    return plot
+
+
+def _from_nothing(values: Results) -> Results:
+    return np.concatenate(([0.0], values))
 
 
 def _milliseconds(day: date) -> float:

@@ -78,6 +78,22 @@ def walk_section(found: WalkForward, judged: Judgement) -> str:
     return section("walk", "Choosing again and again", chart("walk-chart", words), note(text))
 
 
+def field_section(judged: Judgement) -> str:
+    """Returns the whole field of trials, not its top: how each did before and after the middle."""
+    sessions, count = judged.record.columns.shape
+    words = (
+        f"Each of {count} trials, a dot: its mean day in the first {sessions // 2} sessions, and in the {sessions - sessions // 2} "
+        f"after them; larger: {judged.name}"
+    )
+    text = (
+        "If the first half told anything about the second, the dots would rise from left to right. A cloud without a direction "
+        "says that the best of them was the luckiest."
+    )
+    return section(
+        "field", "Every trial, before and after the middle", chart("field-chart", words), note(text)
+    )
+
+
 # --- The ledger --------------------------------------------------------------------------------------
 
 

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from config import VERSION
 from research.judge_report import percent, ratio
 from research.report_page.evidence import (
+    field_section,
     figures_section,
     ledger_section,
     published_section,
@@ -38,7 +39,7 @@ from research.report_page.trades import (
     signals_section,
 )
 from research.statistics.intervals import BAND_DRAWS
-from research.statistics.verdict import Verdict
+from research.statistics.verdict import LEAST_SESSIONS, Verdict
 from research.statistics.walk_forward import WalkForward
 from review.days_page.page import STYLES
 from review.page import colours
@@ -132,9 +133,21 @@ def _sections(told: Told, means: _Means) -> list[str]:
             f'<div class="pair">{attribution_section(found, means.parts)}{signals_section(found)}</div>'
         )
     body += [calendar_section(told), figures_section(told)]
+    if _has_field(told):
+        body.append(field_section(told.judged))
     if (walked := _walked(told)) is not None:
         body.append(walk_section(walked, told.judged))
     return [*body, ledger_section(told), quality_section(told), published_section(told), _footer()]
+
+
+LEAST_TRIALS = 3
+"""Fewer dots have no direction."""
+
+
+def _has_field(told: Told) -> bool:
+    """Returns whether there are trials enough, and sessions for both halves of them."""
+    sessions, trials = told.judged.record.columns.shape
+    return told.tells_rates and trials >= LEAST_TRIALS and sessions >= 2 * LEAST_SESSIONS
 
 
 def _walked(told: Told) -> WalkForward | None:
@@ -151,6 +164,11 @@ def _charts(told: Told, means: _Means) -> Any:
         plots.append(charts.means("delays-chart", chart_means(means.delays), charts.PERCENT))
     if means.parts:
         plots.append(charts.means("attribution-chart", means.parts, charts.DOLLARS))
+    if _has_field(told):
+        columns = told.judged.record.columns
+        middle = len(columns) // 2
+        before, after = columns[:middle].mean(axis=0), columns[middle:].mean(axis=0)
+        plots.append(charts.field(before, after, told.judged.record.names, told.judged.chosen))
     if (walked := _walked(told)) is not None:
         plots.append(charts.walk(walked.results, walked.mean_chosen_on))
     return charts.document(plots)

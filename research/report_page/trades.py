@@ -134,6 +134,13 @@ def chart_means(groups: Sequence[Group]) -> list[Mean]:
 
 def signals_section(found: Backtest) -> str:
     """Returns how the symbol moved after signals, beside every second with open gates; means where there are enough."""
+    if not found.tells_rates:
+        count = sum(session.signals for session in found.sessions)
+        return section(
+            "signals",
+            "The symbol after a signal",
+            note(f"{count:,} signals: too few sessions or trades for means."),
+        )
     rows = "".join(_signal_row(found, name) for name in HORIZONS)
     return section(
         "signals",
@@ -152,8 +159,8 @@ def _signal_row(found: Backtest, name: str) -> str:
     own = [session.signal_moves[name] for session in found.sessions]
     usual = [session.usual_moves[name] for session in found.sessions]
     cells = [
-        _points([(sum(moves), len(moves)) for moves in own], tells=found.tells_rates),
-        _points([(count * mean, count) for count, mean in usual], tells=found.tells_rates),
+        _points([(sum(moves), len(moves)) for moves in own]),
+        _points([(count * mean, count) for count, mean in usual]),
     ]
     number = sum(map(len, own))
     return (
@@ -162,9 +169,9 @@ def _signal_row(found: Backtest, name: str) -> str:
     )
 
 
-def _points(days: Sequence[tuple[float, int]], *, tells: bool) -> str:
+def _points(days: Sequence[tuple[float, int]]) -> str:
     count, interval = sum(number for _, number in days), ratio_by_day(days)
-    if not tells or not count or interval is None:
+    if not count or interval is None:
         return "—"
     low, mean, high = (
         ("−" if value < 0 else "+") + f"{abs(value):.2f}"

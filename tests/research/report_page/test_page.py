@@ -92,6 +92,11 @@ def test_a_track_record_tells_what_choosing_again_and_again_brings() -> None:
     assert "Chosen on 60 sessions, run for 20, 2 times" in shown
     assert '"walk-chart"' in rendered(told)
     assert "By weekday (n: days with a result)" in shown and "By hour of the BUY" not in shown
+    assert "field-chart" not in rendered(told)
+    many = of_judgement(judged(TrackRecord(days, tuple("abcde"), noise(100, 5, 5), ())))
+    assert "Each of 5 trials, a dot: its mean day in the first 50 sessions, and in the 50 after" in text_of(
+        rendered(many)
+    )
     alone = of_judgement(judged(TrackRecord(days, ("one",), noise(100, 1, 5), ())))
     assert "walk-chart" not in rendered(alone)
 

@@ -9,7 +9,7 @@ import pytest
 from research.report_page import page
 from research.report_page.told import of_backtest
 from tests.research.report_page.told import backtest, entries, session_dates, source
-from tests.review.browser import INK, browser, in_a_browser, page_is_sound
+from tests.review.browser import INK, browser, in_a_browser, mouse, page_is_sound, place, until
 
 CUT = """[...document.querySelectorAll(".month td > *")].filter((item) =>
   item.scrollWidth > item.clientWidth + 1 || item.scrollHeight > item.clientHeight + 1
@@ -17,6 +17,14 @@ CUT = """[...document.querySelectorAll(".month td > *")].filter((item) =>
 """The cells of the calendar whose words do not fit."""
 
 COLOUR = "getComputedStyle(document.body).color"
+TIP = """(() => {
+  const look = (root) => [...root.querySelectorAll("*")].map((item) =>
+    (item.shadowRoot ? look(item.shadowRoot) : "") + (item.matches(".bk-tooltip-row-label") ? item.textContent : "")
+  ).join(" ");
+  return look(document);
+})()"""
+"""What the charts say of the session that is pointed at."""
+
 DARK = {"name": "prefers-color-scheme", "value": "dark"}
 
 
@@ -41,6 +49,9 @@ async def test_the_report_in_a_browser(tmp_path: Path, width: int, scheme: str) 
         assert (
             await tab.evaluate(COLOUR) == {"dark": "rgb(228, 233, 240)", "light": "rgb(27, 35, 48)"}[scheme]
         )
+        x, y = await place(tab, "equity-chart", 0.5)
+        await mouse(tab, "mouseMoved", x, y)
+        await until(tab, f"{TIP}.includes('so far')")
         assert (await tab.paper()).startswith(b"%PDF")
         assert tab.faults == []
         await tab.call("Emulation.setEmulatedMedia", media="print", features=[DARK])

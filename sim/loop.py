@@ -70,13 +70,14 @@ class Timer(asyncio.TimerHandle):
 
 
 class Task(asyncio.Task[Any]):
-    """A task whose hash is its number: sets of tasks have the same order in each run."""
+    """A task whose hash is its number in its loop: sets of tasks have the same order in each run.
 
-    _numbers = itertools.count()
+    Counted by the process, the numbers would depend on what ran before, and with them the order in a set.
+    """
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        self._number = next(Task._numbers)
-        super().__init__(*arguments, **options)
+    def __init__(self, work: Any, *, loop: SimLoop, **options: Any) -> None:
+        self._number = next(loop.task_numbers)
+        super().__init__(work, loop=loop, **options)
 
     def __hash__(self) -> int:
         return self._number
@@ -114,6 +115,7 @@ class Process:
 
 def numbered(loop: asyncio.AbstractEventLoop, work: Any, **options: Any) -> asyncio.Task[Any]:
     """Makes a task with a number, and notes whose it is."""
+    assert isinstance(loop, SimLoop)
     task = Task(work, loop=loop, **options)
     context = options.get("context")
     process = Process.current.get() if context is None else context.get(Process.current)
@@ -134,6 +136,7 @@ class SimLoop(asyncio.BaseEventLoop):
         self._selector = Jumping()
         self._clock_resolution = 1e-9
         self._numbers = itertools.count()
+        self.task_numbers = itertools.count()
         self._frozen: dict[Process, list[asyncio.Handle]] = {}
         self.set_task_factory(numbered)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -14,6 +14,7 @@ import pytest
 from events import SECOND, Bar, ChainRow
 from feeds.massive.bad_input import BadInput, scrubber
 from feeds.massive.errors import RestError
+from feeds.massive.history import RestHistory
 from feeds.massive.rest import Rest
 from feeds.massive.wire import FrameDecoder
 
@@ -146,18 +147,34 @@ def packed(content: bytes, packing: str, **headers: str) -> httpx.Response:
     return httpx.Response(200, content=stream(), headers={**JSON, "content-encoding": packing, **headers})
 
 
-@asynccontextmanager
-async def rest_of(
-    *answers: httpx.Response | Callable[[httpx.Request], httpx.Response],
-) -> AsyncIterator[Rest]:
-    """A client of a server that gives these answers, the last one again and again."""
+Answering = httpx.Response | Callable[[httpx.Request], httpx.Response]
+
+
+def serving(answers: Sequence[Answering]) -> httpx.MockTransport:
+    """A server that gives these answers, the last one again and again."""
     left = list(answers)
 
     def serve(request: httpx.Request) -> httpx.Response:
         answer = left.pop(0) if len(left) > 1 else left[0]
         return answer(request) if callable(answer) else answer
 
-    rest = Rest(BASE, KEY, StillClock(), httpx.MockTransport(serve))
+    return httpx.MockTransport(serve)
+
+
+@asynccontextmanager
+async def rest_of(*answers: Answering) -> AsyncIterator[Rest]:
+    """A client of a server that gives these answers."""
+    rest = Rest(BASE, KEY, StillClock(), serving(answers))
+    try:
+        yield rest
+    finally:
+        await rest.aclose()
+
+
+@asynccontextmanager
+async def history_of(*answers: Answering) -> AsyncIterator[RestHistory]:
+    """A client, for the past, of a server that gives these answers."""
+    rest = RestHistory(BASE, KEY, StillClock(), serving(answers))
     try:
         yield rest
     finally:

@@ -129,7 +129,6 @@ async def test_the_other_connection_is_warm_while_a_picture_is_uploaded() -> Non
         (["500", "500", "ok"], Outcome.UNSENT, 2),
         (["cut"], Outcome.LOST, 1),
         (["lost"], Outcome.LOST, 1),
-        (["429"], Outcome.REFUSED, 1),
     ],
 )
 async def test_a_picture_that_fails_is_tried_twice_at_most_and_holds_nothing(
@@ -145,10 +144,21 @@ async def test_a_picture_that_fails_is_tried_twice_at_most_and_holds_nothing(
         assert s.sender.healthy
         await went_on(s, 30)
         assert len(s.outcomes) == 1
-        if answers != ["429"]:  # the quota is used up for every push
-            s.sender.submit(buy(s.now()))
-            await s.told(2)
-            assert s.outcomes[-1] == (AlertKind.BUY, Outcome.ACCEPTED, 1)
+        s.sender.submit(buy(s.now()))
+        await s.told(2)
+        assert s.outcomes[-1] == (AlertKind.BUY, Outcome.ACCEPTED, 1)
+
+
+async def test_a_picture_that_finds_no_quota_left_is_not_tried_again_and_the_next_question_holds_entries() -> (
+    None
+):
+    """The quota is used up for every push, so entries are held before a BUY has to find out."""
+    async with story(speed=200) as s:
+        await s.ready()
+        s.pushover.picture_answers.append("429")
+        s.sender.show(picture(s.now()), png())
+        await s.until(lambda: s.holds == [(HoldReason.PUSH_REFUSED, True)])
+        assert s.outcomes == [(AlertKind.PICTURE, Outcome.REFUSED, 1)]
 
 
 async def test_a_picture_that_is_too_large_is_refused_in_the_vendors_words() -> None:

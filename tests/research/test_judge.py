@@ -110,6 +110,7 @@ def test_json_holds_every_number(tmp_path: Path, capsys: pytest.CaptureFixture[s
         ("day,a\n2024-01-02,0\n2024-01-03\n", "line 3: has 1 cells instead of 2"),
         ("day,a\n2024-01-02,0\n\n2024-01-02,1\n", "line 4: 2024-01-02 stands on line 2, too"),
         ("day,a\n2024-01-02,\n", "line 2: a result is empty"),
+        ("day,a\n2024-01-02,much\n", "line 2: a result is a number such as -0.0153, not 'much'"),
         ("day,a\n2024-01-02,1.5%\n", "line 2: results are fractions: write 0.015"),
         ("day,a\n2024-01-02,nan\n", "line 2: a result is a number"),
         ("day,a\n2024-01-02,inf\n", "line 2: a result is a number"),

@@ -192,6 +192,8 @@ class Services:
         if request.path in ("/stocks", "/options"):
             return await handler(request)
         query = tuple((name, value) for name, value in request.query.items() if name != "apiKey")
+        if has_gone(request):
+            return web.Response()
         seen = self._seen(request, query)
         self.questions.append(seen)
         return await self._answered(request, await self._handled(request, handler), seen)
@@ -237,6 +239,8 @@ class Services:
 
     @web.middleware
     async def _see_push(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        if has_gone(request):
+            return web.Response()
         if request.path != PUSH_PATH:
             asked = self._seen(request)
             self.service_questions.append(asked)
@@ -245,6 +249,8 @@ class Services:
             return await self._answered(request, response, asked)
         has_picture = request.content_type.startswith("multipart/")
         body = b"" if has_picture else await request.read()
+        if has_gone(request):
+            return web.Response()
         link, now = link_of(request), self.clock.now()
         began = link.answering()
         fields = tuple(
@@ -302,6 +308,8 @@ class Services:
 
     async def _beat(self, request: web.Request) -> web.StreamResponse:
         text = (await request.read()).decode("utf-8", "replace")
+        if has_gone(request):
+            return web.Response()
         seen = self._seen(request)
         seen.text = text
         self.beats.append(seen)
@@ -317,6 +325,11 @@ class Services:
     def at(self, seconds: float) -> int:
         """The µs of UTC of a time of the loop."""
         return self.clock.start + round(seconds * 1_000_000)
+
+
+def has_gone(request: web.Request) -> bool:
+    """Whether whoever asked has closed the connection before anybody looked at the request: nobody was asked."""
+    return request.transport is None
 
 
 def link_of(request: web.Request) -> Link:

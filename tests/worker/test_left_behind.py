@@ -118,7 +118,9 @@ async def test_no_beat_comes_while_an_earlier_days_sell_is_not_told_and_giving_i
         assert not any("SELL" in body for body in server.bodies)
         await play.wait(720)  # 15 minutes after it was decided it is given up
         assert set(server.asked) == {FAIL}
-        assert sum(body.startswith("never delivered: 🚪 IWM 0DTE CALL — SELL #") for body in server.bodies) == 1
+        assert (
+            sum(body.startswith("never delivered: 🚪 IWM 0DTE CALL — SELL #") for body in server.bodies) == 1
+        )
 
 
 async def test_no_beat_comes_after_the_close_while_a_sell_is_not_told(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from tests.mutants.mutant import Mutant
 
 INBOX = "worker/inbox.py"
 WATCH = "worker/watch.py"
+TICKS = "worker/ticks.py"
 
 MUTANTS = (
     Mutant(
@@ -65,15 +66,15 @@ MUTANTS = (
     Mutant(
         "loop-lag-holds-nothing",
         WATCH,
-        "                yield (Hold(reason=HoldReason.LOOP_LAG, on=is_lagging),)",
+        "                live.handle(now, hold)",
         "                pass",
         "a machine that is too slow goes on alerting, late",
     ),
     Mutant(
         "loop-lag-never-ends",
-        WATCH,
-        "            if (lag > lag_limit) is not is_lagging:",
-        "            if lag > lag_limit and not is_lagging:",
+        TICKS,
+        "            if self._is_held and clock.now() - self._late_at >= KEEPS_UP_S * SECOND:",
+        "            if self._is_held and clock.now() < self._late_at:",
         "one slow moment holds entries all day",
     ),
     Mutant(
@@ -86,8 +87,8 @@ MUTANTS = (
     Mutant(
         "absence-noticed-after-the-fact",
         WATCH,
-        "            taken_at = now\n            live.handle(now, event)",
-        "            live.handle(now, event)\n            taken_at = clock.now()",
+        "            live.handle(now, event)\n            if type(event) is Bar:",
+        "            live.handle(now, event)\n            taken_at = clock.now()\n            if type(event) is Bar:",
         "what the handling takes is not counted as absence",
         survives="handling a fact takes no time of the clock that any test could measure",
     ),

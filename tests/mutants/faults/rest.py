@@ -91,15 +91,15 @@ MUTANTS = (
     Mutant(
         "seconds-of-another-symbol",
         LISTS,
-        "            if ticker is not None and page.ticker not in (None, ticker):",
+        "            if ticker is not None and value_of(page.ticker) not in (None, ticker):",
         "            if ticker is not None and not page.ticker and page.results is None:",
         "another symbol's seconds stand in the windows",
     ),
     Mutant(
         "empty-answer-believed",
         LISTS,
-        "        if not results and is_empty and (page.status is None or page.results_count not in (None, 0)):",
-        "        if not results and is_empty and page.results_count not in (None, 0):",
+        "        if not results and is_empty and (page.status is None or count not in (None, 0)):",
+        "        if not results and is_empty and count not in (None, 0):",
         "an empty object counts as a quiet quarter of an hour",
     ),
     Mutant(

@@ -176,17 +176,20 @@ MUTANTS = (
         "restart-position-priced-after-deciding",
         WATCH,
         "                await self._price_position(rest, live)\n"
-        "                live.resume(clock.now(), past, note=note, is_same_process=self._is_going_on)",
-        "                live.resume(clock.now(), past, note=note, is_same_process=self._is_going_on)\n"
+        "                live.resume(\n"
+        "                    clock.now(), past, note=note, is_same_process=self._is_going_on, tells=not starts.is_loop\n"
+        "                )",
+        "                live.resume(\n"
+        "                    clock.now(), past, note=note, is_same_process=self._is_going_on, tells=not starts.is_loop\n"
+        "                )\n"
         "                await self._price_position(rest, live)",
         "the first decision of a restart is on the old price",
     ),
     Mutant(
         "restart-not-told",
         SESSION,
-        "        for alert in self._notices.watching_again(now, self.engine, since=past.now, note=note):\n"
-        "            self._sender.submit(alert)\n",
-        "",
+        "            if tells:\n                self._sender.submit(alert)\n",
+        "            pass\n",
         "the owner does not learn that the position is watched again",
     ),
     Mutant(

@@ -35,8 +35,8 @@ MUTANTS = (
     Mutant(
         "settings-log-into-the-records",
         CONFIG,
-        '        if log in (data / "lease", Path(".env").absolute()) or (data / "sessions") in (',
-        '        if log == Path(".env").absolute() and (data / "sessions") in (',
+        '        ours = (data / "lease", data / "starts", Path(".env").absolute())',
+        '        ours = (Path(".env").absolute(),)',
         "the log is written over the lease",
     ),
     Mutant(

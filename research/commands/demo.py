@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import tempfile
@@ -17,6 +18,7 @@ from contextlib import contextmanager
 from datetime import date
 from importlib.util import find_spec
 from pathlib import Path
+from types import FrameType
 from typing import Any, NamedTuple
 
 import config
@@ -48,11 +50,14 @@ DAYS = ("2025-07-01", "2025-07-02", "2025-07-03")
 """What is fetched; the last one is a half day."""
 
 SEED, JOBS = 7, 2
-LONGEST_S = 600
-"""The market ends by itself after so many seconds, whatever becomes of this process."""
+LONGEST_S = 300
+"""The market ends by itself after so many seconds, even where this process was killed."""
 
 PATIENCE_S = 10.0
 """Seconds that the market has to end when it is asked to."""
+
+SIGNALLED = 128
+"""A shell's status for a process that a signal has ended is this and the signal's number."""
 
 READY = "# Ctrl-C stops it."
 EXPORT = "export "
@@ -155,14 +160,22 @@ def _market() -> Iterator[Mapping[str, str]]:
     command = [sys.executable, "-m", "sim", "serve", "--date", f"{TODAY}"]
     command += ["--seed", f"{SEED}", "--seconds", f"{LONGEST_S}"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=entry.FOLDER) as market:
+        before = signal.signal(
+            signal.SIGTERM, _end
+        )  # by default it would end this process, and leave the market
         try:
             yield _addresses(market)
         finally:
+            signal.signal(signal.SIGTERM, before)
             market.terminate()
             try:
                 market.wait(PATIENCE_S)
             except subprocess.TimeoutExpired:
                 market.kill()
+
+
+def _end(number: int, _: FrameType | None) -> None:
+    raise SystemExit(SIGNALLED + number)
 
 
 def _addresses(market: subprocess.Popen[str]) -> dict[str, str]:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import signal
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +17,7 @@ from research.__main__ import main
 from research.commands import demo
 
 DAY = demo.DAYS[-1]
+ROOT = Path(__file__).parent.parent.parent
 
 
 def test_the_demo_ends_with_its_verdict_and_three_commands(
@@ -39,3 +45,17 @@ def test_the_demo_ends_with_its_verdict_and_three_commands(
     assert {path.name for path in tmp_path.iterdir()} == {"kept"}  # and nothing anywhere else
     assert main(["demo", "--keep", str(folder)]) == 2
     assert "name a new or empty folder" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_demo_that_is_ended_leaves_no_market_behind(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "research", "demo", "--keep", str(tmp_path / "kept")]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        line = next(line for line in process.stdout if line.startswith("Fetching"))
+        address = line.split()[-1].removesuffix(":")
+        port = int(address.rpartition(":")[2])
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 128 + signal.SIGTERM
+    with socket.socket() as other:  # the market has let its port go
+        assert other.connect_ex(("127.0.0.1", port)) != 0
+    assert os.listdir(tmp_path) == ["kept"]

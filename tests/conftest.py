@@ -8,7 +8,9 @@ import functools
 import gc
 import os
 import re
+import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Generator, Mapping
 from fnmatch import fnmatch
 from pathlib import Path
@@ -18,6 +20,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.canaries import pytest_runtest_teardown  # noqa: F401 - a hook: pytest finds it here
+from tests.simulation import SHARED
 from tests.virtual_loop import VirtualLoop
 
 # How long a machine takes for an example says nothing about the program: it may be busy, or count branches.
@@ -142,6 +145,13 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     sys.dont_write_bytecode = False
     compileall.compile_dir(HERE.parent, rx=COMPILED_LATER, quiet=2)
+    os.environ[SHARED] = tempfile.mkdtemp(prefix="simulations-")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Removes what the processes have shared."""
+    if not hasattr(config, "workerinput") and (shared := os.environ.pop(SHARED, "")):
+        shutil.rmtree(shared, ignore_errors=True)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -1,8 +1,10 @@
-"""The markets that runs are played on, and a warm record of each: made once in a process, and copied for every run."""
+"""The markets that runs are played on, and a warm record of each: made once in a run of the tests, and copied for every run."""
 
 from __future__ import annotations
 
+import atexit
 import functools
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -11,6 +13,7 @@ from events import SECOND, Session
 from sim.demo import DAY
 from sim.episodes import Episode
 from sim.market import Market
+from tests.simulation import SHARED
 from utils import session_on
 
 MARKETS = 4
@@ -55,14 +58,14 @@ def begin() -> int:
 
 @functools.cache
 def scratch() -> Path:
-    """Where this process keeps its folders; in memory where the machine has such a place."""
+    """Where this process keeps its folders, until it ends; in memory where the machine has such a place."""
     memory = Path("/dev/shm")
-    folder = tempfile.mkdtemp(prefix="simulation-", dir=memory if memory.is_dir() else None)
-    return Path(folder)
+    folder = Path(tempfile.mkdtemp(prefix="simulation-", dir=memory if memory.is_dir() else None))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
-def sweep() -> None:
-    """Removes what this process has kept."""
-    if scratch.cache_info().currsize:
-        shutil.rmtree(scratch(), ignore_errors=True)
-        scratch.cache_clear()
+def shared() -> Path:
+    """Where the folders are that every process of a run of the tests may use, else this process's own."""
+    named = os.environ.get(SHARED)
+    return Path(named) if named else scratch()

@@ -17,7 +17,6 @@ ROOT = Path(__file__).resolve().parents[2]
 NOT_COPIED = (
     ".git",
     ".venv*",
-    "__pycache__",
     ".*cache",
     "docs",
     "benchmarks",

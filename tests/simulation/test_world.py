@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,12 +17,6 @@ from tests.simulation.story import DialEnd, DiskAction, LifeEnd, Place, Story
 from tests.simulation.world import run
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _swept() -> Iterator[None]:
-    yield
-    days.sweep()
 
 
 def titles(story: Story) -> list[str]:
@@ -78,7 +71,7 @@ MANY = (
 def test_the_same_seed_gives_the_same_story_in_whatever_process() -> None:
     text = (
         "from tests.simulation.test_world import MANY; from tests.simulation.world import run; "
-        "from tests.simulation import days; print(run(9, MANY).digest()); days.sweep()"
+        "print(run(9, MANY).digest())"
     )
     found = subprocess.run(
         [sys.executable, "-c", text],

@@ -6,6 +6,7 @@ Nothing in it waits, and nothing is real but the files. A run depends on its see
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import functools
 import io
 import os
@@ -249,14 +250,20 @@ def play(world: World) -> Story:
 
 
 @functools.cache
-def warm(number: int, scratch: Path) -> Path:
-    """Makes a folder in ``scratch`` whose record is `days.WARM_S` old, by a run without faults."""
-    folder = scratch / f"warm-{number}" / "data"
-    folder.mkdir(parents=True)
-    lead_s = 30.0
-    begin = days.session().open - round(lead_s * SECOND)
-    play(World(Plan(number, number, begin, lead_s + days.WARM_S - GRACE_S - 5), (), folder))
-    return folder
+def warm(number: int, home: Path) -> Path:
+    """Returns a folder in ``home`` whose record is `days.WARM_S` old, by a run without faults. The first to ask makes it."""
+    folder, part = home / f"warm-{number}", home / f"warm-{number}.part"
+    with (home / f"warm-{number}.lock").open("w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            shutil.rmtree(part, ignore_errors=True)
+            (part / "data").mkdir(parents=True)
+            lead_s = 30.0
+            begin = days.session().open - round(lead_s * SECOND)
+            planned = Plan(number, number, begin, lead_s + days.WARM_S - GRACE_S - 5)
+            play(World(planned, (), part / "data"))
+            part.rename(folder)
+    return folder / "data"
 
 
 def plan(seed: int) -> Plan:
@@ -277,5 +284,5 @@ def run(seed: int, faults: Sequence[Fault]) -> Story:
     if planned.is_whole:
         folder.mkdir()
     else:
-        shutil.copytree(warm(planned.market, days.scratch()), folder)
+        shutil.copytree(warm(planned.market, days.shared()), folder)
     return play(World(planned, faults, folder))

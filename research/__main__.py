@@ -25,7 +25,7 @@ PACKAGES = ("numpy", "polars", "arch")
 def parser() -> argparse.ArgumentParser:
     """Returns the command line."""
     # Its packages may be missing.
-    from research.commands import backtest, calibrate, data, fetch, import_files, judge  # noqa: PLC0415
+    from research.commands import backtest, calibrate, data, demo, fetch, import_files, judge  # noqa: PLC0415
 
     made = argparse.ArgumentParser(
         prog="python -m research",
@@ -33,7 +33,7 @@ def parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     commands = made.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for command in (backtest, judge, fetch, import_files, data, calibrate):
+    for command in (backtest, judge, fetch, import_files, data, calibrate, demo):
         command.add_command(commands)
     return made
 

@@ -65,10 +65,10 @@ def lines(found: Judgement) -> list[str]:
         why = "Stands on" if found.verdict in (Verdict.WINS, Verdict.LOSES) else "In the way of more"
         told += wrapped(f"{why}: {'; '.join(found.reasons)}.")
     told += ["", *wrapped(_subject(found, f"{first} to {last}"))]
-    told += _table("Its days", _day_rows(found))
+    told += _table("Its days", day_rows(found))
     if found.tells_rates:
-        told += _table("Luck", _luck_rows(found))
-        told += _table("Choosing", _choice_rows(found))
+        told += _table("Luck", luck_rows(found))
+        told += _table("Choosing", choice_rows(found))
     told += ["", *wrapped(caveat(found))]
     return told
 
@@ -85,7 +85,8 @@ def _table(title: str, rows: Iterable[Row]) -> list[str]:
     return ["", title, *made] if made else []
 
 
-def _day_rows(found: Judgement) -> list[Row]:
+def day_rows(found: Judgement) -> list[Row]:
+    """Returns what its days come to."""
     figures = found.figures
     rows = [
         ("sessions, with a result", f"{figures.sessions}, {figures.with_result}"),
@@ -117,7 +118,8 @@ def _day_rows(found: Judgement) -> list[Row]:
     return rows
 
 
-def _luck_rows(found: Judgement) -> list[Row]:
+def luck_rows(found: Judgement) -> list[Row]:
+    """Returns whether its Sharpe ratio is more than luck."""
     luck = found.deflated
     if luck is None:
         return []
@@ -144,7 +146,8 @@ def _luck_rows(found: Judgement) -> list[Row]:
     return rows
 
 
-def _choice_rows(found: Judgement) -> list[Row]:
+def choice_rows(found: Judgement) -> list[Row]:
+    """Returns what choosing among its trials is worth; nothing with one trial."""
     rows: list[Row] = []
     if (split := found.overfitting) is not None:
         rows.append(

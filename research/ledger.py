@@ -39,6 +39,15 @@ class Opening(NamedTuple):
     sessions: int
 
 
+class Entry(NamedTuple):
+    """A set of rules that was run: its hash, when first (µs of UTC) and by which command, and on how many sessions."""
+
+    rules: str
+    first_at: int
+    command: str
+    sessions: int
+
+
 class Ledger:
     """The ledger of a history. Raises LedgerError, and nothing else, when it cannot be used."""
 
@@ -64,6 +73,19 @@ class Ledger:
                 (symbol, span[0], span[-1]),
             ).fetchone()
         return int(row[0])
+
+    def entries(self, symbol: str, sessions: Iterable[str]) -> list[Entry]:
+        """Returns every set of rules that was ever run within the span of the sessions, the first one first."""
+        span = sorted(sessions)
+        if not span or not self.path.exists():
+            return []
+        with self._open() as book:
+            rows = book.execute(
+                "SELECT rules, MIN(first_at), command, COUNT(*) FROM trial WHERE symbol = ? AND session BETWEEN ? AND ? "
+                "GROUP BY rules ORDER BY MIN(first_at), rules",  # the command is that of the smallest first_at
+                (symbol, span[0], span[-1]),
+            ).fetchall()
+        return [Entry(*row) for row in rows]
 
     def open_vault(self, symbol: str, rules: str, sessions: int, *, at: int) -> None:
         """Enters that the vault was opened."""

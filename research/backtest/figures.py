@@ -15,10 +15,7 @@ import numpy as np
 from followed import Fate
 from research.backtest.session import SessionResult
 from research.statistics.deflated import NORMAL
-from research.statistics.intervals import LEVEL, Interval
-
-DRAWS = 10_000
-SEED = 20_140_731
+from research.statistics.intervals import LEVEL, Interval, ratio_by_day
 
 
 class TradeFigures(NamedTuple):
@@ -62,7 +59,7 @@ def trade_figures(sessions: Sequence[SessionResult], delay_s: int) -> TradeFigur
         mean=float(np.mean(results)) if results else None,
         median=float(np.median(results)) if results else None,
         hits=len(gains) / count if count else None,
-        hits_by_day=_by_day([(sum(each >= 0 for each in day), len(day)) for day in by_day]),
+        hits_by_day=ratio_by_day([(sum(each >= 0 for each in day), len(day)) for day in by_day]),
         hits_by_trade=wilson(len(gains), count) if count else None,
         profit_factor=sum(gains) / -sum(losses) if losses else None,
         payoff=float(np.mean(gains) / -np.mean(losses)) if gains and losses else None,
@@ -77,17 +74,6 @@ def wilson(hits: int, count: int) -> Interval:
     middle = (share + square / (2 * count)) / (1 + square / count)
     half = z / (1 + square / count) * math.sqrt(share * (1 - share) / count + square / (4 * count * count))
     return Interval(middle - half, middle + half)
-
-
-def _by_day(days: Sequence[tuple[int, int]]) -> Interval | None:
-    """Returns the 95% interval of the hit rate from drawn days; None with fewer than two days with a trade."""
-    traded = np.array([day for day in days if day[1]])
-    if len(traded) < 2:  # noqa: PLR2004
-        return None
-    drawn = traded[np.random.default_rng(SEED).integers(len(traded), size=(DRAWS, len(traded)))]
-    shares = drawn[:, :, 0].sum(axis=1) / drawn[:, :, 1].sum(axis=1)
-    low, high = np.quantile(shares, ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
-    return Interval(float(low), float(high))
 
 
 def _streak(results: Sequence[float]) -> int:

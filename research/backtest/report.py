@@ -21,6 +21,7 @@ from research.statistics.days import Days, days
 from research.statistics.deflated import Deflated, deflated
 from research.statistics.intervals import Intervals, intervals
 from research.statistics.verdict import LEAST_SESSIONS, LEAST_TRADES, Evidence, Verdict, reasons, verdict
+from review.answer import SIMULATED
 from review.report import wrapped
 from utils import plural_s
 
@@ -90,7 +91,7 @@ def headline(found: Backtest) -> str:
     """Returns the verdict in one sentence, with its numbers and its interval where there are enough."""
     said = found.verdict.value[0].upper() + found.verdict.value[1:]
     asked, taken = found.asked, found.trades[found.asked.delay_s].taken
-    market = "Simulated market. " if asked.simulated else ""
+    market = SIMULATED if asked.simulated else ""
     counts = f"{len(found.sessions)} session{plural_s(len(found.sessions))}, {taken} trade{plural_s(taken)} taken {asked.delay_s} s after the push"
     if not found.tells_rates:
         return f"{market}{said}: {counts}; it takes {LEAST_SESSIONS} and {LEAST_TRADES}."
@@ -189,12 +190,13 @@ def _option_lines(found: Backtest) -> list[str]:
     for delay, figures in found.trades.items():
         text = f"  {f'{delay} s':<10}{figures.taken:>4} of {figures.told} taken"
         if figures.mean is not None and found.tells_rates:
-            text += f", mean {percent(figures.mean)}, median {percent(figures.median or 0.0)}, hits {_share(figures)}"
+            text += f", mean {percent(figures.mean)}, median {percent(figures.median or 0.0)}, hits {hits_text(figures)}"
         told.append(text + "".join(f"; {count} {fate}" for fate, count in figures.fates.items()))
     return told
 
 
-def _share(figures: TradeFigures) -> str:
+def hits_text(figures: TradeFigures) -> str:
+    """Returns the share of trades that did not lose, with both intervals."""
     if figures.hits is None:
         return "—"
     text = f"{100 * figures.hits:.0f}%"

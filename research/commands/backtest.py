@@ -11,6 +11,7 @@ from typing import Any
 
 import config
 import utils
+from config import Settings
 from research.backtest import vault
 from research.backtest.recorded import texts
 from research.backtest.report import Asked, Backtest, as_json, headline, lines, summed
@@ -21,7 +22,10 @@ from research.commands.fetch import date_range
 from research.commands.places import settings
 from research.history.store import History, Source, State
 from research.history.tape import BAR_DELAY_S
-from research.ledger import Ledger
+from research.ledger import Entry, Ledger
+from research.report_page import page
+from research.report_page.session_pages import pages_in, write_pages
+from research.report_page.told import of_backtest
 from review.derive import parse_sets
 from review.places import BadArgument, Unusable
 from review.report import print_lines, wrapped
@@ -44,6 +48,7 @@ examples:
   python -m research backtest --from 2025-07-01 --jobs 2 --set STOP_LOSS_PERCENT=20
   python -m research backtest --only 2025-10-02 --json
   python -m research backtest --only 2025-10-02 --record told    (then: python diagnose.py why told)
+  python -m research backtest --html report.html --record told
 
 Exit status: 0 done, whatever the verdict; 1 there is nothing to run, or it cannot be used; 2 bad arguments or configuration.
 """
@@ -64,6 +69,9 @@ def add_command(commands: Any) -> None:
     )
     _add_sessions(made)
     _add_costs(made)
+    made.add_argument(
+        "--html", type=Path, metavar="FILE", help="also write the report as one page with charts"
+    )
     made.add_argument("--record", type=Path, metavar="DIR", help="also write each session as a record in DIR")
     made.add_argument("--jobs", type=int, default=1, metavar="N", help="processes (default: 1)")
     made.add_argument("--json", action="store_true", help="print every number as JSON")
@@ -95,14 +103,21 @@ def _date(text: str) -> date:
 
 def run(options: argparse.Namespace) -> None:
     """Runs the sessions and reports. Raises Unusable, ConfigError, HistoryError, LedgerError or OSError."""
+    run_with(settings(needs_key=False), options)
+
+
+def run_with(chosen: Settings, options: argparse.Namespace) -> Backtest:
+    """Runs the sessions under these settings, reports, and returns what was found. Raises as `run` does."""
     if options.jobs < 1 or options.bar_delay < 0 or (options.fee is not None and not 0 <= options.fee <= 100):  # noqa: PLR2004
         raise BadArgument("--jobs takes a number from 1, --bar-delay one from 0, --fee dollars from 0 to 100")
-    chosen = settings(needs_key=False)
+    if options.html is not None:
+        page.check(options.html)
     sets = parse_sets(options.sets)
     rules = chosen.rules if not sets else config.load_rules(texts(chosen.rules) | sets, env_file=None)
     history = History(chosen.history_dir if options.history is None else options.history)
     ledger = Ledger(history.folder)
-    usable, left_out, simulated = _chosen(history, rules, options)
+    sources, left_out = _chosen(history, rules, options)
+    usable = [source.date for source in sources if source.date not in dict(left_out)]
     days, sealed = _unsealed(usable, ledger, rules, options, history.dates(rules.symbol))
     fee = chosen.fee_per_contract if options.fee is None else options.fee
     if options.record is not None:
@@ -120,9 +135,26 @@ def run(options: argparse.Namespace) -> None:
         openings=ledger.openings(rules.symbol),
         sealed=sealed,
         left_out=left_out,
-        simulated=simulated,
+        simulated=any(source.simulated for source in sources),
     )
-    _print(summed(asked, results), options)
+    found = summed(asked, results)
+    _print(found, options)
+    if options.html is not None:
+        _write_page(found, ledger.entries(rules.symbol, days), sources, options)
+    return found
+
+
+def _write_page(
+    found: Backtest, entries: Sequence[Entry], sources: Sequence[Source], options: argparse.Namespace
+) -> None:
+    """Writes the report, and beside it the page of each session of which a record was written."""
+    out = sys.stderr if options.json else sys.stdout
+    folder = options.html.parent
+    days = [session.date for session in found.sessions]
+    if options.record is not None:
+        write_pages(folder, options.record, days, fee=found.asked.fee, delay_s=found.asked.delay_s)
+    page.write(of_backtest(found, entries, sources, pages_in(folder, days)), options.html)
+    print(f"\nWritten: {options.html}", file=out)
 
 
 def _check_records(folder: Path, data_dir: Path, days: Sequence[str]) -> None:
@@ -141,8 +173,8 @@ def _print(found: Backtest, options: argparse.Namespace) -> None:
 
 def _chosen(
     history: History, rules: Rules, options: argparse.Namespace
-) -> tuple[list[str], list[tuple[str, str]], bool]:
-    """Returns the sessions that can be run, those that cannot and why, and whether any is of a simulated market."""
+) -> tuple[list[Source], list[tuple[str, str]]]:
+    """Returns the sessions that were asked for, and those that cannot be run and why. Raises Unusable if none can."""
     first = options.only or options.first or date.min
     last = options.only or options.last or date.max
     days = [day for day in history.dates(rules.symbol) if first <= date.fromisoformat(day) <= last]
@@ -152,11 +184,9 @@ def _chosen(
             f"{history.folder}: has no session of {rules.symbol} there; python -m research fetch FROM..TO fetches some"
         )
     left_out = [(source.date, _why_not(source, rules)) for source in sources if _why_not(source, rules)]
-    out = {day for day, _ in left_out}
-    usable = [source.date for source in sources if source.date not in out]
-    if not usable:
+    if len(left_out) == len(sources):
         raise Unusable(f"none of {len(sources)} sessions can be used: {left_out[0][0]} {left_out[0][1]}")
-    return usable, left_out, any(source.simulated for source in sources)
+    return sources, left_out
 
 
 def _why_not(source: Source, rules: Rules) -> str:

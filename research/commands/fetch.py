@@ -92,7 +92,12 @@ def run(options: argparse.Namespace) -> None:
     if options.plan:
         print(*plan_lines(history, wanted, sessions), sep="\n")
         return
-    history.mend(rules.symbol)
+    fetch_all(history, wanted, sessions, chosen)
+
+
+def fetch_all(history: History, wanted: Wanted, sessions: Sequence[Session], chosen: Settings) -> None:
+    """Fetches sessions, and says what becomes of each. Raises Unusable unless every one is whole, and OSError."""
+    history.mend(wanted.symbol)
     logger.setup(
         level="ERROR",
         log_format="console",

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
 import utils
 from research.judge_report import as_json, headline, lines
 from research.judgement import Judgement, judged
+from research.report_page import page
+from research.report_page.told import of_judgement
 from research.statistics.overfitting import BLOCK_CHOICES, BLOCKS
 from research.track_record import TrackRecord, read
 from review.places import BadArgument
@@ -25,7 +28,7 @@ without a trade.
 EXAMPLES = """\
 examples:
   python -m research judge results.csv
-  python -m research judge results.csv --trials 300
+  python -m research judge results.csv --trials 300 --html report.html
   python -m research judge sweep.csv --column STOP_20 --json
 
 Exit status: 0 judged, whatever the verdict; 1 the file cannot be used; 2 bad arguments.
@@ -63,19 +66,27 @@ def add_command(commands: Any) -> None:
         default=BLOCKS,
         help=f"blocks of days that choosing is tried on (default: {BLOCKS})",
     )
+    made.add_argument(
+        "--html", type=Path, metavar="FILE", help="also write the judgement as one page with charts"
+    )
     made.add_argument("--json", action="store_true", help="print every number as JSON")
     made.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> None:
     """Judges. Raises Unusable or OSError."""
+    if options.html is not None:
+        page.check(options.html)
     record = read(options.file)
     found = _judged(record, options)
     if options.json:
         print(utils.printable(as_json(found), as_json=True))
-        return
-    notes = [line for note in record.notes for line in wrapped(f"⚠️ {note}")]
-    print_lines([*notes, *lines(found)], range(len(notes), len(notes) + len(wrapped(headline(found)))))
+    else:
+        notes = [line for note in record.notes for line in wrapped(f"⚠️ {note}")]
+        print_lines([*notes, *lines(found)], range(len(notes), len(notes) + len(wrapped(headline(found)))))
+    if options.html is not None:
+        page.write(of_judgement(found), options.html)
+        print(f"\nWritten: {options.html}", file=sys.stderr if options.json else sys.stdout)
 
 
 def _judged(record: TrackRecord, options: argparse.Namespace) -> Judgement:

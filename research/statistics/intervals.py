@@ -7,6 +7,7 @@ depends on their number alone, so every trial of one length is measured by the s
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -61,3 +62,29 @@ def _interval(values: Results) -> Interval:
     tail = (1 - LEVEL) / 2
     low, high = np.quantile(values, (tail, 1 - tail))
     return Interval(float(low), float(high))
+
+
+BAND_DRAWS = 2_000
+"""Draws that the band of a running sum is made of: its edges are read off a chart."""
+
+
+def band(results: Results) -> tuple[Results, Results]:
+    """Returns the 2.5 % and the 97.5 % point of the running sum after each day, over days drawn again."""
+    sums = results[drawn(len(results))[:BAND_DRAWS]].cumsum(axis=1)
+    tail = (1 - LEVEL) / 2
+    low, high = np.quantile(sums, (tail, 1 - tail), axis=0)
+    return low, high
+
+
+def ratio_by_day(days: Sequence[tuple[float, int]]) -> Interval | None:
+    """Returns the 95 % interval of a mean over trades, from days drawn one by one: a day is a sum and its number of trades.
+
+    Days without a trade are left out; None with fewer than two others.
+    """
+    traded = np.array([day for day in days if day[1]])
+    if len(traded) < 2:  # noqa: PLR2004
+        return None
+    rolled = np.random.default_rng(SEED).integers(len(traded), size=(DRAWS, len(traded)))
+    found = traded[rolled]
+    means = found[:, :, 0].sum(axis=1) / found[:, :, 1].sum(axis=1)
+    return _interval(means)

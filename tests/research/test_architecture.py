@@ -19,8 +19,20 @@ RESEARCH = {
     "backtest/writing",
     *(
         f"commands/{name}"
-        for name in ("__init__", "backtest", "calibrate", "data", "fetch", "import_files", "judge", "places")
+        for name in (
+            "__init__",
+            "backtest",
+            "calibrate",
+            "data",
+            "demo",
+            "fetch",
+            "import_files",
+            "judge",
+            "places",
+        )
     ),
+    *(f"report_page/{name}" for name in ("__init__", "charts", "evidence", "groups", "months", "page")),
+    *(f"report_page/{name}" for name in ("parts", "published", "session_pages", "told", "trades")),
     *(f"history/{name}" for name in ("__init__", "fetch", "imported", "records", "requests")),
     *(f"history/{name}" for name in ("session", "store", "tape")),
     *("statistics/__init__", "statistics/days", "statistics/deflated", "statistics/intervals"),
@@ -49,6 +61,9 @@ def test_research_uses_review_and_the_worker_s_words_but_no_simulation(path: Pat
         "backtest/session",
         "backtest/vault",
         "backtest/figures",
+        "report_page/groups",
+        "report_page/published",
+        "report_page/told",
     ],
 )
 def test_what_runs_a_session_is_pure(name: str) -> None:

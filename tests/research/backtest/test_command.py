@@ -170,3 +170,22 @@ def test_a_benchmark_that_is_not_there_leaves_a_session_out(
     monkeypatch.setenv("BENCHMARK", "QQQ")
     assert main(["backtest"]) == 1
     assert "none of 3 sessions can be used" in " ".join(capsys.readouterr().err.split())
+
+
+def test_html_writes_the_report_and_with_record_each_session_s_page(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report, told = folder / "report.html", folder / "told"
+    assert main(["backtest", "--html", str(report), "--record", str(told)]) == 0
+    assert capsys.readouterr().out.endswith(f"\nWritten: {report}\n")
+    page = report.read_text(encoding="utf-8")
+    assert f'<a href="{NAME}.html">' in page and "Too little to say: 1 session, " in page
+    assert "2025-07-01" in page and "bars only; too little" in page and "1 set of rules" in page
+    assert '<p class="simulated">Simulated market</p>' in page
+    assert f"IWM {NAME}</title>" in (folder / f"{NAME}.html").read_text(encoding="utf-8")
+    # Without a record the page that is there is linked; another's file is not.
+    (folder / f"{NAME}.html").write_text("mine", encoding="utf-8")
+    assert main(["backtest", "--html", str(report)]) == 0
+    assert f'href="{NAME}.html"' not in report.read_text(encoding="utf-8")
+    assert main(["backtest", "--html", str(folder / "IWM")]) == 2
+    assert "is a folder" in capsys.readouterr().err

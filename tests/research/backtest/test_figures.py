@@ -107,6 +107,14 @@ def test_the_ledger_counts_each_set_of_rules_once_and_by_its_span(tmp_path: Path
     assert ledger.trials("IWM", ["2025-01-03", "2025-01-01"]) == 2
     assert ledger.trials("IWM", ["2025-01-02", "2025-12-31"]) == 3
     assert ledger.trials("IWM", []) == 0
+    ledger.enter("b", "IWM", ["2025-01-06"], at=9, command="sweep")
+    ledger.enter("e", "IWM", ["2025-01-06"], at=0, command="sweep")
+    assert ledger.entries("IWM", ["2025-01-01", "2025-01-31"]) == [
+        ("e", 0, "sweep", 1),
+        ("a", 1, "backtest", 2),
+        ("b", 1, "backtest", 3),
+    ]
+    assert ledger.entries("IWM", []) == [] == Ledger(tmp_path / "nowhere").entries("IWM", ["2025-01-02"])
 
 
 def test_the_ledger_never_forgets_that_the_vault_was_opened(tmp_path: Path) -> None:

@@ -51,9 +51,10 @@ class OrdinaryLoop(asyncio.SelectorEventLoop):
 
     def close(self) -> None:
         """Closes what is left of connections, then the loop."""
-        if not self.is_closed() and (left := list(self._transports.values())):  # type: ignore[attr-defined]
-            for transport in left:
-                transport.abort()
+        if not self.is_closed():
+            for transport in list(self._transports.values()):  # type: ignore[attr-defined]
+                if transport._sock is not None:  # else it is closed, and only not collected yet
+                    transport.abort()
             self.run_until_complete(asyncio.sleep(0))
         super().close()
 

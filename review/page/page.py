@@ -10,7 +10,7 @@ import base64
 import gzip
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from html import escape
 from pathlib import Path
@@ -130,10 +130,7 @@ def render(study: Study, charting: str, asked: Asked = NOTHING_ASKED, neighbours
             "</head>",
             "<body>",
             *body,
-            *(
-                f'<script type="text/plain" id="{name}">{_packed(part)}</script>'
-                for name, part in _data(study, missed, asked).items()
-            ),
+            *_blocks(_data(study, missed, asked)),
             f"<script>{charting}</script>",
             f"<script>{script}</script>",
             "</body>",
@@ -141,6 +138,10 @@ def render(study: Study, charting: str, asked: Asked = NOTHING_ASKED, neighbours
             "",
         ]
     )
+
+
+def _blocks(parts: Mapping[str, Any]) -> list[str]:
+    return [f'<script type="text/plain" id="{name}">{_packed(part)}</script>' for name, part in parts.items()]
 
 
 def title(study: Study) -> str:

@@ -7,7 +7,7 @@ import functools
 import pytest
 
 from tests.fuzz import disk, kills
-from tests.fuzz.shares import SLICES, seed, some
+from tests.fuzz.shares import SEED, SLICES, some
 
 EVERY_KILL, EVERY_REFUSAL, EVERY_BYTE = 23, 29, 11
 
@@ -39,11 +39,11 @@ def test_whoever_is_killed_loses_no_sell_and_repeats_nothing_unmarked(part: int)
 @pytest.mark.parametrize("lasts", [False, True])
 def test_a_disk_that_refuses_a_step_costs_no_sell_and_is_told(part: int, lasts: bool) -> None:
     for number, place in enumerate(some(disk_steps(), EVERY_REFUSAL)[part::SLICES]):
-        fault = disk.FAULTS[(number + seed()) % len(disk.FAULTS)]
+        fault = disk.FAULTS[(number + SEED) % len(disk.FAULTS)]
         assert disk.refused(place, fault, lasts=lasts) == ""
 
 
 def test_a_changed_byte_or_a_cut_is_damage_or_means_the_same() -> None:
-    count, wrong = disk.spoilt_failures(EVERY_BYTE, seed())
+    count, wrong = disk.spoilt_failures(EVERY_BYTE, SEED)
     assert count > 1_000
     assert wrong == []

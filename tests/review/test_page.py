@@ -59,7 +59,6 @@ __all__ = ["made"]  # fixtures that the tests here use, too
 
 MEGABYTE = 1_000_000
 
-
 LIMIT_BYTES = 2.5 * MEGABYTE
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from events import SECOND
 from feeds.massive.errors import RestErrorKind
-from feeds.massive.numbers import NANOSECONDS
+from feeds.massive.numbers import NANOSECONDS, UNUSABLE, loose
 from feeds.vendor import ListedCall
 from tests.wire import EXPIRY, NOW, failure, history_of, ok
 
@@ -80,3 +80,19 @@ async def test_an_answer_with_quotes_of_another_time_is_no_answer() -> None:
     async with history_of(ok([past_quote(), past_quote(-1)])) as rest:
         error = await failure(rest.past_quotes(GOOD, NOW, NOW + SECOND))
     assert "1 quotes of another time" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("value", "read"),
+    [
+        (None, None),
+        (7, 7.0),
+        (0.5, 0.5),
+        (True, UNUSABLE),
+        ("7", UNUSABLE),
+        (10**400, UNUSABLE),
+        (-(10**400), UNUSABLE),
+    ],
+)
+def test_a_number_is_read_if_a_float_can_hold_it(value: Any, read: float | None) -> None:
+    assert repr(loose(value)) == repr(read)

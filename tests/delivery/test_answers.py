@@ -132,6 +132,12 @@ def test_an_absurd_receipt_is_not_kept_whole() -> None:
     assert len(answer(200, {"status": 1, "receipt": "r" * 60_000}).receipt) == 31
 
 
+def test_a_body_of_numbers_that_take_long_to_read_is_not_the_services() -> None:
+    slow = b'{"status":1,"errors":[' + b",".join([b"9e-324"] * 2_000) + b"]}"
+    assert answer(200, slow).result is Result.LOST
+    assert answer(200, slow.replace(b"9e-324", b"9.5")).result is Result.OK
+
+
 @settings(max_examples=200, deadline=None)
 @given(
     st.integers(100, 599), st.binary(max_size=60) | st.from_regex(rb'\{"(status|errors)":[01"a\[\]]{1,3}\}')

@@ -88,3 +88,31 @@ def test_a_clock_that_is_doubted_may_miss_the_next_open(opens_in_s: int) -> None
         now, RULES, since=now, detail="this clock is 9 s ahead", session=SESSION
     ).message
     assert ("the next session opens" in message) is bool(opens_in_s)
+
+
+@pytest.mark.parametrize("position", [None, ID])
+def test_pushes_about_the_program_itself_say_why_until_when_and_what_to_do(position: str | None) -> None:
+    now = time_of("10:05:00")
+    cap = notices.push_cap(now, RULES, position=position)
+    assert (cap.kind, cap.title) == (AlertKind.PUSH_CAP, "⚠️ IWM: too many pushes")
+    assert cap.message.startswith(f"{RULES.push_cap_count} pushes within 10m00s, at 10:05:00 ET: ")
+    assert "SELLs and other pushes still come." in cap.message and "(PUSH_CAP_COUNT)" in cap.message
+    loop = notices.crash_loop(
+        now, RULES, starts=3, span_s=600, held_until=time_of("10:15:00"), position=position
+    )
+    assert (loop.kind, loop.title) == (AlertKind.CRASH_LOOP, "⚠️ IWM: crash loop")
+    assert loop.message.startswith("Started 3 times within 10m00s, last at 10:05:00 ET: ")
+    assert "Now: no entries until it has run for 10m00s, until 10:15 ET." in loop.message
+    assert ("Watch the position yourself meanwhile." in loop.message) is (position is not None)
+    for alert in (cap, loop):
+        assert alert.message.endswith(f"\n#{ID}") is (position is not None)
+
+
+def test_that_no_entry_is_possible_is_told_with_its_reason_and_its_end() -> None:
+    now = time_of("10:05:00")
+    alert = notices.entries_blocked(now, RULES, since=time_of("10:03:30"), reason="no option chain yet")
+    assert (alert.kind, alert.title) == (AlertKind.ENTRIES_BLOCKED, "⚠️ IWM: no entries possible")
+    assert alert.message.startswith("No entry is possible since 10:03:30 ET: no option chain yet.\nNow: ")
+    again = notices.entries_possible(now, RULES)
+    assert (again.kind, again.title) == (AlertKind.ENTRIES_POSSIBLE, "✅ IWM: entries possible again")
+    assert again.message.startswith("Entries are possible again at 10:05:00 ET.\n")

@@ -64,6 +64,9 @@ NO = {"status": 0, "errors": ["no"]}
         (429, NO, Result.FAILED),
         (500, NO, Result.FAILED),
         (599, {"status": 1}, Result.FAILED),
+        (502, PAGE, Result.UNCLEAR),
+        (504, None, Result.UNCLEAR),
+        (502, NO, Result.FAILED),
     ],
 )
 def test_only_pushovers_own_word_counts(status: int, body: Any, result: Result) -> None:

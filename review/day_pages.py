@@ -15,9 +15,9 @@ from review.page import page
 from review.places import Unusable
 
 
-def standing(folder: Path, days: Iterable[DayRow]) -> dict[str, str]:
+def standing(folder: Path, dates: Iterable[str]) -> dict[str, str]:
     """Returns the names of the pages in a folder, by the date of their day. A file that is no page of ours is none."""
-    return {day.date: name_of(day.date) for day in days if _is_page(folder / name_of(day.date))}
+    return {date: name_of(date) for date in dates if _is_page(folder / name_of(date))}
 
 
 def name_of(date: str) -> str:
@@ -42,17 +42,14 @@ def write_missing(
     ``tell`` is called with a line after each. Raises OSError if the records cannot be looked through.
     """
     notes: list[str] = []
-    dates = {day.date for day in days} - set(standing(folder, days))
+    dates = {day.date for day in days}
+    dates -= set(standing(folder, dates))
     records = [path for path in chosen(look_through(asked.folder)) if date_of(path) in dates]
     wanted = _surveyed(folder, records, notes)
     names = sorted({*_names(folder), *(name_of(date_of(record)) for record in wanted)})
     for number, (record, surveyed) in enumerate(wanted.items(), start=1):
         path = folder / name_of(date_of(record))
-        place = names.index(path.name)
-        # The pages that follow are not there yet.
-        neighbours = page.Neighbours(
-            "".join(names[max(0, place - 1) : place]), "".join(names[place + 1 : place + 2])
-        )
+        neighbours = page.beside(names, names.index(path.name))  # the pages that follow are not there yet
         try:
             study = read(record, now=asked.now, surveyed=surveyed, following=asked.following)
             page.write(study, path, neighbours=neighbours)

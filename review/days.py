@@ -188,7 +188,7 @@ def _run(options: argparse.Namespace, now: int) -> None:
     if options.html is not None:
         if options.pages:
             notes += write_missing(options.html.parent, days, asked, lambda line: print(line, file=out))
-        page.write(Told(days, asked, standing(options.html.parent, days)), options.html)
+        page.write(Told(days, asked, standing(options.html.parent, (day.date for day in days))), options.html)
     if options.json:
         print(utils.printable(as_json(days, notes, asked), as_json=True))
     else:

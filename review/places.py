@@ -257,3 +257,12 @@ def claim(path: Path, option: str, begins: bytes) -> int:
         return os.open(path, flags, FILE_MODE)
     except OSError as error:
         raise BadArgument(f"{option} {path}: {_words(error)}") from None
+
+
+def write_own(path: Path, option: str, begins: str, text: str) -> None:
+    """Writes ``text``, which starts with ``begins``, to ``path``. Raises BadArgument as `claim` does, Unusable if writing fails."""
+    try:
+        with open(claim(path, option, begins.encode()), "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+    except OSError as error:
+        raise Unusable(f"{option} {path}: {_words(error)}") from None

@@ -24,8 +24,9 @@ from research.history.store import History, Source, State
 from research.history.tape import BAR_DELAY_S
 from research.ledger import Entry, Ledger
 from research.report_page import page
-from research.report_page.session_pages import pages_in, write_pages
+from research.report_page.session_pages import write_pages
 from research.report_page.told import of_backtest
+from review.day_pages import standing
 from review.derive import parse_sets
 from review.places import BadArgument, Unusable
 from review.report import print_lines, wrapped
@@ -153,7 +154,7 @@ def _write_page(
     days = [session.date for session in found.sessions]
     if options.record is not None:
         write_pages(folder, options.record, days, fee=found.asked.fee, delay_s=found.asked.delay_s)
-    page.write(of_backtest(found, entries, sources, pages_in(folder, days)), options.html)
+    page.write(of_backtest(found, entries, sources, standing(folder, days)), options.html)
     print(f"\nWritten: {options.html}", file=out)
 
 

@@ -29,6 +29,7 @@ from bokeh.plotting import figure
 from research.report_page.parts import Mean
 from research.statistics.days import Results
 from research.statistics.intervals import band
+from review.page.charts import numbered
 from review.page.colours import COLOURS
 
 HEIGHT_PX = 300
@@ -50,19 +51,7 @@ def document(plots: Sequence[Plot]) -> Any:
     found = Document()
     for plot in plots:
         found.add_root(plot)
-    return _numbered(found.to_json(deferred=False), {})
-
-
-def _numbered(value: Any, numbers: dict[str, str]) -> Any:
-    """Returns JSON of models with ids counted from 1, where Bokeh counts on from one document to the next."""
-    if isinstance(value, dict):
-        return {
-            key: numbers.setdefault(part, f"m{len(numbers) + 1}")
-            if key == "id" and isinstance(part, str)
-            else _numbered(part, numbers)
-            for key, part in value.items()
-        }
-    return [_numbered(part, numbers) for part in value] if isinstance(value, list) else value
+    return numbered(found.to_json(deferred=False), {})
 
 
 def equity(days: Sequence[date], results: Results, *, with_band: bool) -> Plot:

@@ -6,8 +6,6 @@ run.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 from collections.abc import Sequence
 from html import escape
@@ -43,10 +41,10 @@ from research.statistics.verdict import LEAST_SESSIONS, Verdict
 from research.statistics.walk_forward import WalkForward
 from review.days_page.page import STYLES
 from review.page import colours
-from review.page.library import library
-from review.page.page import day_of
+from review.page.library import library, script
+from review.page.page import day_of, policy
 from review.page.parts import note, section
-from review.places import BadArgument, Unusable, check_own, claim
+from review.places import BadArgument, check_own, write_own
 
 HERE = Path(__file__).parent
 
@@ -64,12 +62,7 @@ def check(path: Path) -> None:
 
 def write(told: Told, path: Path) -> None:
     """Writes the report. Raises Unusable without the charting library, or if the file cannot be written."""
-    page = render(told, library())
-    try:
-        with open(claim(path, "--html", PAGE_BEGINS.encode()), "w", encoding="utf-8", newline="\n") as file:
-            file.write(page)
-    except OSError as error:
-        raise Unusable(f"--html {path}: {error.strerror}") from None
+    write_own(path, "--html", PAGE_BEGINS, render(told, library()))
 
 
 def render(told: Told, charting: str) -> str:
@@ -77,13 +70,13 @@ def render(told: Told, charting: str) -> str:
     style = "\n".join(
         [colours.style(), *(path.read_text(encoding="utf-8") for path in (*STYLES, HERE / "page.css"))]
     )
-    script = (HERE / "page.js").read_text(encoding="utf-8")
+    own = script(HERE / "page.js")
     means = _means(told)
     data = json.dumps(_charts(told, means), allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
     return "\n".join(
         [
             PAGE_BEGINS,
-            f'<meta http-equiv="Content-Security-Policy" content="{_policy(charting, script)}">',
+            f'<meta http-equiv="Content-Security-Policy" content="{policy(charting, own)}">',
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             '<meta name="referrer" content="no-referrer">',
             f"<title>{escape(('Simulated market: ' if told.is_simulated else '') + told.heading)}</title>",
@@ -93,23 +86,11 @@ def render(told: Told, charting: str) -> str:
             *_sections(told, means),
             f'<script type="application/json" id="data">{data}</script>',
             f"<script>{charting}</script>",
-            f"<script>{script}</script>",
+            f"<script>{own}</script>",
             "</body>",
             "</html>",
             "",
         ]
-    )
-
-
-def _policy(*scripts: str) -> str:
-    hashes = (
-        base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii") for script in scripts
-    )
-    sources = " ".join(f"'sha256-{found}'" for found in hashes)
-    # The charting library writes its own style rules, so styles cannot be named by their hash.
-    return (
-        f"default-src 'none'; script-src {sources}; style-src 'unsafe-inline'; img-src data:; "
-        "base-uri 'none'; form-action 'none'"
     )
 
 

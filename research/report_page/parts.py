@@ -9,6 +9,7 @@ from typing import NamedTuple
 from research.judge_report import percent
 from research.report_page.groups import Group
 from research.statistics.intervals import Interval
+from review.days_page.parts import swing
 
 
 class Mean(NamedTuple):
@@ -67,17 +68,7 @@ def _sum_row(group: Group, largest: float, with_means: bool) -> str:
         mean = f'<td class="n">{shown}</td>'
     total = percent(group.total, 1) if group.taken else "—"
     return (
-        f'<tr><th scope="row">{escape(group.name)}{_bar(group.total, largest)}{left_out}</th>'
+        f'<tr><th scope="row">{escape(group.name)}{swing(group.total, largest)}{left_out}</th>'
         f'<td class="n">{group.taken or "—"}</td><td class="n">{group.up if group.taken else "—"}</td>'
         f'<td class="n">{total}</td>{mean}</tr>'
-    )
-
-
-def _bar(value: float, largest: float) -> str:
-    """Returns a bar to the right of the middle for what was won, to the left for what was lost."""
-    length = value / largest * 100 if largest else 0.0
-    side = "up" if value >= 0 else "down"
-    return (
-        '<svg class="swing" viewBox="-100 0 200 8" preserveAspectRatio="none" aria-hidden="true">'
-        f'<path class="{side}" d="M0 0H{length:.1f}V8H0Z"/><path class="middle" d="M0 0V8"/></svg>'
     )

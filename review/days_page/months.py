@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import calendar
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import date
 from html import escape
 
@@ -27,13 +27,17 @@ def calendar_section(told: Told) -> str:
     by_date = {date.fromisoformat(day.date): day for day in told.days}
     largest = max((abs(told.sum([day], told.own_s).dollars) for day in told.days), default=0.0)
     months = sorted({(day.year, day.month) for day in by_date})
+
+    def session(day: date) -> str:
+        return _session(told, by_date[day], largest)
+
     parts: list[str] = []
     for number, month in enumerate(months):
         if number and (skipped := _distance(months[number - 1], month) - 1):
             parts.append(
                 f'<p class="skipped">{skipped} month{plural_s(skipped)} without a session in the book</p>'
             )
-        parts.append(_month(told, by_date, month, largest))
+        parts.append(month_table(month, by_date, session, ("not in the book", "no row")))
     return section(
         "calendar",
         f"Each session, followed {told.own_s} s after each push",
@@ -52,8 +56,15 @@ def _distance(one: tuple[int, int], other: tuple[int, int]) -> int:
     return (other[0] - one[0]) * 12 + other[1] - one[1]
 
 
-def _month(told: Told, by_date: dict[date, DayRow], month: tuple[int, int], largest: float) -> str:
-    first, last = min(by_date), max(by_date)
+def month_table(
+    month: tuple[int, int], days: Collection[date], cell: Callable[[date], str], absent: tuple[str, str]
+) -> str:
+    """Returns a month (year, number) as a table, a row for each of its weeks that lies within ``days``.
+
+    ``cell`` makes the cell of one of ``days``. ``absent`` says, in the hover text and in the cell, that a session between
+    them is none of them.
+    """
+    first, last = min(days), max(days)
     rows: list[str] = []
     for week in calendar.Calendar().monthdatescalendar(*month):
         weekdays = week[: len(WEEKDAYS)]
@@ -62,9 +73,9 @@ def _month(told: Told, by_date: dict[date, DayRow], month: tuple[int, int], larg
         cells = (
             "<td></td>"
             if day.month != month[1]
-            else _session(told, by_date[day], largest)
-            if day in by_date
-            else _empty(day, is_within=first < day < last)
+            else cell(day)
+            if day in days
+            else _empty(day, absent, is_within=first < day < last)
             for day in weekdays
         )
         rows.append(f"<tr>{''.join(cells)}</tr>")
@@ -76,21 +87,25 @@ def _month(told: Told, by_date: dict[date, DayRow], month: tuple[int, int], larg
     )
 
 
-def _empty(day: date, *, is_within: bool) -> str:
-    """Returns the cell of a day that is not in the book: a holiday, or a session of which nothing is known."""
+def _empty(day: date, absent: tuple[str, str], *, is_within: bool) -> str:
+    """Returns the cell of another day: a holiday, or a session of which nothing is known."""
     number = f'<span class="date">{day.day}</span>'
     if is_within and utils.session_on(day) is not None:
-        return f'<td class="missing" title="{day}: not in the book"><div>{number}<small>no row</small></div></td>'
+        title, words = absent
+        return f'<td class="missing" title="{day}: {title}"><div>{number}<small>{words}</small></div></td>'
     return f'<td class="closed"><div>{number}</div></td>'
+
+
+def shade(value: float, largest: float) -> str:
+    """Returns the class of a result's colour: the deeper, the nearer it comes to the ``largest``. Zero counts as up."""
+    share = abs(value) / largest if largest else 0.0
+    return f"{'up' if value >= 0 else 'down'}-{min(STRENGTHS, 1 + int(share * STRENGTHS))}"
 
 
 def _session(told: Told, day: DayRow, largest: float) -> str:
     total = told.sum([day], told.own_s)
     if total.trades:
-        # As in every sum, zero counts as up.
-        side = "up" if total.dollars >= 0 else "down"
-        share = abs(total.dollars) / largest if largest else 0.0
-        look = f"{side}-{min(STRENGTHS, 1 + int(share * STRENGTHS))}"
+        look = shade(total.dollars, largest)
         words = f"<b>{escape(_short(total.dollars))}</b><small>n {total.trades}</small>"
     else:
         look = "none"

@@ -20,7 +20,7 @@ from review.days_page.tables import days_section, delays_section, hours_section,
 from review.days_report import caveat, simulated_text
 from review.page.page import day_of
 from review.page.parts import note
-from review.places import BadArgument, Unusable, check_own, claim
+from review.places import BadArgument, Unusable, check_own, write_own
 from review.sums import LEAST_DAYS, Sum
 from utils import plural_s, span_text
 
@@ -49,12 +49,7 @@ def _is_date(text: str) -> bool:
 
 def write(told: Told, path: Path) -> None:
     """Writes the page. Raises Unusable if the file cannot be written, or the book holds a row of no date."""
-    page = render(told)
-    try:
-        with open(claim(path, "--html", PAGE_BEGINS.encode()), "w", encoding="utf-8", newline="\n") as file:
-            file.write(page)
-    except OSError as error:
-        raise Unusable(f"--html {path}: {error.strerror}") from None
+    write_own(path, "--html", PAGE_BEGINS, render(told))
 
 
 def render(told: Told) -> str:

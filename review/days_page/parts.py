@@ -62,6 +62,16 @@ def key(*items: tuple[str, str]) -> str:
     return f'<ul class="key">{"".join(made)}</ul>'
 
 
+def swing(value: float, largest: float) -> str:
+    """Returns a bar to the right of the middle for what was won, to the left for what was lost."""
+    length = value / largest * 100 if largest else 0.0
+    side = "up" if value >= 0 else "down"
+    return (
+        '<svg class="swing" viewBox="-100 0 200 8" preserveAspectRatio="none" aria-hidden="true">'
+        f'<path class="{side}" d="M0 0H{length:.1f}V8H0Z"/><path class="middle" d="M0 0V8"/></svg>'
+    )
+
+
 def is_unseen(day: DayRow) -> bool:
     """Returns whether the program was blind or away for a good part of the session."""
     whole = (day.close - day.open) // SECOND

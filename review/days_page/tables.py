@@ -12,7 +12,7 @@ import utils
 from book.rows import DayRow, TradeRow
 from events import SECOND, ExitReason
 from followed import dollars_text
-from review.days_page.parts import Told, amount, day_title, fates_text, unbroken
+from review.days_page.parts import Told, amount, day_title, fates_text, swing, unbroken
 from review.days_report import day_text
 from review.page.parts import note, section
 from review.sums import Sum, day_dollars
@@ -107,19 +107,9 @@ def _sum_row(name: str, total: Sum, largest: float) -> str:
         interval = f"<small>{unbroken(f'95%: {low} to {high}')}</small>"
     counts = "".join(f'<td class="n">{count or "—"}</td>' for count in (total.trades, total.up, total.down))
     return (
-        f'<tr><th scope="row">{escape(name)}{_bar(total.dollars, largest)}{left_out}</th>{counts}'
+        f'<tr><th scope="row">{escape(name)}{swing(total.dollars, largest)}{left_out}</th>{counts}'
         f'<td class="n">{amount(total.dollars if total.trades else None)}</td>'
         f'<td class="n">{amount(total.mean, 2)}{interval}</td></tr>'
-    )
-
-
-def _bar(value: float, largest: float) -> str:
-    """Returns a bar to the right of the middle for what was won, to the left for what was lost."""
-    length = value / largest * 100 if largest else 0.0
-    side = "up" if value >= 0 else "down"
-    return (
-        '<svg class="swing" viewBox="-100 0 200 8" preserveAspectRatio="none" aria-hidden="true">'
-        f'<path class="{side}" d="M0 0H{length:.1f}V8H0Z"/><path class="middle" d="M0 0V8"/></svg>'
     )
 
 

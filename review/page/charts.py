@@ -72,19 +72,19 @@ def document(shown: Shown, strip: Sequence[tuple[str, str]]) -> Any:
     with found.models.freeze():  # it would go through all models again at each
         for plot in (*_session(shown, spans, strip), *(_trade(path, spans) for path in shown.paths)):
             found.add_root(plot)
-    return _numbered(found.to_json(deferred=False), {})
+    return numbered(found.to_json(deferred=False), {})
 
 
-def _numbered(value: Any, numbers: dict[str, str]) -> Any:
+def numbered(value: Any, numbers: dict[str, str]) -> Any:
     """JSON of models with ids counted from 1, where Bokeh counts on from one document to the next."""
     if isinstance(value, dict):
         return {
             key: numbers.setdefault(part, f"m{len(numbers) + 1}")
             if key == "id" and isinstance(part, str)
-            else _numbered(part, numbers)
+            else numbered(part, numbers)
             for key, part in value.items()
         }
-    return [_numbered(part, numbers) for part in value] if isinstance(value, list) else value
+    return [numbered(part, numbers) for part in value] if isinstance(value, list) else value
 
 
 # --- Parts -------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The charting library's script, as the installed package brings it."""
+"""The scripts of a page with charts: the charting library's, as the installed package brings it, and the page's own."""
 
 from __future__ import annotations
 
@@ -23,3 +23,8 @@ def library() -> str:
     except ImportError:
         raise Unusable(f"--html needs the package {PACKAGE}: {entry.remedy(entry.REVIEW_PACKAGES)}") from None
     return (bokehjs_path() / SCRIPT).read_text(encoding="utf-8")
+
+
+def script(path: Path) -> str:
+    """Returns a page's own script from ``path``, after what all pages with charts do."""
+    return "\n".join(file.read_text(encoding="utf-8") for file in (Path(__file__).parent / "charts.js", path))

@@ -1,16 +1,6 @@
-"use strict";
 // Fills the charts that Bokeh draws and moves with the level that suits the view, and reads out the second that is pointed at.
 // A time is in milliseconds of New York's day, written as if it were UTC, so that no viewer's time zone matters.
 (async () => {
-  const element = (id) => document.getElementById(id);
-  const fail = (reason) => {
-    element("failed").hidden = false;
-    element("failed").textContent = `The charts could not be drawn: ${reason}. The tables are complete.`;
-  };
-  addEventListener("error", (event) => fail(event.message));
-  addEventListener("unhandledrejection", (event) => fail(event.reason));
-
-  Bokeh.logger.set_level("warn");
   const { Document } = Bokeh.require("document");
   const { base64_to_buffer } = Bokeh.require("core/util/buffer");
   const { ndarray } = Bokeh.require("core/util/ndarray");
@@ -225,14 +215,5 @@
     tell(last);
   }
 
-  // A finger that goes up or down scrolls the page; one that goes across, and two of them, move the chart.
-  for (const plot of roots) views.get(plot).canvas_view.touch_action.replace(".bk-events { touch-action: pan-y; }");
-  // On paper, which is not as wide as the screen that a chart was laid out for, a picture takes its place.
-  addEventListener("beforeprint", () => {
-    for (const [place, plot] of roots.entries()) hosts[place].append(views.get(plot).export("png").canvas);
-  });
-  addEventListener("afterprint", () => {
-    for (const picture of document.querySelectorAll(".chart > canvas")) picture.remove();
-  });
-  document.documentElement.dataset.drawn = Math.round(performance.now());
+  ready(roots, hosts, views);
 })();

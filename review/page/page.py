@@ -25,11 +25,11 @@ from review.page import colours
 from review.page.asked import Asked, asked_sections
 from review.page.data import CLOSEUP_S, SECOND_MS, shown
 from review.page.levels import levels
-from review.page.library import library
+from review.page.library import library, script
 from review.page.session import header, session_section
 from review.page.tables import declined_section, funnel_section, gaps_section, misses_section
 from review.page.trades import trades_section
-from review.places import Unusable, check_own, claim
+from review.places import check_own, write_own
 from review.study import Study
 from utils import clock_text
 from wording import short_name
@@ -50,6 +50,11 @@ class Neighbours(NamedTuple):
 
     before: str = ""
     after: str = ""
+
+
+def beside(names: Sequence[str], place: int) -> Neighbours:
+    """Returns the names before and after the one at a place."""
+    return Neighbours("".join(names[max(0, place - 1) : place]), "".join(names[place + 1 : place + 2]))
 
 
 NOTHING_ASKED, ALONE = Asked(), Neighbours()
@@ -90,11 +95,7 @@ def write(
     Raises Unusable when the charting library is not installed or the file cannot be written.
     """
     page = render(study, library(), asked, neighbours_of(path) if neighbours is None else neighbours)
-    try:
-        with open(claim(path, "--html", PAGE_BEGINS.encode()), "w", encoding="utf-8", newline="\n") as file:
-            file.write(page)
-    except OSError as error:
-        raise Unusable(f"--html {path}: {error.strerror}") from None
+    write_own(path, "--html", PAGE_BEGINS, page)
 
 
 # --- The file ----------------------------------------------------------------------------------------
@@ -104,7 +105,7 @@ def render(study: Study, charting: str, asked: Asked = NOTHING_ASKED, neighbours
     """The whole file, with the charting library's script in it."""
     missed = funnel.misses(study)[: funnel.MISSES_SHOWN]
     style = (HERE / "page.css").read_text(encoding="utf-8")
-    script = (HERE / "page.js").read_text(encoding="utf-8")
+    own = script(HERE / "page.js")
     body = [
         _ways(neighbours),
         header(study, answer(study).removeprefix(SIMULATED)),
@@ -122,7 +123,7 @@ def render(study: Study, charting: str, asked: Asked = NOTHING_ASKED, neighbours
     ]
     return "\n".join(
         [
-            f'{PAGE_BEGINS} content="{_policy(charting, script)}">',
+            f'{PAGE_BEGINS} content="{policy(charting, own)}">',
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             '<meta name="referrer" content="no-referrer">',
             f"<title>{escape(title(study))}</title>",
@@ -132,7 +133,7 @@ def render(study: Study, charting: str, asked: Asked = NOTHING_ASKED, neighbours
             *body,
             *_blocks(_data(study, missed, asked)),
             f"<script>{charting}</script>",
-            f"<script>{script}</script>",
+            f"<script>{own}</script>",
             "</body>",
             "</html>",
             "",
@@ -173,7 +174,7 @@ def _data(study: Study, missed: Sequence[funnel.Miss], asked: Asked) -> dict[str
     return {"data": data, "finer": finer}
 
 
-def _policy(*scripts: str) -> str:
+def policy(*scripts: str) -> str:
     """A policy that lets these scripts run and nothing else, and nothing be loaded but images inside the page."""
     sources = " ".join(f"'sha256-{_digest(script)}'" for script in scripts)
     # The charting library writes its own style rules, so styles cannot be named by their hash.

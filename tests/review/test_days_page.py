@@ -410,7 +410,7 @@ def test_what_is_no_page_is_neither_linked_nor_overwritten(
     status, out, _ = run(capsys, "--data-dir", place, "--html", path, "--pages")
     assert status == 0 and "No page of 2025-10-02" in out and single.read_text() == "a letter"
     assert "<a href" not in path.read_text(encoding="utf-8")
-    assert standing(place.parent, [THU]) == {}
+    assert standing(place.parent, [THU.date]) == {}
 
 
 def test_a_damaged_record_costs_its_own_page(place: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -23,7 +23,7 @@ from tests.measured import HANDLERS, PATH
 
 ROOT = Path(__file__).parent.parent
 PROBES = ROOT / "tests" / "probes"
-LEFT_OUT = ("benchmarks", "build", "research", "review", "sim", "tests")
+LEFT_OUT = ("benchmarks", "build", "review", "sim", "tests")
 """Folders whose handlers are no promise of the worker: it imports none of them."""
 
 

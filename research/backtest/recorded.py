@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from config import ConfigError
 from record.lines import Line
 from record.reader import Damage, Reader
 from research.backtest.session import SessionResult, Watched
@@ -31,8 +30,6 @@ def run_record(
         return _run(path, past, rules, fee, writer)
     except Damage as error:  # which cannot be sent to another process
         raise HistoryError(f"{error}; import the session again") from None
-    except ConfigError as error:
-        raise HistoryError(f"{path}: {'; '.join(error.faults)}") from None
 
 
 def _run(

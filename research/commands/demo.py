@@ -53,9 +53,6 @@ SEED, JOBS = 7, 2
 LONGEST_S = 300
 """The market ends by itself after so many seconds, even where this process was killed."""
 
-PATIENCE_S = 10.0
-"""Seconds that the market has to end when it is asked to."""
-
 SIGNALLED = 128
 """A shell's status for a process that a signal has ended is this and the signal's number."""
 
@@ -160,18 +157,13 @@ def _market() -> Iterator[Mapping[str, str]]:
     command = [sys.executable, "-m", "sim", "serve", "--date", f"{TODAY}"]
     command += ["--seed", f"{SEED}", "--seconds", f"{LONGEST_S}"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=entry.FOLDER) as market:
-        before = signal.signal(
-            signal.SIGTERM, _end
-        )  # by default it would end this process, and leave the market
+        # By default it would end this process, and leave the market.
+        before = signal.signal(signal.SIGTERM, _end)
         try:
             yield _addresses(market)
         finally:
             signal.signal(signal.SIGTERM, before)
-            market.terminate()
-            try:
-                market.wait(PATIENCE_S)
-            except subprocess.TimeoutExpired:
-                market.kill()
+            market.kill()  # it has nothing to keep
 
 
 def _end(number: int, _: FrameType | None) -> None:

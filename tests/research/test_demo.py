@@ -47,6 +47,16 @@ def test_the_demo_ends_with_its_verdict_and_three_commands(
     assert "name a new or empty folder" in " ".join(capsys.readouterr().err.split())
 
 
+def test_a_folder_that_cannot_be_made_is_refused_before_anything_begins(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("a letter")
+    assert main(["demo", "--keep", str(tmp_path / "file" / "kept")]) == 2
+    assert "cannot be used (Not a directory); name another folder" in " ".join(
+        capsys.readouterr().err.split()
+    )
+
+
 def test_a_demo_that_is_ended_leaves_no_market_behind(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "research", "demo", "--keep", str(tmp_path / "kept")]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:

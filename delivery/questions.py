@@ -21,8 +21,8 @@ from events import SECOND
 log = structlog.get_logger("alerts")
 
 KEEP_WARM_S = 45
-"""Seconds between two requests during a session, which keep the connection open. One is for the quota, the next whether
-pushes are accepted: else a token or user that is no longer valid would be noticed by a BUY that is refused."""
+"""Seconds between two requests during a session, which keep the connection open. One asks for the quota, the next whether
+pushes are accepted: else the first to notice that a token or user is no longer valid would be a BUY that is refused."""
 
 HOUSEKEEPING_S = 1.0
 """Seconds between two checks for requests that are due."""

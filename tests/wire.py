@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
-from typing import Any
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, TypeVar
 
 import httpx
 import pytest
@@ -147,6 +147,8 @@ def packed(content: bytes, packing: str, **headers: str) -> httpx.Response:
     return httpx.Response(200, content=stream(), headers={**JSON, "content-encoding": packing, **headers})
 
 
+Client = TypeVar("Client", bound=Rest)
+
 Answering = httpx.Response | Callable[[httpx.Request], httpx.Response]
 
 
@@ -161,24 +163,23 @@ def serving(answers: Sequence[Answering]) -> httpx.MockTransport:
     return httpx.MockTransport(serve)
 
 
-@asynccontextmanager
-async def rest_of(*answers: Answering) -> AsyncIterator[Rest]:
+def rest_of(*answers: Answering) -> AbstractAsyncContextManager[Rest]:
     """A client of a server that gives these answers."""
-    rest = Rest(BASE, KEY, StillClock(), serving(answers))
-    try:
-        yield rest
-    finally:
-        await rest.aclose()
+    return _client(Rest, answers)
+
+
+def history_of(*answers: Answering) -> AbstractAsyncContextManager[RestHistory]:
+    """A client, for the past, of a server that gives these answers."""
+    return _client(RestHistory, answers)
 
 
 @asynccontextmanager
-async def history_of(*answers: Answering) -> AsyncIterator[RestHistory]:
-    """A client, for the past, of a server that gives these answers."""
-    rest = RestHistory(BASE, KEY, StillClock(), serving(answers))
+async def _client(kind: type[Client], answers: Sequence[Answering]) -> AsyncIterator[Client]:
+    client = kind(BASE, KEY, StillClock(), serving(answers))
     try:
-        yield rest
+        yield client
     finally:
-        await rest.aclose()
+        await client.aclose()
 
 
 async def failure(asked: Awaitable[Any]) -> RestError:

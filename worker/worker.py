@@ -56,7 +56,8 @@ class Worker:
     """The live worker.
 
     Clock, randomness, file opener, threads, HTTP transport, the dial of the sockets, what draws pictures and the process's
-    id (None: this process's) are arguments, so that tests and the demo can pass their own. ``deadline`` cuts off a stop that takes too long (None: nothing does).
+    id (None: this process's) are arguments, so that tests and the demo can pass their own. ``deadline`` cuts off a stop
+    that takes too long (None: nothing does).
     """
 
     def __init__(

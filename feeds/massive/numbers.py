@@ -59,6 +59,7 @@ NO_VALUE = msgspec.Raw(b"null")
 """Stands for a field that is absent."""
 
 ZERO_CHARACTERS = b"0.-+eE"
+"""What the text of a number that is zero consists of."""
 
 UNDECODABLE = (msgspec.MsgspecError, UnicodeError, RecursionError)
 """What msgspec raises for bytes of another form. Deep nesting raises RecursionError."""

@@ -6,11 +6,14 @@ import functools
 from collections.abc import Iterable
 from datetime import date
 
+import msgspec
+
 import utils
 from benchmarks.made_record import bar_of
 from events import OPTION_PRICE_UNIT, STRIKE_UNIT, Bar, Session
+from research.history.fetch import counts_of
 from research.history.session import Block, Call, PastSession, QuoteRow
-from research.history.store import with_blocks
+from research.history.store import Origin, Source, with_blocks
 from research.history.tape import STEP_US, play
 from rules import Rules
 from sim.market import Market
@@ -54,6 +57,19 @@ def quotes_of(made: Market, block: Block) -> list[QuoteRow]:
             bid, ask = (round(price * OPTION_PRICE_UNIT) for price in (quote.bid, quote.ask))
             rows.append(QuoteRow(quote.at, bid, ask, float(quote.bid_size), float(quote.ask_size)))
     return rows
+
+
+def source_of(past: PastSession, **changes: object) -> Source:
+    """Where the session comes from, as if it had been fetched."""
+    made = Source(
+        symbol="IWM",
+        benchmark="SPY",
+        date=past.session.date,
+        kind=Origin.VENDOR,
+        origin="http://127.0.0.1",
+        counts=counts_of(past),
+    )
+    return msgspec.structs.replace(made, **changes)
 
 
 def bare() -> PastSession:

@@ -322,9 +322,7 @@ async def test_the_first_chart_does_not_wait_for_the_finest_levels(made: Study, 
     async with browser() as tab:
         await tab.open(path)
         assert await tab.evaluate("document.documentElement.dataset.useful !== undefined")
-        assert await tab.evaluate(
-            "document.querySelectorAll('#price-chart canvas, #price-chart *').length > 0"
-        )
+        assert await tab.evaluate(INK % "price-chart")
         assert await tab.evaluate("!document.getElementById('failed').hidden")
 
 

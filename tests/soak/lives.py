@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import resource
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,8 +15,8 @@ from signal import SIGCONT, SIGTERM, Signals
 import msgspec
 
 import main
-from tests.measured import measured
-from tests.soak.worker import READY, Loop, Told
+from tests.soak.worker import Loop, Told
+from tests.spawned import spawn
 
 ROOT = Path(main.__file__).parent
 
@@ -156,28 +155,19 @@ class Lives:
         source, pipe = os.pipe()
         output = self._folder / f"output-{time.monotonic_ns()}.txt"
         try:
-            with output.open("wb") as file:
-                process = await asyncio.create_subprocess_exec(
-                    *(sys.executable, "-m", "tests.soak.worker"),
-                    cwd=ROOT,
-                    env={**os.environ, **measured()},
-                    stdin=asyncio.subprocess.PIPE,
-                    stdout=file,
-                    stderr=file,
-                    pass_fds=(pipe,),
-                    start_new_session=True,  # Ctrl-C is for the soak, not for its worker
-                )
+            process = await spawn(
+                "tests.soak.worker",
+                output,
+                START_REAL_S,
+                pass_fds=(pipe,),
+                start_new_session=True,  # Ctrl-C is for the soak, not for its worker
+            )
         finally:
             os.close(pipe)
         life = Life(-1, process, output)
         await asyncio.get_running_loop().connect_read_pipe(
             lambda: _Gauge(life.loops), os.fdopen(source, "rb", buffering=0)
         )
-        async with asyncio.timeout(START_REAL_S):
-            while not output.read_text(encoding="utf-8").startswith(READY):
-                if process.returncode is not None:
-                    raise RuntimeError(f"the worker's process ended at once: {output.read_text('utf-8')}")
-                await asyncio.sleep(0.02)
         return life, pipe
 
     async def stop(self) -> None:

@@ -20,8 +20,7 @@ import logger
 import main
 from config import Settings
 from tests.soak.clock import SoakClock, Step, Times
-
-READY = "ready"
+from tests.spawned import READY
 
 SECRETS = ("polygon_api_key", "pushover_token", "pushover_user_key")
 

@@ -17,12 +17,11 @@ from pydantic import SecretStr
 
 import logger
 from config import Settings
+from tests.spawned import READY
 from tests.worker.death import Death, MortalTransport
 from utils import ScaledClock
 from worker.watchdog import Watchdog
 from worker.worker import Worker
-
-READY = "ready"
 
 SECRETS = ("polygon_api_key", "pushover_token", "pushover_user_key")
 

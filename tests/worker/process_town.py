@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import signal
-import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -16,9 +15,8 @@ from typing import Any
 import main
 from events import SECOND
 from sim.demo import SEED
-from tests.measured import measured
+from tests.spawned import spawn
 from tests.stage import BEGIN_S, KEY, SPEED, TOKEN, USER
-from tests.worker.process import READY
 from tests.worker.town import Town, begin, opened_town
 from utils import ScaledClock
 from worker.watchdog import WATCHDOG_REAL_S
@@ -35,22 +33,9 @@ START_REAL_S = 15.0
 """Real seconds that a worker is given to start and to say something, whatever the clock's speed."""
 
 
-async def spawn(output: Path) -> asyncio.subprocess.Process:
+async def spawn_worker(output: Path) -> asyncio.subprocess.Process:
     """A worker's process that has imported everything and waits to be told what to do."""
-    with output.open("wb") as file:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "tests.worker.process"),
-            cwd=ROOT,
-            env={**os.environ, **measured()},
-            stdin=asyncio.subprocess.PIPE,
-            stdout=file,
-            stderr=file,
-        )
-    async with asyncio.timeout(4 * START_REAL_S):
-        while not text_of(output).startswith(READY):
-            assert process.returncode is None, text_of(output)
-            await asyncio.sleep(0.01)
-    return process
+    return await spawn("tests.worker.process", output, 4 * START_REAL_S)
 
 
 def output_of(folder: Path, number: int) -> Path:
@@ -98,7 +83,7 @@ class ProcessTown(Town):
         }
         output = output_of(self.folder, len(self.outputs))
         self.outputs.append(output)
-        self.process = self.spawned.pop(0) if self.spawned else await spawn(output)
+        self.process = self.spawned.pop(0) if self.spawned else await spawn_worker(output)
         assert self.process.stdin is not None
         self.process.stdin.write(json.dumps(told).encode() + b"\n")
 
@@ -159,7 +144,7 @@ async def process_town(
     spawned: list[asyncio.subprocess.Process] = []
     try:
         for number in range(lives):
-            spawned.append(await spawn(output_of(folder, number)))
+            spawned.append(await spawn_worker(output_of(folder, number)))
         async with opened_town(ProcessTown, folder, ScaledClock(begin(start_s), bearable(speed))) as place:
             place.spawned = list(spawned)
             yield place

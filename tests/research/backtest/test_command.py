@@ -13,11 +13,10 @@ import pytest
 
 from research.__main__ import main
 from research.backtest.run import Work, run_all
-from research.history.fetch import counts_of
-from research.history.store import History, Origin, Source, State
+from research.history.store import History, State
 from research.ledger import Ledger
 from rules import Rules
-from tests.research.made import DAY, bare, whole
+from tests.research.made import DAY, bare, source_of, whole
 
 NAME = DAY.isoformat()
 ROOT = Path(__file__).parent.parent.parent.parent
@@ -29,16 +28,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HISTORY_DIR", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     history, past = History(tmp_path), whole()
-    source = Source(
-        symbol="IWM",
-        benchmark="SPY",
-        date=NAME,
-        kind=Origin.VENDOR,
-        origin="http://127.0.0.1",
-        counts=counts_of(past),
-        rules=(Rules().digest(),),
-        simulated=True,
-    )
+    source = source_of(past, rules=(Rules().digest(),), simulated=True)
     history.write(source, past)
     few = bare()._replace(bars=[])
     for day, state in (("2025-07-01", State.BARS_ONLY), ("2025-07-02", State.LEFT_OUT)):

@@ -13,13 +13,12 @@ from record.reader import Reader
 from research.__main__ import main
 from research.backtest.run import Work
 from research.backtest.session import SessionResult, run_session
-from research.history.fetch import counts_of
 from research.history.imported import from_record, write
-from research.history.store import History, HistoryError, Origin, Source
+from research.history.store import History, HistoryError
 from review.keeper import read as study_of
 from review.verify import check
 from rules import Rules
-from tests.research.made import DAY, whole
+from tests.research.made import DAY, source_of, whole
 from tests.research.recorded import END, recorded, with_usual_seconds
 
 NAME = DAY.isoformat()
@@ -81,16 +80,7 @@ def test_a_rule_that_is_set_applies_as_in_what_if(history: History, tmp_path: Pa
 
 def test_a_session_of_history_is_written_as_a_record_that_verifies(tmp_path: Path) -> None:
     history, past = History(tmp_path / "history"), whole()
-    source = Source(
-        symbol="IWM",
-        benchmark="SPY",
-        date=NAME,
-        kind=Origin.VENDOR,
-        origin="http://127.0.0.1",
-        counts=counts_of(past),
-        simulated=True,
-    )
-    history.write(source, past)
+    history.write(source_of(past, simulated=True), past)
     result = Work(history.folder, "IWM", Rules(), FEE, 2, tmp_path / "told").run(NAME)
     assert result == run_session(past, Rules(), FEE) and result.differing is None
     written = tmp_path / "told" / "sessions" / f"{NAME}.jsonl"

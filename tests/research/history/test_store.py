@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import msgspec
 import polars as pl
 import pytest
 
-from research.history.fetch import counts_of
 from research.history.session import Block, PastSession, QuoteRow
 from research.history.store import (
     BARS,
@@ -18,28 +16,13 @@ from research.history.store import (
     SOURCE,
     History,
     HistoryError,
-    Origin,
-    Source,
     State,
     with_blocks,
 )
-from tests.research.made import DAY, added, bare
+from tests.research.made import DAY, added, bare, source_of
 
 NAME = DAY.isoformat()
 FILES = (BARS, CALLS, QUOTES, BLOCKS, SOURCE)
-
-
-def source(past: PastSession, **changes: object) -> Source:
-    """Where a made session comes from."""
-    made = Source(
-        symbol="IWM",
-        benchmark="SPY",
-        date=NAME,
-        kind=Origin.VENDOR,
-        origin="http://127.0.0.1",
-        counts=counts_of(past),
-    )
-    return msgspec.structs.replace(made, **changes)
 
 
 def some() -> PastSession:
@@ -63,8 +46,8 @@ def stored(history: History, past: PastSession) -> dict[str, object]:
 
 def test_what_is_written_is_read_again_to_the_last_digit(tmp_path: Path) -> None:
     history, past = History(tmp_path), some()
-    history.write(source(past), past)
-    assert history.source("IWM", NAME) == source(past)
+    history.write(source_of(past), past)
+    assert history.source("IWM", NAME) == source_of(past)
     assert stored(history, past) == {
         "bars": list(past.bars),
         "calls": list(past.calls),
@@ -76,8 +59,8 @@ def test_what_is_written_is_read_again_to_the_last_digit(tmp_path: Path) -> None
 
 def test_a_session_that_is_written_again_replaces_the_old_one(tmp_path: Path) -> None:
     history, past = History(tmp_path), some()
-    history.write(source(past, state=State.PARTIAL), past)
-    history.write(source(past), past._replace(bars=past.bars[:10]))
+    history.write(source_of(past, state=State.PARTIAL), past)
+    history.write(source_of(past), past._replace(bars=past.bars[:10]))
     found = history.source("IWM", NAME)
     assert found is not None and found.state is State.WHOLE
     assert len(history.read("IWM", NAME).bars) == 10
@@ -94,7 +77,7 @@ def test_a_block_that_is_there_is_not_changed_by_another_answer() -> None:
 @pytest.mark.parametrize("left", ["part", "old", "both"])
 def test_what_a_killed_process_left_is_put_right(tmp_path: Path, left: str) -> None:
     history, past = History(tmp_path), some()
-    history.write(source(past), past)
+    history.write(source_of(past), past)
     home = tmp_path / "IWM" / NAME
     if left != "part":
         home.rename(home.with_name(f".{NAME}.17.old"))  # killed between the two renames
@@ -108,9 +91,9 @@ def test_what_a_killed_process_left_is_put_right(tmp_path: Path, left: str) -> N
 
 def test_a_file_that_cannot_be_written_leaves_what_was_there_and_nothing_half(tmp_path: Path) -> None:
     history, past = History(tmp_path), some()
-    history.write(source(past), past)
+    history.write(source_of(past), past)
     with pytest.raises(OSError):
-        history.write(source(past), past._replace(bars=[]), record=tmp_path / "absent.jsonl")
+        history.write(source_of(past), past._replace(bars=[]), record=tmp_path / "absent.jsonl")
     assert len(history.read("IWM", NAME).bars) == 500
     assert [path.name for path in (tmp_path / "IWM").iterdir()] == [NAME]
 
@@ -119,7 +102,7 @@ def test_a_file_that_cannot_be_written_leaves_what_was_there_and_nothing_half(tm
 @pytest.mark.parametrize("damage", ["absent", "empty", "torn", "other"])
 def test_a_damaged_file_is_named_and_never_half_read(tmp_path: Path, name: str, damage: str) -> None:
     history, past = History(tmp_path), some()
-    history.write(source(past), past)
+    history.write(source_of(past), past)
     path = tmp_path / "IWM" / NAME / name
     data = path.read_bytes()
     if damage == "absent":
@@ -134,7 +117,7 @@ def test_a_damaged_file_is_named_and_never_half_read(tmp_path: Path, name: str, 
 
 def test_a_source_of_another_day_or_symbol_is_refused(tmp_path: Path) -> None:
     history, past = History(tmp_path), some()
-    history.write(source(past), past)
+    history.write(source_of(past), past)
     (tmp_path / "IWM" / NAME).rename(tmp_path / "IWM" / "2025-07-02")
     with pytest.raises(HistoryError, match="is of IWM on 2025-07-03, not of IWM on 2025-07-02"):
         history.source("IWM", "2025-07-02")
@@ -142,7 +125,7 @@ def test_a_source_of_another_day_or_symbol_is_refused(tmp_path: Path) -> None:
 
 def test_empty_cells_are_damage(tmp_path: Path) -> None:
     history, past = History(tmp_path), some()
-    history.write(source(past), past)
+    history.write(source_of(past), past)
     path = tmp_path / "IWM" / NAME / CALLS
     table = pl.read_parquet(path)
     table.with_columns(pl.lit(None, dtype=pl.Int64).alias("strike")).select(table.columns).write_parquet(path)
@@ -161,7 +144,7 @@ def test_a_name_cannot_lead_out_of_the_history(tmp_path: Path, symbol: str, day:
 def test_other_things_in_the_folder_are_no_sessions(tmp_path: Path) -> None:
     history, past = History(tmp_path), some()
     assert history.symbols() == [] and history.dates("IWM") == []
-    history.write(source(past), past)
+    history.write(source_of(past), past)
     (tmp_path / "IWM" / "2025-07-04").mkdir()
     (tmp_path / "IWM" / "notes").mkdir()
     (tmp_path / "notes.txt").write_text("mine")

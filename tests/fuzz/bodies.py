@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import itertools
-import json
 import random
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -327,9 +326,9 @@ def says(endpoint: str, text: bytes) -> Any:
         is_known = isinstance(word, str) and word in STATUSES and isinstance(body.get("market"), str)
         return word if is_known and not isinstance(exchanges, Twice) else None
     row = body.get("results")
-    if body.get("status") != "OK" or not isinstance(row, dict):
+    if body.get("status") != "OK" or not isinstance(row, dict) or isinstance(row, Twice):
         return None
     is_live = isinstance(row.get("last_quote"), dict) and row["last_quote"].get("timeframe") == "REAL-TIME"
-    verdict = oracle.chain_row(json.dumps(row).encode())
+    verdict = oracle.parsed_chain_row(row)
     is_asked = verdict.must is not None and verdict.must["contract"] == CALL and verdict.must["quoted_at"] > 0
     return verdict.must if is_live and is_asked else None

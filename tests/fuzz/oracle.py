@@ -230,8 +230,11 @@ TICKER = re.compile(r"O:IWM251002C(\d{8})", re.ASCII)
 def chain_row(text: bytes) -> Verdict:
     """A row of the chain of IWM's calls of `EXPIRY`."""
     found = _row(text)
-    if isinstance(found, Verdict):
-        return found
+    return found if isinstance(found, Verdict) else parsed_chain_row(found)
+
+
+def parsed_chain_row(found: dict[str, Any]) -> Verdict:
+    """The same of an object that is `parsed` already, as part of a whole answer, and in which no key stands twice."""
     details: Any = found.get("details")
     quoted: Any = found.get("last_quote")
     if not isinstance(details, dict) or isinstance(details, Twice):

@@ -40,8 +40,9 @@ _SOUND = re.compile(r"[A-Za-z0-9_-]{1,50}")
 PUSHOVER_KEY_LENGTH = 30
 """The length of Pushover's tokens and user keys, letters and digits: https://pushover.net/api#registration."""
 
-_NEXT_ADDRESS = re.compile(r"[\s,;]+(?=[A-Za-z0-9]{1,32}://)")
-"""What separates two addresses, as Apprise splits them: spaces, commas or semicolons, only if another scheme follows."""
+_NEXT_ADDRESS = re.compile(r"(?<![\s,;])[\s,;]++(?=[A-Za-z0-9]{1,32}://)")
+"""What separates two addresses, as Apprise splits them: spaces, commas or semicolons, only if another scheme follows. A run of
+them is looked at once, so that no setting takes long to read."""
 
 _SERVICE = re.compile(r"[A-Za-z0-9]{1,32}(?=://[^\s/])")
 """The scheme with which an address names a service of Apprise."""

@@ -20,6 +20,7 @@ from tests.test_config import faults, load
         # A comma inside an address does not end it.
         ("mailtos://u:a,b@a.example?to=x@a.example,y@a.example", None),
         ("slack://a/b/c/#room", None),
+        ("https://a.example/x , ;, tgram://t/c", ("https://a.example/x", "tgram://t/c")),
         ("http://127.0.0.1:3/x json://localhost:3", ("http://127.0.0.1:3/x", "json://localhost:3")),
     ],
 )

@@ -154,7 +154,7 @@ class LiveSession:
         restore, seen, rules, is_own = self.engine.restore, self.engine.session.open, self._rules, True
         trades = self.summary.trades
         for number, line in enumerate(past, start=1):
-            if line.now >= NEWEST or (isinstance(line, Entry) and line.decisions and _names_no_time(line)):
+            if line.now >= NEWEST or (isinstance(line, Entry) and _names_no_time(line)):
                 raise Damage(past.path, number, "a time in it cannot be")
             if isinstance(line, Entry):
                 try:
@@ -355,8 +355,15 @@ class LiveSession:
 
 
 def _names_no_time(entry: Entry) -> bool:
-    """Returns whether a decision names a time that cannot be."""
-    return any(
+    """Returns whether a fact or a decision names a time that cannot be, and that no clock has words for."""
+    event = entry.event
+    if isinstance(event, Bar):
+        latest = event.start
+    elif isinstance(event, Quote):
+        latest = event.at
+    else:
+        latest = event.end if isinstance(event, Covered) else 0
+    return latest >= NEWEST or any(
         max(each.pay_until, each.time_stop) >= NEWEST for each in entry.decisions if isinstance(each, Opened)
     )
 

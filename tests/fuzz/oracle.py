@@ -268,7 +268,8 @@ def _quoted_row(
     if bad or (is_number(at) and at and not OLDEST_MS * 1_000_000 <= at <= (NOW_MS + AHEAD_MS) * 1_000_000):
         return Verdict()
     is_plain = (
-        isinstance(at, int)
+        is_number(at)
+        and isinstance(at, int)
         and is_amount(shares)
         and is_amount(interest)
         and all(is_amount(side) for side in sides)
